@@ -1,0 +1,56 @@
+"""Time as an argument: the wall clock of production, the log clock of replays.
+
+No core function asks what time it is. Shells hold a `Clock` and pass
+`clock.now_us()` down: microseconds since 1970-01-01 UTC.
+"""
+
+import time
+from typing import Protocol
+
+SECOND_US = 1_000_000
+MINUTE_US = 60 * SECOND_US
+HOUR_US = 60 * MINUTE_US
+DAY_US = 24 * HOUR_US
+
+
+class Clock(Protocol):
+    """Tells the time, and may be told of events that carry one."""
+
+    def now_us(self) -> int:
+        """Return microseconds since the epoch, UTC."""
+        ...
+
+    def observe(self, time_us: int) -> None:
+        """Take note of a time that stands in an incoming event."""
+        ...
+
+
+class WallClock:
+    """The machine's clock; what events say does not move it."""
+
+    def now_us(self) -> int:
+        """Return the machine's time in microseconds UTC."""
+        return time.time_ns() // 1_000
+
+    def observe(self, time_us: int) -> None:
+        """Do nothing: wall time follows nobody."""
+
+
+class LogClock:
+    """Follows the newest time it was told of; for replays, backtests and the demo.
+
+    >>> clock = LogClock(10)
+    >>> clock.observe(30); clock.observe(20); clock.now_us()
+    30
+    """
+
+    def __init__(self, start_us: int = 0) -> None:
+        self._now_us = start_us
+
+    def now_us(self) -> int:
+        """Return the newest time observed, microseconds UTC."""
+        return self._now_us
+
+    def observe(self, time_us: int) -> None:
+        """Move forward to `time_us` if it is newer; never back."""
+        self._now_us = max(self._now_us, time_us)

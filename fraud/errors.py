@@ -1,0 +1,99 @@
+"""Every error this package raises on purpose.
+
+    FraudError
+    ├── ConfigError            the configuration is wrong
+    ├── InvalidInput           a field of a request or a file is wrong
+    │   └── LimitExceeded      it is larger than a configured limit
+    ├── NotFound               no such transaction, version, batch
+    ├── Conflict               the same id came before with other content
+    ├── NotAllowedNow          right request, wrong state (a log that is not empty)
+    │   ├── DataFolderLocked   another process owns the data folder
+    │   └── StaleHead          somebody else wrote to the ledger in between
+    ├── Overloaded             the queue is full; try again later
+    ├── Unavailable            the scorer is not ready
+    └── Damaged                stored bytes are not what was written
+
+A message says what happened, to which object, and what to do. `code` is stable
+and goes into logs and replies; the gRPC status of each stands in
+`fraud.serving.convert`, and a test proves that table complete.
+"""
+
+from typing import ClassVar
+
+
+class FraudError(Exception):
+    """Root of the tree; `str(error)` is for people, `code` for machines."""
+
+    code: ClassVar[str] = "ERROR"
+
+
+class ConfigError(FraudError):
+    """The configuration names something unknown or gives a value out of bounds."""
+
+    code = "CONFIG"
+
+
+class InvalidInput(FraudError):
+    """A field of a request or of a file is wrong; nothing of that row was kept."""
+
+    code = "INVALID_INPUT"
+
+    def __init__(self, field: str, problem: str, remedy: str) -> None:
+        super().__init__(f"{field}: {problem}; {remedy}")
+        self.field = field
+        self.problem = problem
+        self.remedy = remedy
+
+
+class LimitExceeded(InvalidInput):
+    """A request is larger than a configured limit; the message names the setting."""
+
+    code = "LIMIT_EXCEEDED"
+
+
+class NotFound(FraudError):
+    """The named object does not exist."""
+
+    code = "NOT_FOUND"
+
+
+class Conflict(FraudError):
+    """The same id was taken before with other content; the first stays."""
+
+    code = "CONFLICT"
+
+
+class NotAllowedNow(FraudError):
+    """The request is well formed but the state does not permit it."""
+
+    code = "NOT_ALLOWED_NOW"
+
+
+class DataFolderLocked(NotAllowedNow):
+    """Another scorer owns the data folder."""
+
+    code = "DATA_FOLDER_LOCKED"
+
+
+class StaleHead(NotAllowedNow):
+    """The ledger moved on between reading and writing; read again and decide again."""
+
+    code = "STALE_HEAD"
+
+
+class Overloaded(FraudError):
+    """The queue is full; the caller may try again later."""
+
+    code = "OVERLOADED"
+
+
+class Unavailable(FraudError):
+    """The scorer is not ready: starting, restoring after a failed append, or draining."""
+
+    code = "UNAVAILABLE"
+
+
+class Damaged(FraudError):
+    """Stored bytes are not what was written: a broken chain, digest or snapshot."""
+
+    code = "DAMAGED"

@@ -1,0 +1,1 @@
+"""Which label is known at T: precedence, batches, maturity."""

@@ -1,0 +1,169 @@
+"""The facts that the parts exchange. Frozen; none of them does anything.
+
+Times are microseconds since 1970-01-01 UTC, amounts are minor units. Rows of
+fields stand in the schema's order, so a record needs no names: `surrogates[i]`
+belongs to the i-th entity, `numerics[i]` to the i-th numeric field.
+"""
+
+import enum
+from dataclasses import dataclass
+
+MISSING_SURROGATE = -1
+"""Stands where a transaction does not name an entity."""
+
+
+class Outcome(enum.IntEnum):
+    """What the payment system is told to do; numbers as on the wire."""
+
+    UNSPECIFIED = 0
+    APPROVE = 1
+    CHALLENGE = 2
+    REVIEW = 3
+    DECLINE = 4
+
+
+class PaymentOutcome(enum.IntEnum):
+    """What became of the payment; numbers as on the wire."""
+
+    UNSPECIFIED = 0
+    COMPLETED = 1
+    ISSUER_DECLINED = 2
+    CHALLENGE_PASSED = 3
+    CHALLENGE_FAILED = 4
+    CHALLENGE_ABANDONED = 5
+    REFUNDED = 6
+
+
+class LabelValue(enum.IntEnum):
+    """A verdict on a transaction; numbers as on the wire."""
+
+    UNSPECIFIED = 0
+    FRAUD = 1
+    LEGITIMATE = 2
+    WITHDRAWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """A payment as it came in, checked against the schema.
+
+    `entities` holds tokens in schema order, None where not given; `numerics`
+    NaN and `categoricals` "" where not given.
+    """
+
+    transaction_id: str
+    event_time_us: int
+    model: str
+    entities: tuple[str | None, ...]
+    amount_minor: int
+    currency: str
+    amount_base_minor: int
+    numerics: tuple[float, ...]
+    categoricals: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The answer about one transaction. `score` and `risk_score` are None without a champion."""
+
+    score: float | None
+    risk_score: int | None
+    outcome: Outcome
+    version: str
+    policy_version: str
+    explored: bool
+    propensity: float
+    limits: tuple[str, ...]
+
+
+NO_DECISION = Decision(None, None, Outcome.UNSPECIFIED, "", "", False, 1.0, ())
+"""What an imported transaction carries: it was not decided here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A transaction in the log: surrogates for tokens, features as of then, the decision.
+
+    `features` is float32 little-endian, one per feature of the service.
+    """
+
+    transaction_id: str
+    event_time_us: int
+    model: str
+    surrogates: tuple[int, ...]
+    amount_minor: int
+    currency: str
+    amount_base_minor: int
+    numerics: tuple[float, ...]
+    categoricals: tuple[str, ...]
+    features: bytes
+    decision: Decision
+    imported: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """One verdict on one transaction."""
+
+    transaction_id: str
+    value: LabelValue
+    label_time_us: int
+    comment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelsSubmitted:
+    """A part of a label batch, as it was taken. `digest` is SHA-256 in hex."""
+
+    batch_id: str
+    part: int
+    source: str
+    submitter: str
+    labels: tuple[Label, ...]
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeReport:
+    """What became of one payment, and when."""
+
+    transaction_id: str
+    outcome: PaymentOutcome
+    outcome_time_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomesReported:
+    """Reports that came in together."""
+
+    reports: tuple[OutcomeReport, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """The scorer has put ledger entry `ledger_seq` into effect; `version` serves from here on.
+
+    `refused` says why the entry's version was not taken ("" when it was).
+    """
+
+    ledger_seq: int
+    model: str
+    version: str
+    policy_version: str
+    label_view: str = "all"
+    refused: str = ""
+
+
+Event = Scored | LabelsSubmitted | OutcomesReported | Applied
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An event with its place in the log. Positions start at 1, without gaps.
+
+    `arrival_time_us` never decreases with `position`, so "known at T" is a prefix.
+    """
+
+    position: int
+    arrival_time_us: int
+    event: Event

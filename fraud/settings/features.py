@@ -1,0 +1,128 @@
+"""`[features]`: which aggregates are kept per entity, and calendar features.
+
+A window `[floor(t - width, hop), t)` is made of hops: exact at the head,
+rounded to a hop at the tail. `hop` defaults to a twelfth of the width.
+"""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from fraud.clock import HOUR_US, MINUTE_US, SECOND_US
+from fraud.settings.durations import DurationUs, PositiveDurationUs, format_duration, parse_duration_us
+from fraud.settings.section import Name, Section
+
+HOPS_MAX = 128
+"""Hops in one window or label-feedback ring."""
+
+Aggregate = Literal["count", "sum", "mean", "max", "std", "amount_over_mean"]
+Since = Literal["previous", "first"]
+Calendar = Literal["hour", "day_of_week", "weekend", "night"]
+
+
+def _default_hop_us(width_us: int) -> int:
+    """A twelfth of the width, rounded up to a whole second, minute or hour where it is longer."""
+    hop_us = -(-width_us // 12)
+    for unit_us in (HOUR_US, MINUTE_US, SECOND_US):
+        if hop_us >= unit_us:
+            return -(-hop_us // unit_us) * unit_us
+    return SECOND_US
+
+
+def _window_from_text(value: object) -> object:
+    return {"width": value} if isinstance(value, str) else value
+
+
+class Window(Section):
+    """A sliding window; a bare `"24h"` stands for `{ width = "24h" }`."""
+
+    width: PositiveDurationUs
+    hop: PositiveDurationUs = 0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_hop(cls, value: Any) -> Any:
+        value = _window_from_text(value)
+        if isinstance(value, dict) and "hop" not in value and "width" in value:
+            return {**value, "hop": _default_hop_us(parse_duration_us(value["width"]))}
+        return value
+
+    @model_validator(mode="after")
+    def _hop_fits(self) -> Self:
+        if self.hop % SECOND_US:
+            raise ValueError("hop: must be whole seconds")
+        hops = -(-self.width // self.hop) + 1
+        if hops > HOPS_MAX:
+            raise ValueError(f"hop: {hops} hops in one window, {HOPS_MAX} allowed; make it longer")
+        return self
+
+    @property
+    def name(self) -> str:
+        """The width as it stands in feature names, e.g. `24h` or `7d`."""
+        return format_duration(self.width)
+
+
+class FraudRate(Section):
+    """Frauds known by now ÷ transactions, both over `[t - delay - width, t - delay)`.
+
+    Both ends are rounded down to a hop.
+    """
+
+    width: PositiveDurationUs
+    delay: DurationUs
+    hop: PositiveDurationUs = 24 * HOUR_US
+
+    @model_validator(mode="after")
+    def _hop_fits(self) -> Self:
+        hops = -(-(self.width + self.delay) // self.hop) + 1
+        if self.hop % SECOND_US:
+            raise ValueError("hop: must be whole seconds")
+        if hops > HOPS_MAX:
+            raise ValueError(f"hop: reaches back {hops} hops, {HOPS_MAX} allowed; make it longer")
+        return self
+
+    @property
+    def name(self) -> str:
+        """Width and delay as they stand in feature names, e.g. `7d_delay_7d`."""
+        return f"{format_duration(self.width)}_delay_{format_duration(self.delay)}"
+
+
+def _unique(values: list[str]) -> list[str]:
+    twice = sorted({str(value) for value in values if values.count(value) > 1})
+    if twice:
+        raise ValueError(f"{', '.join(twice)}: given twice")
+    return values
+
+
+class EntityFeatures(Section):
+    """What is kept about one entity."""
+
+    windows: tuple[Window, ...] = Field(default=(), max_length=8)
+    aggregates: Annotated[tuple[Aggregate, ...], BeforeValidator(_unique)] = ("count", "sum")
+    distinct: Annotated[tuple[Name, ...], BeforeValidator(_unique)] = Field(
+        default=(), description="other entities whose distinct values are counted per window"
+    )
+    since: Annotated[tuple[Since, ...], BeforeValidator(_unique)] = ()
+    fraud_rates: tuple[FraudRate, ...] = Field(default=(), max_length=8)
+
+    @model_validator(mode="after")
+    def _windows_are_distinct(self) -> Self:
+        _unique([window.name for window in self.windows])
+        _unique([rate.name for rate in self.fraud_rates])
+        return self
+
+
+class Features(Section):
+    """The feature state of the service; models pick from it by name."""
+
+    calendar: Annotated[tuple[Calendar, ...], BeforeValidator(_unique)] = ()
+    night_hours: tuple[int, int] = (0, 6)
+    entities_max: int = Field(default=1_000_000, ge=16, le=2**30)
+    distinct_buckets: int = Field(default=64, ge=16, le=1024)
+    entities: dict[Name, EntityFeatures] = Field(default_factory=dict)
+
+    @property
+    def reach_us(self) -> int:
+        """How far back a label can still change state: the longest width + delay + hop, µs."""
+        rates = (rate for entity in self.entities.values() for rate in entity.fraud_rates)
+        return max((rate.width + rate.delay + rate.hop for rate in rates), default=0)

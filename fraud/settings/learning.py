@@ -1,0 +1,138 @@
+"""`[labels]`, `[training]` and `[gate]`: what is learned from, how, and what is promoted."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from fraud.clock import DAY_US, HOUR_US
+from fraud.settings.durations import DurationUs, PositiveDurationUs
+from fraud.settings.section import Name, Section
+
+RecipeKind = Literal["full", "recent", "continue"]
+
+
+class Labels(Section):
+    """Which label is known at T, and when the absence of fraud may be trusted."""
+
+    sources: tuple[Name, ...] = Field(
+        default=("chargeback", "analyst", "customer"), min_length=1, description="best first"
+    )
+    conflict: Literal["LABELER_PRIORITY", "LAST_WRITE_WINS", "MAJORITY_VOTE"] = "LABELER_PRIORITY"
+    maturity: PositiveDurationUs = Field(
+        default=30 * DAY_US, description="an event older than this and unlabelled was no fraud"
+    )
+    assume_completed: bool = Field(
+        default=True, description="an approved payment without a report counts as completed"
+    )
+
+
+class Recipe(Section):
+    """How one challenger is fitted. Parameters are XGBoost's own names."""
+
+    kind: RecipeKind
+    window: PositiveDurationUs = Field(default=180 * DAY_US, description="days of training rows")
+    rounds: int = Field(default=200, ge=1, le=5_000)
+    max_depth: int = Field(default=6, ge=1, le=16)
+    learning_rate: float = Field(default=0.1, gt=0, le=1)
+    min_child_weight: float = Field(default=1.0, ge=0)
+    subsample: float = Field(default=1.0, gt=0, le=1)
+    colsample_bytree: float = Field(default=1.0, gt=0, le=1)
+    reg_lambda: float = Field(default=1.0, ge=0)
+    max_bin: int = Field(default=1024, ge=16, le=65_536)
+    base_score: float = Field(default=0.5, gt=0, lt=1)
+    recency_half_life: PositiveDurationUs | None = None
+    legitimate_share: float = Field(
+        default=1.0, gt=0, le=1, description="share of legitimate rows kept, weighted by its inverse"
+    )
+    replay_share: float = Field(
+        default=0.0, ge=0, le=1, description="recent: share of older frauds kept beside the window"
+    )
+
+
+def _default_recipes() -> dict[str, Recipe]:
+    return {
+        "full": Recipe(kind="full"),
+        "recent": Recipe(kind="recent", window=28 * DAY_US, replay_share=1.0),
+        "continue": Recipe(kind="continue", window=28 * DAY_US, rounds=50),
+    }
+
+
+class Triggers(Section):
+    """When a retrain starts by itself; each is off when left out."""
+
+    every: PositiveDurationUs | None = 7 * DAY_US
+    new_frauds: int | None = Field(default=None, ge=1)
+    hold_down: DurationUs = Field(default=6 * HOUR_US, description="least time between two cycles")
+    per_day_max: int = Field(default=4, ge=1, le=1_000)
+
+
+class Training(Section):
+    """Splits, recipes and the Ray workers."""
+
+    seed: int = Field(default=7, ge=0, lt=2**31)
+    embargo: DurationUs | None = Field(default=None, description="default: the label maturity")
+    calibration: PositiveDurationUs = 7 * DAY_US
+    evidence: PositiveDurationUs = 7 * DAY_US
+    frauds_min: int = Field(default=50, ge=2, description="fewer in the training rows: no fit")
+    recipes: dict[Name, Recipe] = Field(default_factory=_default_recipes, min_length=1, max_length=16)
+    triggers: Triggers = Triggers()
+    ray_address: str = Field(default="", description='empty: a local Ray; "auto" or host:port')
+    cpus: int | None = Field(default=None, ge=1, description="of the local Ray; default: all")
+    cpus_per_task: int = Field(default=1, ge=1)
+    task_retries: int = Field(default=3, ge=0, le=100)
+    niceness: int = Field(default=10, ge=0, le=19)
+    archive_every: PositiveDurationUs = Field(default=60_000_000)
+
+
+class Gate(Section):
+    """What a challenger has to prove. Every bound is a check in the verdict."""
+
+    evidence_frauds_min: int = Field(default=50, ge=1)
+    alert_share: float = Field(default=0.01, gt=0, lt=1, description="equal alert budget, of a day")
+    e_value: float = Field(default=20.0, ge=1)
+    refresh_margin: float = Field(default=0.03, gt=0, lt=0.5)
+    champion_age: PositiveDurationUs = Field(
+        default=28 * DAY_US, description="an older champion may be refreshed"
+    )
+    floor_average_precision: float = Field(default=0.05, ge=0, le=1)
+    floor_recall: float = Field(default=0.2, ge=0, le=1, description="at the alert budget")
+    calibration_ratio_max: float = Field(
+        default=2.0, gt=1, description="expected ÷ observed frauds, either way"
+    )
+    alert_shift_max: float = Field(default=3.0, gt=1, description="alert rate ÷ the champion's, either way")
+    bundle_bytes_max: int = Field(default=64 * 2**20, ge=2**16)
+    pending_max: int = Field(default=6, ge=0, description="frozen challengers awaiting evidence")
+    bootstrap_rounds: int = Field(default=200, ge=20, le=10_000)
+
+
+def _not_empty(value: object) -> object:
+    if value == {}:
+        raise ValueError("is empty, so nothing would be checked; leave it out for the defaults")
+    return value
+
+
+GateSettings = Annotated[Gate, BeforeValidator(_not_empty)]
+
+
+class Import(Section):
+    """How the columns of a history map to the schema (`fraud import`)."""
+
+    model: Name
+    transaction_id: str
+    event_time: str
+    amount: str
+    amount_unit: Literal["major", "minor"] = "major"
+    entities: dict[Name, str]
+    numeric: dict[Name, str] = Field(default_factory=dict)
+    categorical: dict[Name, str] = Field(default_factory=dict)
+    label: str = Field(description="column that is 1 or true for frauds")
+    label_source: Name
+    label_time: str | None = Field(default=None, description="column; default: event time")
+    label_delay: DurationUs = 0
+    arrival_time: str | None = Field(default=None, description="column; default: event time")
+
+    @model_validator(mode="after")
+    def _delay_or_column(self) -> Self:
+        if self.label_time is not None and self.label_delay:
+            raise ValueError("label_delay: give either label_time or label_delay, not both")
+        return self

@@ -1,0 +1,143 @@
+"""Reads `fraud.toml` and the environment into one frozen `Settings`.
+
+    file → tables → environment overrides → checks of each section → checks across sections
+
+An environment variable `FRAUD__SERVER__PORT=50052` overrides `port` in
+`[server]`: two underscores step into a table, the value is read as TOML where
+that works and as a string where it does not.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from fraud.errors import ConfigError
+from fraud.settings.features import Features
+from fraud.settings.learning import Gate, GateSettings, Import, Labels, Training
+from fraud.settings.model import ModelSettings
+from fraud.settings.problems import describe
+from fraud.settings.schema import Schema
+from fraud.settings.section import Name, Section
+from fraud.settings.server import Log, Monitoring, Server, Service
+
+ENVIRONMENT_PREFIX = "FRAUD__"
+
+
+class Settings(Section):
+    """The whole configuration of one service."""
+
+    service: Service = Service()
+    schema_: Schema = Field(alias="schema")
+    features: Features = Features()
+    models: dict[Name, ModelSettings] = Field(min_length=1, max_length=64)
+    labels: Labels = Labels()
+    training: Training = Training()
+    gate: GateSettings = Gate()
+    server: Server = Server()
+    log: Log = Log()
+    monitoring: Monitoring = Monitoring()
+    import_: Import | None = Field(default=None, alias="import")
+
+    @property
+    def data_dir(self) -> Path:
+        """Absolute path of the data folder."""
+        return self.service.data_dir
+
+    @property
+    def embargo_us(self) -> int:
+        """Gap between training rows and the rows that judge them, µs."""
+        embargo = self.training.embargo
+        return self.labels.maturity if embargo is None else embargo
+
+    @model_validator(mode="after")
+    def _references_exist(self) -> Self:
+        entities = self.schema_.entity_names
+        _known("features.entities", self.features.entities, entities)
+        for name, entity in self.features.entities.items():
+            others = [other for other in entities if other != name]
+            _known(f"features.entities.{name}.distinct", entity.distinct, others)
+        for name, model in self.models.items():
+            _match(f"models.{name}.categoricals", model.categoricals, self.schema_.categorical_names)
+        if self.import_ is not None:
+            _known("import.model", [self.import_.model], list(self.models))
+            _known("import.entities", self.import_.entities, entities)
+            _known("import.numeric", self.import_.numeric, self.schema_.numeric_names)
+            _known("import.categorical", self.import_.categorical, self.schema_.categorical_names)
+            _known("import.label_source", [self.import_.label_source], self.labels.sources)
+        return self
+
+
+def _known(where: str, names: Any, allowed: Any) -> None:
+    unknown = [name for name in names if name not in allowed]
+    if unknown:
+        raise ValueError(f"{where}: unknown {', '.join(unknown)}; allowed: {', '.join(allowed) or 'none'}")
+
+
+def _match(where: str, patterns: Any, allowed: Any) -> None:
+    for pattern in patterns:
+        if pattern != "*" and not any(fnmatchcase(name, pattern) for name in allowed):
+            raise ValueError(f"{where}: {pattern!r} matches nothing; allowed: {', '.join(allowed) or 'none'}")
+
+
+def load_settings(path: Path, environment: Mapping[str, str]) -> Settings:
+    """Read the file, apply the environment, check everything.
+
+    Raises:
+        ConfigError: the file is missing, is no TOML, or names something unknown
+            or out of bounds; the message names each key, what is wrong, and
+            what is allowed.
+    """
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file; 'fraud init' writes one") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from None
+    return settings_from(tables, environment, path)
+
+
+def settings_from(tables: dict[str, Any], environment: Mapping[str, str], path: Path) -> Settings:
+    """Build settings from parsed tables; `path` names the source and anchors `data_dir`.
+
+    Raises:
+        ConfigError: as `load_settings`.
+    """
+    merged = _override(tables, environment)
+    try:
+        settings = Settings.model_validate(merged)
+    except ValidationError as error:
+        problems = "\n  ".join(describe(problem, Settings) for problem in error.errors())
+        raise ConfigError(f"{path}:\n  {problems}") from None
+    place = (path.parent / settings.service.data_dir).resolve()
+    service = settings.service.model_copy(update={"data_dir": place})
+    return settings.model_copy(update={"service": service})
+
+
+def _override(tables: dict[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
+    merged = _copy(tables)
+    for variable, text in sorted(environment.items()):
+        if not variable.startswith(ENVIRONMENT_PREFIX):
+            continue
+        *steps, key = variable.removeprefix(ENVIRONMENT_PREFIX).lower().split("__")
+        table = merged
+        for step in steps:
+            table = table.setdefault(step, {})
+            if not isinstance(table, dict):
+                raise ConfigError(f"{variable}: {step!r} is a value, not a table")
+        table[key] = _read_value(text)
+    return merged
+
+
+def _copy(table: dict[str, Any]) -> dict[str, Any]:
+    return {key: _copy(value) if isinstance(value, dict) else value for key, value in table.items()}
+
+
+def _read_value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text

@@ -1,0 +1,76 @@
+"""`[service]`, `[server]`, `[log]` and `[monitoring]`: where it runs and within which limits."""
+
+from pathlib import Path
+from typing import Literal
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import Field, field_validator
+
+from fraud.clock import DAY_US, SECOND_US
+from fraud.settings.durations import DurationUs, PositiveDurationUs
+from fraud.settings.section import Name, Section
+
+
+class Service(Section):
+    """Identity, place and time."""
+
+    name: Name = "payments"
+    data_dir: Path = Field(default=Path("data"), description="relative to the configuration file")
+    timezone: str = Field(default="UTC", description="for calendar features and card-days")
+    currency: str = Field(default="EUR", pattern=r"^[A-Z]{3}$", description="base currency")
+    clock: Literal["wall", "log"] = Field(
+        default="wall", description='"log": time follows the events (replay, backtest, demo)'
+    )
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, zone: str) -> str:
+        if zone not in available_timezones():
+            raise ValueError(f"{zone!r} is not an IANA time zone; write it like 'Europe/Brussels'")
+        return zone
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The time zone of calendar features."""
+        return ZoneInfo(self.timezone)
+
+
+class Server(Section):
+    """The gRPC server and its limits."""
+
+    host: str = Field(default="127.0.0.1", description="loopback unless you decide otherwise")
+    port: int = Field(default=50051, ge=0, le=65_535, description="0: any free port")
+    message_bytes_max: int = Field(default=4 * 2**20, ge=2**12, le=2**30)
+    batch_rows_max: int = Field(default=2_000, ge=1, le=100_000)
+    label_rows_max: int = Field(default=10_000, ge=1, le=1_000_000)
+    page_size_max: int = Field(default=1_000, ge=1, le=100_000)
+    queue_rows_max: int = Field(default=20_000, ge=1)
+    streams_max: int = Field(default=1_000, ge=1, le=100_000, description="calls at once")
+    scoring_rows_max: int = Field(default=512, ge=1, le=65_536, description="in one natural batch")
+    drain: PositiveDurationUs = Field(default=10 * SECOND_US, description="grace on SIGTERM")
+    self_score_every: PositiveDurationUs = 5 * SECOND_US
+    ledger_poll: PositiveDurationUs = Field(default=SECOND_US // 5)
+    champion_stale_after: PositiveDurationUs = 60 * DAY_US
+    reasons_max: int = Field(default=5, ge=1, le=100)
+
+
+class Log(Section):
+    """The event log and the snapshots of feature state."""
+
+    durability: Literal["fsync", "process"] = Field(
+        default="fsync", description='"process": survives a crash of the process, not of the machine'
+    )
+    idempotency_horizon: PositiveDurationUs = 35 * DAY_US
+    snapshot_every_events: int = Field(default=500_000, ge=1_000)
+    snapshots_kept: int = Field(default=2, ge=1, le=100)
+    prune_every: PositiveDurationUs = 60 * SECOND_US
+
+
+class Monitoring(Section):
+    """Prometheus ports, one per process; 0: any free port, -1: off."""
+
+    host: str = "127.0.0.1"
+    scorer_port: int = Field(default=9464, ge=-1, le=65_535)
+    retrainer_port: int = Field(default=9465, ge=-1, le=65_535)
+    quality_window: DurationUs = 28 * DAY_US
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
