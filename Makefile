@@ -1,10 +1,11 @@
 # Two commands for a fresh machine: `make demo` and `make test`. Both set everything up.
-PYTHON ?= python3
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
+BENCHMARKS := scoring features training handbook replay
 
-.PHONY: setup demo test check lint types proto clean
+.PHONY: setup demo test check lint types proto bench clean
 
 setup: $(STAMP)
 
@@ -17,6 +18,7 @@ $(STAMP): pyproject.toml
 demo: setup
 	$(BIN)/fraud demo --out demo
 
+# Every rule of the repository is a test: lint, types, import direction, sizes, generated code.
 test: setup
 	$(BIN)/python -m pytest
 
@@ -32,6 +34,10 @@ types: setup
 proto: setup
 	$(BIN)/python -m grpc_tools.protoc -Iproto --python_out=. \
 	  --plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy --mypy_out=quiet:. proto/fraud/v1/*.proto
+
+# Each benchmark for a minute, to see that it runs; for figures, run one without --quick.
+bench: setup
+	for name in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$name --quick || exit 1; done
 
 clean:
 	rm -rf $(VENV) build demo *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -7,7 +7,7 @@ Two spellings are read: `45d`, `1h30m`, `10s`, `250ms`, and ISO 8601 `P1DT12H`
 import re
 from typing import Annotated
 
-from pydantic import BeforeValidator, PlainSerializer
+from pydantic import BeforeValidator, PlainSerializer, ValidationInfo
 
 from fraud.clock import DAY_US, HOUR_US, MINUTE_US, SECOND_US
 
@@ -54,12 +54,25 @@ def format_duration(duration_us: int) -> str:
     return "".join(parts) or f"{duration_us}us"
 
 
-def _positive(text: object) -> int:
+UNITS_REQUIRED = {"units_required": True}
+"""Validation context for what people wrote: there `maturity = 30` is a mistake, not 30 µs."""
+
+
+def _not_negative(text: object, info: ValidationInfo) -> int:
+    if isinstance(text, int) and (info.context or {}).get("units_required"):
+        raise ValueError(f"{text!r} has no unit; write it like '45d', '1h30m', '10s' or 'P1DT12H'")
     duration_us = parse_duration_us(text)
-    if duration_us <= 0:
+    if duration_us < 0:
+        raise ValueError(f"{text!r} must not be negative")
+    return duration_us
+
+
+def _positive(text: object, info: ValidationInfo) -> int:
+    duration_us = _not_negative(text, info)
+    if duration_us == 0:
         raise ValueError(f"{text!r} must be longer than zero")
     return duration_us
 
 
-DurationUs = Annotated[int, BeforeValidator(parse_duration_us), PlainSerializer(format_duration, str)]
+DurationUs = Annotated[int, BeforeValidator(_not_negative), PlainSerializer(format_duration, str)]
 PositiveDurationUs = Annotated[int, BeforeValidator(_positive), PlainSerializer(format_duration, str)]

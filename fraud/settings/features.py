@@ -18,6 +18,7 @@ HOPS_MAX = 128
 Aggregate = Literal["count", "sum", "mean", "max", "std", "amount_over_mean"]
 Since = Literal["previous", "first"]
 Calendar = Literal["hour", "day_of_week", "weekend", "night"]
+Hour = Annotated[int, Field(ge=0, le=24)]
 
 
 def _default_hop_us(width_us: int) -> int:
@@ -44,7 +45,8 @@ class Window(Section):
     def _fill_hop(cls, value: Any) -> Any:
         value = _window_from_text(value)
         if isinstance(value, dict) and "hop" not in value and "width" in value:
-            return {**value, "hop": _default_hop_us(parse_duration_us(value["width"]))}
+            hop_us = _default_hop_us(parse_duration_us(value["width"]))
+            return {**value, "hop": format_duration(hop_us)}
         return value
 
     @model_validator(mode="after")
@@ -116,7 +118,7 @@ class Features(Section):
     """The feature state of the service; models pick from it by name."""
 
     calendar: Annotated[tuple[Calendar, ...], BeforeValidator(_unique)] = ()
-    night_hours: tuple[int, int] = (0, 6)
+    night_hours: tuple[Hour, Hour] = (0, 6)
     entities_max: int = Field(default=1_000_000, ge=16, le=2**30)
     distinct_buckets: int = Field(default=64, ge=16, le=1024)
     entities: dict[Name, EntityFeatures] = Field(default_factory=dict)

@@ -57,10 +57,16 @@ def _default_recipes() -> dict[str, Recipe]:
     }
 
 
+def _unless_never(value: object) -> object:
+    return None if value == "never" else value
+
+
 class Triggers(Section):
     """When a retrain starts by itself; each is off when left out."""
 
-    every: PositiveDurationUs | None = 7 * DAY_US
+    every: Annotated[PositiveDurationUs | None, BeforeValidator(_unless_never)] = Field(
+        default=7 * DAY_US, description='"never": off'
+    )
     new_frauds: int | None = Field(default=None, ge=1)
     hold_down: DurationUs = Field(default=6 * HOUR_US, description="least time between two cycles")
     per_day_max: int = Field(default=4, ge=1, le=1_000)

@@ -1,10 +1,6 @@
 """Reads `fraud.toml` and the environment into one frozen `Settings`.
 
-    file → tables → environment overrides → checks of each section → checks across sections
-
-An environment variable `FRAUD__SERVER__PORT=50052` overrides `port` in
-`[server]`: two underscores step into a table, the value is read as TOML where
-that works and as a string where it does not.
+file → tables → environment overrides → checks of each section → checks across sections
 """
 
 import tomllib
@@ -16,15 +12,16 @@ from typing import Any, Self
 from pydantic import Field, ValidationError, model_validator
 
 from fraud.errors import ConfigError
+from fraud.settings.durations import UNITS_REQUIRED
+from fraud.settings.environment import override
 from fraud.settings.features import Features
 from fraud.settings.learning import Gate, GateSettings, Import, Labels, Training
 from fraud.settings.model import ModelSettings
+from fraud.settings.places import Places
 from fraud.settings.problems import describe
 from fraud.settings.schema import Schema
 from fraud.settings.section import Name, Section
 from fraud.settings.server import Log, Monitoring, Server, Service
-
-ENVIRONMENT_PREFIX = "FRAUD__"
 
 
 class Settings(Section):
@@ -46,6 +43,11 @@ class Settings(Section):
     def data_dir(self) -> Path:
         """Absolute path of the data folder."""
         return self.service.data_dir
+
+    @property
+    def places(self) -> Places:
+        """Where the parts of the data folder are."""
+        return Places.under(self.data_dir)
 
     @property
     def embargo_us(self) -> int:
@@ -106,38 +108,13 @@ def settings_from(tables: dict[str, Any], environment: Mapping[str, str], path: 
     Raises:
         ConfigError: as `load_settings`.
     """
-    merged = _override(tables, environment)
+    merged, origins = override(tables, environment, Settings)
     try:
-        settings = Settings.model_validate(merged)
+        settings = Settings.model_validate(merged, context=UNITS_REQUIRED)
     except ValidationError as error:
-        problems = "\n  ".join(describe(problem, Settings) for problem in error.errors())
-        raise ConfigError(f"{path}:\n  {problems}") from None
+        problems = [describe(problem, Settings, origins) for problem in error.errors()]
+        text = f" {problems[0]}" if len(problems) == 1 else "".join(f"\n  {line}" for line in problems)
+        raise ConfigError(f"{path}:{text}") from None
     place = (path.parent / settings.service.data_dir).resolve()
     service = settings.service.model_copy(update={"data_dir": place})
     return settings.model_copy(update={"service": service})
-
-
-def _override(tables: dict[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
-    merged = _copy(tables)
-    for variable, text in sorted(environment.items()):
-        if not variable.startswith(ENVIRONMENT_PREFIX):
-            continue
-        *steps, key = variable.removeprefix(ENVIRONMENT_PREFIX).lower().split("__")
-        table = merged
-        for step in steps:
-            table = table.setdefault(step, {})
-            if not isinstance(table, dict):
-                raise ConfigError(f"{variable}: {step!r} is a value, not a table")
-        table[key] = _read_value(text)
-    return merged
-
-
-def _copy(table: dict[str, Any]) -> dict[str, Any]:
-    return {key: _copy(value) if isinstance(value, dict) else value for key, value in table.items()}
-
-
-def _read_value(text: str) -> Any:
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text

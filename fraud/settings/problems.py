@@ -1,19 +1,24 @@
 """Turns what the validator found into a sentence that names the key and the remedy."""
 
 import difflib
+from collections.abc import Mapping
 from typing import Any, get_args
 
 from pydantic import BaseModel
 
 
-def describe(problem: Any, root: type[BaseModel]) -> str:
+def describe(problem: Any, root: type[BaseModel], origins: Mapping[tuple[str, ...], str]) -> str:
     """Return `server.portt: unknown key; did you mean 'port'? allowed: …` for one finding.
 
     `problem` is one of pydantic's `ValidationError.errors()`; `root` is the
-    class the keys belong to.
+    class the keys belong to; `origins` names the environment variable behind a
+    key. A secret is never shown.
     """
-    steps = [step for step in problem["loc"] if not str(step).startswith("function-")]
+    steps = [step for step in problem["loc"] if step != "[key]" and not str(step).startswith("function-")]
     where = ".".join(str(step) for step in steps)
+    variable = origins.get(tuple(str(step) for step in steps))
+    if variable is not None:
+        where += f" (from {variable})"
     if problem["type"] == "extra_forbidden":
         allowed = _allowed(root, steps[:-1])
         near = difflib.get_close_matches(str(steps[-1]), allowed, n=1)
@@ -25,7 +30,9 @@ def describe(problem: Any, root: type[BaseModel]) -> str:
     given = problem.get("input")
     shown = (
         ""
-        if isinstance(given, dict | list | tuple) or "error" in problem.get("ctx", {})
+        if isinstance(given, dict | list | tuple)
+        or "error" in problem.get("ctx", {})
+        or steps[-1:] == ["key"]
         else f" (got {given!r})"
     )
     return f"{where}: {text}{shown}" if where else text

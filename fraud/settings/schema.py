@@ -34,6 +34,12 @@ class NumericField(Section):
     min: float | None = None
     max: float | None = None
 
+    @model_validator(mode="after")
+    def _bounds_leave_room(self) -> Self:
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"min: {self.min} is above max {self.max}, so no value would be taken")
+        return self
+
 
 class CategoricalField(Section):
     """A word given with the transaction, e.g. a channel or a country."""

@@ -1,0 +1,164 @@
+"""Unary gRPC calls over HTTP/2, as bytes in and bytes out, for the load generator.
+
+A gRPC client library costs its caller about as much CPU as the server under test
+spends, so on a small machine it would measure itself. A load generator needs far
+less: it sends the same headers every time and looks at three frames an answer.
+
+    call(body)       HEADERS (indexed from the second call on) + DATA, END_STREAM
+    receive(bytes)   HEADERS, DATA, trailing HEADERS → Answer(stream, ok, body)
+
+Our settings forbid the server a dynamic header table, so `grpc-status: 0` always
+stands in clear and an answer is `ok` exactly when its trailers hold it. Frames
+follow RFC 9113, header fields RFC 7541. The connection's send window is kept;
+a body must fit one frame and the stream window, which small calls always do.
+"""
+
+import struct
+from collections import deque
+from dataclasses import dataclass
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+BODY_BYTES_MAX = 16_384 - 5
+WINDOW_START = 65_535
+WINDOW_RAISE = 2**30
+
+_DATA, _HEADERS, _RST_STREAM, _SETTINGS, _PING, _GOAWAY, _WINDOW_UPDATE = 0, 1, 3, 4, 6, 7, 8
+_END_STREAM, _END_HEADERS, _ACK = 1, 4, 1
+_STATUS_OK = b"grpc-status\x010"
+_STREAMS_MAX = 2**30
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The end of one call; `body` is the answer's message, without its gRPC prefix."""
+
+    stream: int
+    ok: bool
+    body: bytes
+
+
+class ConnectionLost(Exception):
+    """The server closed the connection or said it would."""
+
+
+def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+    """Return one HTTP/2 frame."""
+    return struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, stream) + payload
+
+
+class Connection:
+    """The client's side of one connection; does no I/O.
+
+    What has to be sent collects in `outgoing`: take it, send it, clear it.
+    """
+
+    def __init__(self, path: str, authority: str) -> None:
+        self.outgoing = bytearray(PREFACE)
+        # HEADER_TABLE_SIZE 0, ENABLE_PUSH 0, INITIAL_WINDOW_SIZE 2^30
+        self.outgoing += frame(_SETTINGS, 0, 0, struct.pack(">HIHIHI", 1, 0, 2, 0, 4, WINDOW_RAISE))
+        self.outgoing += frame(_WINDOW_UPDATE, 0, 0, struct.pack(">I", WINDOW_RAISE))
+        self._headers = _first_headers(path, authority)
+        self._stream = -1
+        self._incoming = bytearray()
+        self._unacknowledged = 0
+        self._send_window = WINDOW_START
+        self._held: deque[tuple[int, bytes]] = deque()
+        self._bodies: dict[int, bytes] = {}
+
+    def call(self, body: bytes) -> int:
+        """Start a call with one serialised message; return its stream, odd and increasing.
+
+        Raises:
+            ValueError: the message does not fit one frame.
+        """
+        if len(body) > BODY_BYTES_MAX:
+            raise ValueError(f"a body of {len(body)} bytes; at most {BODY_BYTES_MAX} fit one frame")
+        self._stream += 2
+        if self._stream > _STREAMS_MAX:
+            raise ConnectionLost("the connection ran out of stream ids; open a new one")
+        headers = frame(_HEADERS, _END_HEADERS, self._stream, self._headers)
+        data = frame(_DATA, _END_STREAM, self._stream, struct.pack(">BI", 0, len(body)) + body)
+        self._headers = _INDEXED_HEADERS
+        self.outgoing += headers
+        if self._held or len(body) + 5 > self._send_window:
+            self._held.append((len(body) + 5, data))
+        else:
+            self._send_window -= len(body) + 5
+            self.outgoing += data
+        return self._stream
+
+    def receive(self, data: bytes) -> list[Answer]:
+        """Take bytes from the server; return the calls that they end, in their order.
+
+        Raises:
+            ConnectionLost: the server sent GOAWAY, or `data` is empty.
+        """
+        if not data:
+            raise ConnectionLost("the server closed the connection")
+        incoming = self._incoming
+        incoming += data
+        answers: list[Answer] = []
+        at, end = 0, len(incoming)
+        while end - at >= 9:
+            length = incoming[at] << 16 | incoming[at + 1] << 8 | incoming[at + 2]
+            if end - at < 9 + length:
+                break
+            kind, flags = incoming[at + 3], incoming[at + 4]
+            stream = int.from_bytes(incoming[at + 5 : at + 9], "big") & 0x7FFF_FFFF
+            payload = bytes(incoming[at + 9 : at + 9 + length])
+            at += 9 + length
+            if kind == _DATA:
+                self._unacknowledged += length
+                self._bodies[stream] = self._bodies.get(stream, b"") + payload
+            elif kind == _HEADERS and flags & _END_STREAM:
+                answers.append(Answer(stream, _STATUS_OK in payload, self._bodies.pop(stream, b"")[5:]))
+            elif kind == _RST_STREAM:
+                answers.append(Answer(stream, False, self._bodies.pop(stream, b"")))
+            elif kind != _HEADERS:
+                self._control(kind, flags, stream, payload)
+        del incoming[:at]
+        if self._unacknowledged > WINDOW_RAISE // 2:
+            self.outgoing += frame(_WINDOW_UPDATE, 0, 0, struct.pack(">I", self._unacknowledged))
+            self._unacknowledged = 0
+        return answers
+
+    def _control(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
+        if kind == _GOAWAY:
+            raise ConnectionLost(f"the server said goodbye: {payload[8:].decode(errors='replace')}")
+        if kind == _SETTINGS and not flags & _ACK:
+            self.outgoing += frame(_SETTINGS, _ACK, 0, b"")
+        elif kind == _PING and not flags & _ACK:
+            self.outgoing += frame(_PING, _ACK, 0, payload)
+        elif kind == _WINDOW_UPDATE and stream == 0:
+            self._send_window += int.from_bytes(payload, "big") & 0x7FFF_FFFF
+            while self._held and self._held[0][0] <= self._send_window:
+                size, data = self._held.popleft()
+                self._send_window -= size
+                self.outgoing += data
+
+
+def _text(value: str) -> bytes:
+    raw = value.encode("ascii")
+    if len(raw) > 126:
+        raise ValueError(f"{value!r}: a header value longer than 126 bytes")
+    return bytes([len(raw)]) + raw
+
+
+def _first_headers(path: str, authority: str) -> bytes:
+    """Header block that enters path, authority, content-type and te into the server's table."""
+    return (
+        b"\x83\x86"  # :method POST, :scheme http
+        b"\x44"
+        + _text(path)
+        + b"\x41"
+        + _text(authority)
+        + b"\x5f"
+        + _text("application/grpc")
+        + b"\x40"
+        + _text("te")
+        + _text("trailers")
+    )
+
+
+_INDEXED_HEADERS = b"\x83\x86\xc1\xc0\xbf\xbe"
+"""The same block by index: 65 path, 64 authority, 63 content-type, 62 te."""

@@ -1,0 +1,145 @@
+"""The folder a demo plays in, and the two real processes that play.
+
+    out/  fraud.toml · data/ · logs/serve.log · logs/retrain.log · report.html · figures.json
+
+The scorer and the retrainer are started through the command line, as an
+operator would; ports are given by environment, so two demos do not collide.
+"""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from fraud.client import Client
+from fraud.errors import NotAllowedNow, Unavailable
+from fraud.settings import Settings, load_settings
+
+_MARKER = ".fraud-demo"
+_OURS = ("fraud.toml", "data", "logs", "report.html", "figures.json")
+_STOP_SECONDS = 20.0
+
+
+class Stage:
+    """Owns the folder and the child processes of one demo; a context manager."""
+
+    def __init__(self, out: Path) -> None:
+        self.out = out.resolve()
+        self.port = free_port()
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._clear()
+        config = files("fraud.adversary").joinpath("demo.toml").read_text(encoding="utf-8")
+        self.config.write_text(config, encoding="utf-8")
+        self.settings: Settings = load_settings(self.config, {})
+
+    @property
+    def config(self) -> Path:
+        """The configuration both processes read."""
+        return self.out / "fraud.toml"
+
+    @property
+    def target(self) -> str:
+        """Where the scorer listens."""
+        return f"127.0.0.1:{self.port}"
+
+    def _clear(self) -> None:
+        """Make the folder empty, refusing one that an earlier demo did not write."""
+        self.out.mkdir(parents=True, exist_ok=True)
+        marker = self.out / _MARKER
+        if any(self.out.iterdir()) and not marker.exists():
+            raise NotAllowedNow(
+                f"{self.out}: holds files that no demo wrote; give an empty folder with --out"
+            )
+        for name in _OURS:
+            place = self.out / name
+            if place.is_dir():
+                shutil.rmtree(place)
+            else:
+                place.unlink(missing_ok=True)
+        marker.touch()
+        (self.out / "logs").mkdir()
+
+    def start(self, name: str, *arguments: str) -> None:
+        """Start `fraud --config ... ARGUMENTS`; its output goes to `logs/NAME.log`."""
+        command = [sys.executable, "-m", "fraud.cli", "--config", str(self.config), *arguments]
+        with self.log_of(name).open("wb") as log:
+            self._children[name] = subprocess.Popen(
+                command,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                env=self._environment(),
+            )
+
+    def log_of(self, name: str) -> Path:
+        """Where a process writes what it has to say."""
+        return self.out / "logs" / f"{name}.log"
+
+    def _environment(self) -> Mapping[str, str]:
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith("FRAUD__")}
+        return {**inherited, "FRAUD__SERVER__PORT": str(self.port), "PYTHONUNBUFFERED": "1"}
+
+    def wait_ready(self, client: Client, seconds: float) -> None:
+        """Wait until the scorer serves, or say at once that it ended.
+
+        Raises:
+            Unavailable: it ended, or is not ready within `seconds`.
+        """
+        end = time.monotonic() + seconds
+        while True:
+            try:
+                return client.wait_ready(1.0)
+            except Unavailable:
+                self.check()
+                if time.monotonic() > end:
+                    raise
+
+    def join(self, name: str, seconds: float) -> int:
+        """Wait until a process has ended and return its status; raises `subprocess.TimeoutExpired`."""
+        return self._children[name].wait(seconds)
+
+    def check(self) -> None:
+        """Confirm that every process is still there.
+
+        Raises:
+            Unavailable: one ended; the message has the last lines it wrote.
+        """
+        for name, child in self._children.items():
+            if child.poll() is not None:
+                said = self.log_of(name).read_text(encoding="utf-8", errors="replace").strip().splitlines()
+                tail = "\n  ".join(said[-8:])
+                raise Unavailable(
+                    f"'fraud {name}' ended with status {child.returncode}; see {self.log_of(name)}\n  {tail}"
+                )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for child in self._children.values():
+            if child.poll() is None:
+                child.send_signal(signal.SIGTERM)
+        for child in self._children.values():
+            try:
+                child.wait(_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+
+
+def free_port() -> int:
+    """Return a TCP port of the loopback interface that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port

@@ -1,0 +1,170 @@
+"""Four Delta tables that together hold the log, exactly once, and give it back.
+
+    log ──► span of entries ──► labels, outcomes, applied   only those with new rows
+                            └─► transactions                always, and last
+
+`transactions` is committed last and also without rows, so its position is
+that of the whole archive: what stands at or before it is in every table. A
+crash between two tables leaves the others ahead; readers do not look past the
+position, and the next copy skips what is there.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Protocol
+
+import polars as pl
+
+from fraud.archive import columns
+from fraud.archive.table import Table
+from fraud.errors import Damaged
+from fraud.records import Entry, LabelsSubmitted, OutcomesReported
+from fraud.settings.schema import Schema
+
+READ_ENTRIES = 1_000
+"""Entries asked of the log at once; one may hold thousands of labels."""
+RETENTION = timedelta(days=7)
+
+
+class Readable(Protocol):
+    """The part of an event log that is copied from."""
+
+    def head(self) -> int:
+        """Return the last position."""
+        ...
+
+    def read(self, after: int, limit: int) -> list[Entry]:
+        """Return at most `limit` entries with a position > `after`, in order."""
+        ...
+
+
+class Archive:
+    """The archive in `folder`, for one schema and the features of one configuration.
+
+    Several processes may copy at once and any number may read.
+    """
+
+    def __init__(self, folder: Path, schema: Schema, feature_names: Sequence[str]) -> None:
+        self._columns = columns.TransactionColumns.of(schema, feature_names)
+        self._transactions = Table(folder / "transactions", self._columns.types)
+        self._labels = Table(folder / "labels", columns.LABELS)
+        self._outcomes = Table(folder / "outcomes", columns.OUTCOMES)
+        self._applied = Table(folder / "applied", columns.APPLIED)
+
+    def position(self) -> int:
+        """Return the position at and before which everything is in the archive; 0 for nothing."""
+        return self._transactions.position()
+
+    def copy_from(self, log: Readable, *, rows_max: int = 50_000, upto: int | None = None) -> int:
+        """Copy what the log has beyond `position()`, at most to `upto`; return the new position.
+
+        Goes in spans of about `rows_max` rows. Call it again after any error;
+        nothing comes in twice.
+
+        Raises:
+            Damaged: the log was pruned beyond the archive, so entries are missing for good.
+            ConfigError: entries were logged with other features.
+            Unavailable: the archive cannot be written.
+        """
+        target = log.head() if upto is None else min(upto, log.head())
+        position = self.position()
+        while position < target:
+            entries = _span(log, position, target, rows_max)
+            position = entries[-1].position
+            self._labels.append(columns.labels_frame(entries), position, also_empty=False)
+            self._outcomes.append(columns.outcomes_frame(entries), position, also_empty=False)
+            self._applied.append(columns.applied_frame(entries), position, also_empty=False)
+            self._transactions.append(self._columns.frame(entries), position, also_empty=True)
+            position = self.position()
+        return position
+
+    def transactions(self, upto: int | None = None) -> pl.LazyFrame:
+        """Return a lazy scan of scored transactions with position <= `upto` (default: `position()`).
+
+        One row per transaction in no promised order; sort by `position`.
+        """
+        return self._scan(self._transactions, upto)
+
+    def labels(self, upto: int | None = None) -> pl.LazyFrame:
+        """Return a lazy scan of labels, one row each; `upto` as in `transactions`."""
+        return self._scan(self._labels, upto).filter(pl.col("row") != columns.NO_ROW)
+
+    def outcomes(self, upto: int | None = None) -> pl.LazyFrame:
+        """Return a lazy scan of payment outcomes, one row per report; `upto` as in `transactions`."""
+        return self._scan(self._outcomes, upto).filter(pl.col("row") != columns.NO_ROW)
+
+    def applied(self, upto: int | None = None) -> pl.LazyFrame:
+        """Return a lazy scan of what the scorer put into effect; `upto` as in `transactions`."""
+        return self._scan(self._applied, upto)
+
+    def _scan(self, table: Table, upto: int | None) -> pl.LazyFrame:
+        limit = self.position() if upto is None else upto
+        return table.scan().filter(pl.col("position") <= limit)
+
+    def find(self, transaction_ids: Sequence[str]) -> pl.DataFrame:
+        """Return the rows of `transactions` with these ids, by position; unknown ids are left out."""
+        if not transaction_ids:
+            return pl.DataFrame(schema=self._columns.types)
+        wanted = pl.col("transaction_id").is_in(list(transaction_ids))
+        return self.transactions().filter(wanted).sort("position").collect()
+
+    def find_entry(self, transaction_id: str) -> Entry | None:
+        """Return one archived transaction as the entry it was in the log, or None."""
+        return next(self._columns.events(self.find([transaction_id])), None)
+
+    def entries(
+        self, after: int = 0, upto: int | None = None, *, positions_max: int = 50_000
+    ) -> Iterator[Entry]:
+        """Give the archived entries back in position order, `after` < position <= `upto`.
+
+        Reads `positions_max` positions at a time. Content is as in the log,
+        features bit for bit; a row logged before a feature existed has NaN for it.
+        """
+        last = self.position() if upto is None else min(upto, self.position())
+        for start in range(after, last, positions_max):
+            stop = min(start + positions_max, last)
+            span = pl.col("position").is_between(start, stop, closed="right")
+            tables = (self._transactions, self._labels, self._outcomes, self._applied)
+            frames = [table.scan().filter(span).collect() for table in tables]
+            found = [
+                *self._columns.events(frames[0]),
+                *columns.labels_events(frames[1]),
+                *columns.outcomes_events(frames[2]),
+                *columns.applied_events(frames[3]),
+            ]
+            yield from sorted(found, key=lambda entry: entry.position)
+
+    def compact(self, retention: timedelta = RETENTION) -> None:
+        """Merge small files; delete what no version younger than `retention` names.
+
+        A lazy scan older than `retention` may lose its files; nothing else notices.
+        """
+        for table in (self._labels, self._outcomes, self._applied, self._transactions):
+            table.compact(retention)
+
+
+def _span(log: Readable, after: int, upto: int, rows_max: int) -> list[Entry]:
+    """Read entries behind `after`, at most to `upto`, until they make `rows_max` rows."""
+    entries: list[Entry] = []
+    rows, position = 0, after
+    while position < upto and rows < rows_max:
+        page = log.read(position, min(READ_ENTRIES, rows_max - rows, upto - position))
+        if not page or page[-1].position != position + len(page):
+            held = page[0].position if page else "none"
+            raise Damaged(
+                f"the log lacks entries behind position {position} (next held: {held}) that were never "
+                "archived; it was pruned too early: restore the archive or the log from a copy"
+            )
+        entries += page
+        position = page[-1].position
+        rows += sum(_rows_in(entry) for entry in page)
+    return entries
+
+
+def _rows_in(entry: Entry) -> int:
+    match entry.event:
+        case LabelsSubmitted(labels=held) | OutcomesReported(reports=held):
+            return len(held)
+        case _:
+            return 1

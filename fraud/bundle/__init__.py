@@ -1,0 +1,1 @@
+"""A servable version: booster, vocabularies, calibrator, thresholds, references, manifest."""

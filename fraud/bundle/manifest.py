@@ -1,0 +1,64 @@
+"""The manifest: from what exactly a version was trained, as plain JSON.
+
+A training set is a function of what the manifest names, so two versions with
+the same manifest are the same bytes. Keys every manifest has:
+
+    model, recipe, parameters, seed, libraries
+    cut {position, time_us}          the prefix of the event log that was known
+    spans {…_us}, positions {…}      which rows trained, calibrated, stay as evidence
+    rows {…}                         counts of rows and frauds
+    label_batches [{batch_id, part, source, submitter, labels, digest}], exclusions []
+    spec_fingerprint, parent         features as of then; digest of the version continued, or ""
+"""
+
+import json
+from collections.abc import Mapping
+from importlib.metadata import version
+from platform import python_version
+from typing import Any
+
+from fraud.errors import Damaged
+
+REQUIRED = (
+    "model",
+    "recipe",
+    "parameters",
+    "seed",
+    "libraries",
+    "cut",
+    "spans",
+    "positions",
+    "rows",
+    "label_batches",
+    "exclusions",
+    "spec_fingerprint",
+    "parent",
+)
+
+_LIBRARIES = ("numpy", "polars", "scipy", "xgboost")
+
+
+def canonical_json(value: Any) -> bytes:
+    """Return the one spelling of a JSON value: sorted keys, no spaces, no NaN; UTF-8.
+
+    >>> canonical_json({"b": 1, "a": 0.5})
+    b'{"a":0.5,"b":1}'
+    """
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+    return text.encode()
+
+
+def library_versions() -> dict[str, str]:
+    """Return the versions of everything that shapes a fitted model."""
+    return {"python": python_version(), **{name: version(name) for name in _LIBRARIES}}
+
+
+def check_manifest(manifest: Mapping[str, Any]) -> None:
+    """Assert that a stored manifest has every key.
+
+    Raises:
+        Damaged: a key is missing; the message names it.
+    """
+    missing = [key for key in REQUIRED if key not in manifest]
+    if missing:
+        raise Damaged(f"manifest: {', '.join(missing)} missing; restore the bundle from a copy or retrain")

@@ -1,0 +1,1 @@
+"""The command line: `fraud init · up · serve · retrain · import · score · label · …`, one file per noun."""

@@ -1,0 +1,252 @@
+"""What `fraud doctor` looks at: each check is a function that returns its findings.
+
+    configuration · disk · data folder · ports · ledger · champions · log · clock
+
+Nothing is changed: files are opened for reading, the lock is tried and given
+back. A finding says what is so and, where it is not well, what to do.
+"""
+
+import errno
+import os
+import shutil
+import socket
+import stat
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from fraud.clock import WallClock
+from fraud.errors import DataFolderLocked, FraudError
+from fraud.settings import Settings, format_duration
+
+State = Literal["ok", "warn", "fail"]
+
+DISK_FAIL_BYTES = 500 * 2**20
+DISK_WARN_BYTES = 5 * 2**30
+ARCHIVE_LAG_WARN = 1_000_000
+"""Entries; more than a million unarchived suggests that no retrainer runs."""
+_ANSWER_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The result of one check; `remedy` says what to do unless all is well."""
+
+    check: str
+    state: State
+    text: str
+    remedy: str = ""
+
+
+def examine(settings: Settings) -> Iterator[Finding]:
+    """Make every check and yield its findings; one that breaks is a finding, not an end."""
+    for name, check in _CHECKS.items():
+        try:
+            yield from check(settings)
+        except FraudError as error:
+            yield Finding(name, "fail", str(error), "mend what the message names, then run this again")
+        except Exception as error:  # noqa: BLE001 — whatever breaks here is what the doctor is asked about
+            remedy = "restore the file from a copy, or report this if there is none to restore"
+            yield Finding(name, "fail", f"{type(error).__name__}: {error}", remedy)
+
+
+def _configuration(settings: Settings) -> Iterator[Finding]:
+    from fraud.features.spec import FeatureSpec
+
+    spec = FeatureSpec.of(settings)
+    counts = [f"{name}: {len(spec.select(model.features))}" for name, model in settings.models.items()]
+    yield Finding("configuration", "ok", f"{len(spec.names)} features; picked by model: {', '.join(counts)}")
+
+
+def _disk(settings: Settings) -> Iterator[Finding]:
+    place = _existing(settings.data_dir)
+    free = shutil.disk_usage(place).free
+    state: State = "ok" if free >= DISK_WARN_BYTES else "warn" if free >= DISK_FAIL_BYTES else "fail"
+    remedy = "" if state == "ok" else "free some space or move service.data_dir"
+    yield Finding("disk", state, f"{free / 2**30:.1f} GiB free at {place}", remedy)
+    try:
+        with tempfile.TemporaryFile(dir=place) as file:
+            file.write(b"x")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        yield Finding("disk", "fail", f"{place}: cannot write: {error.strerror}", "let this user write there")
+
+
+def _data_folder(settings: Settings) -> Iterator[Finding]:
+    from fraud.eventlog.lock import lock_data_folder
+
+    folder = settings.data_dir
+    if not folder.exists():
+        yield Finding("data folder", "ok", f"{folder} does not exist yet; the first start makes it")
+        return
+    mode = stat.S_IMODE(folder.stat().st_mode)
+    if mode & 0o077:
+        text = f"{folder} is open to other users (mode {mode:04o})"
+        yield Finding("data folder", "warn", text, f"chmod 700 {folder}")
+    try:
+        with lock_data_folder(folder):
+            yield Finding("data folder", "ok", "no scorer runs on it")
+    except DataFolderLocked as error:
+        yield Finding("data folder", "ok", f"in use: {str(error).partition(';')[0]}")
+
+
+def _ports(settings: Settings) -> Iterator[Finding]:
+    server, monitoring = settings.server, settings.monitoring
+    yield _port("port", server.host, server.port, _is_our_server)
+    for key, port in (("scorer_port", monitoring.scorer_port), ("retrainer_port", monitoring.retrainer_port)):
+        yield _port(key, monitoring.host, port, _is_our_exporter)
+
+
+def _port(key: str, host: str, port: int, is_ours: Callable[[str, int], bool]) -> Finding:
+    if port <= 0:
+        return Finding(key, "ok", "off" if port < 0 else "any free port")
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        socket.create_server((host, port), family=family).close()
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            return Finding(
+                key,
+                "fail",
+                f"{host}:{port}: {error.strerror}",
+                f"choose another host or {key} in the configuration",
+            )
+        if is_ours(host, port):
+            return Finding(key, "ok", f"{host}:{port} is served by this service")
+        text = f"{host}:{port} is taken by another program, or by a server that is not ready"
+        return Finding(key, "fail", text, f"wait, end the other program, or choose another {key}")
+    return Finding(key, "ok", f"{host}:{port} is free")
+
+
+def _is_our_server(host: str, port: int) -> bool:
+    from fraud.client import Client
+
+    with Client(f"{host}:{port}", deadline_s=_ANSWER_S) as client:
+        try:
+            client.wait_ready(_ANSWER_S)
+        except FraudError:
+            return False
+    return True
+
+
+def _is_our_exporter(host: str, port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://{host}:{port}/metrics", timeout=_ANSWER_S) as reply:
+            return b"\nfraud_" in reply.read()
+    except (OSError, ValueError):
+        return False
+
+
+def _ledger(settings: Settings) -> Iterator[Finding]:
+    if not settings.places.ledger.exists():
+        yield Finding("ledger", "ok", "none yet; the first start makes it")
+        return
+    from fraud.registry.store import LedgerStore
+
+    store = LedgerStore.open(settings.places.ledger, writable=False)
+    store.verify()
+    yield Finding("ledger", "ok", f"{store.head()} entries, chain of hashes intact")
+
+
+def _champions(settings: Settings) -> Iterator[Finding]:
+    if not settings.places.ledger.exists():
+        return
+    from fraud.bundle.store import BundleStore
+    from fraud.features.spec import FeatureSpec
+    from fraud.registry.store import LedgerStore
+
+    state = LedgerStore.open(settings.places.ledger, writable=False).state()
+    spec = FeatureSpec.of(settings)
+    for model in settings.models:
+        version = state.champion(model)
+        if not version:
+            outcome = settings.models[model].no_champion
+            text = f"no champion yet; every answer is {outcome} with NO_CHAMPION"
+            yield Finding(f"model {model}", "warn", text, "fraud retrain --once, when labels are in")
+            continue
+        try:
+            bundle = BundleStore(settings.places.bundles).read(state.version(version).digest)
+            bundle.self_test()
+            spec.indices(bundle.feature_names)
+        except FraudError as error:
+            yield Finding(f"model {model}", "fail", f"{version}: {error}", "restore data/bundles from a copy")
+            continue
+        yield Finding(f"model {model}", "ok", f"{version} loads, and its self-test agrees bit for bit")
+
+
+def _log(settings: Settings) -> Iterator[Finding]:
+    places = settings.places
+    if not places.log.exists():
+        yield Finding("log", "ok", "none yet; the first start makes it")
+        return
+    from fraud.archive.archive import Archive
+    from fraud.eventlog.sqlite import SqliteEventLog
+    from fraud.features.spec import FeatureSpec
+
+    log = SqliteEventLog.open(places.log, writable=False, entity_names=settings.schema_.entity_names)
+    try:
+        head, first, last_arrival_us = log.head(), log.first(), log.last_arrival_us()
+    finally:
+        log.close()
+    archived = Archive(places.archive, settings.schema_, FeatureSpec.of(settings).names).position()
+    yield _archive_finding(head, first, archived)
+    yield _snapshot_finding(settings, head)
+    yield _clock_finding(settings, last_arrival_us)
+
+
+def _archive_finding(head: int, first: int, archived: int) -> Finding:
+    text = f"ends at {head}, archived up to {archived}"
+    if archived > head:
+        return Finding("log", "fail", f"{text}: the log is older than its archive", "restore the newer log")
+    if archived < first - 1:
+        text = f"{text}, but entries up to {first - 1} have left the log"
+        return Finding("log", "fail", text, "restore the archive folder from a copy")
+    if head - archived > ARCHIVE_LAG_WARN:
+        return Finding("log", "warn", text, "start the retrainer: fraud up, or fraud retrain --watch")
+    return Finding("log", "ok", text)
+
+
+def _snapshot_finding(settings: Settings, head: int) -> Finding:
+    positions = [
+        int(path.stem.rpartition("-")[2])
+        for path in settings.places.state.glob("*.npz")
+        if path.stem[-1:].isdigit()
+    ]
+    usable = max((position for position in positions if position <= head), default=0)
+    behind = head - usable
+    text = f"the newest usable one is at {usable}; a start replays {behind} entries"
+    if behind > 2 * settings.log.snapshot_every_events:
+        return Finding(
+            "snapshot", "warn", text, "stop the scorer with SIGTERM once; it writes one on its way out"
+        )
+    return Finding("snapshot", "ok", text)
+
+
+def _clock_finding(settings: Settings, last_arrival_us: int) -> Finding:
+    if settings.service.clock == "log":
+        return Finding("clock", "ok", "follows the log")
+    ahead_us = last_arrival_us - WallClock().now_us()
+    if ahead_us <= 0:
+        return Finding("clock", "ok", "not behind the log's last arrival")
+    text = f"the log's last arrival is {format_duration(ahead_us)} ahead of this machine's clock"
+    return Finding("clock", "fail", text, "set the clock; until then every arrival is stamped with that time")
+
+
+def _existing(path: Path) -> Path:
+    return path if path.exists() else _existing(path.parent)
+
+
+_CHECKS: dict[str, Callable[[Settings], Iterator[Finding]]] = {
+    "configuration": _configuration,
+    "disk": _disk,
+    "data folder": _data_folder,
+    "ports": _ports,
+    "ledger": _ledger,
+    "champions": _champions,
+    "log": _log,
+}

@@ -1,0 +1,151 @@
+"""`fraud label push` and `fraud label batches`: verdicts in, and what has come in.
+
+A batch is sent in parts of `server.label_rows_max` rows. The same file under
+the same batch id is taken once however often it is pushed, so a push that broke
+off is simply repeated. A file with a broken row is refused whole, before
+anything is sent, so that it can be mended and pushed under the same id;
+`--skip-broken` sends the rest instead.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fraud.cli.label_file import BrokenRow, read_labels
+from fraud.cli.shell import Shell, shell_of, table
+from fraud.cli.times import format_time, parse_time_us
+from fraud.errors import InvalidInput
+from fraud.records import Label
+
+if TYPE_CHECKING:
+    from fraud.client import Client
+    from fraud.v1.labels_pb2 import SubmitLabelsResponse
+
+LISTED_MAX = 20
+"""Refused rows that are listed one by one; the rest is counted."""
+
+app = typer.Typer(no_args_is_help=True, help="Hand in verdicts, and see what came in.")
+
+
+@app.command("push")
+def push(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(help="CSV, Parquet or JSON lines.", exists=True, dir_okay=False)],
+    batch: Annotated[str, typer.Option(help="Id of the batch; the same id again is taken once.")],
+    source: Annotated[str, typer.Option(help="Who says so, e.g. chargeback; as in [labels] sources.")],
+    submitter: Annotated[str, typer.Option(help="The person or system that hands it in.")],
+    target: Annotated[str | None, typer.Option(help="host:port of the server.")] = None,
+    skip_broken: Annotated[bool, typer.Option(help="Send the other rows when some are broken.")] = False,
+) -> None:
+    """Hand in a file of labels: transaction_id, value, label_time and optionally comment."""
+    shell = shell_of(ctx)
+    rows_max = shell.settings.server.label_rows_max
+    labels, broken = read_labels(file)
+    if broken and not skip_broken:
+        shown = "; ".join(f"{row.place}: {row.problem}" for row in broken[:LISTED_MAX])
+        remedy = "mend the file, or send the other rows with --skip-broken; nothing was sent"
+        raise InvalidInput(
+            str(file), f"{len(broken)} of {len(labels) + len(broken)} rows are broken ({shown})", remedy
+        )
+    if not labels:
+        raise InvalidInput(str(file), "holds no labels", "give a file with at least one row")
+    parts = [labels[start : start + rows_max] for start in range(0, len(labels), rows_max)]
+    with shell.client(target, deadline_s=120.0, retries=9) as client:
+        replies = list(_send(shell, client, parts, batch, source, submitter))
+    taken_before = sum(len(part) for part, reply in zip(parts, replies, strict=True) if reply.repeated)
+    document = _summary(batch, replies, broken, rows_max) | {"taken_before": taken_before}
+    _show(shell, document)
+    if document["refused"]:
+        raise typer.Exit(1)
+
+
+def _send(
+    shell: Shell, client: "Client", parts: Sequence[Sequence[Label]], batch: str, source: str, submitter: str
+) -> Iterator["SubmitLabelsResponse"]:
+    with shell.progress() as progress:
+        task = progress.add_task("labels", total=sum(map(len, parts)))
+        for number, part in enumerate(parts):
+            yield client.submit_labels(batch, number, source, submitter, part)
+            progress.advance(task, len(part))
+
+
+def _summary(
+    batch: str, replies: Sequence["SubmitLabelsResponse"], broken: Sequence[BrokenRow], rows_max: int
+) -> dict[str, Any]:
+    refused = [{"place": row.place, "transaction_id": "", "reason": row.problem} for row in broken]
+    reasons: Counter[str] = Counter({"broken row": len(broken)} if broken else {})
+    for number, reply in enumerate(replies):
+        for row in reply.refused:
+            reasons[f"{row.field}: {row.reason}" if row.field else row.reason] += 1
+            place = f"label {number * rows_max + row.index + 1}"
+            refused.append({"place": place, "transaction_id": row.transaction_id, "reason": row.reason})
+    return {
+        "batch_id": batch,
+        "parts": len(replies),
+        "accepted": sum(reply.accepted for reply in replies),
+        "waiting": sum(reply.waiting for reply in replies),
+        "refused": len(refused),
+        "refused_by_reason": dict(reasons.most_common()),
+        "refused_rows": refused[:LISTED_MAX],
+    }
+
+
+def _show(shell: Shell, document: dict[str, Any]) -> None:
+    rows: list[tuple[object, ...]] = [
+        ("accepted", document["accepted"]),
+        ("waiting for their transaction", document["waiting"]),
+        ("taken before", document["taken_before"]),
+        *((f"refused: {reason}", count) for reason, count in document["refused_by_reason"].items()),
+    ]
+    title = f"Batch {document['batch_id']}, {document['parts']} part(s)"
+    tables = [table(title, ["labels", "rows"], rows)]
+    if document["refused_rows"]:
+        listed = [(row["place"], row["transaction_id"], row["reason"]) for row in document["refused_rows"]]
+        title = f"Refused, the first {len(listed)} of {document['refused']}"
+        tables.append(table(title, ["where", "transaction", "why"], listed))
+    shell.show(document, *tables)
+
+
+@app.command("batches")
+def batches(
+    ctx: typer.Context,
+    since: Annotated[
+        str, typer.Option(help="Only batches that arrived at or after this moment.")
+    ] = "1970-01-01",
+    source: Annotated[str, typer.Option(help="Only of this source.")] = "",
+    rows_max: Annotated[int, typer.Option("--limit", min=1, help="At most so many parts.")] = 100,
+    target: Annotated[str | None, typer.Option(help="host:port of the server.")] = None,
+) -> None:
+    """List the label batches that have come in, oldest first."""
+    shell = shell_of(ctx)
+    since_us = parse_time_us(since, "--since")
+    found: list[dict[str, Any]] = []
+    token = ""
+    with shell.client(target) as client:
+        while len(found) < rows_max:
+            page = client.list_batches(since_us, source, page_token=token)
+            found += [
+                {
+                    "batch_id": each.batch_id,
+                    "part": each.part,
+                    "source": each.source,
+                    "submitter": each.submitter,
+                    "arrival": format_time(each.arrival_time_us),
+                    "frauds": each.frauds,
+                    "legitimates": each.legitimates,
+                    "withdrawn": each.withdrawn,
+                    "digest": each.digest,
+                }
+                for each in page.batches
+            ]
+            token = page.next_page_token
+            if not token:
+                break
+    found = found[:rows_max]
+    keys = ["batch_id", "part", "source", "submitter", "arrival", "frauds", "legitimates", "withdrawn"]
+    names = ["batch", "part", "source", "submitter", "arrived", "fraud", "legit.", "withdr."]
+    rows = [[each[key] for key in keys] for each in found]
+    shell.show({"batches": found}, table("Label batches", names, rows))

@@ -1,0 +1,131 @@
+"""Reads verdicts from CSV, Parquet or JSON lines.
+
+    file → rows with their place → columns checked → labels | broken rows
+
+Columns: transaction_id, value (FRAUD, LEGITIMATE or WITHDRAWN), label_time
+(ISO 8601 or microseconds, UTC where no zone is given), and optionally comment.
+"""
+
+import csv
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fraud.cli.times import parse_time_us
+from fraud.errors import InvalidInput
+from fraud.records import Label, LabelValue
+
+REQUIRED = ("transaction_id", "value", "label_time")
+COLUMNS = (*REQUIRED, "comment")
+_VALUES = {value.name: value for value in LabelValue if value is not LabelValue.UNSPECIFIED}
+_INT64_MAX = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class BrokenRow:
+    """A row that is no label; `place` is as people count, e.g. `line 7`."""
+
+    place: str
+    problem: str
+
+
+def read_labels(path: Path) -> tuple[list[Label], list[BrokenRow]]:
+    """Return the labels of a file in its order, and the rows that are none.
+
+    Raises:
+        InvalidInput: the kind of file is unknown, it cannot be read, or its
+            columns are not those of a label file; the message names them.
+    """
+    labels: list[Label] = []
+    broken: list[BrokenRow] = []
+    for place, row in _rows(path):
+        try:
+            if not isinstance(row, Mapping):
+                raise InvalidInput("row", str(row), "write one label in a row")
+            labels.append(_label(row))
+        except InvalidInput as error:
+            broken.append(BrokenRow(place, str(error)))
+    return labels, broken
+
+
+def _rows(path: Path) -> Iterator[tuple[str, Mapping[Any, Any] | str]]:
+    """Each row with its place; a text instead of a row says why it is none."""
+    kind = path.suffix.lower()
+    try:
+        if kind == ".csv":
+            yield from _csv(path)
+        elif kind in (".jsonl", ".ndjson"):
+            yield from _json_lines(path)
+        elif kind == ".parquet":
+            yield from _parquet(path)
+        else:
+            raise InvalidInput(
+                str(path), f"unknown kind of file {kind!r}", "give .csv, .parquet, .jsonl or .ndjson"
+            )
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(str(path), f"cannot be read: {error}", "check the file") from None
+
+
+def _csv(path: Path) -> Iterator[tuple[str, Mapping[Any, Any] | str]]:
+    with path.open(encoding="utf-8-sig", newline="") as lines:
+        reader = csv.DictReader(lines)
+        _check_columns(path, reader.fieldnames or ())
+        for row in reader:
+            wide = len(row.pop(None, ()))  # cells beyond the header
+            if wide or None in row.values():
+                yield f"line {reader.line_num}", "it has more or fewer cells than the header"
+            else:
+                yield f"line {reader.line_num}", row
+
+
+def _json_lines(path: Path) -> Iterator[tuple[str, Mapping[Any, Any] | str]]:
+    with path.open(encoding="utf-8-sig") as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError as error:
+                yield f"line {number}", f"it is not JSON ({error.msg})"
+                continue
+            if isinstance(row, dict):
+                _check_columns(path, [str(name) for name in row], f" in line {number}")
+            yield f"line {number}", row if isinstance(row, dict) else "it is not a JSON object"
+
+
+def _parquet(path: Path) -> Iterator[tuple[str, Mapping[Any, Any] | str]]:
+    import polars as pl
+
+    try:
+        frame = pl.read_parquet(path)
+    except pl.exceptions.PolarsError as error:
+        raise InvalidInput(str(path), f"is not Parquet ({error})", "check the file") from None
+    _check_columns(path, frame.columns)
+    for number, row in enumerate(frame.iter_rows(named=True), start=1):
+        yield f"row {number}", row
+
+
+def _check_columns(path: Path, given: Any, where: str = "") -> None:
+    missing = [name for name in REQUIRED if name not in given]
+    unknown = [name for name in given if name not in COLUMNS]
+    problem = [f"missing column {name}" for name in missing] + [f"unknown column {name}" for name in unknown]
+    if problem:
+        remedy = f"required: {', '.join(REQUIRED)}; optional: comment"
+        raise InvalidInput(str(path), ", ".join(problem) + where, remedy)
+
+
+def _label(row: Mapping[Any, Any]) -> Label:
+    transaction_id = row["transaction_id"]
+    if not isinstance(transaction_id, str | int) or not str(transaction_id).strip():
+        raise InvalidInput("transaction_id", f"{transaction_id!r} is not an id", "name the transaction")
+    value = _VALUES.get(str(row["value"]).strip().upper())
+    if value is None:
+        raise InvalidInput("value", f"{row['value']!r} is no verdict", f"write {', '.join(_VALUES)}")
+    label_time_us = parse_time_us(row["label_time"], "label_time")
+    if not 0 < label_time_us <= _INT64_MAX:
+        raise InvalidInput(
+            "label_time", f"{label_time_us} is out of bounds", "write it like 2026-03-01T12:00:00Z"
+        )
+    return Label(str(transaction_id).strip(), value, label_time_us, str(row.get("comment") or ""))

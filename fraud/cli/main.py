@@ -1,0 +1,114 @@
+"""Puts the commands together and turns errors into exit statuses.
+
+    arguments → global options in front → command → exit status
+
+Status 0: done. 1: it failed, or a check did. 2: the command line, the
+configuration or the input is wrong. `--config` and `--output` may stand
+anywhere. Heavy libraries are imported inside the commands that need them, so
+that help answers at once.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import fraud
+from fraud.cli import (
+    champion,
+    demo,
+    doctor,
+    import_,
+    init,
+    label,
+    replay,
+    retrain,
+    score,
+    serve,
+    up,
+    versions,
+)
+from fraud.cli.shell import Output, Shell
+from fraud.errors import ConfigError, FraudError, InvalidInput, Unavailable
+
+_GLOBAL = ("--config", "--output")
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(fraud.__version__)
+        raise typer.Exit
+
+
+@app.callback(help="Fraud detection that retrains itself: score, label, retrain, gate, promote.")
+def _globals(
+    ctx: typer.Context,
+    config: Annotated[Path, typer.Option(help="Configuration file.", envvar="FRAUD_CONFIG")] = Path(
+        "fraud.toml"
+    ),
+    output: Annotated[Output, typer.Option(help="Tables for people or JSON for machines.")] = Output.TABLE,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")
+    ] = False,
+) -> None:
+    del version
+    ctx.obj = Shell(config, output)
+
+
+app.command("init")(init.init)
+app.command("up")(up.up)
+app.command("serve")(serve.serve)
+app.command("retrain")(retrain.retrain)
+app.command("import")(import_.import_)
+app.command("score")(score.score)
+app.add_typer(label.app, name="label")
+app.command("champion")(champion.champion)
+app.command("versions")(versions.versions)
+app.command("show")(versions.show)
+app.command("replay")(replay.replay)
+app.command("demo")(demo.demo)
+app.command("doctor")(doctor.doctor)
+
+
+def options_first(arguments: Sequence[str]) -> list[str]:
+    """Move the global options to the front, so that they may stand anywhere.
+
+    >>> options_first(["versions", "--output", "json"])
+    ['--output', 'json', 'versions']
+    """
+    front: list[str] = []
+    rest: list[str] = []
+    waiting = list(arguments)
+    while waiting:
+        argument = waiting.pop(0)
+        if argument == "--":
+            return [*front, *rest, argument, *waiting]
+        if argument in _GLOBAL and waiting:
+            front += [argument, waiting.pop(0)]
+        elif argument.startswith(tuple(f"{option}=" for option in _GLOBAL)):
+            front.append(argument)
+        else:
+            rest.append(argument)
+    return front + rest
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit status; errors go to stderr in one line."""
+    try:
+        app(args=options_first(arguments), prog_name="fraud")
+    except SystemExit as exit_:
+        return exit_.code if isinstance(exit_.code, int) else int(exit_.code is not None)
+    except FraudError as error:
+        hint = "; is 'fraud up' running? see 'fraud doctor'" if isinstance(error, Unavailable) else ""
+        typer.echo(f"fraud: {error}{hint}", err=True)
+        return 2 if isinstance(error, ConfigError | InvalidInput) else 1
+    return 0
+
+
+def main() -> None:
+    """Run the command line of this process and exit with its status."""
+    sys.exit(run(sys.argv[1:]))

@@ -1,0 +1,104 @@
+"""`fraud retrain`: one cycle now, the retraining process, or a request to the one that runs.
+
+--once      a cycle in this process: archive, train, gate, promote
+--watch     the retraining process of `fraud up`: waits for triggers and requests
+neither     puts a request on the ledger through the server and waits for what becomes of it
+"""
+
+import getpass
+import os
+import time
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from fraud.cli.shell import Shell, shell_of, table
+from fraud.cli.supervised import drain_without_supervisor
+from fraud.errors import InvalidInput, NotFound
+
+if TYPE_CHECKING:
+    from fraud.client import Client
+    from fraud.v1.models_pb2 import GetRetrainResponse
+
+_POLL_S: Final = 0.5
+
+
+def retrain(
+    ctx: typer.Context,
+    once: Annotated[bool, typer.Option("--once", help="Run one cycle in this process.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Keep running: triggers, schedule, requests.")
+    ] = False,
+    model: Annotated[list[str] | None, typer.Option(help="Only this model; default: all.")] = None,
+    reason: Annotated[str, typer.Option(help="Stands in the ledger.")] = "by hand",
+    actor: Annotated[str | None, typer.Option(help="Stands in the ledger; default: your user.")] = None,
+    wait: Annotated[bool, typer.Option(help="Wait for the verdicts of a request.")] = True,
+    target: Annotated[str | None, typer.Option(help="host:port of the server.")] = None,
+) -> None:
+    """Retrain: ask the running retrainer, or run a cycle or the process itself."""
+    shell = shell_of(ctx)
+    settings = shell.settings
+    models = model or list(settings.models)
+    unknown = [name for name in models if name not in settings.models]
+    if unknown:
+        raise NotFound(f"no model {', '.join(unknown)}; the configuration has {', '.join(settings.models)}")
+    who = actor or getpass.getuser()
+    if once and watch:
+        raise InvalidInput("--once, --watch", "both given", "choose one")
+    if once or watch:
+        shell.write_logs()
+    if watch:
+        from fraud.retrainer.daemon import watch as watch_ledger
+
+        drain_without_supervisor(os.environ)
+        watch_ledger(settings)
+    elif once:
+        from fraud.retrainer.daemon import run_once
+
+        shell.note(f"retraining {', '.join(models)}; this takes a while")
+        _show(shell, run_once(settings, models, reason, who))
+    else:
+        _request(shell, target, model or [""], reason, who, wait=wait)
+
+
+def _request(
+    shell: Shell, target: str | None, models: list[str], reason: str, actor: str, *, wait: bool
+) -> None:
+    with shell.client(target) as client:
+        requests = [client.trigger_retrain(name, reason, actor) for name in models]
+        if not wait:
+            text = ", ".join(map(str, requests))
+            shell.show(
+                {"requests": requests}, f"retrain requested (ledger entry {text}); see 'fraud versions'"
+            )
+            return
+        shell.note("retrain requested; waiting for the verdicts")
+        replies = [_wait(client, request) for request in requests]
+    failed = [reply.text for reply in replies if reply.state == reply.FAILED]
+    _show(shell, [_verdict(each) for reply in replies for each in reply.verdicts])
+    for text in failed:
+        shell.note(f"failed: {text}")
+    if failed:
+        raise typer.Exit(1)
+
+
+def _wait(client: "Client", request: int) -> "GetRetrainResponse":
+    """Wait until a request is through and the scorer serves what it promoted."""
+    while True:
+        reply = client.get_retrain(request)
+        if reply.state == reply.FAILED or (reply.state == reply.FINISHED and reply.applied):
+            return reply
+        time.sleep(_POLL_S)
+
+
+def _verdict(each: Any) -> dict[str, Any]:
+    names = ("model", "version", "verdict", "reason")
+    if isinstance(each, dict):
+        return {name: each.get(name, "") for name in names}
+    return {name: getattr(each, name, "") for name in names}
+
+
+def _show(shell: Shell, verdicts: Any) -> None:
+    documents = [_verdict(each) for each in verdicts]
+    rows = [tuple(each.values()) for each in documents]
+    shell.show({"verdicts": documents}, table("Verdicts", ["model", "version", "verdict", "reason"], rows))

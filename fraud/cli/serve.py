@@ -1,0 +1,18 @@
+"""`fraud serve`: the scoring process."""
+
+import os
+
+import typer
+
+from fraud.cli.shell import shell_of
+from fraud.cli.supervised import drain_without_supervisor
+
+
+def serve(ctx: typer.Context) -> None:
+    """Run the scorer until SIGTERM or SIGINT, then drain."""
+    shell = shell_of(ctx)
+    shell.write_logs()
+    drain_without_supervisor(os.environ)
+    from fraud.serving.server import run
+
+    run(shell.settings)

@@ -1,0 +1,118 @@
+"""What every command shares: the configuration, the client, and how results are printed.
+
+A result is printed once: as a table for people, or as one JSON document for
+machines. Progress and notes go to stderr, so stdout holds the result alone.
+"""
+
+import enum
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from fraud.client import Client
+    from fraud.settings import Settings
+
+
+class Output(enum.StrEnum):
+    """How results are printed."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+@dataclass
+class Shell:
+    """One invocation of the command line; made by the app, handed to its command."""
+
+    config: Path
+    output: Output
+
+    @cached_property
+    def settings(self) -> "Settings":
+        """Read the configuration; raises ConfigError."""
+        from fraud.settings import load_settings
+
+        return load_settings(self.config, os.environ)
+
+    def target(self, target: str | None) -> str:
+        """Return the server's `host:port`: as given, or from the configuration."""
+        if target is not None:
+            return target
+        server = self.settings.server
+        # A server that listens everywhere is reached on this machine.
+        host = "127.0.0.1" if server.host in ("0.0.0.0", "::", "[::]") else server.host
+        return f"{host}:{server.port}"
+
+    def client(self, target: str | None, *, deadline_s: float = 30.0, retries: int = 3) -> "Client":
+        """Connect to the server; the caller closes the client. Nine retries wait about five seconds."""
+        from fraud.client import Client
+
+        return Client(self.target(target), deadline_s=deadline_s, retries=retries)
+
+    def show(self, document: Any, *tables: Table | str) -> None:
+        """Print the tables for people, or `document` as JSON."""
+        if self.output is Output.JSON:
+            typer.echo(json.dumps(document, ensure_ascii=False))
+            return
+        console = Console()
+        for table in tables:
+            console.print(table, highlight=False, markup=False, soft_wrap=isinstance(table, str))
+
+    def note(self, text: str) -> None:
+        """Tell people something beside the result; silent for machines."""
+        if self.output is Output.TABLE:
+            typer.echo(text, err=True)
+
+    def write_logs(self) -> None:
+        """Send the logs of this process to stderr, as [monitoring] and --output say."""
+        from fraud.cli.logs import write_logs
+
+        write_logs(self.settings.monitoring.log_level, as_json=self.output is Output.JSON)
+
+    def progress(self) -> Progress:
+        """Return a progress bar on stderr; hidden for machines."""
+        return Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            disable=self.output is Output.JSON,
+        )
+
+
+def shell_of(ctx: typer.Context) -> Shell:
+    """Return the shell that the app made for this invocation."""
+    shell = ctx.find_object(Shell)
+    if shell is None:
+        raise RuntimeError("the app's callback did not run")
+    return shell
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
+    """Build a table; cells are shown as they are, None as a dash. No column names: no header."""
+    made = Table(
+        title=Text(title),
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        show_header=any(columns),
+    )
+    for column in columns:
+        made.add_column(column, overflow="fold")
+    for row in rows:
+        made.add_row(*(Text("–" if cell is None else str(cell)) for cell in row))
+    return made

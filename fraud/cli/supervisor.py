@@ -1,0 +1,131 @@
+"""Keeps child processes running until it is told to stop.
+
+    one thread per child:  start → forward its lines → it ended → wait (back-off) → start again
+    stop:                  SIGTERM to all → grace → SIGKILL to those left
+
+Children stand in sessions of their own, so Ctrl-C reaches them once, through
+here, and one dying does not take the other along.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from fraud.cli.backoff import Backoff
+from fraud.cli.supervised import SUPERVISOR
+
+Forward = Callable[[str, str], None]
+
+_LAST_LINES_S = 2.0
+"""How long the last lines of a child that ended are waited for."""
+
+
+class Supervisor:
+    """Owns the child processes; `commands` maps a child's name to its command line."""
+
+    def __init__(
+        self,
+        commands: Mapping[str, Sequence[str]],
+        forward: Forward,
+        *,
+        grace_s: float,
+        backoff: Callable[[], Backoff] = Backoff,
+    ) -> None:
+        """`forward(name, line)` gets every line a child writes, and what happens to it."""
+        self._commands = commands
+        self._forward = forward
+        self._grace_s = grace_s
+        self._backoff = backoff
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._children: dict[str, subprocess.Popen[str]] = {}
+
+    def stop(self) -> None:
+        """Ask `run` to drain the children and return; callable from a signal handler."""
+        self._stop.set()
+
+    def pid(self, name: str) -> int | None:
+        """Return the process id of a running child, or None."""
+        child = self._children.get(name)
+        return child.pid if child is not None and child.poll() is None else None
+
+    def run(self) -> None:
+        """Start the children and keep them running until `stop`; then drain them."""
+        keepers = [threading.Thread(target=self._keep, args=(name,), name=name) for name in self._commands]
+        for keeper in keepers:
+            keeper.start()
+        while not self._stop.wait(0.5):  # a bare wait would keep signal handlers from running
+            pass
+        self._drain()
+        for keeper in keepers:
+            keeper.join()
+
+    def _keep(self, name: str) -> None:
+        backoff = self._backoff()
+        while True:
+            started_s = time.monotonic()
+            child = self._start(name)
+            if child is None:
+                return
+            reader = threading.Thread(target=self._read, args=(name, child), daemon=True)
+            reader.start()
+            # Not the end of its output: a process it left behind may hold the pipe open.
+            status = child.wait()
+            _end_session(child)
+            reader.join(_LAST_LINES_S)
+            if self._stop.is_set():
+                self._forward(name, f"stopped ({_ending(status)})")
+                return
+            wait_s = backoff.after(time.monotonic() - started_s)
+            self._forward(name, f"ended ({_ending(status)}); starting again in {wait_s:g} s")
+            if self._stop.wait(wait_s):
+                return
+
+    def _read(self, name: str, child: subprocess.Popen[str]) -> None:
+        if child.stdout is not None:
+            for line in child.stdout:
+                self._forward(name, line.rstrip("\n"))
+
+    def _start(self, name: str) -> subprocess.Popen[str] | None:
+        with self._lock:  # so that a stop sees every child there is
+            if self._stop.is_set():
+                return None
+            child = subprocess.Popen(
+                list(self._commands[name]),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                env={**os.environ, "PYTHONUNBUFFERED": "1", SUPERVISOR: str(os.getpid())},
+                start_new_session=True,
+            )
+            self._children[name] = child
+            self._forward(name, f"started (pid {child.pid})")
+            return child
+
+    def _drain(self) -> None:
+        with self._lock:
+            children = list(self._children.values())
+        for child in children:
+            child.terminate()
+        end_s = time.monotonic() + self._grace_s
+        for child in children:
+            try:
+                child.wait(max(0.0, end_s - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                _end_session(child)
+
+
+def _end_session(child: subprocess.Popen[str]) -> None:
+    """Kill a child and what it started: nothing of a session may outlive it."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(child.pid, signal.SIGKILL)
+
+
+def _ending(status: int) -> str:
+    return f"status {status}" if status >= 0 else signal.Signals(-status).name

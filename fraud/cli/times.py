@@ -1,0 +1,46 @@
+"""Times as people write them, as integer microseconds UTC."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+from fraud.errors import InvalidInput
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_MICROSECONDS = re.compile(r"\d{14,17}")
+
+
+def parse_time_us(value: object, field: str) -> int:
+    """Read a moment: ISO 8601, a datetime, or microseconds since 1970. Without a zone it is UTC.
+
+    >>> parse_time_us("1970-01-02", "at")
+    86400000000
+
+    Raises:
+        InvalidInput: `value` is none of these; the error names `field`.
+    """
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        text = value.strip()
+        if _MICROSECONDS.fullmatch(text):
+            return int(text)
+        try:
+            value = datetime.fromisoformat(text)
+        except ValueError:
+            value = text
+    if isinstance(value, datetime):
+        aware = value if value.tzinfo is not None else value.replace(tzinfo=UTC)
+        return (aware - _EPOCH) // _MICROSECOND
+    raise InvalidInput(field, f"{value!r} is not a time", "write it like 2026-03-01T12:00:00Z")
+
+
+def format_time(time_us: int) -> str:
+    """Spell a moment in ISO 8601, UTC; "" for 0, which stands for never.
+
+    >>> format_time(86_400_000_000)
+    '1970-01-02T00:00:00Z'
+    """
+    if time_us == 0:
+        return ""
+    return (_EPOCH + time_us * _MICROSECOND).isoformat().replace("+00:00", "Z")

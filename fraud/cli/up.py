@@ -1,0 +1,42 @@
+"""`fraud up`: the scorer and the retrainer as two supervised processes."""
+
+import signal
+import sys
+import threading
+from typing import Final
+
+import typer
+
+from fraud.cli.shell import Output, Shell, shell_of
+from fraud.cli.supervisor import Supervisor
+
+_ABOVE_DRAIN_S: Final = 5.0
+"""Seconds a process gets beyond the server's own drain before it is killed."""
+
+
+def up(ctx: typer.Context) -> None:
+    """Run scorer and retrainer until SIGTERM or SIGINT; each is started again when it ends."""
+    shell = shell_of(ctx)
+    settings = shell.settings
+    run = [sys.executable, "-m", "fraud.cli", "--config", str(shell.config), "--output", shell.output]
+    supervisor = Supervisor(
+        {"serve": [*run, "serve"], "retrain": [*run, "retrain", "--watch"]},
+        _Lines(shell),
+        grace_s=settings.server.drain / 1e6 + _ABOVE_DRAIN_S,
+    )
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: supervisor.stop())
+    shell.note(f"scorer at {shell.target(None)}, data in {settings.data_dir}; Ctrl-C stops both")
+    supervisor.run()
+
+
+class _Lines:
+    """Writes the lines of both processes to stdout, one at a time, each with its process's name."""
+
+    def __init__(self, shell: Shell) -> None:
+        self._named = shell.output is Output.TABLE
+        self._lock = threading.Lock()
+
+    def __call__(self, name: str, line: str) -> None:
+        with self._lock:
+            typer.echo(f"{name:<7} | {line}" if self._named else line)

@@ -1,0 +1,1 @@
+"""How good are scores? Average precision, recall within an alert budget, intervals."""

@@ -1,0 +1,215 @@
+"""Events as bytes, and back: one protobuf message per kind.
+
+    Scored            1   ScoredEvent
+    LabelsSubmitted   2   LabelsEvent
+    OutcomesReported  3   OutcomesEvent
+    Applied           4   AppliedEvent
+
+The numbers stand in stored logs and never change. Protobuf does not leave this
+file; numerics travel as float64, features as the float32 bytes they came as.
+"""
+
+import enum
+import functools
+import struct
+from collections.abc import Callable
+from typing import Any
+
+from google.protobuf.message import DecodeError
+
+from fraud.errors import Damaged
+from fraud.records import (
+    Applied,
+    Decision,
+    Event,
+    Label,
+    LabelsSubmitted,
+    LabelValue,
+    Outcome,
+    OutcomeReport,
+    OutcomesReported,
+    PaymentOutcome,
+    Scored,
+)
+from fraud.v1 import events_pb2, labels_pb2, scoring_pb2
+
+
+class Kind(enum.IntEnum):
+    """Which event an entry holds."""
+
+    SCORED = 1
+    LABELS = 2
+    OUTCOMES = 3
+    APPLIED = 4
+
+
+@functools.lru_cache(maxsize=64)
+def _doubles(n: int) -> struct.Struct:
+    return struct.Struct(f"<{n}d")
+
+
+def encode(event: Event) -> tuple[int, bytes]:
+    """Return the kind and the bytes of an event."""
+    kind, write = _WRITERS[type(event)]
+    return kind, write(event)
+
+
+def decode(kind: int, body: bytes) -> Event:
+    """Return the event that `encode` was given.
+
+    Raises:
+        Damaged: unknown kind, or bytes that are no such message.
+    """
+    read = _READERS.get(kind)
+    if read is None:
+        raise Damaged(f"an entry is of kind {kind}, which this release does not know; upgrade to read it")
+    try:
+        return read(body)
+    except (DecodeError, ValueError, struct.error) as error:
+        raise Damaged(f"an entry of kind {kind} cannot be read: {error}; restore it from a copy") from error
+
+
+def _write_scored(event: Scored) -> bytes:
+    decision = event.decision
+    numerics = event.numerics
+    return events_pb2.ScoredEvent(
+        transaction_id=event.transaction_id,
+        event_time_us=event.event_time_us,
+        model=event.model,
+        surrogates=event.surrogates,
+        amount_minor=event.amount_minor,
+        currency=event.currency,
+        amount_base_minor=event.amount_base_minor,
+        numerics=_doubles(len(numerics)).pack(*numerics),
+        categoricals=event.categoricals,
+        features=event.features,
+        score=decision.score,
+        risk_score=decision.risk_score,
+        outcome=int(decision.outcome),  # type: ignore[arg-type]
+        version=decision.version,
+        policy_version=decision.policy_version,
+        explored=decision.explored,
+        propensity=decision.propensity,
+        limits=decision.limits,
+        imported=event.imported,
+    ).SerializeToString()
+
+
+def _read_scored(body: bytes) -> Scored:
+    message = events_pb2.ScoredEvent.FromString(body)
+    decision = Decision(
+        message.score if message.HasField("score") else None,
+        message.risk_score if message.HasField("risk_score") else None,
+        Outcome(message.outcome),
+        message.version,
+        message.policy_version,
+        message.explored,
+        message.propensity,
+        tuple(message.limits),
+    )
+    numerics = message.numerics
+    return Scored(
+        message.transaction_id,
+        message.event_time_us,
+        message.model,
+        tuple(message.surrogates),
+        message.amount_minor,
+        message.currency,
+        message.amount_base_minor,
+        _doubles(len(numerics) // 8).unpack(numerics),
+        tuple(message.categoricals),
+        message.features,
+        decision,
+        message.imported,
+    )
+
+
+def _write_labels(event: LabelsSubmitted) -> bytes:
+    labels = [
+        labels_pb2.Label(
+            transaction_id=label.transaction_id,
+            value=int(label.value),  # type: ignore[arg-type]
+            label_time_us=label.label_time_us,
+            comment=label.comment,
+        )
+        for label in event.labels
+    ]
+    return events_pb2.LabelsEvent(
+        batch_id=event.batch_id,
+        part=event.part,
+        source=event.source,
+        submitter=event.submitter,
+        labels=labels,
+        digest=event.digest,
+    ).SerializeToString()
+
+
+def _read_labels(body: bytes) -> LabelsSubmitted:
+    message = events_pb2.LabelsEvent.FromString(body)
+    labels = tuple(
+        Label(label.transaction_id, LabelValue(label.value), label.label_time_us, label.comment)
+        for label in message.labels
+    )
+    return LabelsSubmitted(
+        message.batch_id, message.part, message.source, message.submitter, labels, message.digest
+    )
+
+
+def _write_outcomes(event: OutcomesReported) -> bytes:
+    reports = [
+        scoring_pb2.OutcomeReport(
+            transaction_id=report.transaction_id,
+            outcome=int(report.outcome),  # type: ignore[arg-type]
+            outcome_time_us=report.outcome_time_us,
+        )
+        for report in event.reports
+    ]
+    return events_pb2.OutcomesEvent(reports=reports).SerializeToString()
+
+
+def _read_outcomes(body: bytes) -> OutcomesReported:
+    message = events_pb2.OutcomesEvent.FromString(body)
+    return OutcomesReported(
+        tuple(
+            OutcomeReport(report.transaction_id, PaymentOutcome(report.outcome), report.outcome_time_us)
+            for report in message.reports
+        )
+    )
+
+
+def _write_applied(event: Applied) -> bytes:
+    return events_pb2.AppliedEvent(
+        ledger_seq=event.ledger_seq,
+        model=event.model,
+        version=event.version,
+        policy_version=event.policy_version,
+        label_view=event.label_view,
+        refused=event.refused,
+    ).SerializeToString()
+
+
+def _read_applied(body: bytes) -> Applied:
+    message = events_pb2.AppliedEvent.FromString(body)
+    return Applied(
+        message.ledger_seq,
+        message.model,
+        message.version,
+        message.policy_version,
+        message.label_view,
+        message.refused,
+    )
+
+
+_WRITERS: dict[type, tuple[int, Callable[[Any], bytes]]] = {
+    Scored: (int(Kind.SCORED), _write_scored),
+    LabelsSubmitted: (int(Kind.LABELS), _write_labels),
+    OutcomesReported: (int(Kind.OUTCOMES), _write_outcomes),
+    Applied: (int(Kind.APPLIED), _write_applied),
+}
+
+_READERS: dict[int, Callable[[bytes], Event]] = {
+    Kind.SCORED: _read_scored,
+    Kind.LABELS: _read_labels,
+    Kind.OUTCOMES: _read_outcomes,
+    Kind.APPLIED: _read_applied,
+}

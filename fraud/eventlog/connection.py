@@ -1,0 +1,128 @@
+"""Opens the SQLite files of the service: the event log and the registry ledger.
+
+Write-ahead log, so readers in other processes and threads see a consistent
+prefix while the one writer appends; nobody waits for a reader. `user_version`
+names the layout of the tables.
+
+    durability "fsync"     synchronous=FULL: a commit is on disk when it returns
+               "process"   synchronous=NORMAL: it survives a crash of the process, not of the machine
+"""
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from fraud.errors import Damaged, NotFound, Unavailable
+
+Durability = Literal["fsync", "process"]
+
+CACHE_KIB = 64 * 1024
+"""Page cache of one connection; holds the upper levels of the indexes of 100 million rows."""
+BUSY_S = 10.0
+"""How long a writer waits for another one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The tables of one kind of file: what people call it, its version, its DDL."""
+
+    what: str
+    version: int
+    statements: tuple[str, ...]
+
+
+def connect(
+    path: Path, layout: Layout, *, writable: bool, durability: Durability = "fsync"
+) -> sqlite3.Connection:
+    """Open the file, creating its tables when it is new and `writable`; transactions are explicit.
+
+    The connection may be used from any thread, by one at a time.
+
+    Raises:
+        NotFound: not writable, and no such file.
+        Damaged: not a SQLite file, or another layout than this release reads.
+        Unavailable: the file cannot be opened or is locked.
+    """
+    if not writable and not path.exists():
+        raise NotFound(f"{path}: no {layout.what} there; the process that writes it has to start first")
+    mode = "rwc" if writable else "ro"
+    try:
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode={mode}",
+            uri=True,
+            isolation_level=None,
+            check_same_thread=False,
+            timeout=BUSY_S,
+        )
+    except sqlite3.Error as error:
+        raise Unavailable(f"{path}: cannot be opened ({error}); check folder and permissions") from error
+    try:
+        _prepare(connection, path, layout, writable, durability)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _prepare(
+    connection: sqlite3.Connection, path: Path, layout: Layout, writable: bool, durability: Durability
+) -> None:
+    try:
+        connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+        if writable:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute(f"PRAGMA synchronous = {'FULL' if durability == 'fsync' else 'NORMAL'}")
+            if _version(connection) == 0:
+                _create(connection, layout)
+        version = _version(connection)
+    except sqlite3.OperationalError as error:
+        raise Unavailable(f"{path}: cannot be opened ({error}); see who else uses it") from error
+    except sqlite3.DatabaseError as error:
+        raise Damaged(f"{path}: is no {layout.what} ({error}); restore it from a copy") from error
+    if version != layout.version:
+        raise Damaged(
+            f"{path}: has layout {version}, this release reads layout {layout.version} of the "
+            f"{layout.what}; use the release that wrote it, or restore a copy"
+        )
+
+
+def _create(connection: sqlite3.Connection, layout: Layout) -> None:
+    with transaction(connection):
+        # Asked again inside the transaction: another process may have made them just now.
+        if connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] == 0:
+            for statement in layout.statements:
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {layout.version}")
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+@contextlib.contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """Write all of the body or nothing; takes the write lock at once, so what it read stays true."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            # The cause is what the caller must see; a rollback that fails too leaves an
+            # open transaction, which SQLite throws away when the connection closes.
+            with contextlib.suppress(sqlite3.Error):
+                connection.execute("ROLLBACK")
+        raise
+
+
+@contextlib.contextmanager
+def snapshot(connection: sqlite3.Connection) -> Iterator[None]:
+    """Read everything in the body from one state of the file."""
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        connection.execute("COMMIT")

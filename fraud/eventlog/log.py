@@ -1,0 +1,168 @@
+"""What an event log promises. Two implementations keep it: SQLite and memory.
+
+    position   1   2   3   4   5   6        without gaps, in order of appending
+    arrival   10  10  10  15  15  20        never decreasing: "known at T" is a prefix
+
+Pruning takes a prefix of the log away, except the `Applied` entries ("what
+served at T" is a fold over all of them). Batch summaries and tokens are not
+entries; they stay for ever.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from fraud.errors import InvalidInput
+from fraud.records import Entry, Event, LabelsSubmitted, LabelValue, Outcome
+
+DECIDED = (Outcome.APPROVE, Outcome.CHALLENGE, Outcome.REVIEW, Outcome.DECLINE)
+"""The outcomes of decisions; imported transactions carry none of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewToken:
+    """An entity token seen for the first time, with the surrogate that stands for it from here on."""
+
+    entity_index: int
+    surrogate: int
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class BatchSummary:
+    """One part of a label batch without its labels; `position` is its place in the log."""
+
+    position: int
+    arrival_time_us: int
+    batch_id: str
+    part: int
+    source: str
+    submitter: str
+    frauds: int
+    legitimates: int
+    withdrawn: int
+    digest: str
+
+
+class EventLog(Protocol):
+    """An append-only log of events with one writer and any number of readers."""
+
+    def append(
+        self, events: Sequence[Event], arrival_time_us: int | Sequence[int], new_tokens: Sequence[NewToken]
+    ) -> int:
+        """Append all or nothing and return the position of the first; durable on return.
+
+        `arrival_time_us` is one for all events or one for each (µs UTC); an
+        older one is raised to the last in the log. No events: returns the
+        position the next one will get.
+
+        Raises:
+            Conflict: a transaction id, a batch part or a token was taken before.
+            Unavailable: nothing was written (disk full, I/O error).
+        """
+        ...
+
+    def head(self) -> int:
+        """Return the last position; 0 when nothing was ever appended."""
+        ...
+
+    def first(self) -> int:
+        """Return the position from which on nothing is missing; head + 1 when all is pruned."""
+        ...
+
+    def last_arrival_us(self) -> int:
+        """Return the newest arrival time, µs UTC; 0 when nothing was ever appended."""
+        ...
+
+    def read(self, after: int, limit: int) -> list[Entry]:
+        """Return at most `limit` entries with a position > `after`, in order.
+
+        Before `first()` only `Applied` entries are left.
+        """
+        ...
+
+    def find(self, transaction_ids: Sequence[str]) -> dict[str, Entry]:
+        """Return the Scored entries still held, by transaction id; unknown ids are left out."""
+        ...
+
+    def batch_digest(self, batch_id: str, part: int) -> str | None:
+        """Return the digest of a batch part taken at any time, None when it never came."""
+        ...
+
+    def batches(self, since_us: int, source: str, after: int, limit: int) -> list[BatchSummary]:
+        """Return label batches that arrived at or after `since_us`, position > `after`, in order.
+
+        `source` "": every source.
+        """
+        ...
+
+    def decisions(
+        self, outcomes: Sequence[Outcome], since_us: int, model: str, after: int, limit: int
+    ) -> list[Entry]:
+        """Return decisions still held that arrived at or after `since_us`, position > `after`, in order.
+
+        No outcomes: every one of `DECIDED`; `model` "": every model. Imported
+        transactions were not decided here and never appear.
+        """
+        ...
+
+    def last_applied(self) -> dict[str, Entry]:
+        """Return the newest Applied entry of each model."""
+        ...
+
+    def applied(self) -> list[Entry]:
+        """Return every Applied entry there ever was, in order: the record of what served when."""
+        ...
+
+    def tokens(self) -> Iterator[NewToken]:
+        """Iterate over every token, by entity and surrogate."""
+        ...
+
+    def prune(self, upto_position: int, before_arrival_us: int) -> int:
+        """Remove the prefix with position <= `upto_position` and arrival < `before_arrival_us`.
+
+        Applied entries stay. Returns how many entries were removed.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release files; the log is not used afterwards."""
+        ...
+
+
+def arrivals_of(events: Sequence[Event], arrival_time_us: int | Sequence[int], last_us: int) -> list[int]:
+    """Return one arrival per event, µs UTC, none older than the one before it or than `last_us`.
+
+    >>> arrivals_of([None, None, None], [5, 3, 9], 4)
+    [5, 5, 9]
+    """
+    if isinstance(arrival_time_us, int):
+        return [max(arrival_time_us, last_us)] * len(events)
+    if len(arrival_time_us) != len(events):
+        raise InvalidInput(
+            "arrival_time_us",
+            f"{len(arrival_time_us)} for {len(events)} events",
+            "give one for each or one for all",
+        )
+    arrivals = []
+    for arrival_us in arrival_time_us:
+        last_us = max(last_us, arrival_us)
+        arrivals.append(last_us)
+    return arrivals
+
+
+def summarise(position: int, arrival_time_us: int, event: LabelsSubmitted) -> BatchSummary:
+    """Return the summary of a batch part; it counts the labels by value."""
+    values = [label.value for label in event.labels]
+    return BatchSummary(
+        position,
+        arrival_time_us,
+        event.batch_id,
+        event.part,
+        event.source,
+        event.submitter,
+        values.count(LabelValue.FRAUD),
+        values.count(LabelValue.LEGITIMATE),
+        values.count(LabelValue.WITHDRAWN),
+        event.digest,
+    )

@@ -1,0 +1,277 @@
+"""The event log in one SQLite file.
+
+One append is one transaction. Its cost is an insert per event, one leaf of the
+id index per event (ids that grow with time share leaves), and one fsync.
+`find` reads on the writer's connection, whose page cache is warm; everything
+else on a connection of the calling thread, so a long page never holds up an
+append.
+"""
+
+import heapq
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Self
+
+from fraud.errors import Conflict, Damaged, Unavailable
+from fraud.eventlog.checkpoint import Checkpointer, checkpoint
+from fraud.eventlog.codec import Kind, decode
+from fraud.eventlog.connection import Durability, connect, snapshot, transaction
+from fraud.eventlog.log import DECIDED, BatchSummary, NewToken, arrivals_of
+from fraud.eventlog.tables import (
+    LAYOUT,
+    Row,
+    check_entities,
+    insert,
+    last_entry,
+    pass_pruned,
+    position_before,
+    pruned_upto,
+)
+from fraud.records import Entry, Event, Outcome, Scored
+
+FIND_SIZES = (1, 8, 64, 512)
+"""Ids looked up by one prepared statement; a rest is padded to the next size."""
+PRUNE_ROWS = 500
+"""Rows removed in one transaction, about 3 ms."""
+PRUNE_PAUSE_S = 0.001
+"""Pause after each, in which a waiting append gets the lock."""
+
+_ENTRY = "SELECT position, arrival_time_us, kind, body FROM entries"
+_FIND = {size: f"{_ENTRY} WHERE transaction_id IN ({', '.join('?' * size)})" for size in FIND_SIZES}
+
+
+class SqliteEventLog:
+    """An `EventLog` in a file. Safe to use from several threads; one process writes."""
+
+    def __init__(
+        self, path: Path, connection: sqlite3.Connection, *, writable: bool, durability: Durability
+    ) -> None:
+        self._path = path
+        self._connection = connection
+        self._writable = writable
+        self._lock = threading.Lock()
+        self._local = threading.local()
+        self._readers: list[sqlite3.Connection] = []
+        self._head, self._last_arrival_us = last_entry(connection)
+        self._checkpointer: Checkpointer | None = None
+        if not writable:
+            self._local.reader = connection
+        else:
+            connection.execute("PRAGMA wal_autocheckpoint = 0")
+            self._checkpointer = Checkpointer(
+                lambda: connect(path, LAYOUT, writable=True, durability=durability)
+            )
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        *,
+        writable: bool,
+        entity_names: Sequence[str],
+        durability: Durability = "fsync",
+    ) -> Self:
+        """Open the log at `path`; a writable one is created when missing.
+
+        `entity_names` are the schema's, in order: surrogates stand in that
+        order in every entry, so a log is for one list of names.
+
+        Raises:
+            ConfigError: the log was made for other entities.
+            NotFound, Damaged, Unavailable: as `fraud.eventlog.connection.connect`.
+        """
+        if writable:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        connection = connect(path, LAYOUT, writable=writable, durability=durability)
+        try:
+            check_entities(connection, path, list(entity_names), writable)
+            return cls(path, connection, writable=writable, durability=durability)
+        except BaseException:
+            connection.close()
+            raise
+
+    def append(
+        self, events: Sequence[Event], arrival_time_us: int | Sequence[int], new_tokens: Sequence[NewToken]
+    ) -> int:
+        """Append all or nothing and return the position of the first; see `EventLog`."""
+        with self._lock:
+            first = self._head + 1
+            arrivals = arrivals_of(events, arrival_time_us, self._last_arrival_us)
+            if not events and not new_tokens:
+                return first
+            self._write(events, first, arrivals, new_tokens)
+            self._head += len(events)
+            self._last_arrival_us = arrivals[-1] if arrivals else self._last_arrival_us
+            if self._checkpointer is not None and self._checkpointer.note(len(events)):
+                checkpoint(self._connection)
+            return first
+
+    def _write(
+        self, events: Sequence[Event], first: int, arrivals: Sequence[int], new_tokens: Sequence[NewToken]
+    ) -> None:
+        try:
+            with transaction(self._connection):
+                insert(self._connection, events, first, arrivals, new_tokens)
+        except sqlite3.IntegrityError as error:
+            raise Conflict(
+                f"{self._path}: {len(events)} events were not appended: a transaction id, batch part or "
+                f"token was taken before ({error}); look it up with find() first"
+            ) from error
+        except sqlite3.Error as error:
+            raise Unavailable(
+                f"{self._path}: {len(events)} events were not appended ({error}); nothing of them was kept; "
+                "check disk space and permissions"
+            ) from error
+
+    def head(self) -> int:
+        """Return the last position."""
+        return self._head if self._writable else last_entry(self._reader())[0]
+
+    def first(self) -> int:
+        """Return the position from which on nothing is missing."""
+        return pruned_upto(self._reader())[0] + 1
+
+    def last_arrival_us(self) -> int:
+        """Return the newest arrival time, µs UTC."""
+        return self._last_arrival_us if self._writable else last_entry(self._reader())[1]
+
+    def read(self, after: int, limit: int) -> list[Entry]:
+        """Return at most `limit` entries with a position > `after`, in order."""
+        rows = self._reader().execute(
+            f"{_ENTRY} WHERE position > ? ORDER BY position LIMIT ?", (after, limit)
+        )
+        return [self._entry(row) for row in rows]
+
+    def find(self, transaction_ids: Sequence[str]) -> dict[str, Entry]:
+        """Return the Scored entries still held, by transaction id."""
+        rows: list[Row] = []
+        for start in range(0, len(transaction_ids), FIND_SIZES[-1]):
+            ids = transaction_ids[start : start + FIND_SIZES[-1]]
+            size = next(size for size in FIND_SIZES if size >= len(ids))
+            padded = [*ids, *[ids[-1]] * (size - len(ids))]
+            if self._writable:
+                with self._lock:
+                    rows += self._connection.execute(_FIND[size], padded).fetchall()
+            else:
+                rows += self._reader().execute(_FIND[size], padded).fetchall()
+        found = {}
+        for row in rows:
+            entry = self._entry(row)
+            if isinstance(entry.event, Scored):
+                found[entry.event.transaction_id] = entry
+        return found
+
+    def batch_digest(self, batch_id: str, part: int) -> str | None:
+        """Return the digest of a batch part taken at any time."""
+        query = "SELECT digest FROM batches WHERE batch_id = ? AND part = ?"
+        row = self._reader().execute(query, (batch_id, part)).fetchone()
+        return None if row is None else str(row[0])
+
+    def batches(self, since_us: int, source: str, after: int, limit: int) -> list[BatchSummary]:
+        """Return label batches by arrival, source and position, in order."""
+        rows = self._reader().execute(
+            """SELECT position, arrival_time_us, batch_id, part, source, submitter, frauds, legitimates,
+                withdrawn, digest FROM batches
+            WHERE position > ? AND arrival_time_us >= ? AND (? = '' OR source = ?)
+            ORDER BY position LIMIT ?""",
+            (after, since_us, source, source, limit),
+        )
+        return [BatchSummary(*row) for row in rows]
+
+    def decisions(
+        self, outcomes: Sequence[Outcome], since_us: int, model: str, after: int, limit: int
+    ) -> list[Entry]:
+        """Return decisions by outcome, arrival, model and position, in order."""
+        reader = self._reader()
+        wanted = sorted(set(outcomes or DECIDED) & set(DECIDED))
+        query = (
+            f"{_ENTRY} WHERE outcome = ? AND outcome > 0 AND position > ? AND (? = '' OR model = ?) "
+            "ORDER BY position LIMIT ?"
+        )
+        # One walk along the index per outcome, all in one snapshot; each is in order, so merging them is too.
+        with snapshot(reader):
+            after = max(after, position_before(reader, since_us))
+            walks = [
+                reader.execute(query, (int(outcome), after, model, model, limit)).fetchall()
+                for outcome in wanted
+            ]
+        return [self._entry(row) for row in islice(heapq.merge(*walks), limit)]
+
+    def last_applied(self) -> dict[str, Entry]:
+        """Return the newest Applied entry of each model."""
+        rows = self._reader().execute(
+            "SELECT model, max(position), arrival_time_us, kind, body FROM applied GROUP BY model"
+        )
+        return {str(row[0]): self._entry(row[1:]) for row in rows}
+
+    def applied(self) -> list[Entry]:
+        """Return every Applied entry, in order."""
+        rows = self._reader().execute(
+            "SELECT position, arrival_time_us, kind, body FROM applied ORDER BY position"
+        )
+        return [self._entry(row) for row in rows]
+
+    def tokens(self) -> Iterator[NewToken]:
+        """Iterate over every token, by entity and surrogate."""
+        rows = self._reader().execute("SELECT * FROM tokens ORDER BY entity_index, surrogate")
+        return (NewToken(*row) for row in rows)
+
+    def prune(self, upto_position: int, before_arrival_us: int) -> int:
+        """Remove the prefix at or before a position and older than an arrival; Applied entries stay.
+
+        Works in short transactions with a pause after each, so appends of
+        other threads get in between; not for the scoring thread itself.
+
+        Raises:
+            Unavailable: a transaction failed; what earlier ones removed stays removed.
+        """
+        reader = self._reader()
+        start = pruned_upto(reader)[0]
+        upto = min(upto_position, self.head(), position_before(reader, before_arrival_us))
+        removed = 0
+        while start < upto:
+            stop = min(start + PRUNE_ROWS, upto)
+            removed += self._prune_span(start, stop)
+            start = stop
+            time.sleep(PRUNE_PAUSE_S)
+        return removed
+
+    def _prune_span(self, start: int, stop: int) -> int:
+        try:
+            with self._lock, transaction(self._connection):
+                removed = pass_pruned(self._connection, start, stop, Kind.APPLIED)
+        except sqlite3.Error as error:
+            raise Unavailable(
+                f"{self._path}: positions {start + 1} to {stop} were not pruned ({error}); "
+                "check disk space and permissions"
+            ) from error
+        if self._checkpointer is not None:
+            self._checkpointer.note(removed)
+        return removed
+
+    def close(self) -> None:
+        """Stop checkpointing and close every connection."""
+        if self._checkpointer is not None:
+            self._checkpointer.close()
+        for reader in self._readers:
+            reader.close()
+        self._connection.close()
+
+    def _reader(self) -> sqlite3.Connection:
+        """Return the calling thread's own connection."""
+        reader: sqlite3.Connection | None = getattr(self._local, "reader", None)
+        if reader is None:
+            reader = connect(self._path, LAYOUT, writable=False)
+            self._local.reader = reader
+            self._readers.append(reader)
+        return reader
+
+    def _entry(self, row: Row) -> Entry:
+        try:
+            return Entry(row[0], row[1], decode(row[2], row[3]))
+        except Damaged as error:
+            raise Damaged(f"{self._path}, position {row[0]}: {error}") from error

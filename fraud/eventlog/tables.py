@@ -1,0 +1,174 @@
+"""The tables of the event log in SQLite, and the small questions asked of them.
+
+    entries   position · arrival · kind · transaction id · outcome · model · body     one row per event
+    batches   one row per label batch part            ┐
+    applied   every Applied once more, by position    ├ written with the entries, never pruned
+    tokens    entity · surrogate → token              │
+    meta      entity names; how far it is pruned      ┘
+
+The index by outcome leaves imported transactions (outcome 0) out: nobody
+decided them here.
+"""
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from fraud.errors import ConfigError, Unavailable
+from fraud.eventlog.codec import encode
+from fraud.eventlog.connection import Layout, transaction
+from fraud.eventlog.log import BatchSummary, NewToken, summarise
+from fraud.records import Applied, Event, LabelsSubmitted, Scored
+
+LAYOUT = Layout(
+    "event log",
+    1,
+    (
+        """CREATE TABLE entries (
+            position INTEGER PRIMARY KEY, arrival_time_us INTEGER NOT NULL, kind INTEGER NOT NULL,
+            transaction_id TEXT, outcome INTEGER, model TEXT, body BLOB NOT NULL)""",
+        "CREATE UNIQUE INDEX entries_by_id ON entries (transaction_id) WHERE transaction_id IS NOT NULL",
+        "CREATE INDEX entries_by_outcome ON entries (outcome, position, model) WHERE outcome > 0",
+        """CREATE TABLE batches (
+            position INTEGER PRIMARY KEY, arrival_time_us INTEGER NOT NULL, batch_id TEXT NOT NULL,
+            part INTEGER NOT NULL, source TEXT NOT NULL, submitter TEXT NOT NULL, frauds INTEGER NOT NULL,
+            legitimates INTEGER NOT NULL, withdrawn INTEGER NOT NULL, digest TEXT NOT NULL,
+            UNIQUE (batch_id, part))""",
+        """CREATE TABLE applied (
+            model TEXT NOT NULL, position INTEGER PRIMARY KEY, arrival_time_us INTEGER NOT NULL,
+            kind INTEGER NOT NULL, body BLOB NOT NULL)""",
+        """CREATE TABLE tokens (
+            entity_index INTEGER, surrogate INTEGER, token TEXT NOT NULL,
+            PRIMARY KEY (entity_index, surrogate)) WITHOUT ROWID""",
+        "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL)",
+        "INSERT INTO meta VALUES ('pruned', '[0, 0]')",
+    ),
+)
+
+Row = tuple[Any, ...]
+
+
+def insert(
+    connection: sqlite3.Connection,
+    events: Sequence[Event],
+    first: int,
+    arrivals: Sequence[int],
+    new_tokens: Sequence[NewToken],
+) -> None:
+    """Insert events and tokens; inside a transaction of the caller."""
+    rows, batches, applied = _rows_of(events, first, arrivals)
+    connection.executemany("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+    if new_tokens:
+        tokens = [(new.entity_index, new.surrogate, new.token) for new in new_tokens]
+        connection.executemany("INSERT INTO tokens VALUES (?, ?, ?)", tokens)
+    if batches:
+        connection.executemany(
+            "INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", [_batch_row(b) for b in batches]
+        )
+    if applied:
+        connection.executemany("INSERT INTO applied VALUES (?, ?, ?, ?, ?)", applied)
+
+
+def _rows_of(
+    events: Sequence[Event], first: int, arrivals: Sequence[int]
+) -> tuple[list[Row], list[BatchSummary], list[Row]]:
+    """Return rows of `entries`, batch summaries and rows of `applied`."""
+    rows: list[Row] = []
+    batches = []
+    applied: list[Row] = []
+    for position, (event, arrival_us) in enumerate(zip(events, arrivals, strict=True), first):
+        kind, body = encode(event)
+        if isinstance(event, Scored):
+            outcome = int(event.decision.outcome)
+            rows.append((position, arrival_us, kind, event.transaction_id, outcome, event.model, body))
+            continue
+        rows.append((position, arrival_us, kind, None, None, None, body))
+        if isinstance(event, LabelsSubmitted):
+            batches.append(summarise(position, arrival_us, event))
+        elif isinstance(event, Applied):
+            applied.append((event.model, position, arrival_us, kind, body))
+    return rows, batches, applied
+
+
+def _batch_row(batch: BatchSummary) -> Row:
+    return (
+        batch.position,
+        batch.arrival_time_us,
+        batch.batch_id,
+        batch.part,
+        batch.source,
+        batch.submitter,
+        batch.frauds,
+        batch.legitimates,
+        batch.withdrawn,
+        batch.digest,
+    )
+
+
+def last_entry(connection: sqlite3.Connection) -> tuple[int, int]:
+    """Return position and arrival (µs UTC) of the newest entry, pruned or not; (0, 0) for none."""
+    query = "SELECT position, arrival_time_us FROM entries ORDER BY position DESC LIMIT 1"
+    held = connection.execute(query).fetchone() or (0, 0)
+    return max(pruned_upto(connection), (int(held[0]), int(held[1])))
+
+
+def pruned_upto(connection: sqlite3.Connection) -> tuple[int, int]:
+    """Return position and arrival (µs UTC) of the newest entry that pruning has passed."""
+    (text,) = connection.execute("SELECT value FROM meta WHERE key = 'pruned'").fetchone()
+    position, arrival_us = json.loads(text)
+    return position, arrival_us
+
+
+def pass_pruned(connection: sqlite3.Connection, start: int, stop: int, kept_kind: int) -> int:
+    """Delete positions in `(start, stop]` but those of one kind, and note it; return how many."""
+    query = "SELECT arrival_time_us FROM entries WHERE position = ?"
+    (arrival_us,) = connection.execute(query, (stop,)).fetchone()
+    cursor = connection.execute(
+        "DELETE FROM entries WHERE position > ? AND position <= ? AND kind <> ?", (start, stop, kept_kind)
+    )
+    note = json.dumps([stop, arrival_us])
+    connection.execute("INSERT OR REPLACE INTO meta VALUES ('pruned', ?)", (note,))
+    return cursor.rowcount
+
+
+def position_before(connection: sqlite3.Connection, arrival_us: int) -> int:
+    """Return the last position that arrived before `arrival_us`, by bisection: arrival never decreases.
+
+    Not below what is pruned: nothing is missed there.
+    """
+    query = "SELECT arrival_time_us FROM entries WHERE position = ?"
+    low, high = pruned_upto(connection)[0], last_entry(connection)[0]
+    while low < high:
+        middle = (low + high + 1) // 2
+        row = connection.execute(query, (middle,)).fetchone()
+        # None: another process has pruned it meanwhile, so it is older than what is asked for.
+        if row is None or row[0] < arrival_us:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def check_entities(connection: sqlite3.Connection, path: Path, names: list[str], writable: bool) -> None:
+    """Write the entity names into a new log, or hold them against those it was made for.
+
+    Raises:
+        ConfigError: other names, or in another order.
+        Unavailable: a reader came while the log was being made.
+    """
+    query = "SELECT value FROM meta WHERE key = 'entities'"
+    row = connection.execute(query).fetchone()
+    if row is None and writable:
+        with transaction(connection):
+            connection.execute("INSERT INTO meta VALUES ('entities', ?)", (json.dumps(names),))
+        return
+    if row is None:
+        raise Unavailable(f"{path}: is being made by its writer; try again")
+    made_for = json.loads(row[0])
+    if made_for != names:
+        raise ConfigError(
+            f"{path}: was made for the entities {', '.join(made_for)}, the configuration names "
+            f"{', '.join(names)}; put [schema.entities] back, or start with an empty data_dir"
+        )

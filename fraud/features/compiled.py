@@ -1,0 +1,25 @@
+"""The door to numba: compiled functions keep their Python signature for the type checker."""
+
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+import numba
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+_compile: Any = numba.njit
+
+
+def jit(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """Compile a function to machine code at its first call and keep the code on disk.
+
+    No `fastmath`: additions are not reordered and nothing is fused, so the same
+    integers give the same float32 on every run. The cache on disk is renewed
+    when the *file of the called function* changes, so a kernel and all that it
+    calls stand in one file.
+    """
+    compiled: Callable[Arguments, Result] = _compile(
+        cache=True, nogil=True, fastmath=False, error_model="numpy"
+    )(function)
+    return compiled

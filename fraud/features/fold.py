@@ -1,0 +1,195 @@
+"""What online scoring and replay share: features and labels, folded in log order.
+
+    transaction ──▶ read features ──▶ fold ──▶ labels that waited for it
+    labels ──▶ book (which verdict stands) ──▶ change in frauds ──▶ relabel
+                └──▶ transaction not folded yet: wait
+
+A label counts when its transaction is at most `spec.reach_us` older than the
+newest event folded so far; an older one can change no window of an event that
+is on time. Whether it counts depends on the log alone, so the book may forget
+such transactions at any moment and replay still gives the same state.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from fraud.errors import Damaged
+from fraud.features import snapshot
+from fraud.features.spec import FeatureSpec
+from fraud.features.state import FeatureState, Rows, ScoredRows
+from fraud.labels.standing import ConflictRule, LabelBook, LabelFact
+from fraud.records import LabelsSubmitted, LabelValue
+
+
+@dataclass(frozen=True, slots=True)
+class Coordinates:
+    """Where a transaction stands in the state. `position` in the log, 0 when surely folded already."""
+
+    surrogates: tuple[int, ...]
+    event_time_us: int
+    position: int = 0
+
+
+class FeatureFold:
+    """Feature state with the labels that feed it, at one position of the log. One owner."""
+
+    def __init__(self, spec: FeatureSpec, rule: ConflictRule) -> None:
+        self.spec = spec
+        self.rule = rule
+        self.state = FeatureState(spec)
+        self.book = LabelBook(rule)
+        self.coordinates: dict[str, Coordinates] = {}
+        self.waiting: dict[str, list[LabelFact]] = {}
+        self.position = 0
+
+    def advance(self, position: int) -> None:
+        """Take note that everything up to `position` of the log is folded."""
+        self.position = position
+
+    def score(self, transaction_ids: Sequence[str], rows: Rows) -> ScoredRows:
+        """Read and fold rows in log order; waiting labels join right after their own row."""
+        if not self.waiting:
+            return self.state.score(rows)
+        scored = self.state.prepare(rows)
+        start = 0
+        for i, transaction_id in enumerate(transaction_ids):
+            if transaction_id in self.waiting:
+                self.state.run(rows, scored, start, i + 1, fold=True)
+                self._join_waiting(transaction_id, rows, i)
+                start = i + 1
+        self.state.run(rows, scored, start, len(rows), fold=True)
+        return scored
+
+    def peek(self, rows: Rows) -> ScoredRows:
+        """Read features and change nothing."""
+        return self.state.peek(rows)
+
+    def lacking(self, event: LabelsSubmitted) -> list[str]:
+        """Return the transactions of a label event that `take_labels` needs to be told of."""
+        return [
+            label.transaction_id for label in event.labels if label.transaction_id not in self.coordinates
+        ]
+
+    def take_labels(self, event: LabelsSubmitted, known: Mapping[str, Coordinates]) -> tuple[int, int]:
+        """Fold a label event; return how many labels joined and how many wait.
+
+        `known` holds the transactions of the event that stand in the log; the
+        fold remembers those it was told of before (`lacking`). One that stands
+        after `position` is not folded yet, so its labels wait.
+        """
+        joined = 0
+        changes: list[tuple[Coordinates, int]] = []
+        for label in event.labels:
+            fact = LabelFact(label.value, event.source, label.label_time_us)
+            found = self.coordinates.get(label.transaction_id) or known.get(label.transaction_id)
+            if found is None or found.position > self.position:
+                self.waiting.setdefault(label.transaction_id, []).append(fact)
+                continue
+            joined += 1
+            delta = self._report(label.transaction_id, found, fact)
+            if delta:
+                changes.append((found, delta))
+        self._relabel(changes)
+        return joined, len(event.labels) - joined
+
+    def forget_before(self, event_time_us: int) -> None:
+        """Drop labels of transactions older than `event_time_us` that can change state no more."""
+        cut_us = min(event_time_us, self._reach_back_us)
+        old = [name for name, found in self.coordinates.items() if found.event_time_us < cut_us]
+        self.book.forget(old)
+        for transaction_id in old:
+            del self.coordinates[transaction_id]
+
+    @property
+    def _reach_back_us(self) -> int:
+        return self.state.newest_us - self.spec.reach_us
+
+    def _join_waiting(self, transaction_id: str, rows: Rows, i: int) -> None:
+        found = Coordinates(tuple(rows.surrogates[i].tolist()), int(rows.event_time_us[i]))
+        facts = self.waiting.pop(transaction_id)
+        delta = sum(self._report(transaction_id, found, fact) for fact in facts)
+        if delta:
+            self._relabel([(found, delta)])
+
+    def _report(self, transaction_id: str, found: Coordinates, fact: LabelFact) -> int:
+        if found.event_time_us < self._reach_back_us:
+            return 0
+        self.coordinates[transaction_id] = found
+        return self.book.report(transaction_id, fact)
+
+    def _relabel(self, changes: Sequence[tuple[Coordinates, int]]) -> None:
+        if not changes:
+            return
+        self.state.relabel(
+            np.array([found.surrogates for found, _ in changes], dtype=np.int32),
+            np.array([found.event_time_us for found, _ in changes], dtype=np.int64),
+            np.array([delta for _, delta in changes], dtype=np.int64),
+        )
+
+    def equals(self, other: "FeatureFold") -> bool:
+        """Tell whether both folds would answer everything to come alike."""
+        return self._notes() == other._notes() and self.state.equals(other.state)
+
+    def save(self, folder: Path) -> Path:
+        """Write a snapshot into `folder`, named by position; return its path."""
+        return snapshot.write(folder, self.position, self._notes(), self.state.arrays())
+
+    @classmethod
+    def load(cls, path: Path, spec: FeatureSpec, rule: ConflictRule) -> Self:
+        """Read a snapshot.
+
+        Raises:
+            Damaged: the file is truncated or altered, or was written under
+                another feature spec or conflict rule.
+        """
+        notes, arrays = snapshot.read(path, ("header", "book"))
+        fold = cls(spec, rule)
+        header = notes["header"]
+        expected = fold._header()
+        for key in ("fingerprint", "rule"):
+            if header.get(key) != expected[key]:
+                raise Damaged(
+                    f"feature snapshot {path.name}: written under another {key} ({header.get(key)!r}, now "
+                    f"{expected[key]!r}); rebuild the state by replaying the log"
+                )
+        try:
+            fold._take_notes(header, notes["book"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise Damaged(f"feature snapshot {path.name}: labels cannot be read ({error!r})") from error
+        fold.state.restore(arrays)
+        return fold
+
+    def _header(self) -> dict[str, Any]:
+        rule = [self.rule.policy, *self.rule.sources]
+        return {"fingerprint": self.spec.fingerprint, "rule": rule, "position": self.position}
+
+    def _notes(self) -> dict[str, Any]:
+        book = {
+            "facts": {name: [list(astuple(f)) for f in facts] for name, facts in self.book.facts.items()},
+            "coordinates": {
+                name: [list(found.surrogates), found.event_time_us]
+                for name, found in self.coordinates.items()
+            },
+            "waiting": {name: [list(astuple(f)) for f in facts] for name, facts in self.waiting.items()},
+        }
+        return {"header": self._header(), "book": book}
+
+    def _take_notes(self, header: Mapping[str, Any], book: Mapping[str, Any]) -> None:
+        self.position = int(header["position"])
+        self.book.facts = _facts(book["facts"])
+        self.waiting = _facts(book["waiting"])
+        self.coordinates = {
+            name: Coordinates(tuple(surrogates), int(time_us))
+            for name, (surrogates, time_us) in book["coordinates"].items()
+        }
+
+
+def _facts(found: Mapping[str, Any]) -> dict[str, list[LabelFact]]:
+    return {
+        name: [LabelFact(LabelValue(value), source, int(time_us)) for value, source, time_us in facts]
+        for name, facts in found.items()
+    }

@@ -1,0 +1,62 @@
+"""One file per snapshot of feature state: arrays and a header, no pickle.
+
+    features-<position>.npz = header (JSON: fingerprint, rule, position)
+                            + book (JSON: labels that can still change state)
+                            + arrays of the rows in use
+
+Written beside its place, made durable, then renamed, so a file of that name is
+whole. Every array carries a CRC-32 of its own (the zip container's).
+"""
+
+import json
+import os
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fraud.errors import Damaged
+
+NAME = "features-{:020d}.npz"
+
+
+def write(folder: Path, position: int, notes: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Path:
+    """Write a snapshot atomically and durably; return its path. `notes` hold JSON values."""
+    folder.mkdir(parents=True, exist_ok=True)
+    place = folder / NAME.format(position)
+    draft = place.with_suffix(f".{os.getpid()}.tmp")
+    columns = {name: np.frombuffer(json.dumps(note).encode(), np.uint8) for name, note in notes.items()}
+    try:
+        with draft.open("wb") as file:
+            np.savez(file, allow_pickle=False, **columns, **dict(arrays))
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(place)
+    finally:
+        draft.unlink(missing_ok=True)
+    directory = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+    return place
+
+
+def read(path: Path, notes: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """Return the notes of these names and the other arrays.
+
+    Raises:
+        Damaged: the file is not what `write` wrote.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+        found = {name: json.loads(arrays.pop(name).tobytes()) for name in notes}
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise Damaged(
+            f"feature snapshot {path.name}: cannot be read ({error}); delete it and restore from an older one"
+        ) from error
+    return found, arrays

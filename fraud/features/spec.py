@@ -1,0 +1,148 @@
+"""Which features the service has, in which order, and what shapes their state.
+
+fraud.toml ──▶ FeatureSpec ──▶ names     amount, calendar, numeric fields, then per entity:
+                   │                     windows, since, fraud rates
+                   ├──▶ fingerprint      equal if and only if states can be exchanged
+                   └──▶ Layout           tables of the kernel (`layout.py`)
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fraud.errors import ConfigError
+from fraud.settings import Settings
+from fraud.settings.features import Aggregate, Calendar, EntityFeatures
+
+STATE_FORMAT = 1
+"""Raised when the meaning of stored state changes, so that older snapshots are refused."""
+
+CALENDAR: tuple[Calendar, ...] = ("hour", "day_of_week", "weekend", "night")
+AGGREGATES: tuple[Aggregate, ...] = ("count", "sum", "mean", "max", "std", "amount_over_mean")
+
+
+@dataclass(frozen=True)
+class FeatureSpec:
+    """The declared features. `entities[i]` belongs to `entity_names[i]`, the schema's order."""
+
+    entity_names: tuple[str, ...]
+    numeric_names: tuple[str, ...]
+    entities: tuple[EntityFeatures, ...]
+    calendar: tuple[Calendar, ...] = ()
+    night_hours: tuple[int, int] = (0, 6)
+    timezone: str = "UTC"
+    entities_max: int = 1_000_000
+    distinct_buckets: int = 64
+    reach_us: int = 0
+    names: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        kinds = range(len(self.entities))
+        of_entities = (name for kind in kinds for name in self.features_of(kind))
+        names = ("amount", *self.calendar, *self.numeric_names, *of_entities)
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ConfigError(
+                f"features: {', '.join(twice)} is produced twice; rename the field of that name"
+            )
+        object.__setattr__(self, "names", names)
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Take the features from `[schema]`, `[features]` and `[service]`.
+
+        Raises:
+            ConfigError: two features would have the same name.
+        """
+        schema, features = settings.schema_, settings.features
+        return cls(
+            entity_names=schema.entity_names,
+            numeric_names=schema.numeric_names,
+            entities=tuple(features.entities.get(name, EntityFeatures()) for name in schema.entity_names),
+            calendar=tuple(name for name in CALENDAR if name in features.calendar),
+            night_hours=features.night_hours,
+            timezone=settings.service.timezone,
+            entities_max=features.entities_max,
+            distinct_buckets=features.distinct_buckets,
+            reach_us=features.reach_us,
+        )
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 in hex over all that shapes state; other features may differ."""
+        shape = {
+            "format": STATE_FORMAT,
+            "entities": [
+                [name, _shape(entity)] for name, entity in zip(self.entity_names, self.entities, strict=True)
+            ],
+            "entities_max": self.entities_max,
+            "distinct_buckets": self.distinct_buckets,
+        }
+        return hashlib.sha256(json.dumps(shape, sort_keys=True).encode()).hexdigest()
+
+    @cached_property
+    def places(self) -> dict[str, int]:
+        """Column of each feature."""
+        return {name: column for column, name in enumerate(self.names)}
+
+    def select(self, patterns: Sequence[str]) -> tuple[str, ...]:
+        """Return the features that match any of the shell-style patterns, in the spec's order.
+
+        Raises:
+            ConfigError: a pattern matches no feature.
+        """
+        for pattern in patterns:
+            if not any(fnmatchcase(name, pattern) for name in self.names):
+                raise ConfigError(
+                    f"features: {pattern!r} matches none of the {len(self.names)} features of the service; "
+                    f"there are: {', '.join(self.names)}"
+                )
+        return tuple(name for name in self.names if any(fnmatchcase(name, pattern) for pattern in patterns))
+
+    def indices(self, names: Sequence[str]) -> NDArray[np.intp]:
+        """Return the columns of the named features, in the order asked for.
+
+        Raises:
+            ConfigError: the service has no feature of that name.
+        """
+        missing = [name for name in names if name not in self.places]
+        if missing:
+            raise ConfigError(
+                f"features: the service does not hold {', '.join(missing)}; add them to [features] or retrain"
+            )
+        return np.array([self.places[name] for name in names], dtype=np.intp)
+
+    def features_of(self, kind: int) -> tuple[str, ...]:
+        """Return the features of one entity kind; in `names` they stand side by side."""
+        return tuple(_features(self.entity_names[kind], self.entities[kind]))
+
+
+def _shape(entity: EntityFeatures) -> list[Any]:
+    return [
+        [[window.width, window.hop] for window in entity.windows],
+        sorted(entity.aggregates),
+        list(entity.distinct),
+        [[rate.width, rate.delay, rate.hop] for rate in entity.fraud_rates],
+    ]
+
+
+def _features(name: str, entity: EntityFeatures) -> Iterator[str]:
+    for window in entity.windows:
+        for aggregate in AGGREGATES:
+            if aggregate in entity.aggregates:
+                yield f"{name}_{aggregate}_{window.name}"
+        for other in entity.distinct:
+            yield f"{name}_distinct_{other}_{window.name}"
+    if "previous" in entity.since:
+        yield f"{name}_since_previous_s"
+    if "first" in entity.since:
+        yield f"{name}_age_s"
+    for rate in entity.fraud_rates:
+        yield f"{name}_fraud_rate_{rate.name}"

@@ -1,0 +1,244 @@
+"""The rows of a verdict: each one figure, its bound, its interval, and what that means.
+
+`passed` is None for information that decides nothing. A figure that is not
+defined (no frauds, no champion) is None, so a check is plain JSON.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import beta, chi2
+
+from fraud.clock import DAY_US
+from fraud.evaluation.resampling import Figures, Interval
+from fraud.gate.eprocess import e_of, refresh_log_e, superiority_log_e
+from fraud.gate.evidence import Evidence, Votes
+from fraud.records import Outcome
+from fraud.settings.learning import Gate
+
+NEWEST_SHARE = 1 / 3
+"""The newest attacks are those of the last third of the days with evidence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One bound of the gate, or one row of information (`passed` None)."""
+
+    name: str
+    value: float | None
+    bound: float | None
+    low: float | None
+    high: float | None
+    passed: bool | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeCounts:
+    """What a bundle's own thresholds make of recent traffic: alerts are all but APPROVE."""
+
+    rows: int
+    alerts: int
+    declines: int
+
+    @classmethod
+    def of(cls, outcomes: NDArray[np.integer]) -> Self:
+        """Count predicted outcomes, numbers as in `Outcome`."""
+        alerts = int(np.sum(outcomes != Outcome.APPROVE))
+        return cls(len(outcomes), alerts, int(np.sum(outcomes == Outcome.DECLINE)))
+
+
+def check(
+    name: str,
+    value: float,
+    passed: bool | None,
+    reason: str,
+    *,
+    bound: float | None = None,
+    low: float = math.nan,
+    high: float = math.nan,
+) -> Check:
+    """Build a check; what is not finite becomes None."""
+    shown = None if bound is None else float(bound)
+    return Check(name, _finite(value), shown, _finite(low), _finite(high), passed, reason)
+
+
+def _finite(figure: float) -> float | None:
+    return float(figure) if math.isfinite(figure) else None
+
+
+def self_test(ok: bool, text: str) -> Check:
+    """A bundle must give its self-test scores bit for bit."""
+    return check("self_test", float(ok), ok, text, bound=1.0)
+
+
+def bundle_bytes(size: int, gate: Gate) -> Check:
+    """A bundle must fit."""
+    most = gate.bundle_bytes_max
+    fits = size <= most
+    reason = f"the bundle has {size:,} bytes, {most:,} are allowed"
+    return check("bundle_bytes", size, fits, reason, bound=most)
+
+
+def outcome_shift(
+    name: str, challenger: tuple[int, int], champion: tuple[int, int] | None, most: float
+) -> Check:
+    """A rate of outcomes must not jump: rows with it and rows in all, for both sides.
+
+    Half a row is added to each side's counts, so that a side without any has a
+    ratio as well.
+    """
+    noun = name.removesuffix("_shift")
+    if champion is None or not (champion[1] and challenger[1]):
+        why = "there is no champion" if champion is None else "there was no recent traffic"
+        return check(name, math.nan, None, f"{why} to compare {noun}s with", bound=most)
+    rates = [(count + 0.5) / (rows + 1) for count, rows in (challenger, champion)]
+    ratio = rates[0] / rates[1]
+    passed = 1 / most <= ratio <= most
+    ending = "within" if passed else "outside"
+    reason = (
+        f"{challenger[0] / challenger[1]:.2%} {noun}s on recent traffic against the champion's "
+        f"{champion[0] / champion[1]:.2%}: {ratio:.2f} times as many, {ending} {1 / most:.2f} to {most:.2f}"
+    )
+    return check(name, ratio, passed, reason, bound=most)
+
+
+def evidence_frauds(evidence: Evidence, gate: Gate) -> Check:
+    """There must be enough matured frauds to say anything."""
+    frauds, least, days = evidence.frauds, gate.evidence_frauds_min, evidence.day_count
+    missing = least - frauds
+    if missing <= 0:
+        reason = f"{frauds} matured frauds in {days} days"
+        return check("evidence_frauds", frauds, True, reason, bound=least)
+    reason = f"{missing} frauds are missing: {frauds} matured in {days} closed days, {least} are needed"
+    hidden = evidence.left_out.frauds_expected
+    if frauds + hidden >= least:
+        rows = evidence.left_out.censored + evidence.left_out.mirrored
+        reason += (
+            f"; the evidence is censored: {rows} declined or mirrored rows hold about {hidden:.0f} frauds "
+            "no label can reach; raise exploration"
+        )
+    elif frauds:
+        reason += f"; at {frauds / days:.1f} a day expect them in {math.ceil(missing * days / frauds)} days"
+    else:
+        reason += "; none was seen yet, so there is no rate to expect them by"
+    return check("evidence_frauds", frauds, False, reason, bound=least)
+
+
+def calibration(evidence: Evidence, gate: Gate) -> Check:
+    """Expected ÷ observed frauds must not contradict [1/ratio, ratio].
+
+    The interval comes from the exact 95 % Poisson interval of the observed
+    count (Garwood 1936): chi-square quantiles with 2k and 2k + 2 degrees of freedom.
+    """
+    observed, most = evidence.frauds, gate.calibration_ratio_max
+    expected = float(evidence.challenger_scores.sum())
+    least_seen = float(chi2.ppf(0.025, 2 * observed)) / 2 if observed else 0.0
+    low = expected / (float(chi2.ppf(0.975, 2 * observed + 2)) / 2)
+    high = expected / least_seen if least_seen else math.inf
+    passed = low <= most and high >= 1 / most
+    ratio = expected / observed if observed else math.nan
+    reason = f"the scores expect {expected:.1f} frauds, {observed} were observed"
+    if not passed:
+        reason += f"; off by more than {most:g} times even at the end of the interval"
+    return check("calibration", ratio, passed, reason, bound=most, low=low, high=high)
+
+
+def floor(name: str, words: str, figure: Interval, least: float) -> Check:
+    """A first version must reach an absolute floor."""
+    passed = figure.value >= least  # False for NaN
+    reason = f"{words} is {figure.value:.3f}, {'at least' if passed else 'below the floor of'} {least:.3f}"
+    return check(name, figure.value, passed, reason, bound=least, low=figure.low, high=figure.high)
+
+
+def superiority(votes: Votes, required: float) -> Check:
+    """Does the challenger catch attacks the champion misses, beyond doubt?"""
+    e = e_of(superiority_log_e(votes.wins, votes.losses))
+    passed = e >= required
+    reason = (
+        f"{votes.wins} attacks caught by the challenger alone, {votes.losses} by the champion alone: "
+        f"E {e:.3g}, {required:g} needed"
+    )
+    return check("superiority", e, passed, reason, bound=required)
+
+
+def inferiority(votes: Votes, required: float) -> Check:
+    """Passes unless the champion is better beyond doubt: the same process the other way round."""
+    e = e_of(superiority_log_e(votes.losses, votes.wins))
+    worse = e >= required
+    verb = "is demonstrably worse" if worse else "is not demonstrably worse"
+    return check(
+        "inferiority", e, not worse, f"the challenger {verb}: E {e:.3g} of {required:g}", bound=required
+    )
+
+
+def value_difference(votes: Votes) -> Check:
+    """The challenger must not catch more attacks and less money."""
+    gained = int(np.sum(votes.amount_minor * votes.differences))
+    total = int(votes.amount_minor.sum())
+    share = gained / total if total else 0.0
+    verb = "more" if gained >= 0 else "less"
+    reason = f"{abs(gained) / 100:,.2f} {verb} fraud value caught than the champion, of {total / 100:,.2f}"
+    return check("value_difference", share, gained >= 0, reason, bound=0.0)
+
+
+def champion_age(age_us: int, gate: Gate) -> Check:
+    """A refresh needs a champion past its age; value and bound in days."""
+    age, least = age_us / DAY_US, gate.champion_age / DAY_US
+    old = age_us >= gate.champion_age
+    reason = (
+        f"the champion is {age:.1f} days old, a refresh is {'due' if old else 'not due before'} {least:g}"
+    )
+    return check("champion_age", age, old, reason, bound=least)
+
+
+def refresh(votes: Votes, gate: Gate, required: float) -> Check:
+    """Is the challenger's recall not lower by the margin, beyond doubt?"""
+    e = e_of(refresh_log_e(votes.differences, gate.refresh_margin))
+    margin = f"recall not lower by {gate.refresh_margin:.3f} on {len(votes.days)} attacks"
+    reason = f"{margin}: E {e:.3g}, {required:g} needed"
+    return check("refresh", e, e >= required, reason, bound=required)
+
+
+def newest_attacks(votes: Votes) -> Check:
+    """On the newest days the challenger must catch at least as many attacks."""
+    days = np.unique(votes.days)
+    newest = votes.days >= days[int(len(days) * (1 - NEWEST_SHARE))] if len(days) else votes.days > 0
+    net = int(votes.differences[newest].sum())
+    reason = f"{net:+d} attacks caught against the champion among the newest {int(newest.sum())}"
+    return check("newest_attacks", net, net >= 0, reason, bound=0.0)
+
+
+def win_share(votes: Votes) -> Check:
+    """Information: the challenger's share of discordant attacks, exact 95 % interval (Clopper–Pearson)."""
+    wins, losses = votes.wins, votes.losses
+    low = float(beta.ppf(0.025, wins, losses + 1)) if wins else 0.0
+    high = float(beta.ppf(0.975, wins + 1, losses)) if losses else 1.0
+    share = wins / (wins + losses) if wins + losses else math.nan
+    reason = f"of {wins + losses} attacks that one side alone caught, the challenger's share"
+    return check("win_share", share, None, reason, low=low, high=high)
+
+
+def figures(side: str, given: Figures) -> list[Check]:
+    """Information: average precision and recall within the budget of one side, or their difference."""
+    return [
+        check(f"{name}_{side}", figure.value, None, f"{words}, {side}", low=figure.low, high=figure.high)
+        for name, words, figure in (
+            ("average_precision", "average precision", given.average_precision),
+            ("recall", "recall within the alert budget", given.recall),
+        )
+    ]
+
+
+def left_out(evidence: Evidence) -> Check:
+    """Information: rows that are no evidence, and why."""
+    out = evidence.left_out
+    total = out.early + out.not_matured + out.censored + out.mirrored
+    reason = (
+        f"rows left out: {out.early} before the challenger was frozen, {out.not_matured} not matured, "
+        f"{out.censored} declined without exploration, {out.mirrored} to censor both sides alike"
+    )
+    return check("rows_left_out", total, None, reason)

@@ -1,0 +1,252 @@
+"""What a verdict rests on: matured rows that neither side was trained on.
+
+    matured rows with both sides' scores
+      → days of the service's time zone that are completely matured at the cut
+      → censored rows left out, mirrored for both sides (`fraud.gate.censoring`)
+      → the same alert budget for both sides, every day
+      → one vote per attack and first day (`fraud.gate.clusters`)
+
+A row counts as fraud when its fraud label was known at the cut. Everything is
+a function of its arguments, so when labels are retracted the evidence is
+simply built again.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Self
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from fraud.errors import InvalidInput
+from fraud.evaluation.days import day_start_us, event_days
+from fraud.evaluation.metrics import Bools, Days, Floats, alerts
+from fraud.evaluation.resampling import Sample
+from fraud.gate.censoring import exploration_rates, heads, mirrored
+from fraud.gate.clusters import units
+from fraud.records import MISSING_SURROGATE, Outcome
+from fraud.settings import Settings
+from fraud.settings.schema import AMOUNT_MINOR_BOUND
+
+ENTITY_PREFIX = "entity_"
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceRules:
+    """How rows become evidence. Times are µs; `cut_time_us` is what "known" refers to.
+
+    Events before `since_us` are left out: the challenger's own training cut, so
+    that it was frozen before anything that judges it.
+    """
+
+    zone: ZoneInfo
+    cut_time_us: int
+    maturity_us: int
+    alert_share: float
+    since_us: int = 0
+    exploration_amount_max_minor: int = AMOUNT_MINOR_BOUND
+
+    @classmethod
+    def of(cls, settings: Settings, model: str, *, cut_time_us: int, since_us: int) -> Self:
+        """Take the rules of a model from the configuration."""
+        most = settings.models[model].policy.exploration.amount_max_minor
+        return cls(
+            zone=settings.service.zone,
+            cut_time_us=cut_time_us,
+            maturity_us=settings.labels.maturity,
+            alert_share=settings.gate.alert_share,
+            since_us=since_us,
+            exploration_amount_max_minor=AMOUNT_MINOR_BOUND if most is None else most,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Rows that are no evidence, and why.
+
+    `censored` are declines without exploration, `mirrored` those left out so
+    that both sides are censored alike; `frauds_expected` is how many frauds the
+    challenger's scores see in both.
+    """
+
+    early: int = 0
+    not_matured: int = 0
+    censored: int = 0
+    mirrored: int = 0
+    frauds_expected: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Votes:
+    """The units in event order: columns of length u.
+
+    `challenger` and `champion` bool[u] say whether any fraud of the unit stood
+    within that side's budget; `amount_minor` int64[u] sums its frauds.
+    """
+
+    days: Days
+    challenger: Bools
+    champion: Bools
+    amount_minor: NDArray[np.int64]
+
+    @property
+    def wins(self) -> int:
+        """Units that only the challenger caught."""
+        return int(np.sum(self.challenger & ~self.champion))
+
+    @property
+    def losses(self) -> int:
+        """Units that only the champion caught."""
+        return int(np.sum(self.champion & ~self.challenger))
+
+    @property
+    def differences(self) -> NDArray[np.int64]:
+        """Caught by the challenger minus caught by the champion, int64[u] of −1, 0, +1."""
+        return self.challenger.astype(np.int64) - self.champion.astype(np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Judged rows in log order, the alerts of each side, and the votes.
+
+    `champion_scores` is None for a model's first version; then nothing votes
+    for a champion.
+    """
+
+    sample: Sample
+    challenger_scores: Floats
+    champion_scores: Floats | None
+    challenger_alerts: Bools
+    champion_alerts: Bools
+    votes: Votes
+    left_out: LeftOut
+    alert_share: float
+
+    @property
+    def frauds(self) -> int:
+        """Matured frauds, each transaction counted."""
+        return int(self.sample.is_fraud.sum())
+
+    @property
+    def day_count(self) -> int:
+        """Days that carry evidence."""
+        return len(np.unique(self.sample.days))
+
+
+def gather(rows: pl.DataFrame, rules: EvidenceRules) -> Evidence:
+    """Build the evidence from matured rows in log order.
+
+    Columns: transaction_id str, event_time_us i64, entity_<name> integer (null
+    or −1: not given; the first is the card), amount_base_minor i64, is_fraud
+    bool, label_known_us i64 (null: no label), outcome integer (`Outcome`),
+    explored bool, propensity f64, imported bool, challenger_score f64, champion_score f64 (all
+    null: there is no champion). Unexplored declines belong among the rows,
+    with scores: they are counted, and tell how both sides are censored.
+
+    Raises:
+        InvalidInput: a score is missing or not finite, or the champion scored
+            some of the rows only.
+    """
+    times = rows["event_time_us"].to_numpy()
+    days = event_days(times, rules.zone)
+    late_enough = times >= rules.since_us
+    due = late_enough & _closed(days, rules)
+    judged = _Rows.of(rows.filter(pl.Series(due)), days[due])
+    evident, left_out = _uncensored(judged, rules)
+    counted = replace(left_out, early=int(np.sum(~late_enough)), not_matured=int(np.sum(late_enough & ~due)))
+    return _judge_sides(judged.where(evident), rules, counted)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """Rows with their days and each side's scores, filtered together."""
+
+    frame: pl.DataFrame
+    days: Days
+    challenger: Floats
+    champion: Floats | None
+
+    @classmethod
+    def of(cls, frame: pl.DataFrame, days: Days) -> Self:
+        champion = frame["champion_score"]
+        alone = not frame.is_empty() and champion.null_count() == len(frame)
+        return cls(frame, days, _scores(frame["challenger_score"]), None if alone else _scores(champion))
+
+    def where(self, kept: Bools) -> Self:
+        champion = None if self.champion is None else self.champion[kept]
+        return replace(
+            self,
+            frame=self.frame.filter(pl.Series(kept)),
+            days=self.days[kept],
+            challenger=self.challenger[kept],
+            champion=champion,
+        )
+
+
+def _scores(column: pl.Series) -> Floats:
+    scores = column.cast(pl.Float64).fill_null(float("nan")).to_numpy()
+    wrong = int(np.sum(~np.isfinite(scores)))
+    if wrong:
+        problem = f"{wrong} of {len(scores)} rows have no finite score"
+        raise InvalidInput(column.name, problem, "score every row that is to be evidence")
+    return scores
+
+
+def _closed(days: Days, rules: EvidenceRules) -> Bools:
+    """A day is closed when its last moment has matured at the cut."""
+    calendar, day = np.unique(days, return_inverse=True)
+    ends = np.array([day_start_us(int(value) + 1, rules.zone) for value in calendar], dtype=np.int64)
+    return np.asarray(ends + rules.maturity_us <= rules.cut_time_us)[day]
+
+
+def _uncensored(rows: _Rows, rules: EvidenceRules) -> tuple[Bools, LeftOut]:
+    """Say which rows are evidence, bool[n], and account for the others."""
+    frame = rows.frame
+    explored = frame["explored"].to_numpy()
+    imported = frame["imported"].to_numpy()
+    tails = (frame["outcome"] == Outcome.DECLINE).to_numpy() & ~explored & ~imported
+    sides = [rows.challenger] if rows.champion is None else [rows.challenger, rows.champion]
+    would_decline = mirrored(tails | explored, imported, rows.days, sides)
+    asked = np.flatnonzero(would_decline & ~tails & ~explored)
+    shown = heads(
+        frame["transaction_id"].gather(asked).to_list(),
+        frame["amount_base_minor"].to_numpy()[asked],
+        exploration_rates(tails, explored, frame["propensity"].to_numpy(), rows.days)[asked],
+        rules.exploration_amount_max_minor,
+    )
+    evident = ~tails
+    evident[asked[~shown]] = False
+    expected = float(rows.challenger[~evident].sum())
+    return evident, LeftOut(censored=int(tails.sum()), mirrored=int(np.sum(~shown)), frauds_expected=expected)
+
+
+def _judge_sides(rows: _Rows, rules: EvidenceRules, left_out: LeftOut) -> Evidence:
+    """Spend both budgets and let the units vote."""
+    frame, days = rows.frame, rows.days
+    known = (frame["label_known_us"] <= rules.cut_time_us).fill_null(False).to_numpy()
+    is_fraud = frame["is_fraud"].to_numpy() & known
+    amounts = frame["amount_base_minor"].to_numpy()
+    surrogates = _surrogates(frame)
+    challenger = alerts(rows.challenger, days, rules.alert_share)
+    champion = np.zeros(len(days), dtype=np.bool_)
+    if rows.champion is not None:
+        champion = alerts(rows.champion, days, rules.alert_share)
+    found = units(surrogates, is_fraud, days)
+    votes = Votes(
+        days=np.array([unit.day for unit in found], dtype=np.int32),
+        challenger=np.array([challenger[unit.rows].any() for unit in found], dtype=np.bool_),
+        champion=np.array([champion[unit.rows].any() for unit in found], dtype=np.bool_),
+        amount_minor=np.array([amounts[unit.rows].sum() for unit in found], dtype=np.int64),
+    )
+    sample = Sample(is_fraud, days, surrogates[:, 0], np.ones(len(days)))
+    return Evidence(
+        sample, rows.challenger, rows.champion, challenger, champion, votes, left_out, rules.alert_share
+    )
+
+
+def _surrogates(rows: pl.DataFrame) -> NDArray[np.int64]:
+    """Return int64[n, E], the card first, −1 where not given."""
+    names = [name for name in rows.columns if name.startswith(ENTITY_PREFIX)]
+    columns = [rows[name].cast(pl.Int64).fill_null(MISSING_SURROGATE).to_numpy() for name in names]
+    return np.stack(columns, axis=1)

@@ -1,0 +1,203 @@
+"""The gate: a case goes in, a verdict comes out, with a row for every bound.
+
+    hard guards (self-test, size, alert shift)  fail → REJECT
+    too few matured frauds                           → INCONCLUSIVE
+    calibration                                 fails → REJECT
+    no champion      floors reached → PROMOTE, clearly missed → REJECT, else INCONCLUSIVE
+    a champion       superiority → PROMOTE; else refresh → PROMOTE;
+                     else demonstrably worse → REJECT; else INCONCLUSIVE
+
+Every check is made whatever the others say, so the report is always complete.
+"""
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from typing import Literal, Self
+
+from fraud.errors import InvalidInput
+from fraud.evaluation.resampling import Figures, bootstrap
+from fraud.gate import checks
+from fraud.gate.checks import Check, OutcomeCounts
+from fraud.gate.eprocess import more_evidence_needed, required_e
+from fraud.gate.evidence import Evidence
+from fraud.settings.learning import Gate
+
+Answer = Literal["PROMOTE", "REJECT", "INCONCLUSIVE"]
+Way = Literal["floors", "superiority", "refresh", ""]
+
+
+@dataclass(frozen=True, slots=True)
+class Champion:
+    """The champion a challenger is held against; age in µs, `traffic` by its own thresholds."""
+
+    age_us: int
+    traffic: OutcomeCounts
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Everything the gate looks at. `champion` is None for a model's first version.
+
+    `challengers` (K >= 1) are those judged together, `attempt` (j >= 1) counts
+    attempts against the same champion; `seed` is that of the bootstrap.
+    """
+
+    evidence: Evidence
+    champion: Champion | None
+    challengers: int
+    attempt: int
+    bundle_bytes: int
+    self_test_ok: bool
+    self_test_text: str
+    traffic: OutcomeCounts
+    seed: int = 7
+
+    def __post_init__(self) -> None:
+        if self.challengers < 1 or self.attempt < 1:
+            given = f"{self.challengers} and {self.attempt}"
+            raise InvalidInput("challengers, attempt", f"are {given}", "count from 1")
+        if self.champion is not None and self.evidence.champion_scores is None:
+            raise InvalidInput("champion_score", "is null in every row", "score the evidence by the champion")
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The gate's answer, the way it was reached ("" unless promoted), and a row per check."""
+
+    outcome: Answer
+    way: Way
+    checks: tuple[Check, ...]
+    reason: str
+
+    def check(self, name: str) -> Check:
+        """Return one row by name; KeyError when there is none."""
+        for row in self.checks:
+            if row.name == name:
+                return row
+        raise KeyError(name)
+
+    def to_json(self) -> str:
+        """Spell the verdict as JSON, keys in order; `from_json` gives it back exactly."""
+        return json.dumps(asdict(self), allow_nan=False, ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read what `to_json` wrote."""
+        fields = json.loads(text)
+        return cls(**{**fields, "checks": tuple(Check(**row) for row in fields["checks"])})
+
+
+def judge(case: Case, gate: Gate) -> Verdict:
+    """Return the verdict on one challenger. Pure: the same case, the same verdict."""
+    guards = _guards(case, gate)
+    enough = checks.evidence_frauds(case.evidence, gate)
+    calibration = checks.calibration(case.evidence, gate)
+    sides, difference = _bootstrap(case, gate)
+    rows = [*guards, enough, calibration]
+    ways = _floors(sides, gate) if case.champion is None else _ways(case, case.champion, gate)
+    rows += [*ways, *_information(case, sides, difference)]
+
+    failed = [row.reason for row in guards if row.passed is False]
+    if failed:
+        return Verdict("REJECT", "", tuple(rows), "; ".join(failed))
+    if not enough.passed:
+        return Verdict("INCONCLUSIVE", "", tuple(rows), enough.reason)
+    if calibration.passed is False:
+        return Verdict("REJECT", "", tuple(rows), calibration.reason)
+    if case.champion is None:
+        return _judge_first(ways, rows)
+    return _judge_against(case, gate, {row.name: row for row in ways}, rows)
+
+
+def _guards(case: Case, gate: Gate) -> list[Check]:
+    mine, theirs = case.traffic, None if case.champion is None else case.champion.traffic
+    alerts = None if theirs is None else (theirs.alerts, theirs.rows)
+    declines = None if theirs is None else (theirs.declines, theirs.rows)
+    return [
+        checks.self_test(case.self_test_ok, case.self_test_text),
+        checks.bundle_bytes(case.bundle_bytes, gate),
+        checks.outcome_shift("alert_shift", (mine.alerts, mine.rows), alerts, gate.alert_shift_max),
+        checks.outcome_shift("decline_shift", (mine.declines, mine.rows), declines, gate.alert_shift_max),
+    ]
+
+
+def _bootstrap(case: Case, gate: Gate) -> tuple[dict[str, Figures], Figures | None]:
+    evidence = case.evidence
+    sides = {"challenger": evidence.challenger_scores}
+    if evidence.champion_scores is not None:
+        sides["champion"] = evidence.champion_scores
+    return bootstrap(evidence.sample, sides, evidence.alert_share, gate.bootstrap_rounds, case.seed)
+
+
+def _information(case: Case, sides: dict[str, Figures], difference: Figures | None) -> list[Check]:
+    rows = [row for side, given in sides.items() for row in checks.figures(side, given)]
+    if difference is not None:
+        rows += checks.figures("difference", difference)
+    if case.champion is not None:
+        rows.append(checks.win_share(case.evidence.votes))
+    return [*rows, checks.left_out(case.evidence)]
+
+
+def _floors(sides: dict[str, Figures], gate: Gate) -> list[Check]:
+    given = sides["challenger"]
+    precision, recall = given.average_precision, given.recall
+    return [
+        checks.floor("floor_average_precision", "average precision", precision, gate.floor_average_precision),
+        checks.floor("floor_recall", "recall within the alert budget", recall, gate.floor_recall),
+    ]
+
+
+def _ways(case: Case, champion: Champion, gate: Gate) -> list[Check]:
+    votes = case.evidence.votes
+    required = required_e(gate.e_value, case.challengers, case.attempt)
+    return [
+        checks.superiority(votes, required),
+        checks.value_difference(votes),
+        checks.champion_age(champion.age_us, gate),
+        checks.refresh(votes, gate, required),
+        checks.newest_attacks(votes),
+        checks.inferiority(votes, required),
+    ]
+
+
+def _judge_first(floors: list[Check], rows: list[Check]) -> Verdict:
+    missed = [row for row in floors if not row.passed]
+    reason = "; ".join(row.reason for row in missed or floors)
+    if not missed:
+        return Verdict("PROMOTE", "floors", tuple(rows), f"first version: {reason}")
+    clearly = any(row.high is None or row.bound is None or row.high < row.bound for row in missed)
+    if clearly:
+        return Verdict("REJECT", "", tuple(rows), reason)
+    return Verdict("INCONCLUSIVE", "", tuple(rows), f"{reason}, but the interval reaches it")
+
+
+def _judge_against(case: Case, gate: Gate, way: dict[str, Check], rows: list[Check]) -> Verdict:
+    if way["superiority"].passed and way["value_difference"].passed:
+        reason = f"superiority: {way['superiority'].reason}; {way['value_difference'].reason}"
+        return Verdict("PROMOTE", "superiority", tuple(rows), reason)
+    if all(way[name].passed for name in ("champion_age", "refresh", "newest_attacks")):
+        reason = f"refresh: {way['refresh'].reason}; {way['champion_age'].reason}"
+        return Verdict("PROMOTE", "refresh", tuple(rows), reason)
+    if not way["inferiority"].passed:
+        return Verdict("REJECT", "", tuple(rows), way["inferiority"].reason)
+    return Verdict("INCONCLUSIVE", "", tuple(rows), _undecided(case, gate, way))
+
+
+def _undecided(case: Case, gate: Gate, way: dict[str, Check]) -> str:
+    """Say what is missing, and when to expect it."""
+    votes, days = case.evidence.votes, case.evidence.day_count
+    reason = way["superiority"].reason
+    if way["superiority"].passed:
+        reason += f"; but {way['value_difference'].reason}"
+    else:
+        required = required_e(gate.e_value, case.challengers, case.attempt)
+        times = more_evidence_needed(votes.wins, votes.losses, math.log(required))
+        if times is None:
+            reason += ", and no difference that more days would show"
+        else:
+            reason += f"; at this pace expect it in {math.ceil((times - 1) * days)} days"
+    if not way["champion_age"].passed:
+        return f"{reason}; {way['champion_age'].reason}"
+    missing = [way[name].reason for name in ("refresh", "newest_attacks") if not way[name].passed]
+    return "; ".join([reason, *missing])

@@ -1,0 +1,76 @@
+"""The verdict that stands, for a whole table of labels at once.
+
+    labels: one row a fact (position, row = log order)
+      → the latest fact of each (transaction, source); withdrawn ones go
+      → one fact a transaction by the conflict rule
+
+The same rule as `fraud.labels.standing.ConflictRule`, which says it row by row.
+"""
+
+import polars as pl
+
+from fraud.labels.standing import ConflictRule
+from fraud.records import LabelValue
+
+_FRAUD = int(LabelValue.FRAUD)
+_LOG_ORDER = ("position", "row")
+_BEST_FIRST = ("transaction_id", "rank", "source")
+
+
+def standing_table(labels: pl.LazyFrame, rule: ConflictRule) -> pl.LazyFrame:
+    """Return one row for each transaction with a verdict that stands.
+
+    Args:
+        labels: transaction_id str, source str, value int (`LabelValue`),
+            label_time_us, arrival_time_us, position and row int; cut it to what
+            was known (arrival ≤ T) before.
+        rule: the conflict policy and its sources.
+
+    Returns:
+        transaction_id, value (1 fraud, 2 legitimate; int32), source,
+        label_time_us, arrival_time_us: of the fact that carries the verdict. By
+        majority that is the best source that agrees with it. Sorted by
+        transaction_id.
+    """
+    facts = (
+        labels.select(
+            "transaction_id",
+            pl.col("value").cast(pl.Int32),
+            "source",
+            "label_time_us",
+            "arrival_time_us",
+            *_LOG_ORDER,
+        )
+        .sort("transaction_id", "source", "label_time_us", *_LOG_ORDER)
+        .unique(["transaction_id", "source"], keep="last", maintain_order=True)
+        .filter(pl.col("value") != int(LabelValue.WITHDRAWN))
+        .with_columns(rank=_rank(rule))
+    )
+    return (
+        _choose(facts, rule)
+        .unique("transaction_id", keep="first", maintain_order=True)
+        .select("transaction_id", "value", "source", "label_time_us", "arrival_time_us")
+        .sort("transaction_id")
+    )
+
+
+def _rank(rule: ConflictRule) -> pl.Expr:
+    ranks = list(range(len(rule.sources)))
+    return pl.col("source").replace_strict(
+        list(rule.sources), ranks, default=len(ranks), return_dtype=pl.Int32
+    )
+
+
+def _choose(facts: pl.LazyFrame, rule: ConflictRule) -> pl.LazyFrame:
+    """Sort so that the fact that stands comes first within its transaction."""
+    if rule.policy == "LAST_WRITE_WINS":
+        latest_first = ("transaction_id", "label_time_us", *_LOG_ORDER)
+        return facts.sort(latest_first, descending=[False, True, True, True])
+    if rule.policy == "MAJORITY_VOTE":
+        votes = pl.len().over("transaction_id")
+        frauds = (pl.col("value") == _FRAUD).sum().over("transaction_id")
+        for_fraud = pl.col("value") == _FRAUD
+        # A tie leaves everybody in, so the best source decides.
+        loses = pl.when(2 * frauds == votes).then(pl.lit(False)).otherwise(for_fraud != (2 * frauds > votes))
+        facts = facts.filter(~loses)
+    return facts.sort(_BEST_FIRST)

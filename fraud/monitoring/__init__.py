@@ -1,0 +1,1 @@
+"""What operators watch: Prometheus metrics of both processes, realised quality of the champions."""

@@ -1,0 +1,179 @@
+"""The ledger in one SQLite file: several writers, one chain.
+
+    append   BEGIN IMMEDIATE → entries not seen yet → is the head the expected one? does the entry
+             fold? → insert with the hash of the head → COMMIT
+
+The write lock is held from reading the head to writing after it, so two
+processes never write after the same entry and the chain cannot fork.
+"""
+
+import json
+import sqlite3
+import threading
+from pathlib import Path
+from typing import Any, Self
+
+from fraud.errors import Damaged, InvalidInput, StaleHead, Unavailable
+from fraud.eventlog.connection import Layout, connect, transaction
+from fraud.registry.chain import GENESIS_HASH, LedgerEntry, canonical_json, entry_hash
+from fraud.registry.ledger import FOLDS, RegistryState
+
+LAYOUT = Layout(
+    "registry ledger",
+    1,
+    (
+        """CREATE TABLE ledger (
+            seq INTEGER PRIMARY KEY, time_us INTEGER NOT NULL, kind TEXT NOT NULL, actor TEXT NOT NULL,
+            reason TEXT NOT NULL, body TEXT NOT NULL, previous_hash TEXT NOT NULL, hash TEXT NOT NULL)""",
+    ),
+)
+
+
+class LedgerStore:
+    """The registry ledger of a data folder. Safe to use from several threads and processes."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self._path = path
+        self._connection = connection
+        self._lock = threading.RLock()
+        self._folded = RegistryState()
+
+    @classmethod
+    def open(cls, path: Path, *, writable: bool = True) -> Self:
+        """Open the ledger at `path`; a writable one is created when missing.
+
+        Raises:
+            NotFound, Damaged, Unavailable: as `fraud.eventlog.connection.connect`.
+        """
+        if writable:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        return cls(path, connect(path, LAYOUT, writable=writable))
+
+    def append(
+        self,
+        kind: str,
+        body: dict[str, Any],
+        *,
+        actor: str,
+        reason: str,
+        time_us: int,
+        expected_head: int | None = None,
+    ) -> LedgerEntry:
+        """Append an entry, durable on return. An older time is raised to that of the entry before.
+
+        Raises:
+            StaleHead: the head is not `expected_head`, or the champion not the expected one.
+            NotAllowedNow, NotFound, Conflict, InvalidInput: the entry does not fold; see `ledger`.
+            Unavailable: the file could not be written; nothing was.
+        """
+        if kind not in FOLDS:
+            raise InvalidInput("kind", f"{kind!r} is no kind of entry", f"give one of {', '.join(FOLDS)}")
+        body_json = canonical_json(body)
+        try:
+            with self._lock, transaction(self._connection):
+                self._catch_up()
+                state = self._folded
+                if expected_head is not None and state.seq != expected_head:
+                    raise StaleHead(
+                        f"{self._path}: the head is entry {state.seq}, not {expected_head}; "
+                        "read it again and decide again"
+                    )
+                seq, time_us = state.seq + 1, max(time_us, state.time_us)
+                previous = state.last_hash
+                own = entry_hash(seq, time_us, kind, actor, reason, body_json, previous)
+                entry = LedgerEntry(seq, time_us, kind, actor, reason, json.loads(body_json), previous, own)
+                state.apply(entry)
+                row = (seq, time_us, kind, actor, reason, body_json, previous, own)
+                self._connection.execute("INSERT INTO ledger VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+        except BaseException as error:
+            # What was folded may not have been written: fold again from the file next time.
+            self._folded = RegistryState()
+            if isinstance(error, sqlite3.Error):
+                raise Unavailable(
+                    f"{self._path}: a {kind} was not written ({error}); check disk space and permissions"
+                ) from error
+            raise
+        return entry
+
+    def _catch_up(self) -> None:
+        for entry in self.read(self._folded.seq):
+            self._folded.apply(entry)
+
+    def read(self, after: int = 0) -> list[LedgerEntry]:
+        """Return the entries with a seq > `after`, in order.
+
+        Raises:
+            Damaged: a body is no JSON.
+        """
+        with self._lock:
+            rows = self._connection.execute(
+                """SELECT seq, time_us, kind, actor, reason, body, previous_hash, hash FROM ledger
+                WHERE seq > ? ORDER BY seq""",
+                (after,),
+            ).fetchall()
+        return [self._entry(row) for row in rows]
+
+    def _entry(self, row: tuple[Any, ...]) -> LedgerEntry:
+        try:
+            body = json.loads(row[5])
+        except ValueError as error:
+            raise self._damaged(row[0], f"its body is no JSON ({error})") from error
+        seq, time_us, kind, actor, reason, _, previous_hash, own_hash = row
+        return LedgerEntry(seq, time_us, kind, actor, reason, body, previous_hash, own_hash)
+
+    def state(self) -> RegistryState:
+        """Return the fold over the whole ledger, as the caller's own copy."""
+        return RegistryState.fold(self.read())
+
+    def head(self) -> int:
+        """Return the seq of the last entry, 0 for an empty ledger."""
+        with self._lock:
+            return int(self._connection.execute("SELECT coalesce(max(seq), 0) FROM ledger").fetchone()[0])
+
+    def verify(self) -> None:
+        """Recompute every hash of the chain.
+
+        A cut-off tail cannot be seen from inside; keep the last hash elsewhere to find that.
+
+        Raises:
+            Damaged: the first entry that is not what was written, by its number.
+        """
+        with self._lock:
+            rows = self._connection.execute(
+                """SELECT seq, time_us, kind, actor, reason, body, previous_hash, hash FROM ledger
+                ORDER BY seq"""
+            ).fetchall()
+        previous, last = GENESIS_HASH, 0
+        for row in rows:
+            if row[0] != last + 1:
+                raise self._damaged(last + 1, "it is missing")
+            if row[6] != previous:
+                raise self._damaged(row[0], f"it does not follow entry {last}")
+            try:
+                own = entry_hash(*row[:7])
+            except (TypeError, ValueError) as error:
+                raise self._damaged(row[0], f"it cannot be read ({error})") from error
+            if own != row[7]:
+                raise self._damaged(row[0], "its content does not match its hash")
+            last, previous = row[0], row[7]
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    def _damaged(self, seq: int, what: str) -> Damaged:
+        return Damaged(f"{self._path}: ledger entry {seq} is damaged: {what}; restore the ledger from a copy")
+
+
+def promote(
+    store: LedgerStore, model: str, version: str, expected: str, *, actor: str, reason: str, time_us: int
+) -> LedgerEntry:
+    """Make `version` the champion in place of `expected` ("" for none), or not at all.
+
+    Raises:
+        StaleHead: the champion is another one by now.
+        NotAllowedNow: the version was rejected or superseded, or is of another model.
+        NotFound: it was never registered.
+    """
+    body = {"model": model, "version": version, "expected": expected}
+    return store.append("Promoted", body, actor=actor, reason=reason, time_us=time_us)

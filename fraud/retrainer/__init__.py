@@ -1,0 +1,1 @@
+"""The retraining process: archive, triggers, cycles on Ray, the gate, promotion."""

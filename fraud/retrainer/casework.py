@@ -1,0 +1,139 @@
+"""Makes the gate's case for one challenger: evidence, traffic, age, attempts.
+
+archive prefix at the cut → judged rows since the challenger was frozen
+→ scored by challenger and champion from the logged features → evidence
+the last week of all traffic → outcomes by each side's own thresholds
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from fraud.archive.archive import Archive
+from fraud.bundle.bundle import Bundle
+from fraud.bundle.store import BundleStore
+from fraud.clock import DAY_US
+from fraud.errors import Damaged
+from fraud.gate.checks import OutcomeCounts
+from fraud.gate.evidence import EvidenceRules, gather
+from fraud.gate.verdict import Case, Champion
+from fraud.labels.maturity import judged
+from fraud.labels.standing import ConflictRule
+from fraud.labels.table import standing_table
+from fraud.records import Outcome
+from fraud.registry.ledger import VersionState
+from fraud.settings import Settings
+from fraud.training.dataset import Cut
+
+TRAFFIC_US = 7 * DAY_US
+"""Recent traffic on which outcome rates are predicted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rival:
+    """A version with its bundle: a challenger, or the champion it is held against."""
+
+    state: VersionState
+    bundle: Bundle
+
+    @property
+    def evidence_from_us(self) -> int:
+        """Events at or after this were not seen by fitting, calibration or selection."""
+        return int(self.bundle.manifest["spans"]["evidence_us"][0])
+
+
+class Casework:
+    """Builds cases at one cut of the archive; reads each model's rows once."""
+
+    def __init__(self, settings: Settings, archive: Archive, bundles: BundleStore, cut: Cut) -> None:
+        self._settings = settings
+        self._archive = archive
+        self._bundles = bundles
+        self._cut = cut
+        self._rows: dict[tuple[str, int], pl.DataFrame] = {}
+        self._traffic: dict[str, pl.DataFrame] = {}
+
+    def case(self, challenger: Rival, champion: Rival | None) -> Case:
+        """Return the case of a challenger against the champion, or for a first version."""
+        model = challenger.bundle.model
+        since_us = challenger.evidence_from_us
+        if champion is not None:
+            since_us = max(since_us, champion.evidence_from_us)
+        rows = self._judged(model, since_us)
+        scored = rows.with_columns(
+            pl.Series("challenger_score", self._scores(challenger.bundle, rows), pl.Float64),
+            pl.Series("champion_score", self._scores(champion.bundle, rows), pl.Float64)
+            if champion is not None
+            else pl.lit(None, pl.Float64).alias("champion_score"),
+        )
+        rules = EvidenceRules.of(self._settings, model, cut_time_us=self._cut.time_us, since_us=since_us)
+        ok, text = self._self_test(challenger)
+        return Case(
+            evidence=gather(scored, rules),
+            champion=None if champion is None else self._champion(champion),
+            challengers=challenger.state.challengers,
+            attempt=challenger.state.attempt,
+            bundle_bytes=self._bundles.size(challenger.state.digest),
+            self_test_ok=ok,
+            self_test_text=text,
+            traffic=self._outcomes(challenger.bundle),
+            seed=self._settings.training.seed,
+        )
+
+    def _champion(self, champion: Rival) -> Champion:
+        age_us = self._cut.time_us - int(champion.bundle.manifest["cut"]["time_us"])
+        return Champion(age_us=age_us, traffic=self._outcomes(champion.bundle))
+
+    def _self_test(self, challenger: Rival) -> tuple[bool, str]:
+        """Read the bundle back from the store, as a scorer would, and test it."""
+        try:
+            self._bundles.read(challenger.state.digest).self_test()
+        except Damaged as error:
+            return False, str(error)
+        return True, "read back from the store, margins equal bit for bit"
+
+    def _judged(self, model: str, since_us: int) -> pl.DataFrame:
+        """Return rows since a moment with what is known of them, unexplored declines included."""
+        key = (model, since_us)
+        if key not in self._rows:
+            upto = self._cut.position
+            transactions = self._archive.transactions(upto).filter(
+                (pl.col("model") == model) & (pl.col("event_time_us") >= since_us)
+            )
+            standing = standing_table(self._archive.labels(upto), ConflictRule.of(self._settings.labels))
+            rows = judged(
+                transactions,
+                standing,
+                self._archive.outcomes(upto),
+                self._settings.labels,
+                self._cut.time_us,
+            )
+            declined = (pl.col("outcome") == int(Outcome.DECLINE)) & ~pl.col("explored")
+            kept = rows.filter(pl.col("is_fraud").is_not_null() | declined)
+            filled = kept.with_columns(pl.col("is_fraud").fill_null(value=False))
+            self._rows[key] = filled.sort("position").collect()
+        return self._rows[key]
+
+    def _outcomes(self, bundle: Bundle) -> OutcomeCounts:
+        model = bundle.model
+        if model not in self._traffic:
+            recent = self._archive.transactions(self._cut.position).filter(
+                (pl.col("model") == model) & (pl.col("event_time_us") >= self._cut.time_us - TRAFFIC_US)
+            )
+            self._traffic[model] = recent.collect()
+        scores = self._scores(bundle, self._traffic[model])
+        return OutcomeCounts.of(bundle.thresholds.outcomes(scores))
+
+    def _scores(self, bundle: Bundle, rows: pl.DataFrame) -> NDArray[np.float64]:
+        return bundle.scores(bundle.margins(matrix_of(bundle, rows)))
+
+
+def matrix_of(bundle: Bundle, rows: pl.DataFrame) -> NDArray[np.float32]:
+    """Return a bundle's matrix, float32[n, d], of archived rows with their logged features."""
+    features = np.empty((len(rows), len(bundle.feature_names)), np.float32)
+    for column, name in enumerate(bundle.feature_names):
+        features[:, column] = rows[f"f_{name}"].cast(pl.Float32).fill_null(float("nan")).to_numpy()
+    words = rows.select(pl.col(f"categorical_{name}").fill_null("") for name in bundle.categorical_names)
+    return bundle.matrix(features, np.arange(len(bundle.feature_names)), words.rows() or [()] * len(rows))

@@ -1,0 +1,292 @@
+"""One retraining cycle: from a cut of the log to verdicts, and at most one promotion a model.
+
+    copy the log to the archive, up to the cut
+      → training set per model → recipes on Ray → bundles, registered in the ledger
+      → every pending challenger, new or waiting, before the gate
+      → the best that may: promoted, compare-and-swap on the champion; the rest superseded
+
+Each step is an entry of the ledger, so a cycle that dies half-way leaves only
+challengers that nobody promoted, and is run again.
+"""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from fraud.archive.archive import Archive
+from fraud.bundle.bundle import Bundle
+from fraud.bundle.store import BundleStore
+from fraud.clock import Clock
+from fraud.errors import FraudError
+from fraud.eventlog.log import EventLog
+from fraud.features.spec import FeatureSpec
+from fraud.gate.verdict import Verdict, judge
+from fraud.monitoring.metrics import RetrainerMetrics
+from fraud.registry.ledger import RegistryState, VersionState
+from fraud.registry.store import promote
+from fraud.registry.view import Registry
+from fraud.retrainer.casework import Casework, Rival
+from fraud.settings import Settings
+from fraud.training.challengers import Challenger, FailedRecipe, train_challengers
+from fraud.training.dataset import Cut, training_rows
+from fraud.training.pool import TrainingPool
+
+_log = structlog.get_logger("fraud.retrainer.cycle")
+ACTOR = "retrainer"
+
+
+@dataclass(frozen=True, slots=True)
+class CycleVerdict:
+    """What a cycle concluded about one version."""
+
+    model: str
+    version: str
+    verdict: str
+    way: str
+    reason: str
+
+    def to_dict(self) -> dict[str, str]:
+        """Return the verdict for the ledger."""
+        return {
+            "model": self.model,
+            "version": self.version,
+            "verdict": self.verdict,
+            "way": self.way,
+            "reason": self.reason,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a cycle is asked to do. `request_seq` is the ledger entry that asked, None for a trigger."""
+
+    models: tuple[str, ...]
+    cut: Cut
+    trigger: str
+    request_seq: int | None = None
+
+
+@dataclass(slots=True)
+class Workshop:
+    """What cycles work with, opened once by the retraining process."""
+
+    settings: Settings
+    spec: FeatureSpec
+    log: EventLog
+    archive: Archive
+    bundles: BundleStore
+    registry: Registry
+    clock: Clock
+    metrics: RetrainerMetrics
+
+    def state(self) -> RegistryState:
+        """Return the ledger folded up to now."""
+        return self.registry.refresh()
+
+    def copy(self, upto: int | None = None) -> int:
+        """Copy new events to the archive; return the position archived."""
+        started = time.perf_counter()
+        position = self.archive.copy_from(self.log, upto=upto)
+        self.metrics.archive_seconds.observe(time.perf_counter() - started)
+        self.metrics.archive_position.set(position)
+        self.metrics.archive_lag.set(max(0, self.log.head() - position))
+        return position
+
+    def record(self, kind: str, body: dict[str, Any], reason: str) -> int:
+        """Append to the ledger; return the entry's number."""
+        entry = self.registry.store.append(
+            kind, body, actor=ACTOR, reason=reason, time_us=self.clock.now_us()
+        )
+        return entry.seq
+
+
+def run_cycle(shop: Workshop, order: Order, open_pool: Callable[[], TrainingPool]) -> list[CycleVerdict]:
+    """Run one cycle and return its verdicts; whatever happens stands in the ledger.
+
+    Raises:
+        FraudError: the cycle failed; it is recorded as failed before this is raised.
+    """
+    started = time.perf_counter()
+    shop.record(
+        "CycleStarted",
+        {"request_seq": order.request_seq, "models": list(order.models), "cut_position": order.cut.position},
+        order.trigger,
+    )
+    try:
+        verdicts = _run(shop, order, open_pool)
+    except Exception as error:
+        text = str(error) if isinstance(error, FraudError) else f"{type(error).__name__}: {error}"
+        shop.record("CycleFailed", {"request_seq": order.request_seq, "error": text}, order.trigger)
+        _count(shop, order, "failed", started)
+        raise
+    shop.record(
+        "CycleFinished",
+        {
+            "request_seq": order.request_seq,
+            "verdicts": [verdict.to_dict() for verdict in verdicts],
+            "seconds": round(time.perf_counter() - started, 3),
+        },
+        order.trigger,
+    )
+    _count(shop, order, "finished", started)
+    return verdicts
+
+
+def _count(shop: Workshop, order: Order, result: Any, started: float) -> None:
+    for model in order.models:
+        shop.metrics.retrained(model, result, time.perf_counter() - started, shop.clock.now_us())
+
+
+def _run(shop: Workshop, order: Order, open_pool: Callable[[], TrainingPool]) -> list[CycleVerdict]:
+    shop.copy(order.cut.position)
+    state = shop.state()
+    champions = {model: champion_of(shop, state, model) for model in order.models}
+    sets = {
+        model: training_rows(shop.archive, shop.spec, shop.settings, model, order.cut)
+        for model in order.models
+    }
+    fitted = train_challengers(
+        open_pool(),
+        sets,
+        shop.spec,
+        shop.settings,
+        {model: rival.bundle if rival else None for model, rival in champions.items()},
+    )
+    verdicts = [_failed(failed) for failed in fitted if isinstance(failed, FailedRecipe)]
+    for model in order.models:
+        _register(shop, model, [new for new in fitted if isinstance(new, Challenger) and new.model == model])
+    casework = Casework(shop.settings, shop.archive, shop.bundles, order.cut)
+    for model in order.models:
+        verdicts.extend(_judge_model(shop, model, champions[model], casework))
+    return verdicts
+
+
+def champion_of(shop: Workshop, state: RegistryState, model: str) -> Rival | None:
+    """Return the champion that the ledger intends, with its bundle, or None.
+
+    Raises:
+        Damaged: its bundle is not what was written.
+    """
+    champion = state.champion(model)
+    if not champion:
+        return None
+    version = state.version(champion)
+    return Rival(version, shop.bundles.read(version.digest))
+
+
+def _failed(failed: FailedRecipe) -> CycleVerdict:
+    _log.warning("recipe gave no challenger", model=failed.model, recipe=failed.recipe, why=failed.reason)
+    return CycleVerdict(failed.model, "", "NOT TRAINED", "", f"{failed.recipe}: {failed.reason}")
+
+
+def _register(shop: Workshop, model: str, fitted: Sequence[Challenger]) -> None:
+    """Store the bundles and enter them in the ledger as one attempt against the champion.
+
+    A cycle that is run again after it died fits the same bytes: what is
+    registered and pending already is not entered twice.
+    """
+    state = shop.state()
+    known = {version.digest for version in state.pending(model)}
+    attempt = state.attempts(model) + 1
+    for challenger in fitted:
+        state = shop.state()
+        digest = shop.bundles.write(challenger.bundle)
+        if digest in known:
+            continue
+        manifest = dict(challenger.bundle.manifest)
+        shop.record(
+            "VersionRegistered",
+            {
+                "version": state.next_version(model),
+                "model": model,
+                "recipe": challenger.recipe,
+                "digest": digest,
+                "parent": state.version_of(manifest["parent"]),
+                "attempt": attempt,
+                "challengers": len(fitted),
+                "cut_position": manifest["cut"]["position"],
+                "cut_time_us": manifest["cut"]["time_us"],
+                "manifest": manifest,
+            },
+            f"recipe {challenger.recipe}",
+        )
+        shop.metrics.registered(model)
+
+
+def _judge_model(
+    shop: Workshop, model: str, champion: Rival | None, casework: Casework
+) -> list[CycleVerdict]:
+    """Bring every pending challenger before the gate; promote the best that may."""
+    passed: list[tuple[VersionState, Verdict]] = []
+    concluded = []
+    pending = list(shop.state().pending(model))
+    for version in pending:
+        rival = Rival(version, _bundle(shop, version))
+        verdict = judge(casework.case(rival, champion), shop.settings.gate)
+        shop.record(
+            "VerdictGiven",
+            {
+                "version": version.version,
+                "model": model,
+                "verdict": verdict.outcome,
+                "way": verdict.way,
+                "against": champion.state.version if champion else "",
+                "report": json.loads(verdict.to_json()),
+            },
+            verdict.reason,
+        )
+        shop.metrics.verdict(model, verdict.outcome)
+        concluded.append(CycleVerdict(model, version.version, verdict.outcome, verdict.way, verdict.reason))
+        if verdict.outcome == "PROMOTE":
+            passed.append((version, verdict))
+    best = max(passed, key=_strength, default=None)
+    if best is not None:
+        _promote(shop, model, champion, *best)
+        for version in pending:
+            if version.version != best[0].version:
+                _drop(shop, version, f"superseded by {best[0].version}")
+    else:
+        _trim(shop, model)
+    return concluded
+
+
+def _bundle(shop: Workshop, version: VersionState) -> Bundle:
+    return shop.bundles.read(version.digest)
+
+
+def _strength(passed: tuple[VersionState, Verdict]) -> tuple[float, int]:
+    """Order promotable challengers: by average precision on their evidence, then the newest."""
+    version, verdict = passed
+    value = verdict.check("average_precision_challenger").value
+    return (value if value is not None else 0.0, version.created_seq)
+
+
+def _promote(
+    shop: Workshop, model: str, champion: Rival | None, version: VersionState, verdict: Verdict
+) -> None:
+    expected = champion.state.version if champion else ""
+    promote(
+        shop.registry.store,
+        model,
+        version.version,
+        expected=expected,
+        actor=ACTOR,
+        reason=verdict.reason,
+        time_us=shop.clock.now_us(),
+    )
+    _log.info("promoted", model=model, version=version.version, instead_of=expected, way=verdict.way)
+
+
+def _trim(shop: Workshop, model: str) -> None:
+    """Let go of the oldest challengers beyond `gate.pending_max`."""
+    pending = list(shop.state().pending(model))
+    for version in pending[: max(0, len(pending) - shop.settings.gate.pending_max)]:
+        _drop(shop, version, "waited longest; gate.pending_max reached")
+
+
+def _drop(shop: Workshop, version: VersionState, why: str) -> None:
+    shop.record("VersionDropped", {"version": version.version, "why": why}, why)

@@ -1,0 +1,195 @@
+"""The retraining process: once, or watching the ledger and the clock.
+
+watch: copy the log to the archive every so often
+a request on the ledger, or a trigger that is due → one cycle
+realised quality to Prometheus after each copy
+"""
+
+import signal
+import threading
+import time
+from collections.abc import Sequence
+from types import FrameType
+from typing import Self
+
+import structlog
+
+from fraud.archive.archive import Archive
+from fraud.bundle.store import BundleStore
+from fraud.clock import Clock, LogClock, WallClock
+from fraud.errors import ConfigError, FraudError, NotAllowedNow
+from fraud.eventlog.sqlite import SqliteEventLog
+from fraud.features.spec import FeatureSpec
+from fraud.monitoring.metrics import RetrainerMetrics, serve_metrics
+from fraud.registry.store import LedgerStore
+from fraud.registry.view import Registry
+from fraud.retrainer.cycle import CycleVerdict, Order, Workshop, run_cycle
+from fraud.retrainer.realised import publish_quality
+from fraud.retrainer.triggers import CyclesBefore, due
+from fraud.settings import Settings
+from fraud.training.dataset import Cut
+from fraud.training.pool import TrainingPool
+
+_log = structlog.get_logger("fraud.retrainer.daemon")
+_POLL_S = 0.1
+
+
+def open_workshop(settings: Settings) -> Workshop:
+    """Open what cycles work with; the log is opened for reading only.
+
+    Raises:
+        NotAllowedNow: there is no log yet.
+    """
+    places = settings.places
+    if not places.log.is_file():
+        raise NotAllowedNow(
+            f"{places.log}: no event log yet; start 'fraud serve' or load a history with 'fraud import'"
+        )
+    spec = FeatureSpec.of(settings)
+    log = SqliteEventLog.open(places.log, writable=False, entity_names=settings.schema_.entity_names)
+    clock: Clock = WallClock()
+    if settings.service.clock == "log":
+        clock = LogClock(log.last_arrival_us())
+    return Workshop(
+        settings=settings,
+        spec=spec,
+        log=log,
+        archive=Archive(places.archive, settings.schema_, spec.names),
+        bundles=BundleStore(places.bundles),
+        registry=Registry(LedgerStore.open(places.ledger)),
+        clock=clock,
+        metrics=RetrainerMetrics(),
+    )
+
+
+def run_once(settings: Settings, models: Sequence[str], reason: str, actor: str) -> list[CycleVerdict]:
+    """Retrain the named models (none: all) on what is known now, and return the verdicts.
+
+    Raises:
+        ConfigError: a model is not configured.
+        FraudError: the cycle failed.
+    """
+    for model in models:
+        if model not in settings.models:
+            raise ConfigError(f"model {model!r} is not configured; there are: {', '.join(settings.models)}")
+    shop = open_workshop(settings)
+    with _Pool(settings) as pool:
+        cut = Cut(shop.log.head(), max(shop.clock.now_us(), shop.log.last_arrival_us()))
+        body = {
+            "model": ",".join(models),
+            "cut_position": cut.position,
+            "cut_time_us": cut.time_us,
+            "trigger": "by hand",
+        }
+        entry = shop.registry.store.append(
+            "RetrainRequested", body, actor=actor, reason=reason, time_us=shop.clock.now_us()
+        )
+        chosen = tuple(models) or tuple(settings.models)
+        order = Order(chosen, cut, "by hand", entry.seq)
+        return run_cycle(shop, order, pool.open)
+
+
+def watch(settings: Settings) -> None:
+    """Retrain on requests and triggers until SIGTERM or SIGINT."""
+    stopping = threading.Event()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        stopping.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    while not settings.places.log.is_file():
+        if stopping.wait(_POLL_S):
+            return
+    Watch(settings, stopping).run()
+
+
+class _Pool:
+    """Opens the Ray pool at the first cycle and keeps it for the next ones."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._pool: TrainingPool | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._pool is not None:
+            self._pool.__exit__(None, None, None)
+
+    def open(self) -> TrainingPool:
+        """Return the pool, started if need be."""
+        if self._pool is None:
+            self._pool = TrainingPool(self._settings.training).__enter__()
+        return self._pool
+
+
+class Watch:
+    """One watching retrainer."""
+
+    def __init__(self, settings: Settings, stopping: threading.Event) -> None:
+        self._settings = settings
+        self._stopping = stopping
+        self._shop = open_workshop(settings)
+        self._archived_at = 0.0
+
+    def run(self) -> None:
+        """Watch until stopping."""
+        monitoring = self._settings.monitoring
+        exporter = serve_metrics(self._shop.metrics.registry, monitoring.host, monitoring.retrainer_port)
+        _log.info("watching", models=list(self._settings.models), metrics_port=exporter.port)
+        try:
+            with _Pool(self._settings) as pool:
+                while not self._stopping.wait(_POLL_S):
+                    self._turn(pool)
+        finally:
+            exporter.close()
+
+    def _turn(self, pool: _Pool) -> None:
+        """Do what is due now; a failure is logged and scoring never notices."""
+        try:
+            self._shop.clock.observe(self._shop.log.last_arrival_us())
+            self._archive()
+            order = self._next_order()
+            if order is not None:
+                verdicts = run_cycle(self._shop, order, pool.open)
+                _log.info("cycle finished", verdicts=[verdict.to_dict() for verdict in verdicts])
+                self._archived_at = 0.0
+        except FraudError as error:
+            _log.error("retraining failed", why=str(error), code=error.code)
+        except Exception:  # noqa: BLE001 — the process must outlive a failed cycle
+            _log.exception("retraining failed")
+
+    def _archive(self) -> None:
+        every_s = self._settings.training.archive_every / 1e6
+        if time.monotonic() - self._archived_at >= every_s:
+            self._archived_at = time.monotonic()
+            self._shop.copy()
+            publish_quality(self._shop)
+
+    def _next_order(self) -> Order | None:
+        state = self._shop.state()
+        for request in state.requests():
+            # RUNNING, though nothing runs: a cycle died half-way and is run again.
+            if request.state in ("WAITING", "RUNNING"):
+                models = tuple(request.model.split(",")) if request.model else tuple(self._settings.models)
+                cut = Cut(request.cut_position, request.cut_time_us)
+                return Order(models, cut, request.trigger, request.seq)
+        now_us = self._shop.clock.now_us()
+        cycles = state.cycles_us
+        since_us = cycles[-1] if cycles else 0
+        trigger = due(
+            self._settings.training.triggers, CyclesBefore(cycles, self._frauds_since(since_us)), now_us
+        )
+        if trigger is None or self._shop.log.head() == 0:
+            return None
+        cut = Cut(self._shop.log.head(), max(now_us, self._shop.log.last_arrival_us()))
+        return Order(tuple(self._settings.models), cut, trigger)
+
+    def _frauds_since(self, since_us: int) -> int:
+        if self._settings.training.triggers.new_frauds is None:
+            return 0
+        batches = self._shop.log.batches(since_us, "", 0, 1_000_000)
+        return sum(batch.frauds for batch in batches)

@@ -1,0 +1,1 @@
+"""The scoring process: wire → features → model → policy → log → reply."""

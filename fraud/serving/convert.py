@@ -1,0 +1,84 @@
+"""From wire to records and back, once, at the edge; and the gRPC status of every error."""
+
+from typing import cast
+
+import grpc
+
+from fraud import errors
+from fraud.records import (
+    Decision,
+    Entry,
+    Label,
+    LabelValue,
+    OutcomeReport,
+    PaymentOutcome,
+    Scored,
+)
+from fraud.v1 import labels_pb2, scoring_pb2
+
+STATUS: dict[type[errors.FraudError], grpc.StatusCode] = {
+    errors.FraudError: grpc.StatusCode.INTERNAL,
+    errors.ConfigError: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.InvalidInput: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.LimitExceeded: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.NotFound: grpc.StatusCode.NOT_FOUND,
+    errors.Conflict: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.NotAllowedNow: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.DataFolderLocked: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.StaleHead: grpc.StatusCode.ABORTED,
+    errors.Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.Unavailable: grpc.StatusCode.UNAVAILABLE,
+    errors.Damaged: grpc.StatusCode.DATA_LOSS,
+}
+"""Complete by test: every class of `fraud.errors` stands here."""
+
+
+def status_of(error: errors.FraudError) -> grpc.StatusCode:
+    """Return the gRPC status that carries an error."""
+    return STATUS[type(error)]
+
+
+def row_error(error: errors.FraudError) -> scoring_pb2.RowError:
+    """Return the answer of one row of a batch that could not be scored."""
+    field = error.field if isinstance(error, errors.InvalidInput) else ""
+    return scoring_pb2.RowError(code=status_of(error).name, field=field, message=str(error))
+
+
+def label_from_wire(label: labels_pb2.Label) -> Label:
+    """Return the record of a label as it was sent; checks come later, by row."""
+    return Label(label.transaction_id, LabelValue(label.value), label.label_time_us, label.comment)
+
+
+def report_from_wire(report: scoring_pb2.OutcomeReport) -> OutcomeReport:
+    """Return the record of an outcome report as it was sent."""
+    return OutcomeReport(report.transaction_id, PaymentOutcome(report.outcome), report.outcome_time_us)
+
+
+def decision_to_wire(
+    scored: Scored, arrival_time_us: int, reasons: tuple[scoring_pb2.Reason, ...] = ()
+) -> scoring_pb2.Decision:
+    """Return the wire form of a logged decision."""
+    decision: Decision = scored.decision
+    return scoring_pb2.Decision(
+        transaction_id=scored.transaction_id,
+        score=decision.score,
+        risk_score=decision.risk_score,
+        outcome=cast("scoring_pb2.Outcome.ValueType", decision.outcome.value),
+        reasons=reasons,
+        version=decision.version,
+        policy_version=decision.policy_version,
+        explored=decision.explored,
+        propensity=decision.propensity,
+        limits=decision.limits,
+        model=scored.model,
+        event_time_us=scored.event_time_us,
+        arrival_time_us=arrival_time_us,
+        amount_minor=scored.amount_minor,
+        currency=scored.currency,
+    )
+
+
+def entry_to_wire(entry: Entry, reasons: tuple[scoring_pb2.Reason, ...] = ()) -> scoring_pb2.Decision:
+    """Return the wire form of a log entry that holds a decision."""
+    assert isinstance(entry.event, Scored)
+    return decision_to_wire(entry.event, entry.arrival_time_us, reasons)

@@ -1,0 +1,50 @@
+"""Tokens of entities to the surrogates that stand for them in logs and state."""
+
+from collections.abc import Iterable
+
+from fraud.eventlog.log import NewToken
+from fraud.records import MISSING_SURROGATE
+
+
+class EntityDictionary:
+    """Assigns dense surrogates from 0 up, per entity. Owned by the scoring thread.
+
+    A surrogate counts only once the log holds it: `take_new` hands over what
+    was assigned since the last call, for the same append as the rows that use it.
+    """
+
+    def __init__(self, entities: int, known: Iterable[NewToken] = ()) -> None:
+        self._surrogates: list[dict[str, int]] = [{} for _ in range(entities)]
+        self._new: list[NewToken] = []
+        for token in known:
+            self._surrogates[token.entity_index][token.token] = token.surrogate
+
+    def surrogates(self, tokens: tuple[str | None, ...]) -> tuple[int, ...]:
+        """Return the surrogates of a row's tokens, new ones assigned; -1 for None."""
+        row = []
+        for entity, token in enumerate(tokens):
+            if token is None:
+                row.append(MISSING_SURROGATE)
+                continue
+            known = self._surrogates[entity]
+            surrogate = known.get(token)
+            if surrogate is None:
+                surrogate = known[token] = len(known)
+                self._new.append(NewToken(entity, surrogate, token))
+            row.append(surrogate)
+        return tuple(row)
+
+    def peek(self, tokens: tuple[str | None, ...]) -> tuple[int, ...]:
+        """Return the surrogates of a row's tokens without assigning any; -1 where unknown."""
+        return tuple(
+            MISSING_SURROGATE if token is None else self._surrogates[entity].get(token, MISSING_SURROGATE)
+            for entity, token in enumerate(tokens)
+        )
+
+    def take_new(self) -> list[NewToken]:
+        """Return what was assigned since the last call."""
+        new, self._new = self._new, []
+        return new
+
+    def __len__(self) -> int:
+        return sum(len(known) for known in self._surrogates)

@@ -1,0 +1,101 @@
+"""The one seam every call passes: request id, status of errors, metrics, log.
+
+Methods are wrapped once, when the server is built, so that a call pays for no
+look-ups. This is where identity and roles will be checked: `Edge.method`
+knows service and method before the first call and the metadata at each.
+"""
+
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import grpc
+import structlog
+from google.protobuf.message import DecodeError, Message
+
+from fraud.errors import FraudError, LimitExceeded
+from fraud.monitoring.metrics import ScorerMetrics
+from fraud.serving.convert import status_of
+
+_log = structlog.get_logger("fraud.serving.edge")
+
+Request = TypeVar("Request", bound=Message)
+Context = grpc.aio.ServicerContext[Any, Any]
+REQUEST_ID = "x-request-id"
+
+
+class Edge:
+    """Wraps servicer methods for one server."""
+
+    def __init__(self, metrics: ScorerMetrics, message_bytes_max: int, *, log_calls: bool) -> None:
+        self._metrics = metrics
+        self._message_bytes_max = message_bytes_max
+        self._log_calls = log_calls
+
+    def method(
+        self,
+        service: str,
+        name: str,
+        request: type[Request],
+        call: Callable[[Request], Awaitable[Message]],
+    ) -> Any:
+        """Return the gRPC handler of one method; `call` takes the request and returns the reply."""
+        metrics = self._metrics.call(service, name)
+        limit = self._message_bytes_max
+
+        def decode(raw: bytes) -> Request | FraudError:
+            if len(raw) > limit:
+                return LimitExceeded(
+                    "message", f"has {len(raw)} bytes", f"send at most {limit} (server.message_bytes_max)"
+                )
+            try:
+                return request.FromString(raw)
+            except DecodeError:
+                return LimitExceeded("message", "cannot be decoded", f"send a {request.DESCRIPTOR.full_name}")
+
+        async def handle(message: Request | FraudError, context: Context) -> Message:
+            started = time.perf_counter()
+            metrics.started()
+            try:
+                if isinstance(message, FraudError):
+                    raise message
+                reply = await call(message)
+            except FraudError as error:
+                code = status_of(error)
+                metrics.handled(code.name, time.perf_counter() - started)
+                self._note(service, name, context, error)
+                await context.abort(code, f"{error} [{error.code}]")
+                raise
+            except Exception as error:
+                incident = uuid.uuid4().hex[:12]
+                metrics.handled("INTERNAL", time.perf_counter() - started)
+                _log.exception("unexpected error", incident=incident, rpc=f"{service}/{name}")
+                await context.abort(
+                    grpc.StatusCode.INTERNAL,
+                    f"unexpected error; tell the operator incident {incident}",
+                )
+                raise AssertionError from error
+            metrics.handled("OK", time.perf_counter() - started)
+            if self._log_calls:
+                self._note(service, name, context, None)
+            return reply
+
+        return grpc.unary_unary_rpc_method_handler(
+            handle, request_deserializer=decode, response_serializer=_encode
+        )
+
+    def _note(self, service: str, name: str, context: Context, error: FraudError | None) -> None:
+        metadata = dict(context.invocation_metadata() or ())
+        _log.info(
+            "call",
+            rpc=f"{service}/{name}",
+            request_id=metadata.get(REQUEST_ID) or uuid.uuid4().hex[:12],
+            peer=context.peer(),
+            code="OK" if error is None else error.code,
+            error=None if error is None else str(error),
+        )
+
+
+def _encode(reply: Message) -> bytes:
+    return reply.SerializeToString()

@@ -1,0 +1,150 @@
+"""Labels and payment outcomes on their way into the log, on the scoring thread.
+
+A label batch is checked row by row: rows that can be kept are logged as one
+event, rows that cannot are named in the answer. The part's digest covers all
+rows as submitted, so a repeat is recognised whatever was refused.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fraud.clock import Clock
+from fraud.errors import Conflict, InvalidInput
+from fraud.features.fold import Coordinates
+from fraud.labels.batches import RefusedLabel, check_labels, digest_of
+from fraud.monitoring.metrics import ScorerMetrics
+from fraud.records import (
+    Entry,
+    Label,
+    LabelsSubmitted,
+    OutcomeReport,
+    OutcomesReported,
+    PaymentOutcome,
+    Scored,
+)
+from fraud.serving.scorer import Scorer
+from fraud.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What became of the rows of one label batch or outcome report."""
+
+    accepted: int
+    waiting: int
+    refused: tuple[RefusedLabel, ...]
+    repeated: bool = False
+    digest: str = ""
+
+
+class Feedback:
+    """Takes labels and outcomes for one scorer."""
+
+    def __init__(self, settings: Settings, scorer: Scorer, clock: Clock, metrics: ScorerMetrics) -> None:
+        self._sources = settings.labels.sources
+        self._scorer = scorer
+        self._clock = clock
+        self._metrics = metrics
+        self._future_us = settings.schema_.future_tolerance
+
+    def take_labels(
+        self, batch_id: str, part: int, source: str, submitter: str, labels: Sequence[Label]
+    ) -> Taken:
+        """Log one part of a label batch and fold it into label-fed state.
+
+        Raises:
+            InvalidInput: batch id, part, source or submitter cannot be accepted.
+            Conflict: the same batch and part came before with other labels.
+            Unavailable: the append failed; nothing was kept.
+        """
+        self._check_batch(batch_id, part, source, submitter)
+        digest = digest_of(source, submitter, labels)
+        former = self._scorer.log.batch_digest(batch_id, part)
+        if former is not None:
+            if former != digest:
+                raise Conflict(
+                    f"batch_id {batch_id!r} part {part} was taken before with other labels; "
+                    "send corrections under a new batch_id"
+                )
+            return Taken(0, 0, (), repeated=True, digest=digest)
+        self._clock.observe(max((label.label_time_us for label in labels), default=0))
+        accepted, refused = check_labels(labels, self._scorer.now_us() + self._future_us)
+        event = LabelsSubmitted(batch_id, part, source, submitter, tuple(accepted), digest)
+        known = coordinates_of(self._scorer.log.find([label.transaction_id for label in accepted]))
+        joined, waiting = self._scorer.append_labels(event, known)
+        self._count(event, known)
+        return Taken(joined, waiting, tuple(refused), digest=digest)
+
+    def _count(self, event: LabelsSubmitted, known: Mapping[str, Coordinates]) -> None:
+        for label in event.labels:
+            self._metrics.labelled(event.source, label.value)
+        delays = [
+            (label.label_time_us - known[label.transaction_id].event_time_us) / 1e6
+            for label in event.labels
+            if label.transaction_id in known
+        ]
+        if delays:
+            self._metrics.label_delay(event.source, np.maximum(np.array(delays), 0.0))
+        state = self._scorer.state
+        if state is not None:
+            self._metrics.labels_waiting.set(len(state.fold.waiting))
+
+    def _check_batch(self, batch_id: str, part: int, source: str, submitter: str) -> None:
+        if not 0 < len(batch_id) <= 128:
+            raise InvalidInput("batch_id", f"has {len(batch_id)} characters", "send 1 to 128")
+        if part < 0:
+            raise InvalidInput("part", f"is {part}", "number parts from 0 up")
+        if source not in self._sources:
+            raise InvalidInput(
+                "source",
+                f"{source!r} is not configured",
+                f"send one of: {', '.join(self._sources)} (labels.sources)",
+            )
+        if not 0 < len(submitter) <= 128:
+            raise InvalidInput(
+                "submitter", f"has {len(submitter)} characters", "name who hands it in, 1 to 128"
+            )
+
+    def take_outcomes(self, reports: Sequence[OutcomeReport]) -> Taken:
+        """Log what became of payments.
+
+        Raises:
+            Unavailable: the append failed; nothing was kept.
+        """
+        kept: list[OutcomeReport] = []
+        refused: list[RefusedLabel] = []
+        latest_us = self._scorer.now_us() + self._future_us
+        for index, report in enumerate(reports):
+            problem = _check_report(report, latest_us)
+            if problem is None:
+                kept.append(report)
+            else:
+                refused.append(RefusedLabel(index, report.transaction_id, *problem))
+        if not kept:
+            return Taken(0, 0, tuple(refused))
+        self._scorer.append(OutcomesReported(tuple(kept)))
+        found = len(self._scorer.log.find([report.transaction_id for report in kept]).keys())
+        distinct = len({report.transaction_id for report in kept})
+        return Taken(len(kept) - (distinct - found), distinct - found, tuple(refused))
+
+
+def _check_report(report: OutcomeReport, latest_us: int) -> tuple[str, str] | None:
+    if not 0 < len(report.transaction_id) <= 128:
+        return "transaction_id", f"has {len(report.transaction_id)} characters; send 1 to 128"
+    if report.outcome is PaymentOutcome.UNSPECIFIED:
+        allowed = ", ".join(outcome.name for outcome in PaymentOutcome if outcome)
+        return "outcome", f"is not given; send one of: {allowed}"
+    if not 0 < report.outcome_time_us <= latest_us:
+        return "outcome_time_us", f"{report.outcome_time_us} is no past time; send microseconds UTC"
+    return None
+
+
+def coordinates_of(entries: dict[str, Entry]) -> dict[str, Coordinates]:
+    """Return where each logged transaction stands in feature state."""
+    return {
+        transaction_id: Coordinates(entry.event.surrogates, entry.event.event_time_us, entry.position)
+        for transaction_id, entry in entries.items()
+        if isinstance(entry.event, Scored)
+    }

@@ -1,0 +1,208 @@
+"""A history file as checked columns, sorted by arrival."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from fraud.errors import InvalidInput
+from fraud.features.state import Rows
+from fraud.settings import Settings
+from fraud.settings.learning import Import
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Columns of n transactions in order of arrival.
+
+    `tokens[e][s]` is the token of entity e's surrogate s; surrogates are dense
+    in order of first use. `arrival_us`, `label_us` int64[n]; `is_fraud` bool[n].
+    """
+
+    model: str
+    currency: str
+    ids: list[str]
+    rows: Rows
+    categoricals: list[tuple[str, ...]]
+    arrival_us: NDArray[np.int64]
+    is_fraud: NDArray[np.bool_]
+    label_us: NDArray[np.int64]
+    tokens: list[list[str]]
+
+    @property
+    def arrival_us_last(self) -> int:
+        """Arrival of the last transaction, µs UTC."""
+        return int(self.arrival_us[-1])
+
+    def part(self, start: int, stop: int) -> Rows:
+        """Return rows `start` to `stop`."""
+        rows = self.rows
+        return Rows(
+            rows.event_time_us[start:stop],
+            rows.amount_minor[start:stop],
+            rows.surrogates[start:stop],
+            rows.numerics[start:stop],
+        )
+
+
+def read_history(settings: Settings, path: Path, until_us: int | None = None) -> History:
+    """Read and check a CSV or Parquet history by the `[import]` section.
+
+    Raises:
+        InvalidInput: the file cannot be read, lacks a column, or holds a row
+            that no service would take; the message names column and row.
+    """
+    mapping = settings.import_
+    assert mapping is not None
+    frame = _select(_open(path, mapping), mapping, settings)
+    if until_us is not None:
+        frame = frame.filter(pl.col("event") < until_us)
+    _check(frame, settings)
+    frame = frame.sort("arrival", "event", "row")
+    surrogates, tokens = _surrogates(frame, settings)
+    numerics = frame.select(pl.col(f"n_{name}") for name in settings.schema_.numeric_names)
+    words = frame.select(pl.col(f"c_{name}") for name in settings.schema_.categorical_names)
+    return History(
+        model=mapping.model,
+        currency=settings.service.currency,
+        ids=frame["id"].to_list(),
+        rows=Rows(
+            frame["event"].to_numpy(),
+            frame["amount"].to_numpy(),
+            surrogates,
+            numerics.to_numpy().astype(np.float64).reshape(len(frame), -1),
+        ),
+        categoricals=list(words.rows()) if words.width else [()] * len(frame),
+        arrival_us=frame["arrival"].to_numpy(),
+        is_fraud=frame["fraud"].to_numpy(),
+        label_us=frame["labelled"].to_numpy(),
+        tokens=tokens,
+    )
+
+
+def _open(path: Path, mapping: Import) -> pl.LazyFrame:
+    if not path.is_file():
+        raise InvalidInput("file", f"{path} does not exist", "give a CSV or Parquet file")
+    if path.suffix not in {".csv", ".parquet"}:
+        raise InvalidInput("file", f"{path.name} is neither .csv nor .parquet", "convert it first")
+    try:
+        frame = (
+            pl.scan_parquet(path) if path.suffix == ".parquet" else pl.scan_csv(path, try_parse_dates=True)
+        )
+        columns = frame.collect_schema().names()
+    except pl.exceptions.PolarsError as error:
+        raise InvalidInput("file", f"{path.name} cannot be read: {error}", "check the file") from None
+    needed = [
+        mapping.transaction_id,
+        mapping.event_time,
+        mapping.amount,
+        mapping.label,
+        *(name for name in (mapping.label_time, mapping.arrival_time) if name),
+        *mapping.entities.values(),
+        *mapping.numeric.values(),
+        *mapping.categorical.values(),
+    ]
+    missing = [name for name in needed if name not in columns]
+    if missing:
+        raise InvalidInput(
+            "file",
+            f"{path.name} has no column {', '.join(missing)}",
+            f"map in [import] to: {', '.join(columns)}",
+        )
+    return frame
+
+
+def _select(frame: pl.LazyFrame, mapping: Import, settings: Settings) -> pl.DataFrame:
+    schema = frame.collect_schema()
+    event = _time(schema, mapping.event_time)
+    labelled = _time(schema, mapping.label_time) if mapping.label_time else event + mapping.label_delay
+    arrival = _time(schema, mapping.arrival_time) if mapping.arrival_time else event
+    scale = 100 if mapping.amount_unit == "major" else 1
+    amount = (pl.col(mapping.amount).cast(pl.Float64) * scale).round().cast(pl.Int64, strict=False)
+    entities = [_text(mapping.entities, name).alias(f"e_{name}") for name in settings.schema_.entity_names]
+    numerics = [
+        (
+            pl.col(mapping.numeric[name]).cast(pl.Float64)
+            if name in mapping.numeric
+            else pl.lit(None, pl.Float64)
+        )
+        .fill_null(float("nan"))
+        .alias(f"n_{name}")
+        for name in settings.schema_.numeric_names
+    ]
+    words = [
+        _text(mapping.categorical, name).fill_null("").alias(f"c_{name}")
+        for name in settings.schema_.categorical_names
+    ]
+    return (
+        frame.with_row_index("row")
+        .select(
+            pl.col("row"),
+            pl.col(mapping.transaction_id).cast(pl.String).alias("id"),
+            event.alias("event"),
+            arrival.alias("arrival"),
+            labelled.alias("labelled"),
+            amount.alias("amount"),
+            pl.col(mapping.label).cast(pl.Int8).eq(1).fill_null(value=False).alias("fraud"),
+            *entities,
+            *numerics,
+            *words,
+        )
+        .collect()
+    )
+
+
+def _text(mapping: dict[str, str], name: str) -> pl.Expr:
+    return pl.col(mapping[name]).cast(pl.String) if name in mapping else pl.lit(None, pl.String)
+
+
+def _time(schema: pl.Schema, column: str) -> pl.Expr:
+    """Return a time column as µs UTC: a datetime, or integers taken as µs."""
+    kind = schema[column]
+    if isinstance(kind, pl.Datetime):
+        time = pl.col(column) if kind.time_zone is None else pl.col(column).dt.convert_time_zone("UTC")
+        return time.dt.timestamp("us")
+    if kind.is_integer():
+        return pl.col(column).cast(pl.Int64)
+    raise InvalidInput(
+        f"column {column}", f"is {kind}, no time", "give date-times or integer microseconds UTC"
+    )
+
+
+def _check(frame: pl.DataFrame, settings: Settings) -> None:
+    schema = settings.schema_
+    if frame.is_empty():
+        raise InvalidInput("file", "holds no rows", "give a history with transactions")
+    required = [f"e_{name}" for name, field in schema.entities.items() if field.required]
+    bad = {
+        "transaction_id: missing": pl.col("id").is_null() | (pl.col("id") == ""),
+        "transaction_id: given twice": pl.col("id").is_duplicated(),
+        "event_time: missing": pl.col("event").is_null() | (pl.col("event") <= 0),
+        f"amount: missing, negative or above {schema.amount.max_minor} minor units": (
+            pl.col("amount").is_null() | ~pl.col("amount").is_between(0, schema.amount.max_minor)
+        ),
+        **{f"entity {name[2:]}: missing": pl.col(name).is_null() for name in required},
+    }
+    for problem, rule in bad.items():
+        rows = frame.filter(rule)
+        if len(rows):
+            field, _, what = problem.partition(": ")
+            raise InvalidInput(
+                field,
+                f"{what} in {len(rows)} rows, first row {rows['row'][0] + 1}",
+                "mend or drop these rows",
+            )
+
+
+def _surrogates(frame: pl.DataFrame, settings: Settings) -> tuple[NDArray[np.int32], list[list[str]]]:
+    columns, tokens = [], []
+    for name in settings.schema_.entity_names:
+        column = frame[f"e_{name}"]
+        known = column.drop_nulls().unique(maintain_order=True)
+        codes = pl.DataFrame({"token": known, "code": np.arange(len(known), dtype=np.int32)})
+        joined = pl.DataFrame({"token": column}).join(codes, on="token", how="left", maintain_order="left")
+        columns.append(joined["code"].fill_null(-1).to_numpy())
+        tokens.append(known.to_list())
+    return np.column_stack(columns).astype(np.int32), tokens

@@ -1,0 +1,67 @@
+"""Keeps recovery short and the log small: snapshots, and pruning what is safe elsewhere.
+
+An entry leaves the log when it is archived, older than the idempotency horizon
+and the reach of label-fed features, and older than the oldest snapshot kept.
+"""
+
+import asyncio
+import time
+
+import structlog
+
+from fraud.archive.archive import Archive
+from fraud.features.spec import FeatureSpec
+from fraud.serving.batcher import Batcher
+from fraud.serving.recovery import Snapshots
+from fraud.serving.scorer import Scorer
+from fraud.settings import Settings
+
+_log = structlog.get_logger("fraud.serving.keeper")
+
+
+class Keeper:
+    """Tends one scorer's snapshots and log."""
+
+    def __init__(
+        self, settings: Settings, spec: FeatureSpec, scorer: Scorer, archive: Archive, snapshots: Snapshots
+    ) -> None:
+        self._every_events = settings.log.snapshot_every_events
+        self._prune_every_s = settings.log.prune_every / 1e6
+        self._horizon_us = max(settings.log.idempotency_horizon, spec.reach_us)
+        self._scorer = scorer
+        self._archive = archive
+        self._snapshots = snapshots
+        self._snapshot_at = 0
+        self._pruned_at = time.monotonic()
+
+    async def tend(self, batcher: Batcher) -> None:
+        """Snapshot after `log.snapshot_every_events`, prune every `log.prune_every`."""
+        if self._scorer.log.head() - self._snapshot_at >= self._every_events:
+            await batcher.run(self.snapshot_now)
+        if time.monotonic() - self._pruned_at >= self._prune_every_s:
+            self._pruned_at = time.monotonic()
+            upto = await asyncio.get_running_loop().run_in_executor(None, self._prunable)
+            if upto:
+                await asyncio.get_running_loop().run_in_executor(None, self._prune, upto)
+                await batcher.run(self._forget)
+
+    def snapshot_now(self) -> None:
+        """Write a snapshot where the fold stands; on the scoring thread, or when it has stopped."""
+        state = self._scorer.state
+        if state is None or state.fold.position == 0:
+            return
+        self._snapshot_at = state.fold.position
+        path = self._snapshots.write(state.fold)
+        _log.info("snapshot written", position=state.fold.position, path=str(path))
+
+    def _prunable(self) -> int:
+        return min(self._archive.position(), self._snapshots.oldest_position())
+
+    def _prune(self, upto: int) -> None:
+        pruned = self._scorer.log.prune(upto, self._scorer.now_us() - self._horizon_us)
+        if pruned:
+            _log.info("log pruned", entries=pruned)
+
+    def _forget(self) -> None:
+        if self._scorer.state is not None:
+            self._scorer.state.fold.forget_before(self._scorer.now_us() - self._horizon_us)

@@ -1,0 +1,120 @@
+"""Reasons, computed off the scoring thread so that other rows do not wait.
+
+They are not logged: features and version are, and contributions follow from
+them, bit for bit. So the same desk answers a call in flight and `GetDecision`
+a month later.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fraud.bundle.reasons import reasons_of
+from fraud.errors import FraudError
+from fraud.records import Outcome, Scored
+from fraud.serving.batcher import Answer, Delivery, ScoreWork
+from fraud.serving.champions import Champion
+from fraud.v1.scoring_pb2 import Reason
+
+CHAMPIONS_KEPT = 8
+"""Bundles held for explaining; an older version is read again when asked for."""
+
+
+def wants_reasons(answer: Answer | FraudError) -> bool:
+    """Tell whether an answer carries reasons unasked: every outcome but APPROVE."""
+    return isinstance(answer, Answer) and answer.scored.decision.outcome is not Outcome.APPROVE
+
+
+class ReasonsDesk:
+    """One worker thread, and the bundles it has explained with lately."""
+
+    def __init__(self, load: Callable[[str], Champion], feature_count: int, reasons_max: int) -> None:
+        self._load = load
+        self._feature_count = feature_count
+        self._reasons_max = reasons_max
+        self._champions: OrderedDict[str, Champion] = OrderedDict()
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="reasons")
+
+    def keep(self, champion: Champion) -> None:
+        """Take a champion at its swap, so that its first decline finds it loaded."""
+        self._worker.submit(self._remember, champion)
+
+    def explain(
+        self, work: ScoreWork, answers: Sequence[Answer | FraudError], loop: asyncio.AbstractEventLoop
+    ) -> None:
+        """Add reasons to the answers of one call and deliver them to its future."""
+        self._worker.submit(self._explain, work, answers, Delivery(loop))
+
+    async def explain_one(self, scored: Scored) -> tuple[Reason, ...]:
+        """Return the reasons of a logged decision; empty when no champion made it.
+
+        Raises:
+            NotFound: its version is not in the bundle store.
+            Damaged: the bundle is not what was written.
+        """
+        loop = asyncio.get_running_loop()
+        return (await loop.run_in_executor(self._worker, self._reasons, [scored]))[0]
+
+    def close(self) -> None:
+        """Finish what is queued and stop."""
+        self._worker.shutdown()
+
+    def _explain(self, work: ScoreWork, answers: Sequence[Answer | FraudError], delivery: Delivery) -> None:
+        try:
+            wanted = [
+                answer.scored
+                for answer in answers
+                if isinstance(answer, Answer) and (work.with_reasons or wants_reasons(answer))
+            ]
+            reasons = {
+                scored.transaction_id: why for scored, why in zip(wanted, self._reasons(wanted), strict=True)
+            }
+            delivery.answer(work.future, [_with(answer, reasons) for answer in answers])
+        except Exception as error:  # noqa: BLE001 — the decision is logged; the caller must hear of the failure
+            delivery.fail(work.future, error)
+        delivery.send()
+
+    def _reasons(self, rows: list[Scored]) -> list[tuple[Reason, ...]]:
+        by_version: dict[str, list[int]] = {}
+        for i, row in enumerate(rows):
+            by_version.setdefault(row.decision.version, []).append(i)
+        found: list[tuple[Reason, ...]] = [()] * len(rows)
+        for version, at in by_version.items():
+            if version:
+                for i, reasons in zip(at, self._of_version(version, [rows[i] for i in at]), strict=True):
+                    found[i] = reasons
+        return found
+
+    def _of_version(self, version: str, rows: list[Scored]) -> list[tuple[Reason, ...]]:
+        champion = self._champions.get(version) or self._remember(self._load(version))
+        self._champions.move_to_end(version)
+        matrix = champion.matrix(features_of(rows, self._feature_count), champion.words(rows))
+        return [
+            tuple(
+                Reason(code=why.code, feature=why.feature, contribution=why.contribution, text=why.text)
+                for why in row
+            )
+            for row in reasons_of(champion.bundle, matrix, self._reasons_max)
+        ]
+
+    def _remember(self, champion: Champion) -> Champion:
+        self._champions[champion.version] = champion
+        while len(self._champions) > CHAMPIONS_KEPT:
+            self._champions.popitem(last=False)
+        return champion
+
+
+def features_of(rows: Sequence[Scored], feature_count: int) -> NDArray[np.float32]:
+    """Return the logged features of rows as float32[n, F]."""
+    joined = b"".join(row.features for row in rows)
+    return np.frombuffer(joined, dtype="<f4").reshape(len(rows), feature_count)
+
+
+def _with(answer: Answer | FraudError, reasons: dict[str, tuple[Reason, ...]]) -> Answer | FraudError:
+    if isinstance(answer, FraudError):
+        return answer
+    return Answer(answer.scored, answer.arrival_time_us, reasons.get(answer.scored.transaction_id, ()))

@@ -1,0 +1,109 @@
+"""State from disk: the newest usable snapshot, then the rest of the log.
+
+    snapshots: data/state/features-<position>.npz   (kept: log.snapshots_kept)
+    position ≤ log head, same spec fingerprint → load; else an older one; else from nothing
+
+What was pruned from the log since the snapshot is read from the archive.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import structlog
+
+from fraud.archive.archive import Archive
+from fraud.errors import Damaged
+from fraud.eventlog.log import EventLog
+from fraud.features.fold import Coordinates, FeatureFold
+from fraud.features.replay import replay
+from fraud.features.spec import FeatureSpec
+from fraud.labels.standing import ConflictRule
+from fraud.records import Entry
+from fraud.serving.dictionary import EntityDictionary
+from fraud.serving.feedback import coordinates_of
+from fraud.serving.scorer import State
+
+_log = structlog.get_logger("fraud.serving.recovery")
+_READ_ROWS = 5_000
+
+
+class Snapshots:
+    """Snapshots of the feature fold in one folder, newest position first."""
+
+    def __init__(self, folder: Path, kept: int) -> None:
+        self._folder = folder
+        self._kept = kept
+
+    def paths(self) -> list[Path]:
+        """Return the snapshot files, newest first."""
+        return sorted(self._folder.glob("features-*.npz"), reverse=True)
+
+    def write(self, fold: FeatureFold) -> Path:
+        """Write a snapshot of the fold where it stands, then drop the oldest beyond `kept`."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        path = fold.save(self._folder)
+        for old in self.paths()[self._kept :]:
+            old.unlink(missing_ok=True)
+        return path
+
+    def latest(self, spec: FeatureSpec, rule: ConflictRule, head: int) -> FeatureFold | None:
+        """Return the newest fold that fits the spec and lies within the log, or None."""
+        for path in self.paths():
+            try:
+                fold = FeatureFold.load(path, spec, rule)
+            except Damaged as error:
+                _log.warning("snapshot not usable", path=str(path), why=str(error))
+                continue
+            if fold.position <= head:
+                return fold
+        return None
+
+    def oldest_position(self) -> int:
+        """Return the position of the oldest snapshot kept; 0 when there is none."""
+        paths = self.paths()
+        return int(paths[-1].stem.removeprefix("features-")) if paths else 0
+
+
+def restore(
+    spec: FeatureSpec, rule: ConflictRule, log: EventLog, archive: Archive, snapshots: Snapshots
+) -> State:
+    """Return state at the head of the log.
+
+    Raises:
+        Damaged: entries are neither in the log nor in the archive.
+    """
+    head = log.head()
+    fold = snapshots.latest(spec, rule, head) or FeatureFold(spec, rule)
+    started_at = fold.position
+
+    def find(transaction_ids: Sequence[str]) -> dict[str, Coordinates]:
+        return coordinates_of(log.find(transaction_ids))
+
+    for _ in replay(fold, entries_after(log, archive, fold.position, head), find):
+        pass
+    fold.advance(head)
+    _log.info("state restored", from_position=started_at, to_position=head)
+    return State(fold, EntityDictionary(len(spec.entity_names), log.tokens()))
+
+
+def entries_after(log: EventLog, archive: Archive, after: int, upto: int) -> Iterator[Entry]:
+    """Yield entries with `after` < position ≤ `upto`: from the archive what was pruned, then the log.
+
+    Raises:
+        Damaged: a pruned entry is not in the archive.
+    """
+    pruned = log.first() - 1
+    if after < pruned:
+        if archive.position() < pruned:
+            raise Damaged(
+                f"log: entries up to {pruned} were pruned, but the archive ends at {archive.position()}; "
+                "restore the archive folder from a backup"
+            )
+        yield from archive.entries(after, min(pruned, upto))
+        after = pruned
+    while after < upto:
+        entries = log.read(after, min(_READ_ROWS, upto - after))
+        if not entries:
+            return
+        yield from entries
+        after = entries[-1].position

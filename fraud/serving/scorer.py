@@ -1,0 +1,312 @@
+"""The owner of feature state and log order: scores batches, one at a time.
+
+    transactions ─ known ids? ─► stored answer, or a conflict
+         │ fresh
+         ▼
+    surrogates → features (read, then fold) → decisions per model → append, durable → answers
+                                                                        │ not APPROVE
+                                                                        ▼
+                                                           reasons, off this thread
+
+Everything here runs on the scoring thread. If an append fails nothing of the
+batch is answered, and state, which has folded rows that the log does not hold,
+is restored from snapshot and log before anything else is scored.
+"""
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import structlog
+
+from fraud.clock import Clock
+from fraud.errors import Conflict, FraudError, Unavailable
+from fraud.eventlog.log import EventLog
+from fraud.features.fold import Coordinates, FeatureFold
+from fraud.features.spec import FeatureSpec
+from fraud.features.state import Rows, ScoredRows
+from fraud.monitoring.metrics import ScorerMetrics
+from fraud.records import Decision, Entry, Event, LabelsSubmitted, Outcome, Scored, Transaction
+from fraud.serving.batcher import Answer, Delivery, ScoreWork
+from fraud.serving.champions import Champions
+from fraud.serving.deciding import RowLimits, decide, decide_without_champion
+from fraud.serving.dictionary import EntityDictionary
+from fraud.serving.reasons import ReasonsDesk, wants_reasons
+from fraud.settings import Settings
+
+_log = structlog.get_logger("fraud.serving.scorer")
+_FAR_FUTURE_US = 2**62
+
+
+@dataclass(slots=True)
+class State:
+    """What folds from the log; replaced as a whole by a restore."""
+
+    fold: FeatureFold
+    dictionary: EntityDictionary
+
+
+class Scorer:
+    """Scores and logs batches; the only writer of the event log."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        spec: FeatureSpec,
+        log: EventLog,
+        clock: Clock,
+        champions: Champions,
+        desk: ReasonsDesk,
+        metrics: ScorerMetrics,
+        restore: Callable[[], State],
+    ) -> None:
+        self._spec = spec
+        self.log = log
+        self._clock = clock
+        self._champions = champions
+        self._wall = settings.service.clock == "wall"
+        self._desk = desk
+        self._metrics = metrics
+        self._restore = restore
+        self.state: State | None = None
+        self._no_champion = {name: Outcome[model.no_champion] for name, model in settings.models.items()}
+        names = tuple(f"NEW_{name.upper()}" for name in settings.schema_.entity_names)
+        self._limits = RowLimits(names, settings.server.champion_stale_after)
+
+    @property
+    def ready(self) -> bool:
+        """True when state stands where the log does."""
+        return self.state is not None
+
+    def recover(self) -> None:
+        """Bring state to the head of the log, from snapshot and log.
+
+        Raises:
+            Damaged: the log or archive cannot be read.
+        """
+        self.state = None
+        self.state = self._restore()
+
+    def now_for_intake(self) -> int:
+        """Return the time against which an event time is judged; under the log clock, no bound.
+
+        The log clock follows events, so none of them can lie in its future.
+        """
+        return self._clock.now_us() if self._wall else _FAR_FUTURE_US
+
+    def now_us(self) -> int:
+        """Return the arrival time of what comes in now; never older than the log's last."""
+        return max(self._clock.now_us(), self.log.last_arrival_us())
+
+    def score(self, works: list[ScoreWork], delivery: Delivery) -> None:
+        """Score all rows of these calls as one batch, log them, deliver the answers.
+
+        Raises:
+            Unavailable: the append failed, nothing was logged or answered.
+        """
+        state = self._ready_state()
+        transactions = [transaction for work in works for transaction in work.transactions]
+        self._clock.observe(max(transaction.event_time_us for transaction in transactions))
+        now_us = self.now_us()
+        stored = self.log.find([transaction.transaction_id for transaction in transactions])
+        first_of: dict[str, int] = {}
+        fresh: list[Transaction] = []
+        for transaction in transactions:
+            transaction_id = transaction.transaction_id
+            if transaction_id not in stored and transaction_id not in first_of:
+                first_of[transaction_id] = len(fresh)
+                fresh.append(transaction)
+        scored = self._score_fresh(state, fresh, now_us)
+        if len(fresh) == len(transactions):
+            answers: list[Answer | FraudError] = [Answer(row, now_us) for row in scored]
+        else:
+            self._metrics.duplicates.inc(len(transactions) - len(fresh))
+            logged = {row.transaction_id: Entry(0, now_us, row) for row in scored} | stored
+            answers = [_repeated(t, logged[t.transaction_id], state.dictionary) for t in transactions]
+        self._deliver(works, answers, delivery)
+
+    def _ready_state(self) -> State:
+        if self.state is None:
+            raise Unavailable("the scorer is restoring its state from the log; try again")
+        return self.state
+
+    def _score_fresh(self, state: State, fresh: list[Transaction], now_us: int) -> list[Scored]:
+        """Return the rows as logged; on any failure state is restored and nothing is."""
+        if not fresh:
+            return []
+        try:
+            surrogates = [state.dictionary.surrogates(transaction.entities) for transaction in fresh]
+            rows = state.fold.score([t.transaction_id for t in fresh], rows_of(fresh, surrogates))
+            decisions = self._decide(fresh, rows, now_us)
+            scored = [
+                _scored(transaction, row, features.tobytes(), decision)
+                for transaction, row, features, decision in zip(
+                    fresh, surrogates, rows.features, decisions, strict=True
+                )
+            ]
+            self._append(state, scored, now_us)
+        except Exception:
+            self._lose_state()
+            raise
+        self._count(scored, rows)
+        return scored
+
+    def _count(self, scored: list[Scored], rows: ScoredRows) -> None:
+        metrics = self._metrics
+        metrics.batch_rows.observe(len(scored))
+        late = int(rows.is_late.sum())
+        if late:
+            metrics.late_events.inc(late)
+        by_model: dict[str, list[Decision]] = {}
+        for row in scored:
+            by_model.setdefault(row.model, []).append(row.decision)
+            for limit in row.decision.limits:
+                metrics.limit(limit)
+        for model, decisions in by_model.items():
+            scores = [decision.score for decision in decisions if decision.score is not None]
+            metrics.models[model].decided(
+                [decision.outcome.value for decision in decisions], np.array(scores) if scores else None
+            )
+
+    def _decide(self, fresh: list[Transaction], rows: ScoredRows, now_us: int) -> list[Decision]:
+        models = {transaction.model for transaction in fresh}
+        if len(models) == 1:
+            return self._decide_model(models.pop(), fresh, rows, now_us)
+        decisions: dict[int, Decision] = {}
+        for model in models:
+            at = [i for i, transaction in enumerate(fresh) if transaction.model == model]
+            part = ScoredRows(rows.features[at], rows.is_new[at], rows.is_late[at])
+            decisions.update(
+                zip(at, self._decide_model(model, [fresh[i] for i in at], part, now_us), strict=True)
+            )
+        return [decisions[i] for i in range(len(fresh))]
+
+    def _decide_model(
+        self, model: str, fresh: list[Transaction], rows: ScoredRows, now_us: int
+    ) -> list[Decision]:
+        champion = self._champions.get(model)
+        if champion is None:
+            return decide_without_champion(self._no_champion[model], rows, self._limits)
+        return decide(champion, fresh, rows, self._limits, now_us)
+
+    def _append(self, state: State, events: Sequence[Event], now_us: int) -> int:
+        started = time.perf_counter()
+        first = self.log.append(events, now_us, state.dictionary.take_new())
+        self._metrics.append_seconds.observe(time.perf_counter() - started)
+        state.fold.advance(first + len(events) - 1)
+        return first
+
+    def append(self, event: Event) -> int:
+        """Log one event that carries no transactions; return its position.
+
+        Raises:
+            Unavailable: the append failed and nothing was logged.
+        """
+        state = self._ready_state()
+        try:
+            return self._append(state, [event], self.now_us())
+        except Exception:
+            self._lose_state()
+            raise
+
+    def append_labels(self, event: LabelsSubmitted, known: Mapping[str, Coordinates]) -> tuple[int, int]:
+        """Log a label event and fold it; return how many labels joined and how many wait.
+
+        Raises:
+            Unavailable: the append failed and nothing was logged.
+        """
+        state = self._ready_state()
+        try:
+            self._append(state, [event], self.now_us())
+            return state.fold.take_labels(event, known)
+        except Exception:
+            self._lose_state()
+            raise
+
+    def _lose_state(self) -> None:
+        """Restore, at once; what waits in the queue waits for it."""
+        self.state = None
+        self._metrics.restores.inc()
+        try:
+            self.recover()
+        except Exception:  # noqa: BLE001 — stays not ready; the server tries again
+            _log.exception("restore failed; not ready")
+
+    def _deliver(
+        self, works: list[ScoreWork], answers: list[Answer | FraudError], delivery: Delivery
+    ) -> None:
+        start = 0
+        for work in works:
+            mine = answers[start : start + len(work.transactions)]
+            start += len(work.transactions)
+            if work.with_reasons or any(map(wants_reasons, mine)):
+                self._desk.explain(work, mine, delivery.loop)
+            else:
+                delivery.answer(work.future, mine)
+
+    def self_score(self, transaction: Transaction) -> Decision:
+        """Score a row through the same path, but touch neither log nor state.
+
+        Raises:
+            Unavailable: the scorer is not ready.
+        """
+        state = self._ready_state()
+        rows = state.fold.peek(rows_of([transaction], [state.dictionary.peek(transaction.entities)]))
+        decisions = self._decide([transaction], rows, self.now_us())
+        score = decisions[0].score
+        if score is not None and not math.isfinite(score):
+            raise Unavailable(f"the self-score of {transaction.model} is {score}")
+        return decisions[0]
+
+
+def rows_of(transactions: Sequence[Transaction], surrogates: Sequence[tuple[int, ...]]) -> Rows:
+    """Return transactions as columns, in order."""
+    n = len(transactions)
+    return Rows(
+        event_time_us=np.array([t.event_time_us for t in transactions], np.int64),
+        amount_minor=np.array([t.amount_base_minor for t in transactions], np.int64),
+        surrogates=np.array(surrogates, np.int32).reshape(n, -1),
+        numerics=np.array([t.numerics for t in transactions], np.float64).reshape(n, -1),
+    )
+
+
+def _scored(
+    transaction: Transaction, surrogates: tuple[int, ...], features: bytes, decision: Decision
+) -> Scored:
+    return Scored(
+        transaction.transaction_id,
+        transaction.event_time_us,
+        transaction.model,
+        surrogates,
+        transaction.amount_minor,
+        transaction.currency,
+        transaction.amount_base_minor,
+        transaction.numerics,
+        transaction.categoricals,
+        features,
+        decision,
+    )
+
+
+def _repeated(transaction: Transaction, entry: Entry, dictionary: EntityDictionary) -> Answer | FraudError:
+    """Return the stored answer of an id that came before, or a conflict if the record differs."""
+    scored = entry.event
+    assert isinstance(scored, Scored)
+    same = (
+        transaction.event_time_us == scored.event_time_us
+        and transaction.model == scored.model
+        and dictionary.peek(transaction.entities) == scored.surrogates
+        and transaction.amount_minor == scored.amount_minor
+        and transaction.currency == scored.currency
+        and transaction.amount_base_minor == scored.amount_base_minor
+        and transaction.categoricals == scored.categoricals
+        and np.array_equal(transaction.numerics, scored.numerics, equal_nan=True)
+    )
+    if same:
+        return Answer(scored, entry.arrival_time_us)
+    return Conflict(
+        f"transaction_id {transaction.transaction_id!r} was scored before with another record; "
+        "an id stands for one payment: send a new id, or the same record to get the stored answer"
+    )

@@ -1,0 +1,211 @@
+"""Assembles the scoring process and runs it until SIGTERM.
+
+lock the data folder → open log, ledger, archive → restore state → load champions
+  → serve → SIGTERM: not ready, drain what is queued, snapshot, unlock
+"""
+
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import Callable
+
+import grpc
+import structlog
+import uvloop
+from grpc_health.v1 import health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from fraud.archive.archive import Archive
+from fraud.bundle.store import BundleStore
+from fraud.clock import Clock, LogClock, WallClock
+from fraud.eventlog.lock import lock_data_folder
+from fraud.eventlog.sqlite import SqliteEventLog
+from fraud.features.spec import FeatureSpec
+from fraud.labels.standing import ConflictRule
+from fraud.monitoring.metrics import ScorerMetrics, serve_metrics
+from fraud.registry.store import LedgerStore
+from fraud.registry.view import Registry
+from fraud.serving.batcher import Batcher
+from fraud.serving.champions import Champions
+from fraud.serving.edge import Edge
+from fraud.serving.feedback import Feedback
+from fraud.serving.follower import ChampionLoader, LedgerFollower
+from fraud.serving.health import Readiness
+from fraud.serving.intake import TransactionIntake
+from fraud.serving.keeper import Keeper
+from fraud.serving.models import MODELS, ModelServicer
+from fraud.serving.queries import Queries
+from fraud.serving.reasons import ReasonsDesk
+from fraud.serving.recovery import Snapshots, restore
+from fraud.serving.scorer import Scorer
+from fraud.serving.servicers import LABELS, SCORING, LabelServicer, ScoringServicer
+from fraud.settings import Settings
+
+_log = structlog.get_logger("fraud.serving.server")
+_SWITCH_INTERVAL_S = 0.0002
+"""The scoring thread and the event loop share the interpreter; at the default
+of 5 ms each waits for the other's whole slice."""
+
+
+class ScoringProcess:
+    """Everything the scoring process holds, from open to close."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.places = settings.places
+        self.spec = FeatureSpec.of(settings)
+        self.metrics = ScorerMetrics(
+            tuple(settings.models), settings.labels.sources, settings.schema_.entity_names
+        )
+        self.clock: Clock = WallClock() if settings.service.clock == "wall" else LogClock()
+        self.log = SqliteEventLog.open(
+            self.places.log,
+            writable=True,
+            entity_names=settings.schema_.entity_names,
+            durability=settings.log.durability,
+        )
+        self.clock.observe(self.log.last_arrival_us())
+        self.archive = Archive(self.places.archive, settings.schema_, self.spec.names)
+        self.snapshots = Snapshots(self.places.state, settings.log.snapshots_kept)
+        self.registry = Registry(LedgerStore.open(self.places.ledger))
+        self.registry.store.verify()
+        self.registry.refresh()
+        bundles = BundleStore(self.places.bundles)
+        self.loader = ChampionLoader(settings, self.spec, self.registry, bundles)
+        self.champions = Champions()
+        self.desk = ReasonsDesk(self.loader.load, len(self.spec.names), settings.server.reasons_max)
+        rule = ConflictRule.of(settings.labels)
+        self.scorer = Scorer(
+            settings,
+            self.spec,
+            self.log,
+            self.clock,
+            self.champions,
+            self.desk,
+            self.metrics,
+            lambda: restore(self.spec, rule, self.log, self.archive, self.snapshots),
+        )
+        self.batcher = Batcher(
+            self.scorer,
+            rows_max=settings.server.scoring_rows_max,
+            queue_rows_max=settings.server.queue_rows_max,
+        )
+        self.queries = Queries(self.log, self.archive, settings.server.page_size_max)
+        self.feedback = Feedback(settings, self.scorer, self.clock, self.metrics)
+        self.follower = LedgerFollower(
+            settings, self.registry, self.loader, self.scorer, self.champions, self.desk, self.metrics
+        )
+        self.readiness = Readiness(settings, self.scorer, self.batcher)
+        self.keeper = Keeper(settings, self.spec, self.scorer, self.archive, self.snapshots)
+
+    def build_server(self) -> grpc.aio.Server:
+        """Return the gRPC server with every service, not started."""
+        limits = self.settings.server
+        server = grpc.aio.server(
+            maximum_concurrent_rpcs=limits.streams_max,
+            options=[
+                # The edge refuses by name above the limit; the transport only far above it.
+                ("grpc.max_receive_message_length", limits.message_bytes_max * 4),
+                ("grpc.max_send_message_length", -1),
+                ("grpc.so_reuseport", 0),
+            ],
+        )
+        edge = Edge(
+            self.metrics, limits.message_bytes_max, log_calls=self.settings.monitoring.log_level == "debug"
+        )
+        scoring = ScoringServicer(
+            limits,
+            TransactionIntake(self.settings),
+            self.scorer,
+            self.batcher,
+            self.desk,
+            self.feedback,
+            self.queries,
+        )
+        labels = LabelServicer(limits, self.batcher, self.feedback, self.queries)
+        models = ModelServicer(self.settings, self.registry, self.queries, self.scorer, self.clock)
+        server.add_generic_rpc_handlers(
+            (scoring.handlers(edge), labels.handlers(edge), models.handlers(edge))
+        )
+        health_pb2_grpc.add_HealthServicer_to_server(self.readiness.servicer, server)
+        names = (SCORING, LABELS, MODELS, "grpc.health.v1.Health", reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, server)
+        return server
+
+    async def follow(self, stopping: asyncio.Event) -> None:
+        """Follow the ledger, keep snapshots and the log's length, until stopping."""
+        every_s = self.settings.server.ledger_poll / 1e6
+        while not stopping.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stopping.wait(), timeout=every_s)
+            try:
+                await self.follower.poll(self.batcher)
+                await self.keeper.tend(self.batcher)
+                self._observe()
+            except Exception:  # noqa: BLE001 — scoring goes on whatever happens beside it
+                _log.exception("following the ledger failed; will try again")
+
+    def _observe(self) -> None:
+        now_us = self.scorer.now_us()
+        self.metrics.log_position.set(self.log.head())
+        self.metrics.queue_rows.set(self.batcher.queued_rows)
+        for model, champion in self.champions.all().items():
+            self.metrics.champion_age(model, max(0, now_us - champion.trained_until_us) / 1e6)
+
+    def close(self) -> None:
+        """Close what was opened."""
+        self.desk.close()
+        self.queries.close()
+        self.log.close()
+
+
+async def _serve(process: ScoringProcess, on_ready: Callable[[int], None] | None) -> None:
+    limits = process.settings.server
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    process.scorer.recover()
+    process.follower.start()
+    process.batcher.start(loop)
+    server = process.build_server()
+    port = server.add_insecure_port(f"{limits.host}:{limits.port}")
+    await process.readiness.check()
+    await server.start()
+    _log.info("serving", host=limits.host, port=port, models=list(process.settings.models))
+    if on_ready is not None:
+        on_ready(port)
+    watchers = [
+        asyncio.create_task(process.readiness.watch(stopping)),
+        asyncio.create_task(process.follow(stopping)),
+    ]
+    await stopping.wait()
+    _log.info("draining", queued_rows=process.batcher.queued_rows)
+    await process.readiness.publish(serving=False)
+    await server.stop(limits.drain / 1e6)
+    await asyncio.gather(*watchers)
+    await process.batcher.close()
+    process.keeper.snapshot_now()
+
+
+def run(settings: Settings, on_ready: Callable[[int], None] | None = None) -> None:
+    """Run the scoring process until SIGTERM or SIGINT; `on_ready` gets the port.
+
+    Raises:
+        DataFolderLocked: another scorer owns the data folder.
+        ConfigError: log and schema do not fit together.
+        Damaged: ledger, log or archive are not what was written.
+    """
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    with lock_data_folder(settings.data_dir):
+        sys.setswitchinterval(_SWITCH_INTERVAL_S)
+        process = ScoringProcess(settings)
+        exporter = serve_metrics(
+            process.metrics.registry, settings.monitoring.host, settings.monitoring.scorer_port
+        )
+        try:
+            uvloop.run(_serve(process, on_ready))
+        finally:
+            exporter.close()
+            process.close()

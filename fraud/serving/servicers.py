@@ -1,0 +1,218 @@
+"""The methods of the three services: from wire, call, to wire."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import grpc
+
+from fraud.errors import FraudError, InvalidInput, LimitExceeded
+from fraud.records import Outcome, Scored
+from fraud.serving.batcher import Answer, Batcher
+from fraud.serving.convert import (
+    decision_to_wire,
+    entry_to_wire,
+    label_from_wire,
+    report_from_wire,
+    row_error,
+)
+from fraud.serving.edge import Edge
+from fraud.serving.feedback import Feedback, Taken
+from fraud.serving.intake import TransactionIntake
+from fraud.serving.queries import Queries
+from fraud.serving.reasons import ReasonsDesk
+from fraud.serving.scorer import Scorer
+from fraud.settings.server import Server
+from fraud.v1 import labels_pb2, scoring_pb2
+
+SCORING = "fraud.v1.ScoringService"
+LABELS = "fraud.v1.LabelService"
+
+
+class ScoringServicer:
+    """`fraud.v1.ScoringService`."""
+
+    def __init__(
+        self,
+        limits: Server,
+        intake: TransactionIntake,
+        scorer: Scorer,
+        batcher: Batcher,
+        desk: ReasonsDesk,
+        feedback: Feedback,
+        queries: Queries,
+    ) -> None:
+        self._limits = limits
+        self._intake = intake
+        self._scorer = scorer
+        self._batcher = batcher
+        self._desk = desk
+        self._feedback = feedback
+        self._queries = queries
+
+    def handlers(self, edge: Edge) -> grpc.GenericRpcHandler:
+        """Return the service's methods, wrapped by the edge."""
+        methods: dict[str, tuple[Any, Callable[[Any], Awaitable[Any]]]] = {
+            "Score": (scoring_pb2.ScoreRequest, self.score),
+            "ScoreBatch": (scoring_pb2.ScoreBatchRequest, self.score_batch),
+            "GetDecision": (scoring_pb2.GetDecisionRequest, self.get_decision),
+            "ListDecisions": (scoring_pb2.ListDecisionsRequest, self.list_decisions),
+            "ReportOutcomes": (scoring_pb2.ReportOutcomesRequest, self.report_outcomes),
+        }
+        return handler(edge, SCORING, methods)
+
+    async def score(self, request: scoring_pb2.ScoreRequest) -> scoring_pb2.ScoreResponse:
+        """Score one transaction."""
+        transaction = self._intake.read(request.transaction, self._scorer.now_for_intake())
+        answers = await self._batcher.score((transaction,), with_reasons=request.with_reasons)
+        answer = answers[0]
+        if isinstance(answer, FraudError):
+            raise answer
+        return scoring_pb2.ScoreResponse(decision=_to_wire(answer))
+
+    async def score_batch(self, request: scoring_pb2.ScoreBatchRequest) -> scoring_pb2.ScoreBatchResponse:
+        """Score transactions in order; a bad row gets its error, the others are scored."""
+        check_rows(
+            "transactions", len(request.transactions), self._limits.batch_rows_max, "server.batch_rows_max"
+        )
+        now_us = self._scorer.now_for_intake()
+        results: list[Answer | FraudError | None] = []
+        good = []
+        for wire in request.transactions:
+            try:
+                good.append(self._intake.read(wire, now_us))
+                results.append(None)
+            except InvalidInput as error:
+                results.append(error)
+        answers = iter(
+            await self._batcher.score(tuple(good), with_reasons=request.with_reasons) if good else ()
+        )
+        return scoring_pb2.ScoreBatchResponse(
+            results=[_result(next(answers) if result is None else result) for result in results]
+        )
+
+    async def get_decision(self, request: scoring_pb2.GetDecisionRequest) -> scoring_pb2.GetDecisionResponse:
+        """Return a stored decision with its reasons."""
+        entry = await self._queries.decision(request.transaction_id)
+        assert isinstance(entry.event, Scored)
+        reasons = await self._desk.explain_one(entry.event)
+        return scoring_pb2.GetDecisionResponse(decision=entry_to_wire(entry, reasons))
+
+    async def list_decisions(
+        self, request: scoring_pb2.ListDecisionsRequest
+    ) -> scoring_pb2.ListDecisionsResponse:
+        """Return a page of decisions, oldest first."""
+        outcomes = [Outcome(outcome) for outcome in request.outcomes]
+        page = await self._queries.decisions(
+            outcomes, request.since_us, request.model, request.page_token, request.page_size
+        )
+        return scoring_pb2.ListDecisionsResponse(
+            decisions=[entry_to_wire(entry) for entry in page.rows], next_page_token=page.next_token
+        )
+
+    async def report_outcomes(
+        self, request: scoring_pb2.ReportOutcomesRequest
+    ) -> scoring_pb2.ReportOutcomesResponse:
+        """Log what became of payments."""
+        check_rows("reports", len(request.reports), self._limits.batch_rows_max, "server.batch_rows_max")
+        reports = [report_from_wire(report) for report in request.reports]
+        taken: Taken = await self._batcher.run(lambda: self._feedback.take_outcomes(reports))
+        return scoring_pb2.ReportOutcomesResponse(
+            accepted=taken.accepted, waiting=taken.waiting, refused=_refused(taken)
+        )
+
+
+class LabelServicer:
+    """`fraud.v1.LabelService`."""
+
+    def __init__(self, limits: Server, batcher: Batcher, feedback: Feedback, queries: Queries) -> None:
+        self._limits = limits
+        self._batcher = batcher
+        self._feedback = feedback
+        self._queries = queries
+
+    def handlers(self, edge: Edge) -> grpc.GenericRpcHandler:
+        """Return the service's methods, wrapped by the edge."""
+        methods: dict[str, tuple[Any, Callable[[Any], Awaitable[Any]]]] = {
+            "SubmitLabels": (labels_pb2.SubmitLabelsRequest, self.submit_labels),
+            "ListBatches": (labels_pb2.ListBatchesRequest, self.list_batches),
+        }
+        return handler(edge, LABELS, methods)
+
+    async def submit_labels(self, request: labels_pb2.SubmitLabelsRequest) -> labels_pb2.SubmitLabelsResponse:
+        """Take one part of a label batch."""
+        check_rows("labels", len(request.labels), self._limits.label_rows_max, "server.label_rows_max")
+        labels = [label_from_wire(label) for label in request.labels]
+        taken: Taken = await self._batcher.run(
+            lambda: self._feedback.take_labels(
+                request.batch_id, request.part, request.source, request.submitter, labels
+            )
+        )
+        return labels_pb2.SubmitLabelsResponse(
+            accepted=taken.accepted,
+            waiting=taken.waiting,
+            refused=_refused(taken),
+            repeated=taken.repeated,
+            digest=taken.digest,
+        )
+
+    async def list_batches(self, request: labels_pb2.ListBatchesRequest) -> labels_pb2.ListBatchesResponse:
+        """Return a page of label batches, oldest first."""
+        page = await self._queries.batches(
+            request.since_us, request.source, request.page_token, request.page_size
+        )
+        return labels_pb2.ListBatchesResponse(
+            batches=[
+                labels_pb2.LabelBatch(
+                    batch_id=batch.batch_id,
+                    part=batch.part,
+                    source=batch.source,
+                    submitter=batch.submitter,
+                    arrival_time_us=batch.arrival_time_us,
+                    frauds=batch.frauds,
+                    legitimates=batch.legitimates,
+                    withdrawn=batch.withdrawn,
+                    digest=batch.digest,
+                )
+                for batch in page.rows
+            ],
+            next_page_token=page.next_token,
+        )
+
+
+def handler(
+    edge: Edge, service: str, methods: dict[str, tuple[Any, Callable[[Any], Awaitable[Any]]]]
+) -> grpc.GenericRpcHandler:
+    """Return a service's generic handler: method name to wrapped call."""
+    wrapped = {name: edge.method(service, name, request, call) for name, (request, call) in methods.items()}
+    return grpc.method_handlers_generic_handler(service, wrapped)
+
+
+def check_rows(field: str, rows: int, rows_max: int, setting: str) -> None:
+    """Refuse a batch whole when it has more rows than the setting allows.
+
+    Raises:
+        LimitExceeded: more than `rows_max` rows, or none.
+    """
+    if rows == 0:
+        raise LimitExceeded(field, "is empty", "send at least one row")
+    if rows > rows_max:
+        raise LimitExceeded(field, f"has {rows} rows", f"send at most {rows_max} a call ({setting})")
+
+
+def _to_wire(answer: Answer) -> scoring_pb2.Decision:
+    return decision_to_wire(answer.scored, answer.arrival_time_us, answer.reasons)
+
+
+def _result(answer: Answer | FraudError) -> scoring_pb2.ScoreResult:
+    if isinstance(answer, FraudError):
+        return scoring_pb2.ScoreResult(error=row_error(answer))
+    return scoring_pb2.ScoreResult(decision=_to_wire(answer))
+
+
+def _refused(taken: Taken) -> list[scoring_pb2.RefusedRow]:
+    return [
+        scoring_pb2.RefusedRow(
+            index=row.index, transaction_id=row.transaction_id, field=row.field, reason=row.reason
+        )
+        for row in taken.refused
+    ]

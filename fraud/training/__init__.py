@@ -1,0 +1,1 @@
+"""From the archive to challengers: training sets, splits, recipes, fitting, Ray workers."""

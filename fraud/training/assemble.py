@@ -1,0 +1,109 @@
+"""From a fitted booster to a bundle that can serve.
+
+    calibration span, labelled rows (1 ÷ propensity) → calibrator, precision thresholds
+    calibration span, all traffic                    → thresholds on a share or number
+    newest traffic up to the cut, unlabelled         → risk scale, references, self-test rows
+
+Only features of the newest traffic are looked at, never its labels, and nothing
+that ranks depends on them: the gate's evidence stays untouched.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fraud.bundle.bundle import Bundle, Range, SelfTest, load_booster, margins_of
+from fraud.bundle.calibrator import Calibrator
+from fraud.bundle.references import References
+from fraud.bundle.risk_scale import RiskScale
+from fraud.clock import DAY_US
+from fraud.features.encoding import Vocabulary
+from fraud.policy.thresholds import Solution, policy_digest, solve
+from fraud.settings.model import Policy
+from fraud.training.dataset import TrainingSet
+from fraud.training.recipes import matrix_of
+from fraud.training.splits import Span
+from fraud.training.weights import inverse_propensity
+
+REFERENCE_ROWS_MAX = 50_000
+SELFTEST_ROWS = 64
+_EMPTIED_ROWS = 8
+
+
+def assemble(
+    rows: TrainingSet,
+    booster: bytes,
+    vocabularies: Sequence[Vocabulary],
+    trained: NDArray[np.int64],
+    calibration: Span,
+    policy: Policy,
+    manifest: dict[str, Any],
+    nthread: int,
+) -> Bundle:
+    """Return the bundle of a fitted booster; `trained` are the rows it was fitted on, int64[m].
+
+    The manifest gains `thresholds_notes`: what the policy could not meet.
+    """
+    predict = partial(margins_of, load_booster(booster, nthread))
+    traffic = np.flatnonzero(calibration.holds(rows.event_time_us))
+    margins = predict(matrix_of(rows, traffic, vocabularies))
+    calibrator, solution = _calibrate(rows, traffic, margins, calibration, policy)
+    newest = np.arange(len(rows))[-REFERENCE_ROWS_MAX:]
+    reference = matrix_of(rows, newest, vocabularies)
+    margins = predict(reference)
+    words = {name: v.words for name, v in zip(rows.categorical_names, vocabularies, strict=True)}
+    return Bundle(
+        model=rows.model,
+        feature_names=rows.feature_names,
+        categorical_names=rows.categorical_names,
+        vocabularies=tuple(vocabularies),
+        booster=booster,
+        calibrator=calibrator,
+        thresholds=solution.thresholds,
+        policy_digest=policy_digest(policy, solution.thresholds),
+        risk_scale=RiskScale.fit(margins),
+        references=References.of(rows.feature_names, words, reference, calibrator(margins)),
+        ranges=_ranges(rows, trained),
+        selftest=_selftest(booster, reference),
+        manifest={**manifest, "thresholds_notes": list(solution.notes)},
+    )
+
+
+def _calibrate(
+    rows: TrainingSet,
+    traffic: NDArray[np.int64],
+    margins: NDArray[np.float32],
+    span: Span,
+    policy: Policy,
+) -> tuple[Calibrator, Solution]:
+    """Fit on the usable rows among `traffic`, int64[m], all rows of the span; `margins` are theirs."""
+    usable = rows.label[traffic] >= 0
+    is_fraud = rows.label[traffic][usable] == 1
+    weights = inverse_propensity(rows.propensity[traffic][usable])
+    calibrator = Calibrator.fit(margins[usable], is_fraud, weights)
+    scores = calibrator(margins)
+    days = (span.end_us - span.start_us) / DAY_US
+    return calibrator, solve(policy, scores[usable], is_fraud, weights, days, traffic=scores)
+
+
+def _ranges(rows: TrainingSet, trained: NDArray[np.int64]) -> tuple[Range, ...]:
+    ranges = []
+    for name in rows.field_names:
+        values = rows.features[trained, rows.feature_names.index(name)]
+        if not np.all(np.isnan(values)):
+            ranges.append(Range(name, float(np.nanmin(values)), float(np.nanmax(values))))
+    return tuple(ranges)
+
+
+def _selftest(booster: bytes, reference: NDArray[np.float32]) -> SelfTest:
+    """Rows spread over the reference, the last of them with ever more columns missing."""
+    places = np.linspace(0, len(reference) - 1, SELFTEST_ROWS).astype(np.int64)
+    matrix = reference[places].copy()
+    columns = matrix.shape[1]
+    for step in range(_EMPTIED_ROWS):
+        missing = columns * (step + 1) // _EMPTIED_ROWS
+        matrix[SELFTEST_ROWS - _EMPTIED_ROWS + step, :missing] = np.nan
+    return SelfTest(matrix, margins_of(load_booster(booster), matrix))

@@ -1,0 +1,128 @@
+"""The one door to Ray: workers that are retried when killed, at low priority.
+
+    with TrainingPool(settings.training) as pool:
+        rows = pool.share(training_set)            # once into the object store
+        for place, outcome in pool.each(calls):    # as they finish
+
+A task whose process dies is started again up to `training.task_retries` times.
+An exception inside a task is not retried, since the same arguments would raise
+it again: it comes back as the outcome.
+"""
+
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import ray
+from ray.exceptions import RayError, RayTaskError
+
+from fraud.errors import ConfigError, Unavailable
+from fraud.settings.learning import Training
+
+Call = tuple[Callable[..., Any], tuple[Any, ...]]
+
+
+class TrainingPool:
+    """Ray for the length of a cycle: a local one, or the cluster at `training.ray_address`."""
+
+    def __init__(self, training: Training) -> None:
+        self._training = training
+        self._cpus = training.cpus or os.cpu_count() or 1
+
+    def __enter__(self) -> Self:
+        """Start or join Ray.
+
+        Raises:
+            Unavailable: the cluster does not answer.
+            ConfigError: `training.cpus_per_task` is more than any machine has.
+        """
+        # Nothing that this service learns leaves it, not even how often it runs.
+        os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+        address = self._training.ray_address
+        if not address:
+            self._check_cpus(self._cpus)
+            ray.init(
+                address="local",
+                num_cpus=self._cpus,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
+            return self
+        try:
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        except (ConnectionError, RayError) as error:
+            raise Unavailable(
+                f"Ray at {address!r} does not answer ({error}); see training.ray_address"
+            ) from None
+        self._check_cpus(max(int(node["Resources"].get("CPU", 0)) for node in ray.nodes()))  # type: ignore[no-untyped-call]
+        return self
+
+    def _check_cpus(self, most: int) -> None:
+        if self._training.cpus_per_task > most:
+            raise ConfigError(
+                f"training.cpus_per_task: {self._training.cpus_per_task} is more than the {most} CPUs "
+                "of the largest machine, so no task would ever start; lower it"
+            )
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop the local Ray, or leave the cluster."""
+        ray.shutdown()
+
+    def share(self, value: Any) -> Any:
+        """Put a value into the object store; given to tasks, they read one copy in place."""
+        return ray.put(value)
+
+    def run(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Run one call on a worker and return what it returns.
+
+        Raises:
+            Exception: what the call raised.
+            Unavailable: its process died more often than is retried.
+        """
+        outcome = next(self.each([(function, args)]))[1]
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    def each(self, calls: Sequence[Call]) -> Iterator[tuple[int, Any]]:
+        """Run calls in parallel; yield `(place, result or exception)` as each finishes.
+
+        Functions have to be importable by name; arguments made by `share` arrive
+        as their values.
+        """
+        remote = ray.remote(_work).options(
+            num_cpus=self._training.cpus_per_task,
+            max_retries=self._training.task_retries,
+            retry_exceptions=False,
+        )
+        places = {
+            remote.remote(self._training.niceness, function, *args): place
+            for place, (function, args) in enumerate(calls)
+        }
+        waiting = list(places)
+        while waiting:
+            (finished, *_), waiting = ray.wait(waiting, num_returns=1)
+            yield places[finished], self._outcome(finished)
+
+    def _outcome(self, finished: Any) -> Any:
+        try:
+            return ray.get(finished)
+        except RayTaskError as error:
+            cause = error.cause
+            return cause if isinstance(cause, Exception) else error
+        except RayError as error:
+            return Unavailable(
+                f"worker died and {self._training.task_retries} retries did not help "
+                f"({type(error).__name__}); look at memory, or lower the recipe's window"
+            )
+
+
+def _work(niceness: int, function: Callable[..., Any], *args: Any) -> Any:
+    # Absolute, not os.nice: Ray uses a process for many tasks, and increments would add up.
+    os.setpriority(os.PRIO_PROCESS, 0, niceness)
+    return function(*args)

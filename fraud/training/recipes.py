@@ -1,0 +1,115 @@
+"""Which rows a recipe learns from, what they weigh, and from where it starts.
+
+    full      all usable rows of a long window, from nothing
+    recent    a short window, and a share of the older frauds beside it, so that
+              an old attack that returns is still known
+    continue  more rounds on top of the champion, over a short window; its
+              vocabularies grow at the end, so codes it has split on keep their words
+
+`continue` without a champion, or with one of other features, is fitted from
+nothing as `full` would be; where a `full` recipe runs anyway it is skipped.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fraud.bundle.bundle import Bundle
+from fraud.features.encoding import Vocabulary
+from fraud.settings.learning import Recipe
+from fraud.training.dataset import TrainingSet
+from fraud.training.splits import Spans
+from fraud.training.weights import inverse_propensity, recency
+
+WORDS_MAX = 4_096
+"""Words of one categorical that get a code; rarer ones count as unseen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """What `continue` starts from: the champion's booster and words."""
+
+    digest: str
+    booster: bytes
+    vocabularies: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """From where a recipe starts: a parent, or nothing; `note` says why not, `skip` leaves it out."""
+
+    parent: Parent | None = None
+    note: str = ""
+    skip: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ChosenRows:
+    """Rows of a training set, rising int64[m], and their weights, float64[m]."""
+
+    rows: NDArray[np.int64]
+    weights: NDArray[np.float64]
+
+
+def start_of(recipe: Recipe, recipes: Sequence[Recipe], rows: TrainingSet, champion: Bundle | None) -> Start:
+    """Return from where a recipe starts; `recipes` are all that run in this cycle."""
+    if recipe.kind != "continue":
+        return Start()
+    if champion is None:
+        note = "there is no champion to continue from"
+    elif (champion.feature_names, champion.categorical_names) != (rows.feature_names, rows.categorical_names):
+        note = "the champion has other features"
+    else:
+        words = tuple(vocabulary.words for vocabulary in champion.vocabularies)
+        return Start(Parent(champion.digest, champion.booster, words))
+    if any(other.kind == "full" for other in recipes):
+        return Start(note=f"{note}; the full recipe stands for it", skip=True)
+    return Start(note=f"{note}; fitted from nothing")
+
+
+def choose_rows(recipe: Recipe, rows: TrainingSet, spans: Spans) -> ChosenRows:
+    """Return the training rows of a recipe; of an already split set, so sampling cannot leak."""
+    train = spans.train
+    inside = train.holds(rows.event_time_us) & (rows.label >= 0)
+    if recipe.kind == "recent" and recipe.replay_share > 0:
+        older = (rows.event_time_us < train.start_us) & (rows.label == 1)
+        inside |= older & (rows.draws < recipe.replay_share)
+    kept = inside & ((rows.label == 1) | (rows.draws < recipe.legitimate_share))
+    chosen = np.flatnonzero(kept)
+    weights = recency(rows.event_time_us[chosen], train.end_us, recipe.recency_half_life)
+    weights *= inverse_propensity(rows.propensity[chosen])
+    weights[rows.label[chosen] == 0] /= recipe.legitimate_share
+    return ChosenRows(chosen, weights)
+
+
+def vocabularies_of(
+    rows: TrainingSet, chosen: NDArray[np.int64], parent: Parent | None
+) -> tuple[Vocabulary, ...]:
+    """Return a vocabulary for each categorical: the parent's words first, then by frequency in training."""
+    vocabularies = []
+    for place, words in enumerate(rows.words):
+        codes = rows.codes[chosen, place]
+        counts = np.bincount(codes[codes >= 0], minlength=len(words))
+        frequent = np.argsort(-counts, kind="stable")[:WORDS_MAX]
+        present = [int(code) for code in frequent if counts[code]]
+        known = Vocabulary() if parent is None else Vocabulary(parent.vocabularies[place])
+        vocabularies.append(
+            known.extend([words[code] for code in present], [int(counts[code]) for code in present])
+        )
+    return tuple(vocabularies)
+
+
+def matrix_of(
+    rows: TrainingSet, chosen: NDArray[np.int64], vocabularies: Sequence[Vocabulary]
+) -> NDArray[np.float32]:
+    """Return the booster's input for some rows, float32[m, d]: features, then codes."""
+    width = len(rows.feature_names)
+    matrix = np.empty((len(chosen), width + len(vocabularies)), np.float32)
+    matrix[:, :width] = rows.features[chosen]
+    for place, vocabulary in enumerate(vocabularies):
+        # The last entry answers code −1: not given.
+        table = vocabulary.encode([*rows.words[place], ""])
+        matrix[:, width + place] = table[rows.codes[chosen, place]]
+    return matrix

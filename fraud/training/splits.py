@@ -1,0 +1,68 @@
+"""Spans that walk forward in event time and end where labels have matured.
+
+    ├── train (the recipe's window) ──┤ embargo ├ calibration ├ evidence ├── maturity ──┤ cut
+                                                                                     not yet known
+
+Fitting sees `train` alone; calibrator and thresholds see `calibration`; the
+gate judges on `evidence`, which nothing else touches. The embargo keeps
+label-fed features of judged rows from having been computed beside the labels
+that trained (López de Prado 2018, "Advances in Financial Machine Learning",
+section 7.4.2).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fraud.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Event times in `[start_us, end_us)`."""
+
+    start_us: int
+    end_us: int
+
+    def holds(self, event_time_us: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Tell for each time whether it lies inside, bool[n]."""
+        return (event_time_us >= self.start_us) & (event_time_us < self.end_us)
+
+
+@dataclass(frozen=True, slots=True)
+class Spans:
+    """The three spans of one recipe, in order, none overlapping."""
+
+    train: Span
+    calibration: Span
+    evidence: Span
+
+    def to_dict(self) -> dict[str, list[int]]:
+        """Return `{span: [start_us, end_us]}` for the manifest."""
+        return {
+            name: [span.start_us, span.end_us]
+            for name, span in (
+                ("train_us", self.train),
+                ("calibration_us", self.calibration),
+                ("evidence_us", self.evidence),
+            )
+        }
+
+
+def walk_forward(settings: Settings, cut_time_us: int, window_us: int) -> Spans:
+    """Return the spans of a recipe with a training window, as of a cut.
+
+    Times may lie before the first event: how much history there is shows in the
+    rows, and a recipe with too few frauds is refused there.
+    """
+    training = settings.training
+    evidence_end_us = cut_time_us - settings.labels.maturity
+    evidence_start_us = evidence_end_us - training.evidence
+    calibration_start_us = evidence_start_us - training.calibration
+    train_end_us = calibration_start_us - settings.embargo_us
+    return Spans(
+        Span(train_end_us - window_us, train_end_us),
+        Span(calibration_start_us, evidence_start_us),
+        Span(evidence_start_us, evidence_end_us),
+    )

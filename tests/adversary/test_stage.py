@@ -1,0 +1,39 @@
+from pathlib import Path
+
+import pytest
+
+from fraud.adversary.stage import Stage
+from fraud.errors import NotAllowedNow, Unavailable
+
+
+def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
+    precious = tmp_path / "thesis.txt"
+    precious.write_text("years of work", encoding="utf-8")
+    with pytest.raises(NotAllowedNow, match="no demo wrote"):
+        Stage(tmp_path)
+    assert precious.exists()
+
+
+def test_a_second_demo_clears_what_the_first_wrote_and_nothing_else(tmp_path: Path) -> None:
+    out = tmp_path / "demo"
+    Stage(out)
+    (out / "data").mkdir()
+    (out / "data" / "old").write_text("x", encoding="utf-8")
+    (out / "notes.txt").write_text("mine", encoding="utf-8")
+    Stage(out)
+    assert not (out / "data").exists()
+    assert (out / "notes.txt").exists()
+
+
+def test_the_demo_keeps_time_by_the_log_and_its_data_in_the_folder(tmp_path: Path) -> None:
+    stage = Stage(tmp_path / "demo")
+    assert stage.settings.service.clock == "log"
+    assert stage.settings.data_dir == stage.out / "data"
+
+
+def test_a_process_that_ends_is_named_with_what_it_said(tmp_path: Path) -> None:
+    with Stage(tmp_path / "demo") as stage:
+        stage.start("serve", "no-such-command")
+        stage.join("serve", 60.0)
+        with pytest.raises(Unavailable, match="'fraud serve' ended with status"):
+            stage.check()

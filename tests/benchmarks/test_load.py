@@ -1,0 +1,130 @@
+"""The load generator against a real gRPC server that takes down what it was sent."""
+
+import struct
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import grpc
+import numpy as np
+import pytest
+
+from benchmarks.http2 import BODY_BYTES_MAX, Connection, frame
+from benchmarks.load import ID_MARK, TIME_MARK_US, Generator, Load, Messages, Plan, varint
+from benchmarks.peers import mlserver
+from fraud.v1 import scoring_pb2 as pb
+
+PATH = "/fraud.v1.ScoringService/Score"
+
+
+@dataclass
+class Recorder:
+    address: str = ""
+    seen: list[pb.ScoreRequest] = field(default_factory=list)
+
+    def score(self, request: pb.ScoreRequest, context: grpc.ServicerContext) -> pb.ScoreResponse:
+        self.seen.append(request)
+        if request.transaction.model == "unknown":
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, "no such model")
+        return pb.ScoreResponse(decision=pb.Decision(transaction_id=request.transaction.transaction_id))
+
+
+@pytest.fixture
+def recorder() -> Iterator[Recorder]:
+    recorder = Recorder()
+    server = grpc.server(ThreadPoolExecutor(4))
+    handler = grpc.unary_unary_rpc_method_handler(
+        recorder.score, pb.ScoreRequest.FromString, pb.ScoreResponse.SerializeToString
+    )
+    server.add_generic_rpc_handlers(
+        (grpc.method_handlers_generic_handler("fraud.v1.ScoringService", {"Score": handler}),)
+    )
+    recorder.address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    server.start()
+    yield recorder
+    server.stop(None).wait()
+
+
+def _template(model: str = "card", amount_minor: int = 100) -> bytes:
+    request = pb.ScoreRequest()
+    request.transaction.transaction_id = ID_MARK
+    request.transaction.event_time_us = TIME_MARK_US
+    request.transaction.model = model
+    request.transaction.amount_minor = amount_minor
+    return request.SerializeToString()
+
+
+def _run(plan: Plan, *templates: bytes) -> Load:
+    return Generator(plan, templates).run()
+
+
+def test_a_closed_loop_sends_each_call_its_own_id_and_time(recorder: Recorder) -> None:
+    load = _run(
+        Plan(recorder.address, PATH, in_flight=8, seconds=0.3, warm_up=0.1), _template(), _template("", 7)
+    )
+    ids = [request.transaction.transaction_id for request in recorder.seen]
+    assert len(ids) == len(set(ids)) == load.answered_in_all > 8
+    assert load.failed == 0
+    assert 0 < load.answered < load.answered_in_all
+    assert {request.transaction.amount_minor for request in recorder.seen} == {100, 7}
+    assert all(1.7e15 < request.transaction.event_time_us < 4e15 for request in recorder.seen)
+    answer = pb.ScoreResponse.FromString(bytes.fromhex(load.sample[0]))
+    assert answer.decision.transaction_id in ids
+
+
+def test_an_open_loop_keeps_its_rate_whatever_comes_back(recorder: Recorder) -> None:
+    load = _run(Plan(recorder.address, PATH, rate=300, seconds=1.0, warm_up=0.0), _template())
+    assert load.answered_in_all == pytest.approx(300, rel=0.3)
+    assert len(load.latencies_us) == load.answered
+
+
+def test_refused_calls_count_as_failed_and_not_as_answered(recorder: Recorder) -> None:
+    load = _run(
+        Plan(recorder.address, PATH, in_flight=2, seconds=0.2, warm_up=0.0), _template(model="unknown")
+    )
+    assert load.failed == load.answered_in_all > 0
+    assert load.answered == 0
+
+
+def test_bodies_wait_while_the_send_window_is_used_up() -> None:
+    connection = Connection(PATH, "localhost:1")
+    body = b"x" * BODY_BYTES_MAX
+    for _ in range(5):
+        connection.call(body)
+    held = len(connection.outgoing)
+    raised = frame(8, 0, 0, struct.pack(">I", 1 << 20))
+    assert connection.receive(raised[:4]) == []
+    assert len(connection.outgoing) == held
+    connection.receive(raised[4:])
+    assert len(connection.outgoing) > held + 2 * BODY_BYTES_MAX - 100
+    with pytest.raises(ValueError, match="at most"):
+        connection.call(body + b"x")
+
+
+def test_a_template_without_marks_is_sent_as_it_is() -> None:
+    assert Messages([b"plain"]).next(1) == b"plain"
+
+
+def test_a_varint_is_what_protobuf_writes() -> None:
+    for value in (0, 127, 128, TIME_MARK_US, 1_750_000_000_000_000):
+        message = pb.ScoreRequest()
+        message.transaction.event_time_us = value
+        written = message.transaction.SerializeToString()
+        assert written in (b"", b"\x10" + varint(value))
+
+
+def test_an_inference_request_holds_the_row_and_a_mark_for_its_id() -> None:
+    row = np.arange(3, dtype=np.float32)
+    body = mlserver.templates(row[None, :])[0]
+    fields = dict(mlserver._fields(body))
+    assert fields[1] == b"card"
+    assert fields[3] == ID_MARK.encode()
+    tensor = dict(mlserver._fields(fields[5]))
+    assert dict(mlserver._fields(tensor[5]))[6] == row.tobytes()
+
+
+def test_a_prediction_is_read_from_raw_bytes_and_from_packed_floats() -> None:
+    value = struct.pack("<f", 0.25)
+    raw = mlserver._field(6, value)
+    packed = mlserver._field(5, mlserver._field(5, mlserver._field(6, value)))
+    assert mlserver.prediction(raw) == mlserver.prediction(packed) == 0.25

@@ -1,0 +1,100 @@
+"""`fraud doctor` says what is so and what to do."""
+
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fraud.cli.main import run
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "fraud.toml"
+    run(["init", "--config", str(path)])
+    for key in ("SERVER__PORT", "MONITORING__SCORER_PORT", "MONITORING__RETRAINER_PORT"):
+        monkeypatch.setenv(f"FRAUD__{key}", "0")
+    return path
+
+
+def doctor(config: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, list[dict[str, Any]]]]:
+    capsys.readouterr()
+    status = run(["doctor", "--config", str(config), "--output", "json"])
+    found: dict[str, list[dict[str, Any]]] = {}
+    for finding in json.loads(capsys.readouterr().out)["findings"]:
+        found.setdefault(finding["check"], []).append(finding)
+    return status, found
+
+
+def test_a_fresh_deployment_is_well(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, found = doctor(config, capsys)
+    assert status == 0
+    assert {"configuration", "disk", "data folder", "port", "ledger", "log"} <= found.keys()
+    assert all(each["state"] != "fail" for findings in found.values() for each in findings)
+    assert not (config.parent / "data").exists(), "the doctor changes nothing"
+
+
+def test_a_wrong_configuration_fails_and_names_the_key(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config.write_text(config.read_text().replace("data_dir =", "data_dirr ="))
+    status, found = doctor(config, capsys)
+    assert status == 1
+    assert "did you mean 'data_dir'" in found["configuration"][0]["text"]
+
+
+def test_a_pattern_that_matches_no_feature_fails(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config.write_text(config.read_text().replace('"card_*", "merchant_*"', '"kard_*"'))
+    status, found = doctor(config, capsys)
+    assert status == 1
+    assert "kard_*" in found["configuration"][0]["text"]
+
+
+def test_a_port_taken_by_another_program_fails(
+    config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        monkeypatch.setenv("FRAUD__SERVER__PORT", str(taken.getsockname()[1]))
+        status, found = doctor(config, capsys)
+    assert status == 1
+    assert found["port"][0]["state"] == "fail"
+    assert "choose another port" in found["port"][0]["remedy"]
+
+
+def test_an_address_of_another_machine_fails(
+    config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FRAUD__SERVER__HOST", "192.0.2.1")
+    monkeypatch.setenv("FRAUD__SERVER__PORT", "50051")
+    status, found = doctor(config, capsys)
+    assert status == 1
+    assert "192.0.2.1:50051" in found["port"][0]["text"]
+
+
+def test_a_data_folder_open_to_others_is_a_warning(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = config.parent / "data"
+    folder.mkdir()
+    folder.chmod(0o755)
+    status, found = doctor(config, capsys)
+    assert status == 0
+    assert found["data folder"][0]["state"] == "warn"
+    assert f"chmod 700 {folder}" in found["data folder"][0]["remedy"]
+
+
+def test_a_ledger_that_is_no_ledger_fails(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = config.parent / "data"
+    folder.mkdir(mode=0o700)
+    (folder / "registry.sqlite").write_bytes(b"no database" * 1000)
+    status, found = doctor(config, capsys)
+    assert status == 1
+    assert found["ledger"][0]["state"] == "fail"
+
+
+def test_a_locked_data_folder_names_its_owner(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from fraud.eventlog.lock import lock_data_folder
+
+    with lock_data_folder(config.parent / "data"):
+        _, found = doctor(config, capsys)
+    assert "is already scoring from this folder" in found["data folder"][-1]["text"]

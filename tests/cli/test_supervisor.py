@@ -1,0 +1,150 @@
+"""`fraud up`: one process dying does not take the other along, and is started again."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from fraud.cli.backoff import Backoff
+from fraud.cli.supervisor import Supervisor
+
+pytestmark = pytest.mark.process
+WAIT_S = 20.0
+
+STEADY = (
+    "import signal; stop = {signal.SIGTERM}; signal.pthread_sigmask(signal.SIG_BLOCK, stop);"
+    "print('ready'); signal.sigwait(stop); print('drained')"
+)
+STUBBORN = (
+    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready'); time.sleep(600)"
+)
+SHORT = "print('ready')"
+LEAVES_A_CHILD = (
+    "import subprocess as s, sys; child = s.Popen([sys.executable, '-c', 'import time; time.sleep(600)']);"
+    "print('left', child.pid)"
+)
+
+
+class Heard:
+    """What the children said, to wait for."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, str]] = []
+        self._more = threading.Condition()
+
+    def __call__(self, name: str, line: str) -> None:
+        with self._more:
+            self.lines.append((name, line))
+            self._more.notify_all()
+
+    def of(self, name: str, start: str) -> list[str]:
+        return [line for each, line in self.lines if each == name and line.startswith(start)]
+
+    def wait(self, met: Callable[[], object]) -> None:
+        with self._more:
+            assert self._more.wait_for(lambda: bool(met()), WAIT_S), self.lines
+
+    def until(self, met: Callable[[], bool]) -> None:
+        """Wait for something that nobody says."""
+        end_s = time.monotonic() + WAIT_S
+        while not met():
+            assert time.monotonic() < end_s, self.lines
+            threading.Event().wait(0.01)
+
+
+@contextmanager
+def running(codes: dict[str, str], grace_s: float = WAIT_S) -> Iterator[tuple[Supervisor, Heard]]:
+    heard = Heard()
+    commands = {name: [sys.executable, "-c", code] for name, code in codes.items()}
+    supervisor = Supervisor(commands, heard, grace_s=grace_s, backoff=lambda: Backoff(0.01, 0.05, 60.0))
+    thread = threading.Thread(target=supervisor.run)
+    thread.start()
+    try:
+        yield supervisor, heard
+    finally:
+        supervisor.stop()
+        thread.join(WAIT_S)
+        assert not thread.is_alive()
+
+
+def test_a_killed_process_is_started_again_and_the_other_never_notices() -> None:
+    with running({"serve": STEADY, "retrain": STEADY}) as (supervisor, heard):
+        heard.wait(lambda: heard.of("serve", "ready") and heard.of("retrain", "ready"))
+        survivor, victim = supervisor.pid("serve"), supervisor.pid("retrain")
+        assert victim is not None
+        os.kill(victim, signal.SIGKILL)
+        heard.wait(lambda: len(heard.of("retrain", "ready")) == 2)
+        assert heard.of("retrain", "ended (SIGKILL)")
+        assert supervisor.pid("serve") == survivor
+        assert supervisor.pid("retrain") not in (None, victim)
+
+
+def test_stopping_drains_both() -> None:
+    with running({"serve": STEADY, "retrain": STEADY}) as (supervisor, heard):
+        heard.wait(lambda: heard.of("serve", "ready") and heard.of("retrain", "ready"))
+        supervisor.stop()
+        heard.wait(lambda: heard.of("serve", "stopped") and heard.of("retrain", "stopped"))
+    assert heard.of("serve", "drained")
+    assert heard.of("retrain", "drained")
+    assert len(heard.of("serve", "started")) == 1
+
+
+def test_one_that_does_not_drain_is_killed_after_the_grace() -> None:
+    with running({"serve": STUBBORN}, grace_s=0.2) as (supervisor, heard):
+        heard.wait(lambda: heard.of("serve", "ready"))
+        supervisor.stop()
+        heard.wait(lambda: heard.of("serve", "stopped (SIGKILL)"))
+
+
+def test_one_that_keeps_ending_is_started_later_and_later() -> None:
+    with running({"retrain": SHORT}) as (_, heard):
+        heard.wait(lambda: len(heard.of("retrain", "ended")) == 4)
+    waits = [line.rpartition(" in ")[2] for line in heard.of("retrain", "ended")]
+    assert waits[:4] == ["0.01 s", "0.02 s", "0.04 s", "0.05 s"]
+
+
+def test_what_a_process_leaves_behind_ends_with_it() -> None:
+    with running({"retrain": LEAVES_A_CHILD}) as (_, heard):
+        heard.wait(lambda: heard.of("retrain", "ended"))
+        left = int(heard.of("retrain", "left")[0].split()[1])
+        heard.until(lambda: not _runs(left))
+
+
+def test_a_child_drains_when_its_supervisor_is_killed(tmp_path: Path) -> None:
+    drained = tmp_path / "drained"
+    child = (
+        "import os, signal; from pathlib import Path;"
+        "from fraud.cli.supervised import drain_without_supervisor;"
+        "stop = {signal.SIGTERM}; signal.pthread_sigmask(signal.SIG_BLOCK, stop);"
+        "drain_without_supervisor(os.environ); print('ready'); signal.sigwait(stop); print('draining');"
+        f"Path({str(drained)!r}).touch()"
+    )
+    parent = (
+        "import sys; from fraud.cli.supervisor import Supervisor;"
+        f"command = [sys.executable, '-c', {child!r}];"
+        "Supervisor({'serve': command}, lambda name, line: print(line, flush=True), grace_s=1.0).run()"
+    )
+    with subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True) as supervisor:
+        assert supervisor.stdout is not None
+        started = next(line for line in supervisor.stdout if line.startswith("started"))
+        assert any(line.startswith("ready") for line in supervisor.stdout)
+        supervisor.kill()
+    heard = Heard()
+    pid = int("".join(filter(str.isdigit, started)))
+    heard.until(lambda: not _runs(pid))
+    assert drained.exists()
+
+
+def _runs(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat") as file:  # noqa: PTH123 — a kernel file
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,69 @@
+"""`fraud up` with the real scorer and the real retrainer."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fraud.cli.main import run
+from fraud.client import Client
+
+pytestmark = pytest.mark.process
+START_S = 90.0
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "fraud.toml"
+    assert run(["init", "--config", str(path)]) == 0
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    text = path.read_text().replace("#port = 50051", f"port = {port}")
+    for key, default in (("scorer_port", 9464), ("retrainer_port", 9465)):
+        text = text.replace(f"#{key} = {default}", f"{key} = -1")
+    path.write_text(text.replace("#scoring_rows_max", "scoring_rows_max"))
+    return path
+
+
+@pytest.fixture
+def up(config: Path) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-m", "fraud.cli", "--config", str(config), "up"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        yield process
+        process.terminate()
+        process.wait(START_S)
+
+
+def wait_for(process: subprocess.Popen[str], pattern: str) -> re.Match[str]:
+    """Read lines until one matches."""
+    assert process.stdout is not None
+    heard = []
+    for line in process.stdout:
+        heard.append(line)
+        found = re.search(pattern, line)
+        if found:
+            return found
+    raise AssertionError(f"{pattern!r} was never said:\n{''.join(heard)}")
+
+
+def test_a_killed_scorer_comes_back_and_both_drain_on_sigterm(
+    config: Path, up: subprocess.Popen[str]
+) -> None:
+    port = int(re.findall(r"(?m)^port = (\d+)", config.read_text())[0])
+    scorer = int(wait_for(up, r"serve   \| started \(pid (\d+)\)")[1])
+    with Client(f"127.0.0.1:{port}") as client:
+        client.wait_ready(START_S)
+        os.kill(scorer, signal.SIGKILL)
+        again = int(wait_for(up, r"serve   \| started \(pid (\d+)\)")[1])
+        assert again != scorer
+        client.wait_ready(START_S)
+        assert client.get_champion("card").version == ""
+    up.send_signal(signal.SIGTERM)
+    wait_for(up, r"serve   \| stopped \(status 0\)")
+    assert up.wait(START_S) == 0

@@ -1,0 +1,200 @@
+"""The commands against a real scorer, started by the command line."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fraud.cli.main import run
+from fraud.client import Client
+
+pytestmark = pytest.mark.process
+START_S = 60.0
+T = 1_767_225_600_000_000
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    path = tmp_path_factory.mktemp("service") / "fraud.toml"
+    assert run(["init", "--config", str(path)]) == 0
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    text = (
+        path.read_text()
+        .replace("#port = 50051", f"port = {port}")
+        .replace("#scorer_port = 9464", "scorer_port = -1")
+    )
+    text = text.replace("#label_rows_max = 10000", "label_rows_max = 2").replace(
+        "#retrainer_port = 9465", "retrainer_port = -1"
+    )
+    path.write_text(text)
+    command = [sys.executable, "-m", "fraud.cli", "--config", str(path), "serve"]
+    with (path.parent / "serve.log").open("wb") as log:
+        server = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+    try:
+        with Client(f"127.0.0.1:{port}") as client:
+            client.wait_ready(START_S)
+        yield path
+    finally:
+        os.kill(server.pid, signal.SIGTERM)
+        assert server.wait(START_S) == 0, (path.parent / "serve.log").read_text()
+
+
+def fraud(
+    config: Path, capsys: pytest.CaptureFixture[str], *arguments: str | Path
+) -> tuple[int, dict[str, Any], str]:
+    """Run a command; return its status, its document and what it said on stderr."""
+    capsys.readouterr()
+    status = run(["--config", str(config), "--output", "json", *map(str, arguments)])
+    told = capsys.readouterr()
+    return status, json.loads(told.out) if told.out else {}, told.err
+
+
+def transaction(transaction_id: str, **changed: Any) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        "transaction_id": transaction_id,
+        "event_time_us": T,
+        "model": "card",
+        "entities": {"card": "tok_1", "merchant": "m_1"},
+        "amount_minor": 4990,
+        "currency": "EUR",
+        "categoricals": {"channel": "web"},
+    }
+    return fields | changed
+
+
+def push(
+    config: Path, capsys: pytest.CaptureFixture[str], rows: list[tuple[str, str, str]], batch: str, *more: str
+) -> tuple[int, dict[str, Any], str]:
+    path = config.parent / "labels.csv"
+    path.write_text("transaction_id,value,label_time\n" + "".join(",".join(row) + "\n" for row in rows))
+    arguments = ("--batch", batch, "--source", "chargeback", "--submitter", "jane", *more)
+    return fraud(config, capsys, "label", "push", path, *arguments)
+
+
+def test_a_transaction_is_scored(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, document, _ = fraud(config, capsys, "score", json.dumps(transaction("one")))
+    (decision,) = document["decisions"]
+    assert status == 0
+    assert (decision["outcome"], decision["score"]) == ("APPROVE", None)
+    assert "NO_CHAMPION" in decision["limits"]
+
+
+def test_a_bad_transaction_is_refused_by_name_and_the_others_are_scored(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = config.parent / "transactions.jsonl"
+    bad = transaction("bad", categoricals={"channel": "web", "colour": "red"})
+    path.write_text("\n".join(json.dumps(row) for row in (transaction("two"), bad, transaction("three"))))
+    status, document, _ = fraud(config, capsys, "score", path)
+    assert status == 1
+    assert [each["transaction_id"] for each in document["decisions"]] == ["two", "bad", "three"]
+    error = document["decisions"][1]["error"]
+    assert "colour" in error["field"] + error["message"]
+    assert document["decisions"][2]["outcome"] == "APPROVE"
+
+
+def test_a_broken_line_sends_nothing_and_is_named(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = config.parent / "transactions.jsonl"
+    path.write_text(json.dumps(transaction("unsent")) + "\n" + json.dumps({"colour": "red"}) + "\n")
+    status, _, told = fraud(config, capsys, "score", path)
+    assert status == 2
+    assert f"{path} line 2" in told
+    status, _, told = push(config, capsys, [("unsent", "FRAUD", "2026-01-09")], "unsent")
+    assert status == 0
+
+
+def test_labels_are_accepted_wait_and_are_counted_in_parts(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fraud(config, capsys, "score", json.dumps(transaction("labelled")))
+    rows = [
+        ("labelled", "FRAUD", "2026-01-09"),
+        ("later-1", "FRAUD", "2026-01-09"),
+        ("later-2", "LEGITIMATE", "2026-01-10"),
+    ]
+    status, document, _ = push(config, capsys, rows, "batch-1")
+    assert status == 0
+    assert (document["accepted"], document["waiting"], document["refused"], document["parts"]) == (1, 2, 0, 2)
+    status, document, _ = push(config, capsys, rows, "batch-1")
+    assert status == 0
+    assert (document["accepted"], document["taken_before"]) == (0, 3)
+    status, document, _ = fraud(config, capsys, "label", "batches")
+    parts = [each for each in document["batches"] if each["batch_id"] == "batch-1"]
+    assert [(each["part"], each["frauds"], each["legitimates"]) for each in parts] == [(0, 2, 0), (1, 0, 1)]
+
+
+def test_the_same_batch_with_other_labels_is_refused(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    push(config, capsys, [("a", "FRAUD", "2026-01-09")], "batch-2")
+    status, _, told = push(config, capsys, [("a", "LEGITIMATE", "2026-01-09")], "batch-2")
+    assert status != 0
+    assert (
+        "'batch-2' part 0 was taken before with other labels; send corrections under a new batch_id" in told
+    )
+
+
+def test_an_unknown_source_is_named_with_those_there_are(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, _, told = push(config, capsys, [("a", "FRAUD", "2026-01-09")], "batch-3", "--source", "martians")
+    assert status == 2
+    assert "'martians'" in told
+    assert "chargeback, analyst, customer" in told
+
+
+def test_a_broken_row_refuses_the_file_unless_told_to_skip_it(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [("a", "MAYBE", "2026-01-09"), ("labelled-2", "FRAUD", "2026-01-09")]
+    status, document, told = push(config, capsys, rows, "batch-4")
+    assert (status, document) == (2, {})
+    assert "line 2: value: 'MAYBE' is no verdict" in told
+    status, document, _ = push(config, capsys, rows, "batch-4", "--skip-broken")
+    assert status == 1
+    assert (document["waiting"], document["refused"]) == (1, 1)
+    assert document["refused_by_reason"] == {"broken row": 1}
+
+
+def test_no_champion_and_no_version_yet(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, document, _ = fraud(config, capsys, "champion")
+    assert status == 0
+    assert [(each["model"], each["version"]) for each in document["champions"]] == [
+        ("card", ""),
+        ("transfer", ""),
+    ]
+    assert fraud(config, capsys, "versions")[1] == {"versions": []}
+    status, _, told = fraud(config, capsys, "show", "card-1")
+    assert status == 1
+    assert "'card-1'" in told
+
+
+def test_replay_beside_the_running_scorer_finds_no_difference(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fraud(config, capsys, "score", json.dumps(transaction("replayed")))
+    status, document, _ = fraud(config, capsys, "replay")
+    assert (status, document["equal"]) == (0, True)
+    assert document["transactions"] >= 1
+
+
+def test_the_doctor_knows_its_own_server(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, document, _ = fraud(config, capsys, "doctor")
+    found = {each["check"]: each for each in document["findings"]}
+    assert status == 0, document
+    assert found["port"]["text"].endswith("is served by this service")
+    assert found["model card"]["state"] == "warn"
+
+
+def test_a_second_scorer_refuses_to_start(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, _, told = fraud(config, capsys, "serve")
+    assert status == 1
+    assert "is already scoring from this folder" in told

@@ -1,0 +1,84 @@
+"""Labels meeting transactions: before, after, withdrawn, too old, forgotten."""
+
+import math
+
+from fraud.features.fold import Coordinates, FeatureFold
+from fraud.records import LabelValue
+from tests.features.making import RULE, SECOND, START, card_spec, labels_entry, labels_of, read, rows_of
+
+FRAUD, LEGITIMATE, WITHDRAWN = LabelValue.FRAUD, LabelValue.LEGITIMATE, LabelValue.WITHDRAWN
+RATE = "card_fraud_rate_10s_delay_0s"
+SPEC = card_spec(fraud_rates=[{"width": "10s", "delay": "0s", "hop": "5s"}])
+
+
+def fold_of_two() -> tuple[FeatureFold, dict[str, Coordinates]]:
+    fold = FeatureFold(SPEC, RULE)
+    fold.score(["a", "b"], rows_of((0, 100), (1, 100)))
+    fold.advance(2)
+    return fold, {name: Coordinates((0,), START + i * SECOND, i + 1) for i, name in enumerate("ab")}
+
+
+def test_a_standing_fraud_counts_once_however_often_it_is_reported() -> None:
+    fold, known = fold_of_two()
+    assert fold.take_labels(labels_of(labels_entry(3, ("a", FRAUD))), known) == (1, 0)
+    assert fold.take_labels(labels_of(labels_entry(4, ("a", FRAUD), source="analyst")), {}) == (1, 0)
+    assert read(fold.state, RATE, 5) == 0.5
+
+
+def test_a_withdrawal_takes_the_label_out_exactly() -> None:
+    fold, known = fold_of_two()
+    untouched, _ = fold_of_two()
+    fold.take_labels(labels_of(labels_entry(3, ("a", FRAUD))), known)
+    fold.take_labels(labels_of(labels_entry(4, ("a", WITHDRAWN, START + 1))), {})
+    assert fold.state.equals(untouched.state)
+
+
+def test_a_better_source_overrules() -> None:
+    fold, known = fold_of_two()
+    fold.take_labels(labels_of(labels_entry(3, ("a", FRAUD), source="customer")), known)
+    fold.take_labels(labels_of(labels_entry(4, ("a", LEGITIMATE), source="chargeback")), {})
+    assert read(fold.state, RATE, 5) == 0
+
+
+def test_a_label_that_came_first_joins_right_after_its_transaction() -> None:
+    fold = FeatureFold(SPEC, RULE)
+    assert fold.take_labels(labels_of(labels_entry(1, ("b", FRAUD), ("z", FRAUD))), {}) == (0, 2)
+    features = fold.score(["a", "b", "c", "d"], rows_of((0, 100), (1, 100), (5, 100), (5, 100))).features
+    assert [None if math.isnan(rate) else rate for rate in features[:, 1].tolist()] == [None, None, 0.5, 0.5]
+    assert list(fold.waiting) == ["z"]
+
+
+def test_a_transaction_that_stands_later_in_the_log_is_not_known_yet() -> None:
+    fold = FeatureFold(SPEC, RULE)
+    fold.score(["a"], rows_of((0, 100)))
+    fold.advance(2)
+    later = {"b": Coordinates((0,), START, 3)}
+    assert fold.take_labels(labels_of(labels_entry(2, ("b", FRAUD))), later) == (0, 1)
+
+
+def test_a_label_counts_up_to_the_reach_of_the_spec_and_not_beyond() -> None:
+    for age_us, expected in ((SPEC.reach_us, {"a"}), (SPEC.reach_us + 1, set())):
+        fold, known = fold_of_two()
+        fold.score(["c"], rows_of((age_us / SECOND, 100)))
+        assert fold.take_labels(labels_of(labels_entry(3, ("a", FRAUD))), known) == (1, 0)
+        assert set(fold.book.facts) == expected
+
+
+def test_forgetting_keeps_what_can_still_change_state() -> None:
+    fold, known = fold_of_two()
+    fold.take_labels(labels_of(labels_entry(3, ("a", FRAUD), ("b", FRAUD))), known)
+    fold.forget_before(START + 3_600 * SECOND)
+    assert set(fold.book.facts) == set(fold.coordinates) == {"a", "b"}
+    fold.score(["c"], rows_of(((SPEC.reach_us + 1) / SECOND, 100)))
+    fold.forget_before(START)
+    assert set(fold.book.facts) == {"a", "b"}
+    fold.forget_before(START + 3_600 * SECOND)
+    assert set(fold.book.facts) == set(fold.coordinates) == {"b"}
+
+
+def test_the_fold_asks_only_for_transactions_it_does_not_know() -> None:
+    fold, known = fold_of_two()
+    event = labels_of(labels_entry(3, ("a", FRAUD)))
+    assert fold.lacking(event) == ["a"]
+    fold.take_labels(event, known)
+    assert fold.lacking(labels_of(labels_entry(4, ("a", WITHDRAWN), ("b", FRAUD)))) == ["b"]

@@ -1,0 +1,77 @@
+"""Whole worlds: how often an equal challenger would be promoted, looking every day.
+
+Each world is seeded by its number; a failure is repeated by its seed.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+
+from fraud.gate.eprocess import superiority_log_e
+from fraud.gate.evidence import Votes, gather
+from tests.gate.worlds import World, rules
+
+WORLDS = 80
+EQUAL = World(seed=0)
+CENSORED = replace(EQUAL, decline_share=0.03, explored_share=0.1)
+RINGS = replace(EQUAL, rings_a_day=1.0, fraud_share=0.01)
+
+
+def ever_superior(votes: Votes) -> bool:
+    """Look after every closed day, at E >= 20."""
+    looks = []
+    for day in np.unique(votes.days):
+        seen = votes.days <= day
+        wins = int(np.sum(votes.challenger[seen] & ~votes.champion[seen]))
+        looks.append(superiority_log_e(wins, int(np.sum(votes.champion[seen] & ~votes.challenger[seen]))))
+    return max(looks, default=0.0) >= math.log(20)
+
+
+def promoted(world: World, change: Callable[[pl.DataFrame], pl.DataFrame] = lambda frame: frame) -> float:
+    """Share of worlds in which the challenger is ever superior."""
+    votes = (gather(change(replace(world, seed=seed).frame()), rules()).votes for seed in range(WORLDS))
+    return sum(map(ever_superior, votes)) / WORLDS
+
+
+def unlinked(frame: pl.DataFrame) -> pl.DataFrame:
+    """Give every fraud a vote: no entity is shared."""
+    return frame.drop("entity_merchant", "entity_device")
+
+
+def unmirrored(frame: pl.DataFrame) -> pl.DataFrame:
+    """Leave out unexplored declines and say nothing of them, as a naive gate would."""
+    kept = frame.filter(pl.col("label_known_us").is_not_null() | (pl.col("outcome") != 4))
+    return kept.with_columns(explored=pl.lit(False))
+
+
+def test_an_equal_challenger_is_rarely_promoted() -> None:
+    assert promoted(EQUAL) <= 0.05
+
+
+def test_a_better_challenger_is_promoted_within_two_weeks() -> None:
+    assert promoted(replace(EQUAL, challenger_noise=0.6)) >= 0.95
+
+
+@pytest.mark.parametrize("noise", [1.0, 1.3])
+def test_censored_declines_do_not_favour_an_equal_or_a_worse_challenger(noise: float) -> None:
+    assert promoted(replace(CENSORED, challenger_noise=noise)) <= 0.05
+
+
+def test_a_better_challenger_is_still_seen_behind_censored_declines() -> None:
+    assert promoted(replace(CENSORED, challenger_noise=0.6)) >= 0.8
+
+
+def test_without_the_mirror_censoring_would_promote_equal_challengers() -> None:
+    assert promoted(CENSORED, unmirrored) >= 0.15
+
+
+def test_a_ring_is_one_attack_and_does_not_promote() -> None:
+    assert promoted(RINGS) <= 0.05
+
+
+def test_without_clusters_rings_would_promote_equal_challengers() -> None:
+    assert promoted(RINGS, unlinked) >= 0.1

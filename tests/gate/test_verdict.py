@@ -1,0 +1,240 @@
+"""A verdict for every path, each with its reasons, and the report as JSON."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from fraud.clock import DAY_US
+from fraud.errors import InvalidInput
+from fraud.gate.checks import Check, OutcomeCounts
+from fraud.gate.evidence import Evidence, gather
+from fraud.gate.verdict import Case, Champion, Verdict, judge
+from fraud.records import Outcome
+from fraud.settings.learning import Gate
+from tests.gate.worlds import World, rules
+
+GATE = Gate(bootstrap_rounds=20, calibration_ratio_max=50.0)
+EVEN = World(seed=3, days=20)
+FRESH, OLD = 5 * DAY_US, 40 * DAY_US
+USUAL = OutcomeCounts(rows=10_000, alerts=100, declines=20)
+
+
+def evidence_of(world: World, **scores: pl.Expr) -> Evidence:
+    return gather(world.frame().with_columns(**scores), rules())
+
+
+def case(evidence: Evidence, age_us: int | None = FRESH, **changes: object) -> Case:
+    given: dict[str, object] = {
+        "evidence": evidence,
+        "champion": None if age_us is None else Champion(age_us, USUAL),
+        "challengers": 1,
+        "attempt": 1,
+        "bundle_bytes": 100_000,
+        "self_test_ok": True,
+        "self_test_text": "64 rows, bit for bit",
+        "traffic": USUAL,
+    }
+    return Case(**{**given, **changes})  # type: ignore[arg-type]
+
+
+SAME = evidence_of(EVEN, challenger_score=pl.col("champion_score"))
+BETTER = evidence_of(replace(EVEN, challenger_noise=0.5))
+WORSE = evidence_of(replace(EVEN, champion_noise=0.5))
+FIRST = evidence_of(EVEN, champion_score=pl.lit(None, pl.Float64))
+
+
+def test_a_better_challenger_is_promoted_by_superiority() -> None:
+    verdict = judge(case(BETTER), GATE)
+    assert (verdict.outcome, verdict.way) == ("PROMOTE", "superiority")
+    assert verdict.check("superiority").passed
+    assert "E " in verdict.reason
+
+
+def test_superiority_in_count_does_not_promote_when_it_loses_value() -> None:
+    votes = BETTER.votes
+    lost = np.where(votes.champion & ~votes.challenger, 10_000_000, votes.amount_minor)
+    verdict = judge(case(replace(BETTER, votes=replace(votes, amount_minor=lost))), GATE)
+    assert (verdict.outcome, verdict.way) == ("INCONCLUSIVE", "")
+    assert verdict.check("superiority").passed
+    assert verdict.check("value_difference").passed is False
+    assert "less fraud value" in verdict.reason
+
+
+def test_an_equal_challenger_refreshes_a_champion_past_its_age() -> None:
+    verdict = judge(case(SAME, OLD), GATE)
+    assert (verdict.outcome, verdict.way) == ("PROMOTE", "refresh")
+
+
+def test_an_equal_challenger_waits_while_the_champion_is_young() -> None:
+    verdict = judge(case(SAME, FRESH), GATE)
+    assert verdict.outcome == "INCONCLUSIVE"
+    assert verdict.check("refresh").passed
+    assert "not due before 28" in verdict.reason
+
+
+def test_an_equal_challenger_that_misses_the_newest_attacks_does_not_refresh() -> None:
+    challenger = SAME.votes.challenger.copy()
+    challenger[np.flatnonzero(challenger)[-1]] = False
+    verdict = judge(case(replace(SAME, votes=replace(SAME.votes, challenger=challenger)), OLD), GATE)
+    assert verdict.outcome == "INCONCLUSIVE"
+    assert verdict.check("newest_attacks").passed is False
+
+
+def test_a_demonstrably_worse_challenger_is_rejected() -> None:
+    verdict = judge(case(WORSE, OLD), GATE)
+    assert verdict.outcome == "REJECT"
+    assert "demonstrably worse" in verdict.reason
+
+
+def test_too_few_frauds_say_how_many_are_missing_and_when_to_expect_them() -> None:
+    evidence = evidence_of(replace(EVEN, days=3))
+    verdict = judge(case(evidence, OLD), GATE)
+    missing = 50 - evidence.frauds
+    days = -(-missing * 3 // evidence.frauds)
+    assert verdict.outcome == "INCONCLUSIVE"
+    assert f"{missing} frauds are missing" in verdict.reason
+    assert f"expect them in {days} days" in verdict.reason
+
+
+def test_frauds_that_no_label_can_reach_are_called_censored() -> None:
+    evidence = evidence_of(replace(EVEN, days=4, decline_share=0.04))
+    left_out = replace(evidence.left_out, frauds_expected=60.0)
+    verdict = judge(case(replace(evidence, left_out=left_out), OLD), GATE)
+    assert verdict.outcome == "INCONCLUSIVE"
+    assert "censored" in verdict.reason
+    assert "raise exploration" in verdict.reason
+
+
+def test_no_evidence_at_all_is_inconclusive() -> None:
+    empty = gather(EVEN.frame().clear(), rules())
+    verdict = judge(case(empty), GATE)
+    assert verdict.outcome == "INCONCLUSIVE"
+    assert "no rate to expect them by" in verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({"self_test_ok": False, "self_test_text": "row 3 differs"}, "self_test"),
+        ({"bundle_bytes": GATE.bundle_bytes_max + 1}, "bundle_bytes"),
+        ({"traffic": replace(USUAL, alerts=400)}, "alert_shift"),
+        ({"traffic": replace(USUAL, alerts=20)}, "alert_shift"),
+        ({"traffic": replace(USUAL, declines=100)}, "decline_shift"),
+    ],
+)
+@pytest.mark.parametrize("evidence", [BETTER, evidence_of(replace(EVEN, days=1))])
+def test_a_failing_guard_rejects_whatever_the_evidence(
+    changes: dict[str, Any], name: str, evidence: Evidence
+) -> None:
+    verdict = judge(case(evidence, **changes), GATE)
+    assert (verdict.outcome, verdict.way) == ("REJECT", "")
+    assert verdict.check(name).passed is False
+    assert verdict.check(name).reason in verdict.reason
+
+
+def test_bounds_themselves_still_pass() -> None:
+    at_most: dict[str, Any] = {"bundle_bytes": GATE.bundle_bytes_max, "traffic": replace(USUAL, alerts=300)}
+    assert judge(case(BETTER, **at_most), GATE).outcome == "PROMOTE"
+    just_old = judge(case(SAME, GATE.champion_age), GATE)
+    assert just_old.way == "refresh"
+
+
+def test_scores_that_expect_far_too_many_frauds_are_rejected() -> None:
+    strict = GATE.model_copy(update={"calibration_ratio_max": 2.0})
+    frauds = BETTER.frauds / len(BETTER.challenger_scores)
+    told = replace(BETTER, challenger_scores=np.full_like(BETTER.challenger_scores, 3 * frauds))
+    verdict = judge(case(told), strict)
+    assert verdict.outcome == "REJECT"
+    assert "frauds, " in verdict.check("calibration").reason
+    fair = replace(BETTER, challenger_scores=np.full_like(BETTER.challenger_scores, 2.05 * frauds))
+    assert judge(case(fair), strict).check("calibration").passed, "its interval still reaches the bound"
+
+
+def test_a_first_version_is_promoted_over_the_floors() -> None:
+    verdict = judge(case(FIRST, None), GATE)
+    assert (verdict.outcome, verdict.way) == ("PROMOTE", "floors")
+    assert verdict.check("floor_recall").passed
+    assert verdict.check("alert_shift").passed is None
+
+
+def test_a_first_version_clearly_below_a_floor_is_rejected() -> None:
+    high = GATE.model_copy(update={"floor_average_precision": 0.99})
+    verdict = judge(case(FIRST, None), high)
+    assert verdict.outcome == "REJECT"
+    assert "below the floor of 0.990" in verdict.reason
+
+
+def test_a_first_version_just_below_a_floor_waits_for_more_evidence() -> None:
+    value = judge(case(FIRST, None), GATE).check("floor_recall").value
+    assert value is not None
+    near = GATE.model_copy(update={"floor_recall": value + 0.001})
+    assert judge(case(FIRST, None), near).outcome == "INCONCLUSIVE"
+
+
+def test_a_first_version_with_too_few_frauds_waits() -> None:
+    evidence = evidence_of(replace(EVEN, days=2), champion_score=pl.lit(None, pl.Float64))
+    assert judge(case(evidence, None), GATE).outcome == "INCONCLUSIVE"
+
+
+def test_more_challengers_and_attempts_raise_the_bound() -> None:
+    bound = judge(case(BETTER, challengers=3, attempt=4), GATE).check("superiority").bound
+    assert bound == 20 * 3 * 4 * 5
+
+
+def test_an_undecided_challenger_is_told_when_to_expect_a_decision() -> None:
+    votes = replace(
+        BETTER.votes,
+        days=np.arange(9, dtype=np.int32),
+        challenger=np.arange(9) < 7,
+        champion=np.arange(9) >= 7,
+        amount_minor=np.full(9, 100),
+    )
+    verdict = judge(case(replace(BETTER, votes=votes)), GATE)
+    assert verdict.outcome == "INCONCLUSIVE"
+    assert "at this pace expect it in" in verdict.reason
+
+
+@pytest.mark.parametrize("evidence", [SAME, BETTER, WORSE, FIRST, gather(EVEN.frame().clear(), rules())])
+def test_a_verdict_survives_json_exactly(evidence: Evidence) -> None:
+    verdict = judge(case(evidence, None if evidence is FIRST else OLD), GATE)
+    text = verdict.to_json()
+    assert Verdict.from_json(text) == verdict
+    assert set(json.loads(text)) == {"outcome", "way", "checks", "reason"}
+
+
+def test_every_check_says_why_and_has_a_name_of_its_own() -> None:
+    for given, age in ((BETTER, OLD), (FIRST, None)):
+        rows = judge(case(given, age), GATE).checks
+        assert len({row.name for row in rows}) == len(rows)
+        assert all(row.reason for row in rows)
+        assert all(row.bound is not None for row in rows if row.passed is not None)
+    assert {"average_precision_difference", "recall_challenger", "win_share"} <= {
+        row.name for row in judge(case(BETTER), GATE).checks
+    }
+
+
+def test_the_same_case_gives_the_same_verdict() -> None:
+    assert judge(case(BETTER), GATE) == judge(case(BETTER), GATE)
+
+
+def test_a_case_that_cannot_be_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="count from 1"):
+        case(SAME, attempt=0)
+    with pytest.raises(InvalidInput, match="champion_score"):
+        case(FIRST, OLD)
+
+
+def test_outcomes_are_counted_as_alerts_and_declines() -> None:
+    outcomes = np.array([Outcome.APPROVE, Outcome.REVIEW, Outcome.DECLINE, Outcome.CHALLENGE])
+    assert OutcomeCounts.of(outcomes) == OutcomeCounts(rows=4, alerts=3, declines=1)
+
+
+def test_a_missing_check_is_a_key_error() -> None:
+    verdict = Verdict("REJECT", "", (Check("a", 1.0, None, None, None, True, "why"),), "why")
+    assert verdict.check("a").value == 1.0
+    with pytest.raises(KeyError):
+        verdict.check("b")

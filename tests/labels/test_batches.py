@@ -1,0 +1,62 @@
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fraud.labels.batches import check_labels, digest_of
+from fraud.records import Label, LabelValue
+
+LABELS = st.lists(
+    st.builds(
+        Label,
+        st.text("ab1:", max_size=3),
+        st.sampled_from(LabelValue),
+        st.integers(-1, 3),
+        st.text("a1:", max_size=3),
+    ),
+    max_size=5,
+)
+BATCHES = st.tuples(st.text("a:1", max_size=2), st.text("a:1", max_size=2), LABELS)
+
+GOOD = Label("t1", LabelValue.FRAUD, 5)
+
+
+@given(BATCHES, BATCHES)
+def test_two_batches_have_one_digest_only_when_they_are_the_same(
+    one: tuple[str, str, list[Label]], other: tuple[str, str, list[Label]]
+) -> None:
+    assert (digest_of(*one) == digest_of(*other)) == (one == other)
+
+
+@given(LABELS)
+def test_every_row_is_either_accepted_or_refused_by_place_and_field(labels: list[Label]) -> None:
+    accepted, refused = check_labels(labels, latest_us=2)
+    assert len(accepted) + len(refused) == len(labels)
+    gone = {row.index for row in refused}
+    assert accepted == [label for place, label in enumerate(labels) if place not in gone]
+    for label in accepted:
+        assert label.transaction_id
+        assert label.value is not LabelValue.UNSPECIFIED
+        assert 0 < label.label_time_us <= 2
+
+
+def test_a_refusal_names_the_field_and_what_to_do() -> None:
+    rows = [
+        replace(GOOD, transaction_id=""),
+        replace(GOOD, transaction_id="x" * 129),
+        replace(GOOD, value=LabelValue.UNSPECIFIED),
+        replace(GOOD, label_time_us=0),
+        replace(GOOD, label_time_us=11),
+        replace(GOOD, comment="x" * 1_001),
+        GOOD,
+    ]
+    accepted, refused = check_labels(rows, latest_us=10)
+    assert accepted == [GOOD]
+    fields = ["transaction_id", "transaction_id", "value", "label_time_us", "label_time_us", "comment"]
+    assert [row.field for row in refused] == fields
+    assert all("send" in row.reason for row in refused)
+
+
+def test_one_transaction_may_come_twice_in_a_batch() -> None:
+    twice = [GOOD, replace(GOOD, value=LabelValue.LEGITIMATE)]
+    assert check_labels(twice, latest_us=10) == (twice, [])

@@ -1,0 +1,207 @@
+"""Metrics: their names follow the rules, their numbers are right, and they can be scraped."""
+
+import re
+import socket
+import time
+from collections.abc import Iterator
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import numpy as np
+import pytest
+from prometheus_client import CollectorRegistry
+from prometheus_client.parser import text_string_to_metric_families
+
+from fraud.evaluation.resampling import Interval
+from fraud.monitoring.metrics import RetrainerMetrics, ScorerMetrics, serve_metrics
+from fraud.monitoring.quality import Quality
+from fraud.records import LabelValue, Outcome
+
+UNITS = ("_seconds", "_rows", "_info", "_position", "_waiting", "_events", "_frauds", "_score")
+FIGURES = re.compile(r"fraud_realised_(average_precision|recall)(_low|_high)?")
+QUALITY = Quality(900, 40, Interval(0.7, 0.6, 0.8), Interval(0.5, 0.4, 0.6), ())
+
+
+def scorer() -> ScorerMetrics:
+    """A holder in which every metric has been touched."""
+    metrics = ScorerMetrics(["card", "transfer"], ["chargeback", "analyst"])
+    call = metrics.call("fraud.v1.ScoringService", "Score")
+    call.started()
+    call.handled("OK", 0.003)
+    metrics.models["card"].decided([Outcome.APPROVE] * 9 + [Outcome.REVIEW], np.linspace(0, 0.9, 10))
+    metrics.limit("OUT_OF_RANGE:amount", 2)
+    metrics.labelled("chargeback", LabelValue.FRAUD, 3)
+    metrics.label_delay("chargeback", np.array([86_400.0, 172_800.0]))
+    metrics.champion("card", "card-8")
+    metrics.champion_age("card", 60.0)
+    metrics.swapped("card", "applied")
+    metrics.batch_rows.observe(10)
+    metrics.append_seconds.observe(0.0002)
+    metrics.log_position.set(12)
+    return metrics
+
+
+def retrainer() -> RetrainerMetrics:
+    metrics = RetrainerMetrics()
+    metrics.retrained("card", "finished", 42.0, 1_700_000_000_000_000)
+    metrics.verdict("card", "PROMOTE")
+    metrics.registered("card")
+    metrics.archive_position.set(10)
+    metrics.archive_lag.set(2)
+    metrics.archive_seconds.observe(0.4)
+    metrics.quality("card", QUALITY)
+    return metrics
+
+
+def value(registry: CollectorRegistry, name: str, **labels: str) -> float | None:
+    return registry.get_sample_value(name, labels)
+
+
+@pytest.mark.parametrize("registry", [scorer().registry, retrainer().registry], ids=["scorer", "retrainer"])
+def test_every_name_follows_the_rules(registry: CollectorRegistry) -> None:
+    families = list(registry.collect())
+    assert len({family.name for family in families}) == len(families) > 10
+    for family in families:
+        assert family.documentation, family.name
+        assert re.fullmatch(r"(fraud|grpc_server|process)_[a-z0-9_]+", family.name), family.name
+        if family.name.startswith("process_"):
+            continue
+        assert not re.search(r"_(ms|us|millis|minutes|hours|days|percent)(_|$)", family.name), family.name
+        if family.type != "counter":
+            assert family.name.endswith(UNITS) or FIGURES.fullmatch(family.name), family.name
+        for sample in family.samples:
+            if family.type == "counter":
+                assert sample.name == f"{family.name}_total"
+            assert all(re.fullmatch(r"[a-z_]+", label) for label in set(sample.labels) - {"le"}), sample
+
+
+def test_labels_never_take_values_from_a_request() -> None:
+    metrics = scorer()
+    before = series(metrics.registry)
+    for i in range(50):
+        metrics.limit(f"KIND{i}:x")
+        metrics.labelled(f"source-{i}", LabelValue.FRAUD)
+        metrics.label_delay(f"source-{i}", np.array([1.0]))
+        metrics.call("fraud.v1.ScoringService", "Score").handled(f"CODE{i}", 0.1)
+        metrics.champion("card", f"card-{i}")
+    assert series(metrics.registry) == before
+    assert value(metrics.registry, "fraud_limits_total", limit="OTHER") == 50
+    assert value(metrics.registry, "fraud_labels_total", source="OTHER", value="FRAUD") == 50
+
+
+def test_a_new_entity_is_counted_under_its_name() -> None:
+    metrics = ScorerMetrics(["card"], ["analyst"], ["card", "merchant"])
+    metrics.limit("NEW_MERCHANT")
+    assert value(metrics.registry, "fraud_limits_total", limit="NEW_MERCHANT") == 1
+
+
+def series(registry: CollectorRegistry) -> int:
+    return sum(len(family.samples) for family in registry.collect())
+
+
+def test_calls_are_counted_under_the_names_dashboards_know() -> None:
+    registry = scorer().registry
+    method = {
+        "grpc_type": "unary",
+        "grpc_service": "fraud.v1.ScoringService",
+        "grpc_method": "Score",
+    }
+    assert value(registry, "grpc_server_started_total", **method) == 1
+    assert value(registry, "grpc_server_handled_total", **method, grpc_code="OK") == 1
+    assert value(registry, "grpc_server_handled_total", **method, grpc_code="INTERNAL") == 0
+    assert value(registry, "grpc_server_handling_seconds_count", **method) == 1
+    assert value(registry, "grpc_server_handling_seconds_bucket", **method, le="0.0025") is None
+    assert value(registry, "grpc_server_handling_seconds_bucket", **method, le="0.003") == 1
+    assert value(registry, "grpc_server_handling_seconds_bucket", **method, le="0.002") == 0
+
+
+def test_decisions_of_a_batch_are_counted_by_outcome_with_their_scores() -> None:
+    registry = scorer().registry
+    assert value(registry, "fraud_decisions_total", model="card", outcome="APPROVE") == 9
+    assert value(registry, "fraud_decisions_total", model="card", outcome="REVIEW") == 1
+    assert value(registry, "fraud_decisions_total", model="transfer", outcome="REVIEW") == 0
+    assert value(registry, "fraud_score_count", model="card") == 10
+    assert value(registry, "fraud_score_sum", model="card") == pytest.approx(4.5)
+
+
+def test_only_the_version_that_serves_is_shown() -> None:
+    metrics = scorer()
+    metrics.champion("card", "card-9")
+    assert value(metrics.registry, "fraud_champion_info", model="card", version="card-8") is None
+    assert value(metrics.registry, "fraud_champion_info", model="card", version="card-9") == 1
+    metrics.champion("card", "")
+    assert value(metrics.registry, "fraud_champion_info", model="card", version="card-9") is None
+
+
+def test_nothing_is_dropped_and_that_is_shown_from_the_start() -> None:
+    assert value(ScorerMetrics(["card"], ["analyst"]).registry, "fraud_events_dropped_total") == 0
+
+
+def test_a_failed_retrain_is_no_success() -> None:
+    metrics = RetrainerMetrics()
+    metrics.retrained("card", "failed", 3.0, 1_700_000_000_000_000)
+    last = "fraud_retrain_last_success_timestamp_seconds"
+    assert value(metrics.registry, "fraud_retrain_seconds_count", model="card", result="failed") == 1
+    assert value(metrics.registry, last, model="card") is None
+    metrics.retrained("card", "finished", 3.0, 1_700_000_001_000_000)
+    assert value(metrics.registry, last, model="card") == 1_700_000_001
+
+
+def test_realised_quality_is_shown_with_its_interval() -> None:
+    registry = retrainer().registry
+    shown = [
+        value(registry, f"fraud_realised_average_precision{end}", model="card")
+        for end in ("", "_low", "_high")
+    ]
+    assert shown == [0.7, 0.6, 0.8]
+    assert value(registry, "fraud_realised_recall_low", model="card") == 0.4
+    assert value(registry, "fraud_realised_frauds", model="card") == 40
+
+
+@pytest.fixture
+def endpoint() -> Iterator[str]:
+    server = serve_metrics(scorer().registry, "127.0.0.1", 0)
+    assert server.port > 0
+    yield f"http://127.0.0.1:{server.port}/metrics"
+    server.close()
+
+
+def test_the_endpoint_is_scraped(endpoint: str) -> None:
+    with urlopen(endpoint, timeout=10) as reply:
+        families = {family.name: family for family in text_string_to_metric_families(reply.read().decode())}
+    assert families["fraud_decisions"].type == "counter"
+    assert families["fraud_score"].type == "histogram"
+    assert "process_resident_memory_bytes" in families
+    edges = [s.labels["le"] for s in families["fraud_batch_rows"].samples if s.name.endswith("_bucket")]
+    assert edges[-1] == "+Inf"
+
+
+def test_closing_frees_the_port_and_again_is_no_error() -> None:
+    server = serve_metrics(CollectorRegistry(), "127.0.0.1", 0)
+    server.close()
+    server.close()
+    with pytest.raises(URLError):
+        urlopen(f"http://127.0.0.1:{server.port}/metrics", timeout=10)
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", server.port))
+
+
+def test_metrics_can_be_switched_off() -> None:
+    server = serve_metrics(CollectorRegistry(), "127.0.0.1", -1)
+    assert server.port == -1
+    server.close()
+
+
+def test_an_update_on_the_scoring_path_costs_microseconds_at_most() -> None:
+    """The bound is twenty times what it takes, for busy machines; the least of several runs counts."""
+    metrics = scorer()
+    call = metrics.call("fraud.v1.ScoringService", "Score")
+    for update in (call.started, lambda: call.handled("OK", 0.002), lambda: metrics.batch_rows.observe(3)):
+        runs = []
+        for _ in range(5):
+            started = time.perf_counter()
+            for _ in range(2_000):
+                update()
+            runs.append((time.perf_counter() - started) / 2_000)
+        assert min(runs) < 20e-6

@@ -1,0 +1,179 @@
+"""The slow, obvious definition of every feature: plain loops over the earlier entries.
+
+Nothing here is shared with the kernel but the settings and the conflict rule.
+An event counts in a window when its hop lies in the window and is among the H
+newest hops of its entity; a fraud when a verdict stands that was reported while
+its transaction was within reach.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from fractions import Fraction
+from zoneinfo import ZoneInfo
+
+from fraud.features.spec import FeatureSpec
+from fraud.labels.standing import ConflictRule, LabelFact
+from fraud.records import Label, LabelsSubmitted, LabelValue
+from fraud.settings.features import EntityFeatures, FraudRate, Window
+
+NAN = math.nan
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass
+class Event:
+    transaction_id: str
+    time_us: int
+    amount: int
+    surrogates: tuple[int, ...]
+    numerics: tuple[float, ...]
+    facts: list[LabelFact] = field(default_factory=list)
+
+
+@dataclass
+class Answer:
+    features: dict[str, float]
+    is_new: list[bool]
+    is_late: bool
+
+
+class Oracle:
+    def __init__(self, spec: FeatureSpec, rule: ConflictRule) -> None:
+        self.spec = spec
+        self.rule = rule
+        self.log: list[Event] = []
+        self.waiting: list[tuple[Label, str]] = []
+
+    def score(self, event: Event) -> Answer:
+        answer = self.peek(event)
+        self.log.append(event)
+        for label, source in self.waiting:
+            if label.transaction_id == event.transaction_id:
+                self._report(event, label, source)
+        self.waiting = [w for w in self.waiting if w[0].transaction_id != event.transaction_id]
+        return answer
+
+    def take_labels(self, submitted: LabelsSubmitted) -> tuple[int, int]:
+        joined = 0
+        for label in submitted.labels:
+            found = [event for event in self.log if event.transaction_id == label.transaction_id]
+            joined += len(found)
+            for event in found:
+                self._report(event, label, submitted.source)
+            if not found:
+                self.waiting.append((label, submitted.source))
+        return joined, len(submitted.labels) - joined
+
+    def _report(self, event: Event, label: Label, source: str) -> None:
+        newest_us = max(earlier.time_us for earlier in self.log)
+        if event.time_us >= newest_us - self.spec.reach_us:
+            event.facts.append(LabelFact(label.value, source, label.label_time_us))
+
+    def peek(self, event: Event) -> Answer:
+        features = {"amount": event.amount / 100, **self._calendar(event.time_us)}
+        features |= dict(zip(self.spec.numeric_names, event.numerics, strict=True))
+        is_new, is_late = [], False
+        for kind, entity in enumerate(self.spec.entities):
+            who = event.surrogates[kind]
+            held = 0 <= who < self.spec.entities_max
+            past = [earlier for earlier in self.log if held and earlier.surrogates[kind] == who]
+            is_new.append(who >= 0 and not past)
+            is_late |= any(event.time_us < earlier.time_us for earlier in past)
+            of_entity = self._entity(kind, entity, past, event)
+            features |= {name: value if who >= 0 else NAN for name, value in of_entity.items()}
+        return Answer(features, is_new, is_late)
+
+    def _calendar(self, time_us: int) -> dict[str, float]:
+        local = (EPOCH + timedelta(microseconds=time_us)).astimezone(ZoneInfo(self.spec.timezone))
+        start, end = self.spec.night_hours
+        hours = range(start, end) if start <= end else (*range(start, 24), *range(end))
+        every = {
+            "hour": local.hour,
+            "day_of_week": local.weekday(),
+            "weekend": float(local.weekday() >= 5),
+            "night": float(local.hour in hours),
+        }
+        return {name: every[name] for name in self.spec.calendar}
+
+    def _entity(
+        self, kind: int, entity: EntityFeatures, past: Sequence[Event], event: Event
+    ) -> dict[str, float]:
+        name = self.spec.entity_names[kind]
+        features: dict[str, float] = {}
+        for window in entity.windows:
+            amounts = [earlier.amount for earlier in past if self._in_window(window, earlier, past, event)]
+            for aggregate in entity.aggregates:
+                features[f"{name}_{aggregate}_{window.name}"] = _aggregate(aggregate, amounts, event.amount)
+            for other in entity.distinct:
+                features[f"{name}_distinct_{other}_{window.name}"] = self._distinct(
+                    window, other, past, event
+                )
+        newest_us = max((earlier.time_us for earlier in past), default=math.inf)
+        first_us = min((earlier.time_us for earlier in past), default=math.inf)
+        if "previous" in entity.since:
+            late = event.time_us < newest_us
+            features[f"{name}_since_previous_s"] = NAN if late else (event.time_us - newest_us) / 1e6
+        if "first" in entity.since:
+            before = event.time_us < first_us
+            features[f"{name}_age_s"] = NAN if before else (event.time_us - first_us) / 1e6
+        for rate in entity.fraud_rates:
+            features[f"{name}_fraud_rate_{rate.name}"] = self._rate(entity, rate, past, event)
+        return features
+
+    def _in_window(self, window: Window, earlier: Event, past: Sequence[Event], event: Event) -> bool:
+        hop = earlier.time_us // window.hop
+        newest = max(e.time_us for e in past) // window.hop
+        hops = math.ceil(window.width / window.hop) + 1
+        low = (event.time_us - window.width) // window.hop
+        return low <= hop <= event.time_us // window.hop and hop > newest - hops
+
+    def _distinct(self, window: Window, other: str, past: Sequence[Event], event: Event) -> float:
+        kind = self.spec.entity_names.index(other)
+        start_us = (event.time_us - window.width) // window.hop * window.hop
+        values = {e.surrogates[kind] for e in past if e.time_us >= start_us and e.surrogates[kind] >= 0}
+        m = self.spec.distinct_buckets
+        empty = m - len({_hash(value) * m // 2**32 for value in values})
+        return m * math.log(m / max(empty, 1))
+
+    def _rate(self, entity: EntityFeatures, rate: FraudRate, past: Sequence[Event], event: Event) -> float:
+        reaches = [math.ceil((r.width + r.delay) / r.hop) for r in entity.fraud_rates if r.hop == rate.hop]
+        hops = max(reaches) + 1
+        newest = max((e.time_us for e in past), default=0) // rate.hop
+        end_us = event.time_us - rate.delay
+        low, end = (end_us - rate.width) // rate.hop, end_us // rate.hop
+        inside = [
+            e for e in past if low <= e.time_us // rate.hop < end and e.time_us // rate.hop > newest - hops
+        ]
+        frauds = sum(self.rule.standing(e.facts) is LabelValue.FRAUD for e in inside)
+        return frauds / len(inside) if inside else NAN
+
+
+def _aggregate(name: str, amounts: Sequence[int], amount: int) -> float:
+    n, total = len(amounts), sum(amounts)
+    if name == "count":
+        return n
+    if name == "sum":
+        return total / 100
+    if n == 0:
+        return NAN
+    if name == "mean":
+        return total / n / 100
+    if name == "max":
+        return max(amounts) / 100
+    if name == "amount_over_mean":
+        return amount / (total / n) if total else NAN
+    if n < 2:
+        return NAN
+    mean = Fraction(total, n)
+    return math.sqrt(sum((x - mean) ** 2 for x in amounts) / (n - 1)) / 100
+
+
+def _hash(value: int) -> int:
+    """fmix32 of MurmurHash3 (Austin Appleby, public domain)."""
+    value ^= value >> 16
+    value = value * 0x85EBCA6B % 2**32
+    value ^= value >> 13
+    value = value * 0xC2B2AE35 % 2**32
+    return value ^ value >> 16

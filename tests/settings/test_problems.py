@@ -1,0 +1,86 @@
+"""A wrong key or value is an error that names it, and what is allowed."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from fraud.errors import ConfigError
+from fraud.settings import Settings, load_settings, settings_from
+
+LEAST = "[schema.entities.card]\n[schema.entities.merchant]\n[models.card]\n"
+
+WRONG = {
+    "[serverr]\nport = 1": ["serverr: unknown key", "did you mean 'server'", "allowed: service, schema"],
+    "[server]\nportt = 1": ["server.portt: unknown key", "did you mean 'port'", "allowed: host, port"],
+    "[server]\nport = 99999": ["server.port", "less than or equal to 65535", "99999"],
+    '[server]\nport = "abc"': ["server.port", "integer", "'abc'"],
+    '[log]\ndurability = "maybe"': ["log.durability", "'fsync' or 'process'", "'maybe'"],
+    '[features.entities.card]\nwindows = ["5 apples"]': ["card.windows.0", "'5 apples'", "'45d'"],
+    '[features.entities.card]\nwindows = [{ width = "1h", hopp = 5 }]': ["windows.0.hopp", "allowed: width"],
+    '[features.entities.card]\nwindows = [{ width = "30d", hop = "1m" }]': ["hop: 43201 hops", "128 allowed"],
+    '[features.entities.card]\nwindows = ["24h", "1d"]': ["features.entities.card", "1d: given twice"],
+    '[features.entities.card]\naggregates = ["cuont"]': ["aggregates.0", "'count', 'sum'", "'cuont'"],
+    '[features.entities.card]\naggregates = ["sum", "sum"]': ["aggregates", "sum: given twice"],
+    '[features.entities.card]\ndistinct = ["shop"]': ["distinct: unknown shop", "allowed: merchant"],
+    "[features.entities.shop]": ["features.entities: unknown shop", "allowed: card, merchant"],
+    "[features]\nnight_hours = [22, 25]": ["features.night_hours.1", "24"],
+    "[models.card.policy]\nreview = {}": ["models.card.policy.review", "exactly one of share, per_day"],
+    "[models.card.policy]\nreview = { share = 0.1, score = 0.5 }": ["card.policy.review", "got share, score"],
+    "[models.card.policy]\nreview = { cost = { missed_fraud = 1.0 } }": ["cost.false_alarm", "is required"],
+    "[models.CARD]": ["models.CARD", "a-z, 0-9 and _"],
+    '[models.transfer]\ncategoricals = ["mcc"]': ["models.transfer.categoricals", "'mcc' matches nothing"],
+    "[schema.numeric.card]": ["schema", "card: used for two fields"],
+    "[schema.numeric.age]\nmin = 5\nmax = 1": ["schema.numeric.age", "min: 5.0 is above max 1.0"],
+    "[schema.amount]\nmax_minor = 99999999999": ["schema.amount.max_minor", "2147483647"],
+    '[service]\ntimezone = "Mars"': ["service.timezone", "'Mars'", "'Europe/Brussels'"],
+    '[service]\ncurrency = "eur"': ["service.currency", "'eur'"],
+    "[labels]\nmaturity = 30": ["labels.maturity", "30 has no unit", "'45d'"],
+    '[labels]\nmaturity = "0s"': ["labels.maturity", "longer than zero"],
+    "[labels]\nsources = []": ["labels.sources", "at least 1"],
+    "[training.recipes.full]\nrounds = 10": ["training.recipes.full.kind", "is required"],
+    '[training.recipes.full]\nkind = "ful"': ["training.recipes.full.kind", "'full', 'recent' or 'continue'"],
+    "[gate]": ["gate: is empty", "leave it out"],
+    '[import]\nmodel = "card"': ["import.transaction_id: is required", "import.label: is required"],
+}  # fmt: skip
+
+
+def read(text: str) -> Settings:
+    return settings_from(tomllib.loads(text), {}, Path("fraud.toml"))
+
+
+def test_two_entities_and_a_model_are_a_configuration() -> None:
+    settings = read(LEAST)
+    assert settings.schema_.entity_names == ("card", "merchant")
+    assert settings.server.host == "127.0.0.1"
+
+
+@pytest.mark.parametrize("text", WRONG)
+def test_a_wrong_configuration_is_named_with_the_remedy(text: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read(LEAST + text)
+    for part in WRONG[text]:
+        assert part in str(caught.value)
+
+
+def test_every_problem_is_told_at_once() -> None:
+    with pytest.raises(ConfigError, match=r"(?s)server\.portt.*log\.durabilty"):
+        read(LEAST + "[server]\nportt = 1\n[log]\ndurabilty = 1")
+
+
+def test_a_missing_file_points_to_the_command_that_writes_one(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no such file; 'fraud init' writes one"):
+        load_settings(tmp_path / "fraud.toml", {})
+
+
+def test_broken_toml_is_told_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "fraud.toml"
+    path.write_text("[server\nport = 1\n")
+    with pytest.raises(ConfigError, match=r"not valid TOML.*line 1"):
+        load_settings(path, {})
+
+
+def test_the_data_folder_is_relative_to_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "fraud.toml"
+    path.write_text(LEAST)
+    assert load_settings(path, {}).data_dir == (tmp_path / "data").resolve()

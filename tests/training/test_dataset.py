@@ -1,0 +1,112 @@
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+
+from fraud.clock import DAY_US
+from fraud.features.spec import FeatureSpec
+from fraud.records import Outcome
+from fraud.training.dataset import Cut, TrainingSet, training_rows
+from tests.training.made import DAYS, START_US, Frames, cut_at, made_history, made_set, made_settings
+
+SETTINGS = made_settings()
+SPEC = FeatureSpec.of(SETTINGS)
+HISTORY = made_history(SPEC)
+
+
+def read(history: Frames = HISTORY, model: str = "card", cut: Cut | None = None) -> TrainingSet:
+    return training_rows(history, SPEC, SETTINGS, model, cut or cut_at(history))
+
+
+def same(one: TrainingSet, other: TrainingSet) -> bool:
+    arrays = ("features", "codes", "position", "event_time_us", "label", "propensity", "draws")
+    return one.manifest == other.manifest and all(
+        getattr(one, name).tobytes() == getattr(other, name).tobytes() for name in arrays
+    )
+
+
+@pytest.mark.parametrize("days", [40, 61.5, DAYS])
+def test_what_comes_after_the_cut_changes_nothing(days: float) -> None:
+    cut = cut_at(HISTORY, days)
+    prefix = Frames(
+        *(
+            frame.filter(pl.col("position") <= cut.position)
+            for frame in (HISTORY.transactions_, HISTORY.labels_, HISTORY.outcomes_)
+        )
+    )
+    assert same(read(cut=cut), read(prefix, cut=cut))
+
+
+def test_the_order_of_files_does_not_matter_rows_come_by_position() -> None:
+    shuffled = replace(
+        HISTORY,
+        transactions_=HISTORY.transactions_.sample(fraction=1, shuffle=True, seed=3),
+        labels_=HISTORY.labels_.sample(fraction=1, shuffle=True, seed=4),
+    )
+    rows = read(shuffled, cut=cut_at(HISTORY))
+    assert same(rows, read())
+    assert np.all(np.diff(rows.position) > 0)
+
+
+def test_features_are_those_logged_with_missing_as_nan_and_words_as_codes() -> None:
+    rows = read()
+    logged = HISTORY.transactions_.filter(pl.col("position").is_in(rows.position.tolist())).sort("position")
+    for place, name in enumerate(rows.feature_names):
+        np.testing.assert_array_equal(rows.features[:, place], logged[f"f_{name}"].to_numpy())
+    for place, name in enumerate(rows.categorical_names):
+        words = [*rows.words[place], None]
+        assert [words[code] for code in rows.codes[:, place]] == logged[f"categorical_{name}"].to_list()
+    assert rows.field_names == ("amount", "distance_km")
+
+
+def test_a_model_sees_its_own_traffic_and_the_features_it_picks() -> None:
+    card, transfer = read(), read(model="transfer")
+    assert not set(card.position) & set(transfer.position)
+    assert transfer.feature_names == ("amount", "card_count_1h", "card_sum_1h", "card_since_previous_s")
+    assert transfer.categorical_names == ("channel",)
+
+
+def test_fresh_rows_teach_nothing_but_are_there() -> None:
+    rows = read()
+    fresh = rows.event_time_us > START_US + (DAYS - 10) * DAY_US
+    assert fresh.any()
+    assert set(rows.label[fresh]) == {-1}
+    assert set(rows.label[~fresh]) == {0, 1}
+
+
+def test_unexplored_declines_teach_nothing_and_explored_ones_weigh_by_their_propensity() -> None:
+    n = len(HISTORY.transactions_)
+    declined, explored = np.arange(n) % 5 == 0, np.arange(n) % 25 == 1
+    transactions = HISTORY.transactions_.with_columns(
+        outcome=pl.Series(np.where(declined, int(Outcome.DECLINE), int(Outcome.APPROVE)), dtype=pl.Int32),
+        explored=pl.Series(explored),
+        propensity=pl.Series(np.where(explored, 0.2, 0.9)),
+    )
+    rows = read(replace(HISTORY, transactions_=transactions))
+    flags = transactions.filter(pl.col("position").is_in(rows.position.tolist())).sort("position")
+    is_declined = flags["outcome"].to_numpy() == int(Outcome.DECLINE)
+    assert not np.any(rows.label[is_declined] == 0)
+    assert np.any(rows.label[is_declined] == 1)
+    np.testing.assert_array_equal(rows.propensity, np.where(flags["explored"].to_numpy(), 0.2, 1.0))
+
+
+def test_the_manifest_names_every_label_batch_with_counts_and_digests() -> None:
+    rows = read()
+    manifest = rows.manifest
+    assert sum(batch["labels"] for batch in manifest["label_batches"]) >= manifest["rows"]["frauds"]
+    assert manifest["rows"]["frauds"] == int((rows.label == 1).sum())
+    assert manifest["cut"] == {"position": rows.cut.position, "time_us": rows.cut.time_us}
+    known = dict(HISTORY.labels_.select("batch_id", "digest").unique().iter_rows())
+    assert all(known[batch["batch_id"]] == batch["digest"] for batch in manifest["label_batches"])
+    latest = HISTORY.labels_.filter(pl.col("arrival_time_us") > rows.cut.time_us)["batch_id"].unique()
+    assert not {batch["batch_id"] for batch in manifest["label_batches"]} & set(latest)
+
+
+def test_only_frauds_are_kept_from_before_every_window() -> None:
+    recipes = {"recent": {"kind": "recent", "window": "20d", "replay_share": 1.0}}
+    rows = made_set(made_settings(recipes=recipes))
+    window_start_us = rows.cut.time_us - (10 + 5 + 10 + 2 + 20) * DAY_US
+    old = rows.event_time_us < window_start_us
+    assert set(rows.label[old]) == {1}
+    assert set(rows.label[~old]) == {-1, 0, 1}

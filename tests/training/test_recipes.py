@@ -1,0 +1,117 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from fraud.bundle.bundle import Bundle
+from fraud.features.encoding import Vocabulary
+from fraud.features.spec import FeatureSpec
+from fraud.settings.learning import Recipe
+from fraud.training.challengers import Challenger, train_here
+from fraud.training.dataset import TrainingSet
+from fraud.training.recipes import Parent, choose_rows, matrix_of, start_of, vocabularies_of
+from fraud.training.splits import Spans, walk_forward
+from tests.training.made import made_set, made_settings
+
+SETTINGS = made_settings()
+DAY_20 = SETTINGS.training.recipes["recent"].window
+
+
+@pytest.fixture(scope="module")
+def rows() -> TrainingSet:
+    return made_set(SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def spans(rows: TrainingSet) -> Spans:
+    return walk_forward(SETTINGS, rows.cut.time_us, DAY_20)
+
+
+@pytest.fixture(scope="module")
+def champion(rows: TrainingSet) -> Bundle:
+    first = train_here({"card": rows}, FeatureSpec.of(SETTINGS), SETTINGS, {})[0]
+    assert isinstance(first, Challenger)
+    return first.bundle
+
+
+def test_no_recipe_touches_a_row_at_or_after_the_embargo(rows: TrainingSet) -> None:
+    for recipe in SETTINGS.training.recipes.values():
+        spans = walk_forward(SETTINGS, rows.cut.time_us, recipe.window)
+        chosen = choose_rows(recipe, rows, spans).rows
+        assert rows.event_time_us[chosen].max() < spans.train.end_us
+        assert set(rows.label[chosen]) == {0, 1}
+        assert np.all(np.diff(chosen) > 0)
+
+
+def test_recent_replays_older_frauds_and_only_frauds(rows: TrainingSet, spans: Spans) -> None:
+    everything = choose_rows(Recipe(kind="recent", window=DAY_20, replay_share=1.0), rows, spans).rows
+    half = choose_rows(Recipe(kind="recent", window=DAY_20, replay_share=0.5), rows, spans).rows
+    none = choose_rows(Recipe(kind="recent", window=DAY_20), rows, spans).rows
+    older = (rows.event_time_us < spans.train.start_us) & (rows.label == 1)
+    assert set(everything) - set(none) == set(np.flatnonzero(older))
+    assert set(none) < set(half) < set(everything)
+
+
+def test_sampling_keeps_frauds_and_weights_restore_the_number_of_legitimate_rows(
+    rows: TrainingSet, spans: Spans
+) -> None:
+    every = choose_rows(Recipe(kind="full", window=DAY_20), rows, spans)
+    sampled = choose_rows(Recipe(kind="full", window=DAY_20, legitimate_share=0.25), rows, spans)
+    assert set(sampled.rows) < set(every.rows)
+    is_fraud = rows.label[sampled.rows] == 1
+    assert is_fraud.sum() == (rows.label[every.rows] == 1).sum()
+    assert set(sampled.weights[is_fraud]) == {1.0}
+    restored = sampled.weights[~is_fraud].sum()
+    assert restored == pytest.approx((rows.label[every.rows] == 0).sum(), rel=0.15)
+
+
+def test_explored_rows_weigh_their_inverse_propensity(rows: TrainingSet, spans: Spans) -> None:
+    propensity = np.where(np.arange(len(rows)) % 10 == 0, 0.2, 1.0)
+    explored = replace(rows, propensity=propensity)
+    chosen = choose_rows(Recipe(kind="full", window=DAY_20), explored, spans)
+    np.testing.assert_allclose(chosen.weights, 1 / propensity[chosen.rows])
+
+
+def test_vocabularies_go_by_frequency_and_only_grow_behind_the_parents_words(rows: TrainingSet) -> None:
+    chosen = np.flatnonzero(rows.label >= 0)
+    fresh = vocabularies_of(rows, chosen, None)
+    counts = [np.sum(rows.codes[chosen, 0] == rows.words[0].index(word)) for word in fresh[0].words]
+    assert counts == sorted(counts, reverse=True)
+    parent = Parent("", b"", (("fax", "moto"), ()))
+    grown = vocabularies_of(rows, chosen, parent)
+    assert grown[0].words[:2] == ("fax", "moto")
+    assert set(grown[0].words) == {"fax", "moto", "web", "pos"}
+
+
+def test_the_training_matrix_is_the_one_that_serving_builds(rows: TrainingSet, champion: Bundle) -> None:
+    chosen = np.arange(0, len(rows), 7)
+    words = [
+        tuple("" if code < 0 else rows.words[place][code] for place, code in enumerate(row))
+        for row in rows.codes[chosen].tolist()
+    ]
+    served = champion.matrix(rows.features[chosen], np.arange(len(rows.feature_names)), words)
+    trained = matrix_of(rows, chosen, champion.vocabularies)
+    assert served.tobytes() == trained.tobytes()
+
+
+def test_a_word_without_a_code_is_missing_in_training_as_in_serving(rows: TrainingSet) -> None:
+    matrix = matrix_of(rows, np.arange(len(rows)), (Vocabulary(("web",)), Vocabulary()))
+    is_web = rows.codes[:, 0] == rows.words[0].index("web")
+    assert set(matrix[is_web, -2]) == {0.0}
+    assert np.all(np.isnan(matrix[~is_web, -2]))
+    assert np.all(np.isnan(matrix[:, -1]))
+
+
+def test_continue_starts_from_a_champion_of_the_same_features_only(
+    rows: TrainingSet, champion: Bundle
+) -> None:
+    kept, full = Recipe(kind="continue"), Recipe(kind="full")
+    assert start_of(full, [full, kept], rows, champion).parent is None
+    start = start_of(kept, [kept], rows, champion)
+    assert start.parent is not None
+    assert start.parent.digest == champion.digest
+    other = replace(champion, feature_names=("other", *champion.feature_names[1:]), ranges=())
+    for unusable in (None, other):
+        assert start_of(kept, [kept], rows, unusable).parent is None
+        assert not start_of(kept, [kept], rows, unusable).skip
+        assert start_of(kept, [full, kept], rows, unusable).skip
