@@ -10,13 +10,15 @@ fail closed with DECLINE or REVIEW); None raises.
 """
 
 import time
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Self, cast
 
 import grpc
 from google.protobuf.message import Message
 
-from fraud.errors import InvalidInput, NotFound, Overloaded, Unavailable
+from fraud import errors
+from fraud.errors import FraudError, InvalidInput, Overloaded, Unavailable
 from fraud.records import Label, OutcomeReport
 from fraud.v1 import labels_pb2, models_pb2, scoring_pb2
 from fraud.v1.transaction_pb2 import Transaction
@@ -24,6 +26,14 @@ from fraud.v1.transaction_pb2 import Transaction
 OutcomeName = Literal["APPROVE", "CHALLENGE", "REVIEW", "DECLINE"]
 _RETRIED = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED)
 _PAUSE_FIRST_S = 0.01
+REQUEST_ID = "x-request-id"
+"""Metadata under which a call and its retries stand in the server's log."""
+
+_BY_CODE: dict[str, type[FraudError]] = {
+    kind.code: kind
+    for kind in vars(errors).values()
+    if isinstance(kind, type) and issubclass(kind, FraudError) and kind is not FraudError
+}
 
 
 class Client:
@@ -255,10 +265,11 @@ class Client:
         call = self._raw(f"fraud.v1.{method}", reply)
         end = time.monotonic() + self._deadline_s
         pause_s = _PAUSE_FIRST_S
+        request_id = ((REQUEST_ID, uuid.uuid4().hex),)
         for attempt in range(self._retries + 1):
             left_s = end - time.monotonic()
             try:
-                return call(request, timeout=max(left_s, 0.001))
+                return call(request, timeout=max(left_s, 0.001), metadata=request_id)
             except grpc.RpcError as error:
                 worth_it = error.code() in _RETRIED and attempt < self._retries
                 if not worth_it or end - time.monotonic() <= pause_s:
@@ -292,15 +303,17 @@ def to_message(transaction: Transaction | Mapping[str, Any]) -> Transaction:
         raise InvalidInput("transaction", str(error), "see proto/fraud/v1/transaction.proto") from None
 
 
-def _error(error: Any, target: str) -> Exception:
-    """Return our error for a failed call; the message is the server's."""
-    code, details = error.code(), error.details() or ""
-    if code is grpc.StatusCode.NOT_FOUND:
-        return NotFound(details)
-    if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
-        return Overloaded(details)
-    if code in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.FAILED_PRECONDITION):
-        field, _, rest = details.partition(": ")
+def _error(error: Any, target: str) -> FraudError:
+    """Return our error for a failed call: its class by the code at the end of the message."""
+    status, details = error.code(), error.details() or ""
+    text, _, code = details.removesuffix("]").rpartition(" [")
+    kind = _BY_CODE.get(code)
+    if kind is None:
+        if status is grpc.StatusCode.RESOURCE_EXHAUSTED:
+            return Overloaded(f"{target}: {details}")
+        return Unavailable(f"{target}: {status.name}: {details}")
+    if issubclass(kind, InvalidInput):
+        field, _, rest = text.partition(": ")
         problem, _, remedy = rest.partition("; ")
-        return InvalidInput(field, problem or details, remedy or "see the message")
-    return Unavailable(f"{target}: {code.name}: {details}")
+        return kind(field, problem, remedy)
+    return kind(text)

@@ -45,7 +45,10 @@ def serve(booster: bytes, folder: Path, core: int | None) -> Iterator[Server]:
     (folder / "model.ubj").write_bytes(booster)
     command = [str(MLSERVER.folder / "bin" / "mlserver"), "start", str(folder)]
     log = folder / "server.log"
-    ready = lambda address: is_connectable(address) and f"Loaded model '{MODEL}'" in log.read_text()  # noqa: E731
+
+    def ready(address: str) -> bool:
+        return is_connectable(address) and f"Loaded model '{MODEL}'" in log.read_text(errors="replace")
+
     with running(
         "MLServer", command, port, log=log, ready=ready, core=core, environment=MLSERVER.environment()
     ) as server:

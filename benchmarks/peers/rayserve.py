@@ -30,7 +30,10 @@ def serve(booster: bytes, folder: Path, core: int | None) -> Iterator[Server]:
     port = free_port()
     command = [str(RAYSERVE.python), str(_APP), "--port", str(port), "--http-port", str(free_port())]
     log = folder / "server.log"
-    ready = lambda _: "ready to predict" in log.read_text(errors="replace")  # noqa: E731
+
+    def ready(_address: str) -> bool:
+        return "ready to predict" in log.read_text(errors="replace")
+
     with running(
         "Ray Serve",
         [*command, "--model", str(model)],

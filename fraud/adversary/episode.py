@@ -132,7 +132,6 @@ class Episode:
         midnight by the log clock, and all of the days before have matured.
         """
         self._traffic.send_one(tomorrow)
-        self._traffic.submit_labels(int(tomorrow.day.rows.event_time_us[0]))
         before = self._client.get_champion(MODEL).version
         request = self._client.trigger_retrain(MODEL, f"end of day {day}", "demo")
         started = time.monotonic()

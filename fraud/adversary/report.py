@@ -99,20 +99,11 @@ def _panel(axis: "Axes", result: DemoResult, name: str, title: str) -> None:
         values = [getattr(getattr(day, side), name) for day in days]
         axis.plot([day.day for day in days], values, color=colour, label=label, markersize=4, **style)
     axis.axvline(result.change_day - 0.5, color=CHANGE_COLOUR, linewidth=1.2)
-    axis.text(result.change_day - 0.4, 1.06, "strategy changes", color=CHANGE_COLOUR, va="bottom")
+    axis.text(result.change_day - 0.3, 1.0, "strategy changes", color=CHANGE_COLOUR, va="top")
     for cycle in result.cycles:
         if cycle.promoted:
             axis.axvline(cycle.day + 0.5, color=SERVICE_COLOUR, linewidth=1, linestyle=":")
-            axis.text(
-                cycle.day + 0.5,
-                0.5,
-                cycle.promoted,
-                color=SERVICE_COLOUR,
-                rotation=90,
-                ha="center",
-                va="center",
-                bbox={"facecolor": "white", "edgecolor": "none", "pad": 2},
-            )
+            axis.text(cycle.day + 0.5, 1.06, cycle.promoted, color=SERVICE_COLOUR, ha="center", va="bottom")
     axis.set_ylim(-0.05, 1.05)
     axis.set_xlim(-0.5, len(result.days) - 0.5)
     axis.set_title(title, loc="left", pad=18)

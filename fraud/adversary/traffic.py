@@ -2,9 +2,11 @@
 
     day ──batches──▶ ScoreBatch      the bulk of a day
         ──singly───▶ Score           while a retrain is under way, so a swap meets live calls
-    label feed ────▶ SubmitLabels    before each batch, what has become known by then
+    label feed ────▶ SubmitLabels    every two simulated hours, what has become known
 
-Nothing is retried: a request that fails is counted, and the demo fails with it.
+Labels go in at fixed moments of the stream, however payments are sent, so that
+the log, and with it every verdict, is the same in each run of a seed. Nothing
+is retried: a request that fails is counted, and the demo fails with it.
 """
 
 import time
@@ -14,14 +16,17 @@ from itertools import count
 import numpy as np
 from numpy.typing import NDArray
 
-from fraud.adversary.world import Day, LabelFeed, wire_rows
+from fraud.adversary.world import START_US, Day, LabelFeed, wire_rows
 from fraud.client import Client
+from fraud.clock import HOUR_US
 from fraud.errors import FraudError
+from fraud.records import Label
 from fraud.v1.scoring_pb2 import Decision
 
 MODEL = "card"
 BATCH_ROWS = 500
 _SUBMITTER = "demo"
+_LABELS_EVERY_US = 2 * HOUR_US
 
 
 @dataclass(slots=True)
@@ -56,6 +61,7 @@ class Traffic:
         self._client = client
         self._feed = LabelFeed()
         self._batches = count(1)
+        self._labels_next_us = START_US + _LABELS_EVERY_US
         self.transactions = 0
         self.without_champion = 0
         self.requests = 0
@@ -68,10 +74,12 @@ class Traffic:
         return DayAnswers(day)
 
     def finish(self, answers: DayAnswers) -> None:
-        """Send what is left of a day in batches, each after the verdicts known by then."""
+        """Send what is left of a day in batches, and the verdicts when their moment comes."""
+        times = answers.day.rows.event_time_us
         while answers.left:
-            at = range(answers.sent, min(answers.sent + BATCH_ROWS, len(answers.day)))
-            self.submit_labels(int(answers.day.rows.event_time_us[at[0]]))
+            self._submit_labels_before(int(times[answers.sent]))
+            stop = min(answers.sent + BATCH_ROWS, int(np.searchsorted(times, self._labels_next_us)))
+            at = range(answers.sent, stop)
             self._send_batch(answers, at)
             answers.sent = at.stop
 
@@ -91,6 +99,7 @@ class Traffic:
     def send_one(self, answers: DayAnswers) -> float:
         """Send the next payment of a day by itself; return how long the answer took, ms."""
         at = answers.sent
+        self._submit_labels_before(int(answers.day.rows.event_time_us[at]))
         answers.sent += 1
         (row,) = wire_rows(answers.day, [at], MODEL)
         self.requests += 1
@@ -106,15 +115,19 @@ class Traffic:
         self.without_champion += "NO_CHAMPION" in decision.limits
         answers.take(at, decision)
 
-    def submit_labels(self, now_us: int) -> None:
-        """Hand in the verdicts known by a moment, one batch per source."""
-        for source, labels in self._feed.due(now_us).items():
-            self.requests += 1
-            batch_id = f"{source}-{next(self._batches):05d}"
-            try:
-                reply = self._client.submit_labels(batch_id, 0, source, _SUBMITTER, labels)
-            except FraudError as error:
-                self.failed.append(f"SubmitLabels: {error}")
-                continue
-            self.labels += reply.accepted + reply.waiting
-            self.failed += [f"label {row.transaction_id}: {row.reason}" for row in reply.refused]
+    def _submit_labels_before(self, event_time_us: int) -> None:
+        """Hand in verdicts at every moment for it that has come before the next payment."""
+        while self._labels_next_us <= event_time_us:
+            for source, labels in self._feed.due(self._labels_next_us).items():
+                self._submit(f"{source}-{next(self._batches):05d}", source, labels)
+            self._labels_next_us += _LABELS_EVERY_US
+
+    def _submit(self, batch_id: str, source: str, labels: list[Label]) -> None:
+        self.requests += 1
+        try:
+            reply = self._client.submit_labels(batch_id, 0, source, _SUBMITTER, labels)
+        except FraudError as error:
+            self.failed.append(f"SubmitLabels: {error}")
+            return
+        self.labels += reply.accepted + reply.waiting
+        self.failed += [f"label {row.transaction_id}: {row.reason}" for row in reply.refused]

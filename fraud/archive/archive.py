@@ -19,7 +19,7 @@ import polars as pl
 from fraud.archive import columns
 from fraud.archive.table import Table
 from fraud.errors import Damaged
-from fraud.records import Entry, LabelsSubmitted, OutcomesReported
+from fraud.records import MISSING_SURROGATE, Entry, LabelsSubmitted, OutcomesReported
 from fraud.settings.schema import Schema
 
 READ_ENTRIES = 1_000
@@ -112,6 +112,24 @@ class Archive:
     def find_entry(self, transaction_id: str) -> Entry | None:
         """Return one archived transaction as the entry it was in the log, or None."""
         return next(self._columns.events(self.find([transaction_id])), None)
+
+    def labelled_coordinates(self) -> dict[str, tuple[tuple[int, ...], int, int]]:
+        """Return surrogates, event time (µs UTC) and position of every transaction with a label.
+
+        What label-fed state needs of transactions that the log no longer holds.
+        """
+        entities = [pl.col(name).fill_null(MISSING_SURROGATE) for name in self._columns.entities]
+        labelled = self.labels().select("transaction_id").unique()
+        rows = (
+            self.transactions()
+            .join(labelled, on="transaction_id", how="semi")
+            .select("transaction_id", "event_time_us", "position", *entities)
+            .collect()
+        )
+        return {
+            transaction_id: (tuple(surrogates), time_us, position)
+            for transaction_id, time_us, position, *surrogates in rows.iter_rows()
+        }
 
     def entries(
         self, after: int = 0, upto: int | None = None, *, positions_max: int = 50_000

@@ -1,6 +1,6 @@
-"""One scorer per data folder, kept by an advisory lock that dies with its holder.
+"""One scorer and one retrainer per data folder, kept by advisory locks that die with their holders.
 
-    data_dir/scorer.lock   flock(2) held for the life of the process; its text is the holder's pid
+    data_dir/scorer.lock, retrainer.lock   flock(2) held for the life of the process; the text is its pid
 
 The kernel releases the lock when the process ends, however it ends, so there
 is no stale lock to clean up. The file itself stays.
@@ -11,21 +11,28 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 from fraud.errors import DataFolderLocked
 
-LOCK_NAME = "scorer.lock"
+Role = Literal["scorer", "retrainer"]
+_REMEDIES: dict[Role, str] = {
+    "scorer": "stop it first, or give this one its own data_dir",
+    "retrainer": "ask it with 'fraud retrain', or stop it first",
+}
 
 
 @contextmanager
-def lock_data_folder(data_dir: Path) -> Iterator[None]:
-    """Hold the data folder for the body of a `with`; the folder is made when missing.
+def lock_data_folder(data_dir: Path, role: Role = "scorer") -> Iterator[None]:
+    """Hold the data folder in one role for the body of a `with`.
+
+    A missing folder is made, for its owner's eyes only.
 
     Raises:
-        DataFolderLocked: another process holds it; the message names its pid.
+        DataFolderLocked: another process has that role; the message names its pid.
     """
-    data_dir.mkdir(parents=True, exist_ok=True)
-    path = data_dir / LOCK_NAME
+    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = data_dir / f"{role}.lock"
     with path.open("a+", encoding="ascii") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -33,8 +40,7 @@ def lock_data_folder(data_dir: Path) -> Iterator[None]:
             file.seek(0)
             holder = file.read().strip() or "unknown"
             raise DataFolderLocked(
-                f"{data_dir}: process {holder} is already scoring from this folder; "
-                "stop it first, or give this one its own data_dir"
+                f"{data_dir}: process {holder} is the {role} of this folder already; {_REMEDIES[role]}"
             ) from None
         file.truncate(0)
         file.write(str(os.getpid()))

@@ -97,12 +97,21 @@ class FeatureFold:
         return joined, len(event.labels) - joined
 
     def forget_before(self, event_time_us: int) -> None:
-        """Drop labels of transactions older than `event_time_us` that can change state no more."""
+        """Drop labels of transactions older than `event_time_us` that can change state no more.
+
+        A waiting label goes when it was given before that: its transaction, should
+        it still come, is older yet.
+        """
         cut_us = min(event_time_us, self._reach_back_us)
         old = [name for name, found in self.coordinates.items() if found.event_time_us < cut_us]
         self.book.forget(old)
         for transaction_id in old:
             del self.coordinates[transaction_id]
+        self.waiting = {
+            name: facts
+            for name, facts in self.waiting.items()
+            if any(fact.label_time_us >= cut_us for fact in facts)
+        }
 
     @property
     def _reach_back_us(self) -> int:

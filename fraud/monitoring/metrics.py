@@ -28,6 +28,7 @@ from prometheus_client import (
 from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 
+from fraud.errors import ConfigError
 from fraud.monitoring.buckets import Buckets
 from fraud.monitoring.quality import Quality
 from fraud.records import LabelValue, Outcome
@@ -380,9 +381,15 @@ def serve_metrics(registry: CollectorRegistry, host: str, port: int) -> MetricsS
     """Serve a registry at `/metrics`; port 0 takes any free one, −1 serves nothing.
 
     Raises:
-        OSError: the port is taken or the host is not ours.
+        ConfigError: the port is taken or the host is not ours.
     """
     if port == -1:
         return MetricsServer(-1)
-    server, thread = start_http_server(port, host, registry)
+    try:
+        server, thread = start_http_server(port, host, registry)
+    except OSError as error:
+        raise ConfigError(
+            f"monitoring: metrics cannot be served on {host}:{port} ({error.strerror}); "
+            "choose another port (0: any free one, -1: none)"
+        ) from None
     return MetricsServer(server.server_port, server, thread)

@@ -186,11 +186,11 @@ def _failed(failed: FailedRecipe) -> CycleVerdict:
 def _register(shop: Workshop, model: str, fitted: Sequence[Challenger]) -> None:
     """Store the bundles and enter them in the ledger as one attempt against the champion.
 
-    A cycle that is run again after it died fits the same bytes: what is
-    registered and pending already is not entered twice.
+    A cycle that is run again after it died fits the same bytes; what is
+    registered already, whatever became of it, is not entered twice.
     """
     state = shop.state()
-    known = {version.digest for version in state.pending(model)}
+    known = {version.digest for version in state.versions.values() if version.model == model}
     attempt = state.attempts(model) + 1
     for challenger in fitted:
         state = shop.state()

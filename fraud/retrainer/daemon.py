@@ -18,6 +18,7 @@ from fraud.archive.archive import Archive
 from fraud.bundle.store import BundleStore
 from fraud.clock import Clock, LogClock, WallClock
 from fraud.errors import ConfigError, FraudError, NotAllowedNow
+from fraud.eventlog.lock import lock_data_folder
 from fraud.eventlog.sqlite import SqliteEventLog
 from fraud.features.spec import FeatureSpec
 from fraud.monitoring.metrics import RetrainerMetrics, serve_metrics
@@ -67,13 +68,14 @@ def run_once(settings: Settings, models: Sequence[str], reason: str, actor: str)
 
     Raises:
         ConfigError: a model is not configured.
+        DataFolderLocked: a retrainer is watching; it takes requests by 'fraud retrain'.
         FraudError: the cycle failed.
     """
     for model in models:
         if model not in settings.models:
             raise ConfigError(f"model {model!r} is not configured; there are: {', '.join(settings.models)}")
-    shop = open_workshop(settings)
-    with _Pool(settings) as pool:
+    with lock_data_folder(settings.data_dir, "retrainer"), _Pool(settings) as pool:
+        shop = open_workshop(settings)
         cut = Cut(shop.log.head(), max(shop.clock.now_us(), shop.log.last_arrival_us()))
         body = {
             "model": ",".join(models),
@@ -102,7 +104,8 @@ def watch(settings: Settings) -> None:
     while not settings.places.log.is_file():
         if stopping.wait(_POLL_S):
             return
-    Watch(settings, stopping).run()
+    with lock_data_folder(settings.data_dir, "retrainer"):
+        Watch(settings, stopping).run()
 
 
 class _Pool:

@@ -5,6 +5,7 @@ look-ups. This is where identity and roles will be checked: `Edge.method`
 knows service and method before the first call and the metadata at each.
 """
 
+import asyncio
 import time
 import uuid
 from collections.abc import Awaitable, Callable
@@ -14,7 +15,7 @@ import grpc
 import structlog
 from google.protobuf.message import DecodeError, Message
 
-from fraud.errors import FraudError, LimitExceeded
+from fraud.errors import FraudError, LimitExceeded, Overloaded
 from fraud.monitoring.metrics import ScorerMetrics
 from fraud.serving.convert import status_of
 
@@ -28,9 +29,13 @@ REQUEST_ID = "x-request-id"
 class Edge:
     """Wraps servicer methods for one server."""
 
-    def __init__(self, metrics: ScorerMetrics, message_bytes_max: int, *, log_calls: bool) -> None:
+    def __init__(
+        self, metrics: ScorerMetrics, message_bytes_max: int, streams_max: int, *, log_calls: bool
+    ) -> None:
         self._metrics = metrics
         self._message_bytes_max = message_bytes_max
+        self._streams_max = streams_max
+        self._open = 0
         self._log_calls = log_calls
 
     def method(
@@ -57,15 +62,22 @@ class Edge:
         async def handle(message: Request | FraudError, context: Context) -> Message:
             started = time.perf_counter()
             metrics.started()
+            self._open += 1
             try:
                 if isinstance(message, FraudError):
                     raise message
+                if self._open > self._streams_max:
+                    raise self._too_many()
                 reply = await call(message)
             except FraudError as error:
                 code = status_of(error)
                 metrics.handled(code.name, time.perf_counter() - started)
                 self._note(service, name, context, error)
                 await context.abort(code, f"{error} [{error.code}]")
+                raise
+            except asyncio.CancelledError:
+                # The caller's deadline passed, or it hung up; what is logged stays logged.
+                metrics.handled("CANCELLED", time.perf_counter() - started)
                 raise
             except Exception as error:
                 incident = uuid.uuid4().hex[:12]
@@ -76,6 +88,8 @@ class Edge:
                     f"unexpected error; tell the operator incident {incident}",
                 )
                 raise AssertionError from error
+            finally:
+                self._open -= 1
             metrics.handled("OK", time.perf_counter() - started)
             if self._log_calls:
                 self._note(service, name, context, None)
@@ -83,6 +97,11 @@ class Edge:
 
         return grpc.unary_unary_rpc_method_handler(
             handle, request_deserializer=decode, response_serializer=_encode
+        )
+
+    def _too_many(self) -> Overloaded:
+        return Overloaded(
+            f"{self._open} calls are open (server.streams_max = {self._streams_max}); try again with back-off"
         )
 
     def _note(self, service: str, name: str, context: Context, error: FraudError | None) -> None:

@@ -65,7 +65,6 @@ def import_history(
     if settings.import_ is None:
         raise ConfigError("import: the section is missing; map the history's columns in [import]")
     history = read_history(settings, path, until_us)
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
     with lock_data_folder(settings.data_dir):
         log = SqliteEventLog.open(
             settings.places.log,

@@ -76,8 +76,11 @@ def restore(
     fold = snapshots.latest(spec, rule, head) or FeatureFold(spec, rule)
     started_at = fold.position
 
+    archived = archive.labelled_coordinates() if fold.position < log.first() - 1 else {}
+
     def find(transaction_ids: Sequence[str]) -> dict[str, Coordinates]:
-        return coordinates_of(log.find(transaction_ids))
+        pruned = {name: Coordinates(*archived[name]) for name in transaction_ids if name in archived}
+        return pruned | coordinates_of(log.find(transaction_ids))
 
     for _ in replay(fold, entries_after(log, archive, fold.position, head), find):
         pass

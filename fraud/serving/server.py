@@ -19,6 +19,7 @@ from grpc_reflection.v1alpha import reflection
 from fraud.archive.archive import Archive
 from fraud.bundle.store import BundleStore
 from fraud.clock import Clock, LogClock, WallClock
+from fraud.errors import ConfigError
 from fraud.eventlog.lock import lock_data_folder
 from fraud.eventlog.sqlite import SqliteEventLog
 from fraud.features.spec import FeatureSpec
@@ -103,16 +104,19 @@ class ScoringProcess:
         """Return the gRPC server with every service, not started."""
         limits = self.settings.server
         server = grpc.aio.server(
-            maximum_concurrent_rpcs=limits.streams_max,
+            # The edge refuses by name above a limit; the transport only far above it.
+            maximum_concurrent_rpcs=limits.streams_max * 4,
             options=[
-                # The edge refuses by name above the limit; the transport only far above it.
                 ("grpc.max_receive_message_length", limits.message_bytes_max * 4),
                 ("grpc.max_send_message_length", -1),
                 ("grpc.so_reuseport", 0),
             ],
         )
         edge = Edge(
-            self.metrics, limits.message_bytes_max, log_calls=self.settings.monitoring.log_level == "debug"
+            self.metrics,
+            limits.message_bytes_max,
+            limits.streams_max,
+            log_calls=self.settings.monitoring.log_level == "debug",
         )
         scoring = ScoringServicer(
             limits,
@@ -170,7 +174,12 @@ async def _serve(process: ScoringProcess, on_ready: Callable[[int], None] | None
     process.follower.start()
     process.batcher.start(loop)
     server = process.build_server()
-    port = server.add_insecure_port(f"{limits.host}:{limits.port}")
+    try:
+        port = server.add_insecure_port(f"{limits.host}:{limits.port}")
+    except RuntimeError:
+        raise ConfigError(
+            f"server: cannot listen on {limits.host}:{limits.port}; is it taken? 'fraud doctor' tells by whom"
+        ) from None
     await process.readiness.check()
     await server.start()
     _log.info("serving", host=limits.host, port=port, models=list(process.settings.models))
@@ -197,7 +206,6 @@ def run(settings: Settings, on_ready: Callable[[int], None] | None = None) -> No
         ConfigError: log and schema do not fit together.
         Damaged: ledger, log or archive are not what was written.
     """
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
     with lock_data_folder(settings.data_dir):
         sys.setswitchinterval(_SWITCH_INTERVAL_S)
         process = ScoringProcess(settings)

@@ -11,7 +11,10 @@ it again: it comes back as the outcome.
 
 import logging
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
@@ -38,6 +41,11 @@ class TrainingPool:
             Unavailable: the cluster does not answer.
             ConfigError: `training.cpus_per_task` is more than any machine has.
         """
+        with _signals_kept():
+            self._start()
+        return self
+
+    def _start(self) -> None:
         # Nothing that this service learns leaves it, not even how often it runs.
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
         address = self._training.ray_address
@@ -50,7 +58,7 @@ class TrainingPool:
                 log_to_driver=False,
                 logging_level=logging.ERROR,
             )
-            return self
+            return
         try:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, RayError) as error:
@@ -58,7 +66,6 @@ class TrainingPool:
                 f"Ray at {address!r} does not answer ({error}); see training.ray_address"
             ) from None
         self._check_cpus(max(int(node["Resources"].get("CPU", 0)) for node in ray.nodes()))  # type: ignore[no-untyped-call]
-        return self
 
     def _check_cpus(self, most: int) -> None:
         if self._training.cpus_per_task > most:
@@ -120,6 +127,22 @@ class TrainingPool:
                 f"worker died and {self._training.task_retries} retries did not help "
                 f"({type(error).__name__}); look at memory, or lower the recipe's window"
             )
+
+
+@contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Give SIGTERM and SIGINT back to whoever had them: `ray.init` takes both, and aborts on SIGTERM."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    former = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            # None: installed from C, which Python can neither see nor put back.
+            if handler is not None:
+                signal.signal(number, handler)
 
 
 def _work(niceness: int, function: Callable[..., Any], *args: Any) -> Any:

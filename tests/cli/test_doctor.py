@@ -97,4 +97,4 @@ def test_a_locked_data_folder_names_its_owner(config: Path, capsys: pytest.Captu
 
     with lock_data_folder(config.parent / "data"):
         _, found = doctor(config, capsys)
-    assert "is already scoring from this folder" in found["data folder"][-1]["text"]
+    assert "is the scorer of this folder already" in found["data folder"][-1]["text"]

@@ -197,4 +197,4 @@ def test_the_doctor_knows_its_own_server(config: Path, capsys: pytest.CaptureFix
 def test_a_second_scorer_refuses_to_start(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status, _, told = fraud(config, capsys, "serve")
     assert status == 1
-    assert "is already scoring from this folder" in told
+    assert "is the scorer of this folder already" in told

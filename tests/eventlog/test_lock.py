@@ -29,7 +29,7 @@ def test_a_second_process_is_told_who_holds_the_folder_and_gets_it_when_that_one
     assert holder.stdin is not None
     assert holder.stdout.readline() == "held\n"
     with (
-        pytest.raises(DataFolderLocked, match=f"process {holder.pid} is already scoring"),
+        pytest.raises(DataFolderLocked, match=f"process {holder.pid} is the scorer of this folder already"),
         lock_data_folder(tmp_path),
     ):
         pass

@@ -16,7 +16,8 @@ from tests.parity.oracle import Event
 
 WINDOWS = [(1, 1), (10, 3), (30, 10), (60, 7), (100, 100), (500, 60)]  # width and hop, seconds
 RATES = [(10, 0, 10), (30, 20, 10), (25, 10, 7), (300, 60, 60)]  # width, delay, hop
-STEPS = [0, 0, 1, 2, 5, 9, 10, 30, 70, 200, 600, -1, -4, -15, -40, -70, -90, -200, -700]
+STEPS = [0, 0, 1, 2, 5, 9, 10, 30, 70, 200, 600]  # the clock goes on by, seconds
+LATE = [1, 4, 20, 90, 700]  # an event is late by, seconds; also by the length of a ring
 NAMES = ("card", "merchant", "device")
 
 
@@ -72,15 +73,25 @@ def cases(draw: st.DrawFn, rows_max: int = 25) -> Case:
     labels = draw(st.lists(_labels(size), max_size=8))
     places = sorted(draw(st.lists(st.integers(0, size), min_size=len(labels), max_size=len(labels))))
     entries: list[Entry] = []
-    time_us = START + draw(st.integers(0, 100 * SECOND))
+    late = st.sampled_from([*LATE, *_rings(spec)])
+    clock_us = START + draw(st.integers(0, 100 * SECOND))
     for i in range(size + 1):
         while places and places[0] == i:
             places.pop(0)
-            entries.append(Entry(len(entries) + 1, time_us, labels.pop(0)))
+            entries.append(Entry(len(entries) + 1, clock_us, labels.pop(0)))
         if i < size:
-            time_us += draw(st.sampled_from(STEPS)) * SECOND + draw(st.sampled_from([0, 0, 1, -1, 400_000]))
-            entries.append(Entry(len(entries) + 1, time_us, draw(_transactions(spec, i, time_us))))
+            clock_us += draw(st.sampled_from(STEPS)) * SECOND + draw(st.sampled_from([0, 0, 1, 400_000]))
+            behind = draw(late) if draw(st.integers(0, 3)) == 0 else 0
+            transaction = draw(_transactions(spec, i, clock_us - behind * SECOND))
+            entries.append(Entry(len(entries) + 1, clock_us, transaction))
     return Case(spec, entries)
+
+
+def _rings(spec: FeatureSpec) -> list[int]:
+    """Seconds by which an event has just left each ring."""
+    widths = [(w.width, w.hop) for entity in spec.entities for w in entity.windows]
+    widths += [(r.width + r.delay, r.hop) for entity in spec.entities for r in entity.fraud_rates]
+    return [(-(-width // hop) + 1) * hop // SECOND for width, hop in widths]
 
 
 @st.composite

@@ -7,7 +7,7 @@ import grpc
 import pytest
 
 from fraud.client import Client
-from fraud.errors import InvalidInput, NotFound, Unavailable
+from fraud.errors import Conflict, InvalidInput, NotFound, Unavailable
 from fraud.records import Label, LabelValue, OutcomeReport, PaymentOutcome
 from fraud.v1 import scoring_pb2
 from fraud.v1.transaction_pb2 import Transaction
@@ -59,7 +59,7 @@ def test_the_same_id_with_another_record_is_refused(client: Client, stream: Stre
     wire = stream.next()
     client.score(wire)
     wire.amount_minor += 1
-    with pytest.raises(InvalidInput, match=r"scored before with another record.*send a new id"):
+    with pytest.raises(Conflict, match=r"scored before with another record.*send a new id"):
         client.score(wire)
 
 
@@ -171,7 +171,7 @@ def test_labels_join_wait_or_are_refused_row_by_row(client: Client, stream: Stre
     assert (reply.accepted, reply.waiting) == (1, 1)
     assert [(row.index, row.field) for row in reply.refused] == [(2, "transaction_id"), (3, "value")]
     assert client.submit_labels("batch-1", 0, "chargeback", "bank", labels).repeated
-    with pytest.raises(InvalidInput, match="taken before with other labels"):
+    with pytest.raises(Conflict, match="taken before with other labels"):
         client.submit_labels("batch-1", 0, "chargeback", "bank", labels[:1])
 
 

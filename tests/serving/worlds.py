@@ -95,10 +95,10 @@ retrainer_port = -1
 """
 
 
-def settings_in(folder: Path, extra: str = "", **environment: str) -> Settings:
+def settings_in(folder: Path, **environment: str) -> Settings:
     """Write the configuration into `folder` and load it."""
     path = folder / "fraud.toml"
-    path.write_text(CONFIG + extra, encoding="utf-8")
+    path.write_text(CONFIG, encoding="utf-8")
     return load_settings(path, environment)
 
 
@@ -174,21 +174,21 @@ class Process:
 
 
 SERVE = """
-import sys
+import os, sys
 from pathlib import Path
 from fraud.serving.server import run
 from fraud.settings import load_settings
-run(load_settings(Path(sys.argv[1]), {}), lambda port: print(port, flush=True))
+run(load_settings(Path(sys.argv[1]), os.environ), lambda port: print(port, flush=True))
 """
 
 
-def start(folder: Path) -> Process:
+def start(folder: Path, **environment: str) -> Process:
     """Start a scorer on the folder's configuration and wait until it serves."""
     child = subprocess.Popen(
         [sys.executable, "-c", SERVE, str(folder / "fraud.toml")],
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        env={**os.environ, **environment},
     )
     assert child.stdout is not None
     for line in child.stdout:
@@ -198,11 +198,11 @@ def start(folder: Path) -> Process:
 
 
 @contextmanager
-def serving(folder: Path, extra: str = "") -> Iterator[Process]:
+def serving(folder: Path, **environment: str) -> Iterator[Process]:
     """Run a scorer for the body of a `with`, on a fresh configuration if there is none."""
     if not (folder / "fraud.toml").exists():
-        settings_in(folder, extra)
-    process = start(folder)
+        settings_in(folder)
+    process = start(folder, **environment)
     try:
         yield process
     finally:

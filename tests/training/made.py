@@ -110,8 +110,12 @@ def made_history(spec: FeatureSpec, seed: int = 1, rows: int = 9_000, fraud_shar
             **{f"f_{name}": values[name].astype(np.float32) for name in spec.names},
         }
     )
-    frauds = transactions.filter(pl.Series(is_fraud)).select("transaction_id", "event_time_us")
-    labels = frauds.select(
+    return _in_log_order(transactions, _labels_of(transactions.filter(pl.Series(is_fraud))))
+
+
+def _labels_of(frauds: pl.DataFrame) -> pl.DataFrame:
+    """Return a FRAUD label a row, in batches of a day."""
+    return frauds.select(
         "transaction_id",
         arrival_time_us=(pl.col("event_time_us") // DAY_US + 1) * DAY_US + LABEL_DELAY_US,
         label_time_us="event_time_us",
@@ -124,6 +128,10 @@ def made_history(spec: FeatureSpec, seed: int = 1, rows: int = 9_000, fraud_shar
         row=pl.int_range(pl.len(), dtype=pl.Int32).over("arrival_time_us"),
         digest=pl.format("digest-{}", pl.col("arrival_time_us") // DAY_US),
     )
+
+
+def _in_log_order(transactions: pl.DataFrame, labels: pl.DataFrame) -> Frames:
+    """Give positions by arrival, a batch of labels counting as one event."""
     arrivals = pl.concat(
         [
             transactions.select("arrival_time_us", key="transaction_id"),

@@ -1,0 +1,142 @@
+"""Overload is answered early and names the setting; deadlines and lost appends are honest."""
+
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from fraud.client import Client
+from fraud.errors import FraudError, Overloaded, Unavailable
+from fraud.records import Transaction
+from fraud.serving.batcher import Answer, Batcher, Delivery, ScoreWork
+from tests.serving.worlds import Process, Stream, serving
+
+
+class Slow:
+    """An engine that holds every batch until it is let go, and notes the batches."""
+
+    def __init__(self) -> None:
+        self.go = threading.Event()
+        self.batches: list[list[str]] = []
+        self.entered = threading.Event()
+
+    def score(self, works: list[ScoreWork], delivery: Delivery) -> None:
+        self.entered.set()
+        self.go.wait()
+        self.batches.append([t.transaction_id for work in works for t in work.transactions])
+        for work in works:
+            answers: list[Answer | FraudError] = []
+            delivery.answer(work.future, answers)
+
+
+def payment(name: str) -> Transaction:
+    return Transaction(name, 1, "card", (), 1, "EUR", 1, (), ())
+
+
+def test_what_waits_while_a_batch_is_in_work_forms_the_next() -> None:
+    async def go() -> list[list[str]]:
+        engine = Slow()
+        batcher = Batcher(engine, rows_max=100, queue_rows_max=100)
+        batcher.start(asyncio.get_running_loop())
+        first = asyncio.create_task(batcher.score((payment("a"),), with_reasons=False))
+        await asyncio.get_running_loop().run_in_executor(None, engine.entered.wait)
+        rest = [asyncio.create_task(batcher.score((payment(n),), with_reasons=False)) for n in "bcd"]
+        marker = asyncio.create_task(batcher.run(lambda: engine.batches.append(["task"])))
+        last = asyncio.create_task(batcher.score((payment("e"),), with_reasons=False))
+        await asyncio.sleep(0)
+        engine.go.set()
+        await asyncio.gather(first, *rest, marker, last)
+        await batcher.close()
+        return engine.batches
+
+    assert asyncio.run(go()) == [["a"], ["b", "c", "d"], ["task"], ["e"]]
+
+
+@pytest.mark.parametrize(("rows", "refused"), [(4, False), (5, True)])
+def test_the_queue_is_full_at_its_limit_and_not_before(rows: int, refused: bool) -> None:
+    async def go() -> BaseException | None:
+        engine = Slow()
+        batcher = Batcher(engine, rows_max=100, queue_rows_max=4)
+        batcher.start(asyncio.get_running_loop())
+        calls = [
+            asyncio.create_task(batcher.score((payment(str(i)),), with_reasons=False)) for i in range(rows)
+        ]
+        await asyncio.sleep(0)
+        engine.go.set()
+        outcomes = await asyncio.gather(*calls, return_exceptions=True)
+        await batcher.close()
+        assert batcher.queued_rows == 0
+        return next((outcome for outcome in outcomes if isinstance(outcome, BaseException)), None)
+
+    error = asyncio.run(go())
+    assert isinstance(error, Overloaded) == refused
+    assert not refused or "server.queue_rows_max = 4" in str(error)
+
+
+def test_a_call_that_was_given_up_is_not_scored() -> None:
+    async def go() -> list[list[str]]:
+        engine = Slow()
+        batcher = Batcher(engine, rows_max=1, queue_rows_max=100)
+        batcher.start(asyncio.get_running_loop())
+        first = asyncio.create_task(batcher.score((payment("a"),), with_reasons=False))
+        await asyncio.get_running_loop().run_in_executor(None, engine.entered.wait)
+        given_up = asyncio.create_task(batcher.score((payment("b"),), with_reasons=False))
+        await asyncio.sleep(0)
+        given_up.cancel()
+        await asyncio.gather(given_up, return_exceptions=True)
+        engine.go.set()
+        await first
+        await batcher.close()
+        return engine.batches
+
+    assert asyncio.run(go()) == [["a"]]
+
+
+def test_after_closing_nothing_is_taken() -> None:
+    async def go() -> None:
+        engine = Slow()
+        engine.go.set()
+        batcher = Batcher(engine, rows_max=1, queue_rows_max=1)
+        batcher.start(asyncio.get_running_loop())
+        await batcher.close()
+        with pytest.raises(Unavailable, match="draining"):
+            await batcher.score((payment("a"),), with_reasons=False)
+
+    asyncio.run(go())
+
+
+def _burst(process: Process, calls: int) -> list[FraudError]:
+    """Score `calls` batches of fifty at once; return what was refused."""
+
+    def one(number: int) -> FraudError | None:
+        with Client(process.target, deadline_s=20, retries=0) as client:
+            try:
+                client.score_batch(Stream(seed=1_000 + number).take(50))
+            except FraudError as error:
+                return error
+            return None
+
+    with ThreadPoolExecutor(calls) as pool:
+        return [error for error in pool.map(one, range(calls)) if error is not None]
+
+
+@pytest.mark.process
+def test_overload_is_refused_by_name_over_the_wire(tmp_path: Path) -> None:
+    with serving(tmp_path, FRAUD__SERVER__QUEUE_ROWS_MAX="50", FRAUD__SERVER__STREAMS_MAX="40") as process:
+        refused: list[FraudError] = []
+        for _ in range(20):
+            refused = _burst(process, 12)
+            if refused:
+                break
+        assert refused, "twelve batches at once never met a queue of one"
+        assert all(isinstance(error, Overloaded) for error in refused)
+        assert "server.queue_rows_max = 50" in str(refused[0])
+    with serving(tmp_path, FRAUD__SERVER__STREAMS_MAX="1") as process:
+        for _ in range(20):
+            refused = _burst(process, 12)
+            if refused:
+                break
+        assert refused
+        assert "server.streams_max = 1" in str(refused[0])
