@@ -84,9 +84,17 @@ def bundle_bytes(size: int, gate: Gate) -> Check:
 
 
 def outcome_shift(
-    name: str, challenger: tuple[int, int], champion: tuple[int, int] | None, most: float
+    name: str,
+    challenger: tuple[int, int],
+    champion: tuple[int, int] | None,
+    most: float,
+    promised: tuple[int, int] | None = None,
 ) -> Check:
     """A rate of outcomes must not jump: rows with it and rows in all, for both sides.
+
+    `promised` is the champion's rate on the traffic it was promoted for: a
+    champion that a new attack has blinded alerts too rarely, and whoever sees
+    the attack again would look like a jump. The nearer of the two rates counts.
 
     Half a row is added to each side's counts, so that a side without any has a
     ratio as well.
@@ -95,13 +103,17 @@ def outcome_shift(
     if champion is None or not (champion[1] and challenger[1]):
         why = "there is no champion" if champion is None else "there was no recent traffic"
         return check(name, math.nan, None, f"{why} to compare {noun}s with", bound=most)
-    rates = [(count + 0.5) / (rows + 1) for count, rows in (challenger, champion)]
-    ratio = rates[0] / rates[1]
+    sides = [(champion, "the champion's")]
+    if promised is not None and promised[1]:
+        sides.append((promised, "what the champion was promoted with,"))
+    mine = (challenger[0] + 0.5) / (challenger[1] + 1)
+    against = [(mine * (rows + 1) / (count + 0.5), count, rows, whose) for (count, rows), whose in sides]
+    ratio, count, rows, whose = min(against, key=lambda side: abs(math.log(side[0])))
     passed = 1 / most <= ratio <= most
     ending = "within" if passed else "outside"
     reason = (
-        f"{challenger[0] / challenger[1]:.2%} {noun}s on recent traffic against the champion's "
-        f"{champion[0] / champion[1]:.2%}: {ratio:.2f} times as many, {ending} {1 / most:.2f} to {most:.2f}"
+        f"{challenger[0] / challenger[1]:.2%} {noun}s on recent traffic against {whose} "
+        f"{count / rows:.2%}: {ratio:.2f} times as many, {ending} {1 / most:.2f} to {most:.2f}"
     )
     return check(name, ratio, passed, reason, bound=most)
 

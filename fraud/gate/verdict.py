@@ -29,10 +29,15 @@ Way = Literal["floors", "superiority", "refresh", ""]
 
 @dataclass(frozen=True, slots=True)
 class Champion:
-    """The champion a challenger is held against; age in µs, `traffic` by its own thresholds."""
+    """The champion a challenger is held against; age in µs.
+
+    `traffic` is recent traffic by its own thresholds, `promised` the traffic it
+    was promoted for (None: not known any more).
+    """
 
     age_us: int
     traffic: OutcomeCounts
+    promised: OutcomeCounts | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,13 +117,20 @@ def judge(case: Case, gate: Gate) -> Verdict:
 
 def _guards(case: Case, gate: Gate) -> list[Check]:
     mine, theirs = case.traffic, None if case.champion is None else case.champion.traffic
+    then = None if case.champion is None else case.champion.promised
     alerts = None if theirs is None else (theirs.alerts, theirs.rows)
     declines = None if theirs is None else (theirs.declines, theirs.rows)
+    alerts_then = None if then is None else (then.alerts, then.rows)
+    declines_then = None if then is None else (then.declines, then.rows)
     return [
         checks.self_test(case.self_test_ok, case.self_test_text),
         checks.bundle_bytes(case.bundle_bytes, gate),
-        checks.outcome_shift("alert_shift", (mine.alerts, mine.rows), alerts, gate.alert_shift_max),
-        checks.outcome_shift("decline_shift", (mine.declines, mine.rows), declines, gate.alert_shift_max),
+        checks.outcome_shift(
+            "alert_shift", (mine.alerts, mine.rows), alerts, gate.alert_shift_max, alerts_then
+        ),
+        checks.outcome_shift(
+            "decline_shift", (mine.declines, mine.rows), declines, gate.alert_shift_max, declines_then
+        ),
     ]
 
 

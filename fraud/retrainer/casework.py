@@ -53,7 +53,7 @@ class Casework:
         self._bundles = bundles
         self._cut = cut
         self._rows: dict[tuple[str, int], pl.DataFrame] = {}
-        self._traffic: dict[str, pl.DataFrame] = {}
+        self._traffic: dict[tuple[str, int], pl.DataFrame] = {}
 
     def case(self, challenger: Rival, champion: Rival | None) -> Case:
         """Return the case of a challenger against the champion, or for a first version."""
@@ -78,13 +78,17 @@ class Casework:
             bundle_bytes=self._bundles.size(challenger.state.digest),
             self_test_ok=ok,
             self_test_text=text,
-            traffic=self._outcomes(challenger.bundle),
+            traffic=self._outcomes(challenger.bundle, self._cut.time_us),
             seed=self._settings.training.seed,
         )
 
     def _champion(self, champion: Rival) -> Champion:
-        age_us = self._cut.time_us - int(champion.bundle.manifest["cut"]["time_us"])
-        return Champion(age_us=age_us, traffic=self._outcomes(champion.bundle))
+        cut_us = int(champion.bundle.manifest["cut"]["time_us"])
+        return Champion(
+            age_us=self._cut.time_us - cut_us,
+            traffic=self._outcomes(champion.bundle, self._cut.time_us),
+            promised=self._outcomes(champion.bundle, cut_us),
+        )
 
     def _self_test(self, challenger: Rival) -> tuple[bool, str]:
         """Read the bundle back from the store, as a scorer would, and test it."""
@@ -116,14 +120,16 @@ class Casework:
             self._rows[key] = filled.sort("position").collect()
         return self._rows[key]
 
-    def _outcomes(self, bundle: Bundle) -> OutcomeCounts:
-        model = bundle.model
-        if model not in self._traffic:
-            recent = self._archive.transactions(self._cut.position).filter(
-                (pl.col("model") == model) & (pl.col("event_time_us") >= self._cut.time_us - TRAFFIC_US)
+    def _outcomes(self, bundle: Bundle, until_us: int) -> OutcomeCounts:
+        """Count what a bundle's thresholds make of the week before a moment."""
+        key = (bundle.model, until_us)
+        if key not in self._traffic:
+            week = self._archive.transactions(self._cut.position).filter(
+                (pl.col("model") == bundle.model)
+                & pl.col("event_time_us").is_between(until_us - TRAFFIC_US, until_us)
             )
-            self._traffic[model] = recent.collect()
-        scores = self._scores(bundle, self._traffic[model])
+            self._traffic[key] = week.collect()
+        scores = self._scores(bundle, self._traffic[key])
         return OutcomeCounts.of(bundle.thresholds.outcomes(scores))
 
     def _scores(self, bundle: Bundle, rows: pl.DataFrame) -> NDArray[np.float64]:

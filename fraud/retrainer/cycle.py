@@ -246,9 +246,8 @@ def _judge_model(
     best = max(passed, key=_strength, default=None)
     if best is not None:
         _promote(shop, model, champion, *best)
-        for version in pending:
-            if version.version != best[0].version:
-                _drop(shop, version, f"superseded by {best[0].version}")
+        for version in shop.state().pending(model):
+            _drop(shop, version, f"superseded by {best[0].version}")
     else:
         _trim(shop, model)
     return concluded
@@ -258,11 +257,15 @@ def _bundle(shop: Workshop, version: VersionState) -> Bundle:
     return shop.bundles.read(version.digest)
 
 
-def _strength(passed: tuple[VersionState, Verdict]) -> tuple[float, int]:
-    """Order promotable challengers: by average precision on their evidence, then the newest."""
+def _strength(passed: tuple[VersionState, Verdict]) -> tuple[int, float]:
+    """Order promotable challengers: the newest cut first, then average precision.
+
+    Average precision compares only challengers of one cut: an older one was
+    judged on days before the newest attacks, which were easier.
+    """
     version, verdict = passed
     value = verdict.check("average_precision_challenger").value
-    return (value if value is not None else 0.0, version.created_seq)
+    return (version.cut_time_us, value if value is not None else 0.0)
 
 
 def _promote(

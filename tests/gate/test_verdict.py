@@ -238,3 +238,19 @@ def test_a_missing_check_is_a_key_error() -> None:
     assert verdict.check("a").value == 1.0
     with pytest.raises(KeyError):
         verdict.check("b")
+
+
+def test_a_champion_blinded_by_an_attack_is_no_measure_of_how_much_to_alert() -> None:
+    blinded = replace(USUAL, alerts=10)
+    recovered = case(SAME, traffic=USUAL, champion=Champion(age_us=FRESH, traffic=blinded))
+    assert judge(recovered, GATE).check("alert_shift").passed is False
+    promised = case(SAME, traffic=USUAL, champion=Champion(age_us=FRESH, traffic=blinded, promised=USUAL))
+    row = judge(promised, GATE).check("alert_shift")
+    assert row.passed is True
+    assert "promoted with" in row.reason
+    flood = case(
+        SAME,
+        traffic=replace(USUAL, alerts=USUAL.rows),
+        champion=Champion(age_us=FRESH, traffic=blinded, promised=USUAL),
+    )
+    assert judge(flood, GATE).check("alert_shift").passed is False
