@@ -9,6 +9,7 @@ ends (log clock) or after now (wall clock) is not loaded but counted: it arrives
 through `fraud label push` when its time has come.
 """
 
+import heapq
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +22,12 @@ from fraud.errors import ConfigError, NotAllowedNow
 from fraud.eventlog.lock import lock_data_folder
 from fraud.eventlog.log import EventLog, NewToken
 from fraud.eventlog.sqlite import SqliteEventLog
-from fraud.features.fold import Coordinates, FeatureFold
+from fraud.features.fold import FeatureFold
+from fraud.features.replay import replay_columns
 from fraud.features.spec import FeatureSpec
 from fraud.labels.batches import digest_of
 from fraud.labels.standing import ConflictRule
-from fraud.records import NO_DECISION, Event, Label, LabelsSubmitted, LabelValue, Scored
+from fraud.records import NO_DECISION, Entry, Label, LabelsSubmitted, LabelValue, Scored
 from fraud.serving.history_table import History, read_history
 from fraud.serving.recovery import Snapshots
 from fraud.settings import Settings
@@ -91,44 +93,37 @@ def _load(settings: Settings, history: History, log: EventLog, progress: Progres
     total = len(history.ids)
     for start in range(0, total, _CHUNK_ROWS):
         stop = min(start + _CHUNK_ROWS, total)
-        events, arrivals = _chunk(history, labels, fold, start, stop)
-        first = log.append(events, arrivals, tokens.upto(stop))
-        fold.advance(first + len(events) - 1)
+        due = labels.take(stop if stop < total else None)
+        entries = _entries(history, fold, start, stop, due)
+        log.append([e.event for e in entries], [e.arrival_time_us for e in entries], tokens.upto(stop))
         if progress is not None:
             progress(stop, total)
-    late_events, late_arrivals = labels.rest(fold)
-    if late_events:
-        fold.advance(log.append(late_events, late_arrivals, []) + len(late_events) - 1)
     Snapshots(settings.places.state, settings.log.snapshots_kept).write(fold)
-    return ImportSummary(
-        total,
-        labels.given,
-        labels.waiting,
-        int(history.rows.event_time_us[0]),
-        int(history.rows.event_time_us[-1]),
+    times = history.rows.event_time_us
+    return ImportSummary(total, labels.given, labels.waiting, int(times[0]), int(times[-1]))
+
+
+def _entries(history: History, fold: FeatureFold, start: int, stop: int, due: list["_Due"]) -> list[Entry]:
+    """Return rows `start` to `stop` and the labels due between them as log entries, folded."""
+    before = np.array([label.before_row - start for label in due], np.int64)
+    places = np.arange(stop - start)
+    first = fold.position + 1
+    positions = first + places + np.searchsorted(before, places, side="right")
+    labels = [
+        Entry(int(first + row + i), label.arrival_us, label.event)
+        for i, (row, label) in enumerate(zip(before.tolist(), due, strict=True))
+    ]
+    ids, rows = history.ids[start:stop], history.rows.part(start, stop)
+    features = replay_columns(
+        fold, positions, ids, rows, labels, lambda names: history.coordinates(names, stop)
     )
-
-
-def _chunk(
-    history: History, labels: "_Labels", fold: FeatureFold, start: int, stop: int
-) -> tuple[list[Event], list[int]]:
-    """Return the events of rows `start` to `stop` with the labels that arrive between them."""
-    events: list[Event] = []
-    arrivals: list[int] = []
-    at = start
-    while at < stop:
-        until = min(labels.next_row(), stop)
-        if until > at:
-            part = history.part(at, until)
-            features = fold.score(history.ids[at:until], part).features
-            events.extend(_scored(history, at, features))
-            arrivals.extend(history.arrival_us[at:until].tolist())
-            at = until
-        while labels.next_row() <= at and at < len(history.ids):
-            event, arrival_us = labels.take(fold)
-            events.append(event)
-            arrivals.append(arrival_us)
-    return events, arrivals
+    scored = _scored(history, start, features)
+    arrivals = history.arrival_us[start:stop].tolist()
+    transactions = [
+        Entry(position, arrival_us, event)
+        for position, arrival_us, event in zip(positions.tolist(), arrivals, scored, strict=True)
+    ]
+    return list(heapq.merge(transactions, labels, key=lambda entry: entry.position))
 
 
 def _scored(history: History, start: int, features: NDArray[np.float32]) -> Iterator[Scored]:
@@ -160,8 +155,17 @@ def _scored(history: History, start: int, features: NDArray[np.float32]) -> Iter
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Due:
+    """A label event, its arrival, and the row it goes before."""
+
+    before_row: int
+    arrival_us: int
+    event: LabelsSubmitted
+
+
 class _Labels:
-    """The frauds of a history in order of arrival, one event per moment."""
+    """The frauds of a history in order of arrival, one event per moment, a batch per day."""
 
     def __init__(self, history: History, end_us: int, settings: Settings) -> None:
         assert settings.import_ is not None
@@ -178,40 +182,25 @@ class _Labels:
         self._next = 0
         self._parts: dict[str, int] = {}
 
-    def next_row(self) -> int:
-        """Return the row before which the next label goes; beyond all rows when none is left."""
-        return int(self._before[self._next]) if self._next < self.given else len(self._history.ids) + 1
+    def take(self, before_row: int | None) -> list[_Due]:
+        """Return the label events that go before a row and were not taken yet; None: all that are left."""
+        due = []
+        while self._next < self.given and (before_row is None or self._before[self._next] < before_row):
+            time_us = int(self._times[self._next])
+            stop = int(np.searchsorted(self._times, time_us, side="right"))
+            due.append(_Due(int(self._before[self._next]), time_us, self._event(stop, time_us)))
+            self._next = stop
+        return due
 
-    def take(self, fold: FeatureFold) -> tuple[LabelsSubmitted, int]:
-        """Return the next label event with its arrival, folded."""
-        time_us = int(self._times[self._next])
-        stop = int(np.searchsorted(self._times, time_us, side="right"))
-        rows = self._rows[self._next : stop].tolist()
-        self._next = stop
-        day = np.datetime64(time_us, "us").astype("datetime64[D]")
-        batch_id = f"import-{day}"
+    def _event(self, stop: int, time_us: int) -> LabelsSubmitted:
+        batch_id = f"import-{np.datetime64(time_us, 'us').astype('datetime64[D]')}"
         part = self._parts[batch_id] = self._parts.get(batch_id, -1) + 1
-        labels = tuple(Label(self._history.ids[row], LabelValue.FRAUD, time_us) for row in rows)
-        event = LabelsSubmitted(
-            batch_id, part, self._source, "import", labels, digest_of(self._source, "import", labels)
+        ids = self._history.ids
+        labels = tuple(
+            Label(ids[row], LabelValue.FRAUD, time_us) for row in self._rows[self._next : stop].tolist()
         )
-        surrogates, times = self._history.rows.surrogates, self._history.rows.event_time_us
-        known = {
-            self._history.ids[row]: Coordinates(tuple(surrogates[row].tolist()), int(times[row]))
-            for row in rows
-        }
-        fold.take_labels(event, known)
-        return event, time_us
-
-    def rest(self, fold: FeatureFold) -> tuple[list[Event], list[int]]:
-        """Return what is left after the last transaction."""
-        events: list[Event] = []
-        arrivals: list[int] = []
-        while self._next < self.given:
-            event, arrival_us = self.take(fold)
-            events.append(event)
-            arrivals.append(arrival_us)
-        return events, arrivals
+        digest = digest_of(self._source, "import", labels)
+        return LabelsSubmitted(batch_id, part, self._source, "import", labels, digest)
 
 
 class _Tokens:

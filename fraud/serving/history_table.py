@@ -1,6 +1,8 @@
 """A history file as checked columns, sorted by arrival."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -8,12 +10,16 @@ import polars as pl
 from numpy.typing import NDArray
 
 from fraud.errors import InvalidInput
+from fraud.features.fold import Coordinates
 from fraud.features.state import Rows
 from fraud.settings import Settings
 from fraud.settings.learning import Import
 
+NOT_LOGGED = 2**62
+"""Position of a transaction that comes later."""
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True)
 class History:
     """Columns of n transactions in order of arrival.
 
@@ -36,15 +42,21 @@ class History:
         """Arrival of the last transaction, µs UTC."""
         return int(self.arrival_us[-1])
 
-    def part(self, start: int, stop: int) -> Rows:
-        """Return rows `start` to `stop`."""
-        rows = self.rows
-        return Rows(
-            rows.event_time_us[start:stop],
-            rows.amount_minor[start:stop],
-            rows.surrogates[start:stop],
-            rows.numerics[start:stop],
-        )
+    def coordinates(self, transaction_ids: Sequence[str], folded: int) -> dict[str, Coordinates]:
+        """Return where transactions stand; those from row `folded` on as not in the log yet."""
+        surrogates, times = self.rows.surrogates, self.rows.event_time_us
+        return {
+            name: Coordinates(
+                tuple(surrogates[row].tolist()), int(times[row]), 0 if row < folded else NOT_LOGGED
+            )
+            for name in transaction_ids
+            if (row := self.places.get(name)) is not None
+        }
+
+    @cached_property
+    def places(self) -> dict[str, int]:
+        """Row of each fraud, by transaction id."""
+        return {self.ids[row]: row for row in np.flatnonzero(self.is_fraud).tolist()}
 
 
 def read_history(settings: Settings, path: Path, until_us: int | None = None) -> History:

@@ -15,6 +15,7 @@ is restored from snapshot and log before anything else is scored.
 
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -162,8 +163,8 @@ class Scorer:
         by_model: dict[str, list[Decision]] = {}
         for row in scored:
             by_model.setdefault(row.model, []).append(row.decision)
-            for limit in row.decision.limits:
-                metrics.limit(limit)
+        for limit, count in Counter(limit for row in scored for limit in row.decision.limits).items():
+            metrics.limit(limit, count)
         for model, decisions in by_model.items():
             scores = [decision.score for decision in decisions if decision.score is not None]
             metrics.models[model].decided(

@@ -60,7 +60,7 @@ class Window(Section):
 
     @property
     def name(self) -> str:
-        """The width as it stands in feature names, e.g. `24h` or `7d`."""
+        """The width as it stands in feature names, largest unit first: `1h`, `1d` (of "24h"), `7d`."""
         return format_duration(self.width)
 
 
