@@ -33,7 +33,7 @@ from fraud.eventlog.tables import (
 )
 from fraud.records import Entry, Event, Outcome, Scored
 
-FIND_SIZES = (1, 8, 64, 512)
+FIND_SIZES = (1, 4, 16, 32, 64, 512)
 """Ids looked up by one prepared statement; a rest is padded to the next size."""
 PRUNE_ROWS = 500
 """Rows removed in one transaction, about 3 ms."""

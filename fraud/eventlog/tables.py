@@ -13,6 +13,7 @@ decided them here.
 import json
 import sqlite3
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,28 @@ LAYOUT = Layout(
 
 Row = tuple[Any, ...]
 
+INSERT_SIZES = (64, 16, 4, 1)
+"""Rows that one prepared statement inserts. Each call of SQLite gives up the interpreter lock and
+has to win it back from the event loop, so few calls with many rows beat a call a row."""
+
+
+def _insert_statements(table: str, columns: int) -> dict[int, str]:
+    row = f"({', '.join('?' * columns)})"
+    return {size: f"INSERT INTO {table} VALUES {', '.join([row] * size)}" for size in INSERT_SIZES}
+
+
+_ENTRIES = _insert_statements("entries", 7)
+_TOKENS = _insert_statements("tokens", 3)
+
+
+def _insert_many(connection: sqlite3.Connection, statements: dict[int, str], rows: Sequence[Row]) -> None:
+    start = 0
+    for size in INSERT_SIZES:
+        while len(rows) - start >= size:
+            values = list(chain.from_iterable(rows[start : start + size]))
+            connection.execute(statements[size], values)
+            start += size
+
 
 def insert(
     connection: sqlite3.Connection,
@@ -59,10 +82,9 @@ def insert(
 ) -> None:
     """Insert events and tokens; inside a transaction of the caller."""
     rows, batches, applied = _rows_of(events, first, arrivals)
-    connection.executemany("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+    _insert_many(connection, _ENTRIES, rows)
     if new_tokens:
-        tokens = [(new.entity_index, new.surrogate, new.token) for new in new_tokens]
-        connection.executemany("INSERT INTO tokens VALUES (?, ?, ?)", tokens)
+        _insert_many(connection, _TOKENS, [(it.entity_index, it.surrogate, it.token) for it in new_tokens])
     if batches:
         connection.executemany(
             "INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", [_batch_row(b) for b in batches]

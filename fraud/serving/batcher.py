@@ -4,7 +4,10 @@
         ▲                                        │ (up to rows_max), runs it in order
         └── one call_soon_threadsafe a batch ◄───┘
 
-There is no artificial wait: a lone request is a batch of one. Score requests
+There is no artificial wait: a lone request is a batch of one. Between two
+batches the event loop has its turn, in which it sends the answers and takes in
+what has arrived: both threads share one interpreter, and without the turn the
+next batch would start with the first request of many. Score requests
 that stand side by side in the queue run together; any other work (labels, a
 swap, a snapshot) runs alone, in its place, so the order of the queue is the
 order of the log.
@@ -24,6 +27,8 @@ from fraud.records import Scored, Transaction
 from fraud.v1.scoring_pb2 import Reason
 
 _log = structlog.get_logger("fraud.serving.batcher")
+TURN_MAX_S = 0.005
+"""The event loop's turn between two batches is over by then, whatever it does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,7 @@ class Delivery:
 
     loop: asyncio.AbstractEventLoop
     results: list[tuple["asyncio.Future[Any]", Any, BaseException | None]] = field(default_factory=list)
+    turn_over: threading.Event = field(default_factory=threading.Event)
 
     def answer(self, future: "asyncio.Future[Any]", value: Any) -> None:
         """Note a result."""
@@ -70,18 +76,24 @@ class Delivery:
     def send(self) -> None:
         """Hand all that was noted to the event loop."""
         if self.results:
-            self.loop.call_soon_threadsafe(_settle, self.results)
+            self.turn_over.clear()
+            self.loop.call_soon_threadsafe(self._settle, self.results)
             self.results = []
 
+    def await_turn(self) -> None:
+        """Wait until the event loop has worked on what was sent last; on the scoring thread."""
+        self.turn_over.wait(TURN_MAX_S)
 
-def _settle(results: list[tuple["asyncio.Future[Any]", Any, BaseException | None]]) -> None:
-    for future, value, error in results:
-        if future.done():
-            continue  # the caller gave up; a retry with the same id finds the stored answer
-        if error is None:
-            future.set_result(value)
-        else:
-            future.set_exception(error)
+    def _settle(self, results: list[tuple["asyncio.Future[Any]", Any, BaseException | None]]) -> None:
+        for future, value, error in results:
+            if future.done():
+                continue  # the caller gave up; a retry with the same id finds the stored answer
+            if error is None:
+                future.set_result(value)
+            else:
+                future.set_exception(error)
+        # One round of the loop resumes the callers, the next has read what came in meanwhile.
+        self.loop.call_soon(self.loop.call_soon, self.turn_over.set)
 
 
 class Engine(Protocol):
@@ -161,8 +173,10 @@ class Batcher:
     def _work_off(self) -> None:
         assert self._loop is not None
         delivery = Delivery(self._loop)
+        delivery.turn_over.set()
         stopping = False
         while not stopping:
+            delivery.await_turn()
             works = self._take()
             stopping = works[-1] is None
             batch: list[ScoreWork] = []

@@ -86,7 +86,9 @@ class Training(Section):
     cpus: int | None = Field(default=None, ge=1, description="of the local Ray; default: all")
     cpus_per_task: int = Field(default=1, ge=1)
     task_retries: int = Field(default=3, ge=0, le=100)
-    niceness: int = Field(default=10, ge=0, le=19)
+    niceness: int = Field(
+        default=10, ge=0, le=19, description="of workers; above 0 they also run on idle cores only (Linux)"
+    )
     archive_every: PositiveDurationUs = Field(default=60_000_000)
 
 

@@ -23,6 +23,7 @@ from ray.exceptions import RayError, RayTaskError
 
 from fraud.errors import ConfigError, Unavailable
 from fraud.settings.learning import Training
+from fraud.training.priority import give_way
 
 Call = tuple[Callable[..., Any], tuple[Any, ...]]
 
@@ -146,6 +147,5 @@ def _signals_kept() -> Iterator[None]:
 
 
 def _work(niceness: int, function: Callable[..., Any], *args: Any) -> Any:
-    # Absolute, not os.nice: Ray uses a process for many tasks, and increments would add up.
-    os.setpriority(os.PRIO_PROCESS, 0, niceness)
+    give_way(niceness)
     return function(*args)
