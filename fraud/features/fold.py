@@ -6,8 +6,9 @@
 
 A label counts when its transaction is at most `spec.reach_us` older than the
 newest event folded so far; an older one can change no window of an event that
-is on time. Whether it counts depends on the log alone, so the book may forget
-such transactions at any moment and replay still gives the same state.
+is on time. Likewise a label that has waited for longer than that while time went
+on joins no more. Whether a label counts depends on the log alone, so both may be
+forgotten at any moment and replay still gives the same state.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,6 +35,21 @@ class Coordinates:
     position: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A label whose transaction is not folded yet; `since_us` was the newest event when it came.
+
+    0: nothing had been folded, so no time has passed that could be counted.
+    """
+
+    fact: LabelFact
+    since_us: int
+
+    def counts(self, oldest_us: int) -> bool:
+        """Tell whether it has waited since `oldest_us` or later."""
+        return self.since_us >= oldest_us or self.since_us == 0
+
+
 class FeatureFold:
     """Feature state with the labels that feed it, at one position of the log. One owner."""
 
@@ -43,7 +59,7 @@ class FeatureFold:
         self.state = FeatureState(spec)
         self.book = LabelBook(rule)
         self.coordinates: dict[str, Coordinates] = {}
-        self.waiting: dict[str, list[LabelFact]] = {}
+        self.waiting: dict[str, list[Waiting]] = {}
         self.position = 0
 
     def advance(self, position: int) -> None:
@@ -87,7 +103,8 @@ class FeatureFold:
             fact = LabelFact(label.value, event.source, label.label_time_us)
             found = self.coordinates.get(label.transaction_id) or known.get(label.transaction_id)
             if found is None or found.position > self.position:
-                self.waiting.setdefault(label.transaction_id, []).append(fact)
+                waiting = Waiting(fact, self.state.newest_us)
+                self.waiting.setdefault(label.transaction_id, []).append(waiting)
                 continue
             joined += 1
             delta = self._report(label.transaction_id, found, fact)
@@ -97,11 +114,7 @@ class FeatureFold:
         return joined, len(event.labels) - joined
 
     def forget_before(self, event_time_us: int) -> None:
-        """Drop labels of transactions older than `event_time_us` that can change state no more.
-
-        A waiting label goes when it was given before that: its transaction, should
-        it still come, is older yet.
-        """
+        """Drop what counts no more of labels for transactions before `event_time_us`, or waiting since."""
         cut_us = min(event_time_us, self._reach_back_us)
         old = [name for name, found in self.coordinates.items() if found.event_time_us < cut_us]
         self.book.forget(old)
@@ -110,7 +123,7 @@ class FeatureFold:
         self.waiting = {
             name: facts
             for name, facts in self.waiting.items()
-            if any(fact.label_time_us >= cut_us for fact in facts)
+            if any(waiting.counts(cut_us) for waiting in facts)
         }
 
     @property
@@ -119,8 +132,12 @@ class FeatureFold:
 
     def _join_waiting(self, transaction_id: str, rows: Rows, i: int) -> None:
         found = Coordinates(tuple(rows.surrogates[i].tolist()), int(rows.event_time_us[i]))
-        facts = self.waiting.pop(transaction_id)
-        delta = sum(self._report(transaction_id, found, fact) for fact in facts)
+        oldest_us = self._reach_back_us
+        delta = sum(
+            self._report(transaction_id, found, waiting.fact)
+            for waiting in self.waiting.pop(transaction_id)
+            if waiting.counts(oldest_us)
+        )
         if delta:
             self._relabel([(found, delta)])
 
@@ -183,14 +200,23 @@ class FeatureFold:
                 name: [list(found.surrogates), found.event_time_us]
                 for name, found in self.coordinates.items()
             },
-            "waiting": {name: [list(astuple(f)) for f in facts] for name, facts in self.waiting.items()},
+            "waiting": {
+                name: [[*astuple(it.fact), it.since_us] for it in labels]
+                for name, labels in self.waiting.items()
+            },
         }
         return {"header": self._header(), "book": book}
 
     def _take_notes(self, header: Mapping[str, Any], book: Mapping[str, Any]) -> None:
         self.position = int(header["position"])
         self.book.facts = _facts(book["facts"])
-        self.waiting = _facts(book["waiting"])
+        self.waiting = {
+            name: [
+                Waiting(LabelFact(LabelValue(value), source, int(time_us)), int(since_us))
+                for value, source, time_us, since_us in labels
+            ]
+            for name, labels in book["waiting"].items()
+        }
         self.coordinates = {
             name: Coordinates(tuple(surrogates), int(time_us))
             for name, (surrogates, time_us) in book["coordinates"].items()

@@ -3,7 +3,7 @@
 Nothing here is shared with the kernel but the settings and the conflict rule.
 An event counts in a window when its hop lies in the window and is among the H
 newest hops of its entity; a fraud when a verdict stands that was reported while
-its transaction was within reach.
+its transaction was within reach, or that came first and waited no longer than that.
 """
 
 import math
@@ -44,13 +44,14 @@ class Oracle:
         self.spec = spec
         self.rule = rule
         self.log: list[Event] = []
-        self.waiting: list[tuple[Label, str]] = []
+        self.waiting: list[tuple[Label, str, int]] = []
 
     def score(self, event: Event) -> Answer:
         answer = self.peek(event)
         self.log.append(event)
-        for label, source in self.waiting:
-            if label.transaction_id == event.transaction_id:
+        for label, source, since_us in self.waiting:
+            within_reach = since_us == 0 or since_us >= self._newest_us() - self.spec.reach_us
+            if label.transaction_id == event.transaction_id and within_reach:
                 self._report(event, label, source)
         self.waiting = [w for w in self.waiting if w[0].transaction_id != event.transaction_id]
         return answer
@@ -63,12 +64,14 @@ class Oracle:
             for event in found:
                 self._report(event, label, submitted.source)
             if not found:
-                self.waiting.append((label, submitted.source))
+                self.waiting.append((label, submitted.source, self._newest_us()))
         return joined, len(submitted.labels) - joined
 
+    def _newest_us(self) -> int:
+        return max((earlier.time_us for earlier in self.log), default=0)
+
     def _report(self, event: Event, label: Label, source: str) -> None:
-        newest_us = max(earlier.time_us for earlier in self.log)
-        if event.time_us >= newest_us - self.spec.reach_us:
+        if event.time_us >= self._newest_us() - self.spec.reach_us:
             event.facts.append(LabelFact(label.value, source, label.label_time_us))
 
     def peek(self, event: Event) -> Answer:
