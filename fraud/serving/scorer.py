@@ -26,7 +26,6 @@ from fraud.clock import Clock
 from fraud.errors import Conflict, FraudError, Unavailable
 from fraud.eventlog.log import EventLog
 from fraud.features.fold import Coordinates, FeatureFold
-from fraud.features.spec import FeatureSpec
 from fraud.features.state import Rows, ScoredRows
 from fraud.monitoring.metrics import ScorerMetrics
 from fraud.records import Decision, Entry, Event, LabelsSubmitted, Outcome, Scored, Transaction
@@ -38,7 +37,8 @@ from fraud.serving.reasons import ReasonsDesk, wants_reasons
 from fraud.settings import Settings
 
 _log = structlog.get_logger("fraud.serving.scorer")
-_FAR_FUTURE_US = 2**62
+_FAR_FUTURE_US = 4_102_444_800_000_000
+"""2100-01-01: later event times are refused under any clock."""
 
 
 @dataclass(slots=True)
@@ -55,7 +55,6 @@ class Scorer:
     def __init__(
         self,
         settings: Settings,
-        spec: FeatureSpec,
         log: EventLog,
         clock: Clock,
         champions: Champions,
@@ -63,7 +62,6 @@ class Scorer:
         metrics: ScorerMetrics,
         restore: Callable[[], State],
     ) -> None:
-        self._spec = spec
         self.log = log
         self._clock = clock
         self._champions = champions
@@ -91,9 +89,10 @@ class Scorer:
         self.state = self._restore()
 
     def now_for_intake(self) -> int:
-        """Return the time against which an event time is judged; under the log clock, no bound.
+        """Return the time against which an event time is judged.
 
-        The log clock follows events, so none of them can lie in its future.
+        The log clock follows events, so none of them lies in its future; there
+        the bound is the end of the century.
         """
         return self._clock.now_us() if self._wall else _FAR_FUTURE_US
 
@@ -112,12 +111,11 @@ class Scorer:
         self._clock.observe(max(transaction.event_time_us for transaction in transactions))
         now_us = self.now_us()
         stored = self.log.find([transaction.transaction_id for transaction in transactions])
-        first_of: dict[str, int] = {}
+        seen = set(stored)
         fresh: list[Transaction] = []
         for transaction in transactions:
-            transaction_id = transaction.transaction_id
-            if transaction_id not in stored and transaction_id not in first_of:
-                first_of[transaction_id] = len(fresh)
+            if transaction.transaction_id not in seen:
+                seen.add(transaction.transaction_id)
                 fresh.append(transaction)
         scored = self._score_fresh(state, fresh, now_us)
         if len(fresh) == len(transactions):

@@ -80,7 +80,6 @@ class ScoringProcess:
         rule = ConflictRule.of(settings.labels)
         self.scorer = Scorer(
             settings,
-            self.spec,
             self.log,
             self.clock,
             self.champions,

@@ -1,5 +1,6 @@
 """The service over its real wire: one process, real log, real client."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -260,3 +261,16 @@ def test_a_second_scorer_on_the_same_folder_refuses_to_start(process: Process, t
     )
     assert second.returncode != 0
     assert "DataFolderLocked" in second.stderr
+
+
+def test_a_far_future_time_is_refused_under_either_clock(
+    client: Client, stream: Stream, tmp_path: Path
+) -> None:
+    wire = stream.next()
+    wire.event_time_us = 5_000_000_000_000_000
+    with pytest.raises(InvalidInput, match=r"event_time_us: lies \d+ s in the future"):
+        client.score(wire)
+    with serving(tmp_path, FRAUD__SERVICE__CLOCK="wall") as process, process.client() as wall:
+        wire.event_time_us = time.time_ns() // 1_000 + 3_600_000_000
+        with pytest.raises(InvalidInput, match=r"at most 300 s ahead \(schema.future_tolerance\)"):
+            wall.score(wire)
