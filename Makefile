@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 BENCHMARKS := scoring features training handbook replay
 
-.PHONY: setup demo test check lint types proto bench clean
+.PHONY: setup demo test quick check lint types proto bench clean
 
 setup: $(STAMP)
 
@@ -21,6 +21,10 @@ demo: setup
 # Every rule of the repository is a test: lint, types, import direction, sizes, generated code.
 test: setup
 	$(BIN)/python -m pytest
+
+# Unit and property tests alone: nothing that starts and kills processes.
+quick: setup
+	$(BIN)/python -m pytest -m "not process"
 
 check: lint types test
 
