@@ -7,7 +7,7 @@ from fraud.retrainer.triggers import CyclesBefore, due
 from fraud.settings.learning import Triggers
 
 NOW = 100 * DAY_US
-WEEKLY = Triggers(every="7d", new_frauds=50, hold_down="6h", per_day_max=3)
+WEEKLY = Triggers(every=7 * DAY_US, new_frauds=50, hold_down=6 * HOUR_US, per_day_max=3)
 
 
 def before(*ages_us: int, frauds: int = 0) -> CyclesBefore:
