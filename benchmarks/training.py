@@ -43,6 +43,7 @@ _LEARNING = """
 [labels]
 maturity = "7d"
 [training]
+cpus_per_task = 2   # recipes of unequal length on few cores: one after the other beats side by side
 embargo = "7d"
 calibration = "7d"
 evidence = "7d"
