@@ -173,6 +173,7 @@ def _manifest(spec: FeatureSpec, seed: int) -> dict[str, Any]:
         "positions": {},
         "rows": {},
         "label_batches": [],
+        "label_fed_features": [],
         "exclusions": [],
     }
     return {

@@ -180,7 +180,9 @@ class Generator:
         answers = self._connection.receive(data)
         now = time.perf_counter()
         for answer in answers:
-            due = self._due.pop(answer.stream)
+            due = self._due.pop(answer.stream, None)
+            if due is None:
+                continue  # a reset after the answer: the server had not read the call to its end
             load.answered_in_all += 1
             if not answer.ok:
                 load.failed += 1

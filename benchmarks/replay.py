@@ -15,7 +15,6 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from multiprocessing import get_context
@@ -28,6 +27,16 @@ from numpy.typing import NDArray
 from benchmarks.handbook import CONFIG, DATA, OBTAIN
 from benchmarks.processes import free_port, is_healthy, running
 from benchmarks.report import Bar, Report, finish, parser
+from benchmarks.stream import (
+    BATCH_ROWS,
+    LABEL_DELAY_US,
+    calls_of,
+    frauds_due,
+    messages_of,
+    of_day,
+    read_payments,
+    submit,
+)
 from benchmarks.workspace import workspace
 from fraud.archive.archive import Archive
 from fraud.bundle.store import BundleStore
@@ -36,18 +45,15 @@ from fraud.clock import DAY_US
 from fraud.evaluation.metrics import average_precision
 from fraud.eventlog.sqlite import SqliteEventLog
 from fraud.features.spec import FeatureSpec
-from fraud.records import Label, LabelValue
+from fraud.records import LabelValue
 from fraud.registry.store import LedgerStore
 from fraud.retrainer.casework import matrix_of
 from fraud.retrainer.daemon import run_once
 from fraud.serving.history import import_history
 from fraud.settings import Settings, load_settings
 from fraud.v1 import models_pb2
-from fraud.v1.transaction_pb2 import Transaction
 
 START = np.datetime64("2018-07-02", "us").astype(np.int64)
-LABEL_DELAY_US = 7 * DAY_US
-BATCH_ROWS = 250
 RETRAIN_PATIENCE_S = 600.0
 _POLL_S = 0.05
 
@@ -136,12 +142,15 @@ def _configure(folder: Path, port: int, *, quick: bool) -> Settings:
 
 def _stream(client: Client, data: Path, weeks: int, run: Run) -> None:
     first = int(START) - LABEL_DELAY_US
-    payments = _read(data, first, int(START) + weeks * 7 * DAY_US)
+    payments = read_payments(data, first, int(START) + weeks * 7 * DAY_US)
     for day in range(weeks * 7):
         start_us = int(START) + day * DAY_US
-        _label(client, payments, start_us)
+        due = frauds_due(payments, start_us)
+        submit(
+            client, f"frauds-{start_us // DAY_US}", "chargeback", "benchmark", due, LabelValue.FRAUD, start_us
+        )
         began = time.perf_counter()
-        for batch in _batches(payments, start_us):
+        for batch in calls_of(messages_of(of_day(payments, start_us))):
             results = client.score_batch(batch)
             run.rows += len(results)
             run.failed += sum(not result.HasField("decision") for result in results)
@@ -149,46 +158,6 @@ def _stream(client: Client, data: Path, weeks: int, run: Run) -> None:
         if day % 7 == 6:
             _retrain(client, run)
             _say(f"week {day // 7 + 1}: {run.verdicts[-1]}")
-
-
-def _read(data: Path, start_us: int, end_us: int) -> pl.DataFrame:
-    time_us = pl.col("TX_DATETIME").dt.timestamp("us").alias("time_us")
-    return (
-        pl.scan_parquet(data)
-        .with_columns(time_us)
-        .filter(pl.col("time_us").is_between(start_us, end_us, closed="left"))
-        .sort("time_us", "TRANSACTION_ID")
-        .collect()
-    )
-
-
-def _batches(payments: pl.DataFrame, start_us: int) -> Iterator[list[Transaction]]:
-    day = payments.filter(pl.col("time_us").is_between(start_us, start_us + DAY_US, closed="left"))
-    columns = day.select("TRANSACTION_ID", "time_us", "CUSTOMER_ID", "TERMINAL_ID", "TX_AMOUNT").rows()
-    messages = [
-        Transaction(
-            transaction_id=str(transaction_id),
-            event_time_us=time_us,
-            model="card",
-            amount_minor=round(amount * 100),
-            currency="EUR",
-            entities={"card": str(customer), "merchant": str(terminal)},
-        )
-        for transaction_id, time_us, customer, terminal, amount in columns
-    ]
-    for at in range(0, len(messages), BATCH_ROWS):
-        yield messages[at : at + BATCH_ROWS]
-
-
-def _label(client: Client, payments: pl.DataFrame, start_us: int) -> None:
-    """Hand in the frauds of the day seven days before, when this day begins."""
-    from_us = start_us - LABEL_DELAY_US
-    due = payments.filter(
-        pl.col("time_us").is_between(from_us, from_us + DAY_US, closed="left") & (pl.col("TX_FRAUD") == 1)
-    )
-    labels = [Label(str(name), LabelValue.FRAUD, start_us) for name in due["TRANSACTION_ID"].to_list()]
-    if labels:
-        client.submit_labels(f"frauds-{start_us // DAY_US}", 0, "chargeback", "benchmark", labels)
 
 
 def _retrain(client: Client, run: Run) -> None:

@@ -1,4 +1,4 @@
-"""A retrain beside the scorer: boosters fitted one after the other, at low priority.
+"""A retrain beside the scorer: boosters fitted one after the other, at low priority, in a session of its own.
 
 Started as `python -m benchmarks.retraining --niceness N`; prints `training` when the
 first fit begins and goes on until it is ended. It uses every core, as the workers
@@ -15,7 +15,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from benchmarks.report import REPOSITORY
-from fraud.training.priority import give_way
+from fraud.training.priority import give_way, give_way_as_session
 
 ROWS, COLUMNS, ROUNDS = 200_000, 48, 100
 
@@ -24,7 +24,9 @@ ROWS, COLUMNS, ROUNDS = 200_000, 48, 100
 def beside(niceness: int) -> Iterator[None]:
     """Keep a retrain running until the block ends."""
     command = [sys.executable, "-m", "benchmarks.retraining", "--niceness", str(niceness)]
-    process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
     try:
         if process.stdout is None or process.stdout.readline() != "training\n":
             raise RuntimeError(f"the retrain beside ended with status {process.wait()}")
@@ -39,6 +41,7 @@ def train(niceness: int) -> None:
     import xgboost as xgb
 
     give_way(niceness)
+    give_way_as_session(niceness)
     rng = np.random.default_rng(7)
     rows = rng.normal(size=(ROWS, COLUMNS)).astype(np.float32)
     is_fraud = rows[:, 0] + rows[:, 1] * rows[:, 2] > 3

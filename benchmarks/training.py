@@ -27,8 +27,9 @@ from fraud.retrainer.daemon import open_workshop
 from fraud.serving.history import import_history
 from fraud.settings import Settings
 from fraud.settings.learning import Recipe
-from fraud.training.dataset import Cut, TrainingSet, training_rows
+from fraud.training.dataset import TrainingSet, training_rows
 from fraud.training.fit import parameters
+from fraud.training.history import Cut, History
 from fraud.training.pool import TrainingPool
 from fraud.training.recipes import choose_rows
 from fraud.training.splits import walk_forward
@@ -43,7 +44,6 @@ _LEARNING = """
 [labels]
 maturity = "7d"
 [training]
-cpus_per_task = 2   # recipes of unequal length on few cores: one after the other beats side by side
 embargo = "7d"
 calibration = "7d"
 evidence = "7d"
@@ -140,7 +140,7 @@ def cycle(settings: Settings) -> tuple[list[CycleVerdict], float, Cut]:
 def bare(settings: Settings, cut: Cut) -> list[Fit]:
     """Fit each recipe's booster on the rows the cycle chose, with all threads."""
     shop = open_workshop(settings)
-    rows = training_rows(shop.archive, shop.spec, settings, MODEL, cut)
+    rows = training_rows(History(shop.archive, shop.spec, settings, cut), MODEL)
     return [_bare_fit(name, recipe, rows, settings) for name, recipe in settings.training.recipes.items()]
 
 

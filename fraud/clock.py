@@ -5,12 +5,27 @@ No core function asks what time it is. Shells hold a `Clock` and pass
 """
 
 import time
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 SECOND_US = 1_000_000
 MINUTE_US = 60 * SECOND_US
 HOUR_US = 60 * MINUTE_US
 DAY_US = 24 * HOUR_US
+LATEST_US = 4_102_444_800_000_000
+"""2100-01-01: later times are refused under any clock."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def format_time(time_us: int) -> str:
+    """Spell a moment in ISO 8601, UTC; "" for 0, which stands for never.
+
+    >>> format_time(86_400_000_000)
+    '1970-01-02T00:00:00Z'
+    """
+    if time_us == 0:
+        return ""
+    return (_EPOCH + timedelta(microseconds=time_us)).isoformat().replace("+00:00", "Z")
 
 
 class Clock(Protocol):

@@ -140,10 +140,21 @@ class OutcomesReported:
 
 
 @dataclass(frozen=True, slots=True)
+class BatchRetracted:
+    """A label batch was taken back, with all its parts: its labels count no more, from here on."""
+
+    batch_id: str
+    submitter: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Applied:
     """The scorer has put ledger entry `ledger_seq` into effect; `version` serves from here on.
 
-    `refused` says why the entry's version was not taken ("" when it was).
+    `label_view` spells the exclusions in force from here on (`fraud.labels.exclusions.View`);
+    where nothing but these changed, `model` and `version` are "". `refused` says
+    why the entry's version was not taken ("" when it was).
     """
 
     ledger_seq: int
@@ -154,7 +165,7 @@ class Applied:
     refused: str = ""
 
 
-Event = Scored | LabelsSubmitted | OutcomesReported | Applied
+Event = Scored | LabelsSubmitted | OutcomesReported | Applied | BatchRetracted
 
 
 @dataclass(frozen=True, slots=True)

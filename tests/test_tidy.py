@@ -21,12 +21,12 @@ FUNCTION_LINES_MAX = 60
 NAMES_FORBIDDEN = {"utils", "util", "helpers", "helper", "common", "base", "misc", "manager"}
 
 DOORS = {
-    "grpc": ("fraud/serving/", "fraud/client.py"),
-    "grpc_health": ("fraud/serving/", "fraud/client.py"),
+    "grpc": ("fraud/serving/", "fraud/client/connection.py"),
+    "grpc_health": ("fraud/serving/", "fraud/client/connection.py"),
     "grpc_reflection": ("fraud/serving/",),
     "ray": ("fraud/training/pool.py",),
     "xgboost": ("fraud/bundle/", "fraud/training/fit.py"),
-    "prometheus_client": ("fraud/monitoring/metrics.py",),
+    "prometheus_client": ("fraud/monitoring/",),
     "sqlite3": ("fraud/eventlog/", "fraud/registry/store.py"),
     "deltalake": ("fraud/archive/",),
     "numba": ("fraud/features/",),

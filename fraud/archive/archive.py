@@ -1,15 +1,20 @@
-"""Four Delta tables that together hold the log, exactly once, and give it back.
+"""Five Delta tables that together hold the log, exactly once, and give it back.
 
-    log ──► span of entries ──► labels, outcomes, applied   only those with new rows
-                            └─► transactions                always, and last
+    log ──► span of entries ──► labels, outcomes, applied, retractions   only those with new rows
+                            └─► transactions                             always, and last
 
 `transactions` is committed last and also without rows, so its position is
 that of the whole archive: what stands at or before it is in every table. A
 crash between two tables leaves the others ahead; readers do not look past the
 position, and the next copy skips what is there.
+
+Rows stay as they came, and for ever: training reads far back, and whatever of
+the log was pruned is rebuilt from here. Only `erase` blanks a person's fields.
 """
 
+import contextlib
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
@@ -17,7 +22,16 @@ from typing import Protocol
 import polars as pl
 
 from fraud.archive import columns
-from fraud.archive.table import Table
+from fraud.archive.erasure import (
+    Linked,
+    Traces,
+    comment_predicates,
+    fields_predicate,
+    linked_to,
+    traces_of,
+)
+from fraud.archive.lease import Lease
+from fraud.archive.table import Size, Table
 from fraud.errors import Damaged
 from fraud.records import MISSING_SURROGATE, Entry, LabelsSubmitted, OutcomesReported
 from fraud.settings.schema import Schema
@@ -51,6 +65,26 @@ class Archive:
         self._labels = Table(folder / "labels", columns.LABELS)
         self._outcomes = Table(folder / "outcomes", columns.OUTCOMES)
         self._applied = Table(folder / "applied", columns.APPLIED)
+        self._retractions = Table(folder / "retractions", columns.RETRACTIONS)
+        self._folder = folder
+        self._lease = Lease(folder)
+
+    @property
+    def _tables(self) -> dict[str, Table]:
+        return {
+            "labels": self._labels,
+            "outcomes": self._outcomes,
+            "applied": self._applied,
+            "retractions": self._retractions,
+            "transactions": self._transactions,
+        }
+
+    def reading(self) -> AbstractContextManager[None]:
+        """Hold the files in place for the body of a `with`, however long it reads lazily.
+
+        Only an erasure waits for that; copies and other readers do not.
+        """
+        return self._lease.shared()
 
     def position(self) -> int:
         """Return the position at and before which everything is in the archive; 0 for nothing."""
@@ -67,7 +101,14 @@ class Archive:
             ConfigError: entries were logged with other features.
             Unavailable: the archive cannot be written.
         """
-        target = log.head() if upto is None else min(upto, log.head())
+        # A copy that is under way must be seen from the first one on; that it cannot be
+        # made is said by the first commit.
+        with contextlib.suppress(OSError):
+            self._folder.mkdir(parents=True, exist_ok=True)
+        with self.reading():
+            return self._copy(log, rows_max, log.head() if upto is None else min(upto, log.head()))
+
+    def _copy(self, log: Readable, rows_max: int, target: int) -> int:
         position = self.position()
         while position < target:
             entries = _span(log, position, target, rows_max)
@@ -75,6 +116,7 @@ class Archive:
             self._labels.append(columns.labels_frame(entries), position, also_empty=False)
             self._outcomes.append(columns.outcomes_frame(entries), position, also_empty=False)
             self._applied.append(columns.applied_frame(entries), position, also_empty=False)
+            self._retractions.append(columns.retractions_frame(entries), position, also_empty=False)
             self._transactions.append(self._columns.frame(entries), position, also_empty=True)
             position = self.position()
         return position
@@ -98,6 +140,10 @@ class Archive:
         """Return a lazy scan of what the scorer put into effect; `upto` as in `transactions`."""
         return self._scan(self._applied, upto)
 
+    def retractions(self, upto: int | None = None) -> pl.LazyFrame:
+        """Return a lazy scan of batches taken back; `upto` as in `transactions`."""
+        return self._scan(self._retractions, upto)
+
     def _scan(self, table: Table, upto: int | None) -> pl.LazyFrame:
         limit = self.position() if upto is None else upto
         return table.scan().filter(pl.col("position") <= limit)
@@ -107,7 +153,8 @@ class Archive:
         if not transaction_ids:
             return pl.DataFrame(schema=self._columns.types)
         wanted = pl.col("transaction_id").is_in(list(transaction_ids))
-        return self.transactions().filter(wanted).sort("position").collect()
+        with self.reading():
+            return self.transactions().filter(wanted).sort("position").collect()
 
     def find_entry(self, transaction_id: str) -> Entry | None:
         """Return one archived transaction as the entry it was in the log, or None."""
@@ -119,13 +166,14 @@ class Archive:
         What label-fed state needs of transactions that the log no longer holds.
         """
         entities = [pl.col(name).fill_null(MISSING_SURROGATE) for name in self._columns.entities]
-        labelled = self.labels().select("transaction_id").unique()
-        rows = (
-            self.transactions()
-            .join(labelled, on="transaction_id", how="semi")
-            .select("transaction_id", "event_time_us", "position", *entities)
-            .collect()
-        )
+        with self.reading():
+            labelled = self.labels().select("transaction_id").unique()
+            rows = (
+                self.transactions()
+                .join(labelled, on="transaction_id", how="semi")
+                .select("transaction_id", "event_time_us", "position", *entities)
+                .collect()
+            )
         return {
             transaction_id: (tuple(surrogates), time_us, position)
             for transaction_id, time_us, position, *surrogates in rows.iter_rows()
@@ -143,23 +191,104 @@ class Archive:
         for start in range(after, last, positions_max):
             stop = min(start + positions_max, last)
             span = pl.col("position").is_between(start, stop, closed="right")
-            tables = (self._transactions, self._labels, self._outcomes, self._applied)
-            frames = [table.scan().filter(span).collect() for table in tables]
+            tables = (self._transactions, self._labels, self._outcomes, self._applied, self._retractions)
+            with self.reading():
+                frames = [table.scan().filter(span).collect() for table in tables]
             found = [
                 *self._columns.events(frames[0]),
                 *columns.labels_events(frames[1]),
                 *columns.outcomes_events(frames[2]),
                 *columns.applied_events(frames[3]),
+                *columns.retractions_events(frames[4]),
             ]
             yield from sorted(found, key=lambda entry: entry.position)
+
+    def feedback(self, after: int, upto: int) -> list[Entry]:
+        """Return label and retraction entries, `after` < position <= `upto`, in order."""
+        span = pl.col("position").is_between(after, upto, closed="right")
+        with self.reading():
+            labels = self._labels.scan().filter(span).collect()
+            retractions = self._retractions.scan().filter(span).collect()
+        found = [*columns.labels_events(labels), *columns.retractions_events(retractions)]
+        return sorted(found, key=lambda entry: entry.position)
 
     def compact(self, retention: timedelta = RETENTION) -> None:
         """Merge small files; delete what no version younger than `retention` names.
 
         A lazy scan older than `retention` may lose its files; nothing else notices.
         """
-        for table in (self._labels, self._outcomes, self._applied, self._transactions):
-            table.compact(retention)
+        for table in self._tables.values():
+            table.compact()
+        self.vacuum(retention)
+
+    def sizes(self) -> dict[str, Size]:
+        """Return what each table takes up."""
+        return {name: table.size() for name, table in self._tables.items()}
+
+    def unnamed(self, retention: timedelta) -> list[Path]:
+        """Return the files that no version of their table younger than `retention` names."""
+        return [path for table in self._tables.values() for path in table.unnamed(retention)]
+
+    def vacuum(self, retention: timedelta) -> list[Path]:
+        """Delete what `unnamed` returns, and return it.
+
+        Raises:
+            Unavailable: the archive cannot be written.
+        """
+        return [path for table in self._tables.values() for path in table.vacuum(retention)]
+
+    def traces(self, entity: str, surrogate: int, upto: int, categoricals: Sequence[str]) -> Traces:
+        """Return what stands of an entity at or before `upto`; `categoricals` are fields marked personal."""
+        with self.reading():
+            own = self._transactions.scan().filter(
+                (pl.col(f"entity_{entity}") == surrogate) & (pl.col("position") <= upto)
+            )
+            labels = self._labels.scan().filter(pl.col("position") <= upto)
+            return traces_of(own, labels, _fields(categoricals))
+
+    def linked(self, entity: str, surrogate: int, others: Sequence[str], gone: Sequence[int]) -> list[Linked]:
+        """Return the entities of the kinds `others` that stand beside one, and which stand nowhere else.
+
+        `gone` are surrogates of `entity` erased before; standing beside them does not count.
+        """
+        with self.reading():
+            rows = self._transactions.scan()
+            found = {
+                name: linked_to(rows, f"entity_{entity}", surrogate, f"entity_{name}", gone)
+                for name in others
+            }
+        return [Linked(name, own, shared) for name, (own, shared) in found.items()]
+
+    def erase(
+        self, entity: str, surrogate: int, upto: int, categoricals: Sequence[str], traces: Traces
+    ) -> None:
+        """Blank an entity's fields marked personal, and the comments on its transactions.
+
+        Everything up to `upto` must be archived, or a copy under way could bring
+        it back. May be repeated. The old files stay until `drop_old_files`.
+
+        Raises:
+            Unavailable: the archive cannot be written.
+        """
+        fields = _fields(categoricals)
+        if fields and traces.fields:
+            predicate = fields_predicate(f"entity_{entity}", surrogate, upto, fields)
+            self._transactions.blank(predicate, fields, "NULL")
+        for predicate in comment_predicates(traces.comments):
+            self._labels.blank(predicate, ["comment"], "''")
+
+    def drop_old_files(self, wait_s: float) -> int:
+        """Delete every file that no present version names, whatever its age; return how many.
+
+        Raises:
+            Unavailable: others used the files for all of `wait_s`.
+        """
+        with self._lease.exclusive(wait_s):
+            return len(self.vacuum(timedelta(0)))
+
+
+def _fields(categoricals: Sequence[str]) -> list[str]:
+    return [f"categorical_{name}" for name in categoricals]
 
 
 def _span(log: Readable, after: int, upto: int, rows_max: int) -> list[Entry]:

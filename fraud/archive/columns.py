@@ -4,6 +4,7 @@
     labels         one row per label, `row` counts within its entry
     outcomes       one row per report, `row` counts within its entry
     applied        one row per Applied entry
+    retractions    one row per BatchRetracted entry
 
 Not given is null: surrogate -1, numeric NaN, categorical "". A feature's NaN
 stays NaN, bit for bit; a feature is null only in rows logged before it
@@ -23,6 +24,7 @@ from fraud.errors import ConfigError
 from fraud.records import (
     MISSING_SURROGATE,
     Applied,
+    BatchRetracted,
     Decision,
     Entry,
     Event,
@@ -71,6 +73,15 @@ APPLIED: dict[str, pl.DataType] = {
     "policy_version": pl.String(),
     "label_view": pl.String(),
     "refused": pl.String(),
+}
+
+
+RETRACTIONS: dict[str, pl.DataType] = {
+    "position": pl.Int64(),
+    "arrival_time_us": pl.Int64(),
+    "batch_id": pl.String(),
+    "submitter": pl.String(),
+    "reason": pl.String(),
 }
 
 
@@ -306,3 +317,21 @@ def applied_events(frame: pl.DataFrame) -> Iterator[Entry]:
     """Return the entries whose rows stand in `frame`."""
     for position, arrival_us, ledger_seq, *served in frame.select(list(APPLIED)).iter_rows():
         yield Entry(position, arrival_us, Applied(ledger_seq, *served))
+
+
+def retractions_frame(entries: Sequence[Entry]) -> pl.DataFrame:
+    """Return the rows of `retractions` for the BatchRetracted among `entries`."""
+    rows = []
+    for entry in entries:
+        event = entry.event
+        if isinstance(event, BatchRetracted):
+            rows.append(
+                (entry.position, entry.arrival_time_us, event.batch_id, event.submitter, event.reason)
+            )
+    return pl.DataFrame(rows, schema=RETRACTIONS, orient="row")
+
+
+def retractions_events(frame: pl.DataFrame) -> Iterator[Entry]:
+    """Return the entries whose rows stand in `frame`."""
+    for position, arrival_us, *held in frame.select(list(RETRACTIONS)).iter_rows():
+        yield Entry(position, arrival_us, BatchRetracted(*held))

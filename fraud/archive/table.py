@@ -8,9 +8,16 @@
 Delta does not deduplicate application transactions by itself, and with retries
 it would rebase the second of two equal commits onto the first; so commits here
 are never retried by the library. A process that dies leaves the old version,
-or the new one, or a file that no version names (removed by `compact`).
+or the new one, or a file that no version names (removed by `vacuum`).
+
+Rows are never changed, but for one thing: `blank` empties columns of a person
+who is erased. That is a commit like any other, so copies and it take turns.
+The table's own log keeps minimum and maximum of `INDEXED` columns only: of any
+other it would remember words that stand in no file any more.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -24,12 +31,22 @@ APP_ID = "log"
 COMMIT_ATTEMPTS = 100
 """Other writers that may come first in a row before this one gives up."""
 FILE_BYTES = 128 * 2**20
+INDEXED = ("position", "arrival_time_us", "event_time_us", "transaction_id")
+"""Columns by which a scan leaves files out; none of them is ever blanked."""
 
 _CONFIGURATION: dict[str, str | None] = {
     # A commit a minute: keep two days of them, checkpoint every fifty.
     "delta.checkpointInterval": "50",
     "delta.logRetentionDuration": "interval 2 days",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """What a table takes up: the files that its present version names."""
+
+    files: int
+    bytes: int
 
 
 class Table:
@@ -71,9 +88,7 @@ class Table:
                     "check disk space and permissions"
                 ) from error
             return
-        raise Unavailable(
-            f"{self._folder}: others committed first {COMMIT_ATTEMPTS} times; stop the extra writers"
-        )
+        raise self._outrun()
 
     def _commit(self, table: DeltaTable | None, rows: pl.DataFrame, upto: int) -> None:
         properties = CommitProperties(app_transactions=[Transaction(APP_ID, upto)], max_commit_retries=0)
@@ -82,7 +97,7 @@ class Table:
                 self._folder,
                 rows,
                 mode="error",
-                configuration=_CONFIGURATION,
+                configuration=_CONFIGURATION | {"delta.dataSkippingStatsColumns": self._indexed()},
                 commit_properties=properties,
             )
             return
@@ -98,7 +113,8 @@ class Table:
     def scan(self) -> pl.LazyFrame:
         """Return a lazy scan with exactly the declared columns, in order; empty when there is no table.
 
-        The files it names stay on disk for the retention of `compact`.
+        The files it names stay on disk while the archive's lease is held, and for a
+        retention after they were replaced.
         """
         table = self._load()
         if table is None:
@@ -109,23 +125,100 @@ class Table:
             for name, dtype in self._types.items()
         )
 
-    def compact(self, retention: timedelta) -> None:
-        """Merge small files and delete files that no version younger than `retention` names."""
+    def blank(self, predicate: str, columns: Sequence[str], empty: str) -> int:
+        """Set columns to the SQL literal `empty` where `predicate` holds; return the rows changed.
+
+        Columns the table never had are passed over. The old files stay until `vacuum`.
+
+        Raises:
+            Unavailable: the folder cannot be written, or others kept coming first.
+        """
+        for _ in range(COMMIT_ATTEMPTS):
+            table = self._load()
+            held = set() if table is None else {field.name for field in table.schema().fields}
+            updates = {name: empty for name in columns if name in held}
+            if table is None or not updates:
+                return 0
+            try:
+                done = table.update(
+                    updates=updates,
+                    predicate=predicate,
+                    commit_properties=CommitProperties(max_commit_retries=0),
+                )
+            except CommitFailedError:
+                continue
+            except (DeltaError, OSError) as error:
+                raise Unavailable(
+                    f"{self._folder}: {', '.join(updates)} was not blanked ({error}); "
+                    "check disk space and permissions"
+                ) from error
+            return int(done["num_updated_rows"])
+        raise self._outrun()
+
+    def size(self) -> Size:
+        """Return how many files the table has, and their bytes."""
         table = self._load()
         if table is None:
-            return
+            return Size(0, 0)
+        sizes = [path.stat().st_size for name in table.file_uris() if (path := Path(name)).exists()]
+        return Size(len(sizes), sum(sizes))
+
+    def unnamed(self, retention: timedelta) -> list[Path]:
+        """Return the files that no version younger than `retention` names."""
+        table = self._load()
+        return [] if table is None else self._vacuum(table, retention, dry_run=True)
+
+    def vacuum(self, retention: timedelta) -> list[Path]:
+        """Delete what `unnamed` returns, and return it.
+
+        Raises:
+            Unavailable: the folder cannot be written.
+        """
+        table = self._load()
+        return [] if table is None else self._vacuum(table, retention, dry_run=False)
+
+    def _vacuum(self, table: DeltaTable, retention: timedelta, *, dry_run: bool) -> list[Path]:
         try:
-            table.optimize.compact(target_size=FILE_BYTES)
-            table.vacuum(
+            names = table.vacuum(
                 retention_hours=-(-int(retention.total_seconds()) // 3600),
-                dry_run=False,
+                dry_run=dry_run,
                 enforce_retention_duration=False,
                 full=True,
             )
         except (DeltaError, OSError) as error:
             raise Unavailable(
-                f"{self._folder}: was not compacted ({error}); it is tried again later"
+                f"{self._folder}: old files were not deleted ({error}); it is tried again later"
             ) from error
+        return sorted(self._folder / name for name in names)
+
+    def compact(self) -> None:
+        """Merge small files; the merged ones stay until `vacuum`.
+
+        Raises:
+            Unavailable: the folder cannot be written, or others kept coming first.
+        """
+        for _ in range(COMMIT_ATTEMPTS):
+            table = self._load()
+            if table is None:
+                return
+            try:
+                table.optimize.compact(target_size=FILE_BYTES)
+            except CommitFailedError:
+                continue
+            except (DeltaError, OSError) as error:
+                raise Unavailable(
+                    f"{self._folder}: was not compacted ({error}); it is tried again later"
+                ) from error
+            return
+        raise self._outrun()
+
+    def _indexed(self) -> str:
+        return ",".join(name for name in INDEXED if name in self._types)
+
+    def _outrun(self) -> Unavailable:
+        return Unavailable(
+            f"{self._folder}: others committed first {COMMIT_ATTEMPTS} times; stop the extra writers"
+        )
 
     def _load(self) -> DeltaTable | None:
         try:

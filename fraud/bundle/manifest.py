@@ -7,7 +7,10 @@ the same manifest are the same bytes. Keys every manifest has:
     cut {position, time_us}          the prefix of the event log that was known
     spans {…_us}, positions {…}      which rows trained, calibrated, stay as evidence
     rows {…}                         counts of rows and frauds
-    label_batches [{batch_id, part, source, submitter, labels, digest}], exclusions []
+    label_batches [{batch_id, source, submitter, position, parts, arrival_us [], digest, labels, frauds}]
+                                     whose labels stood on rows that were fitted or calibrated on
+    label_fed_features []            the features through which earlier labels came in as well
+    exclusions []                    what was hidden (`fraud.labels.exclusions`)
     spec_fingerprint, parent         features as of then; digest of the version continued, or ""
 """
 
@@ -30,6 +33,7 @@ REQUIRED = (
     "positions",
     "rows",
     "label_batches",
+    "label_fed_features",
     "exclusions",
     "spec_fingerprint",
     "parent",

@@ -1,18 +1,23 @@
 """Where bundles lie: a folder per digest, written once, verified at every read.
 
 folder/<digest>/booster.ubj bundle.json selftest.npz
+folder/.writing-*     on its way in; left behind by a process that died
+folder/.going-*       on its way out
 """
 
 import os
 import re
 import shutil
 import tempfile
+import time
 from pathlib import Path
 
 from fraud.bundle.bundle import FILES, Bundle, digest_of_files
 from fraud.errors import Damaged, NotFound
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+WRITING_S = 24 * 3600.0
+"""A folder written or asked for within this time may still be about to be registered."""
 
 
 class BundleStore:
@@ -29,6 +34,8 @@ class BundleStore:
         digest = bundle.digest
         place = self._folder / digest
         if place.is_dir():
+            # Whoever wants to delete it looks at this: it is about to be needed again.
+            os.utime(place)
             return digest
         self._folder.mkdir(parents=True, exist_ok=True)
         aside = Path(tempfile.mkdtemp(prefix=".writing-", dir=self._folder))
@@ -74,9 +81,53 @@ class BundleStore:
         place = self._place(digest)
         return sum(file.stat().st_size for file in place.iterdir())
 
+    def has(self, digest: str) -> bool:
+        """Tell whether a bundle is in the store."""
+        return _DIGEST.fullmatch(digest) is not None and (self._folder / digest).is_dir()
+
+    def digests(self) -> list[str]:
+        """Return the digests of the bundles in the store, in order."""
+        found = self._folder.iterdir() if self._folder.is_dir() else ()
+        return sorted(place.name for place in found if self.has(place.name))
+
+    def touched_within(self, digest: str, seconds: float) -> bool:
+        """Tell whether a bundle was written, or written again, so short a time ago.
+
+        Raises:
+            NotFound: no such bundle.
+        """
+        return time.time() - self._place(digest).stat().st_mtime < seconds
+
+    def delete(self, digest: str) -> int:
+        """Delete a bundle and return its bytes; it disappears whole or not at all.
+
+        One that somebody wrote again a moment ago stays: 0 bytes.
+
+        Raises:
+            NotFound: no such bundle.
+        """
+        place = self._place(digest)
+        if self.touched_within(digest, WRITING_S):
+            return 0
+        size = self.size(digest)
+        aside = Path(tempfile.mkdtemp(prefix=".going-", dir=self._folder))
+        gone = place.rename(aside / digest)
+        if time.time() - gone.stat().st_mtime < WRITING_S:
+            gone.rename(place)
+            aside.rmdir()
+            return 0
+        _sync_folder(self._folder)
+        shutil.rmtree(aside)
+        return size
+
+    def leftovers(self) -> list[Path]:
+        """Return the folders that a process left behind half-way, older than a day."""
+        places = [*self._folder.glob(".writing-*"), *self._folder.glob(".going-*")]
+        return sorted(place for place in places if time.time() - place.stat().st_mtime >= WRITING_S)
+
     def _place(self, digest: str) -> Path:
         place = self._folder / digest
-        if not _DIGEST.fullmatch(digest) or not place.is_dir():
+        if not self.has(digest):
             raise NotFound(f"bundle {digest!r} is not in the store; see 'fraud versions' for those that are")
         return place
 

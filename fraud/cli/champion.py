@@ -6,6 +6,7 @@ import typer
 
 from fraud.cli.shell import shell_of, table
 from fraud.cli.times import format_time, parse_time_us
+from fraud.cli.versions import taint
 
 if TYPE_CHECKING:
     from fraud.v1.models_pb2 import GetChampionResponse
@@ -22,7 +23,10 @@ def champion(
     at_us = 0 if at is None else parse_time_us(at, "--at")
     with shell.client(target) as client:
         found = [client.get_champion(name, at_us) for name in model or list(shell.settings.models)]
-    documents = [_document(response) for response in found]
+        tainted = [
+            list(client.get_version(it.version).version.tainted_by) if it.version else [] for it in found
+        ]
+    documents = [_document(*pair) for pair in zip(found, tainted, strict=True)]
     rows = [
         (
             each["model"],
@@ -30,17 +34,19 @@ def champion(
             each["policy_version"] or "–",
             each["since"] or "–",
             each["intended_version"] or "none",
+            taint(each["tainted_by"]),
         )
         for each in documents
     ]
     moment = "now" if at_us == 0 else f"at {format_time(at_us)}"
+    columns = ["model", "version", "policy", "since", "intended", "tainted by"]
     shell.show(
         {"at": at, "champions": documents},
-        table(f"Champions {moment}", ["model", "version", "policy", "since", "intended"], rows),
+        table(f"Champions {moment}", columns, rows),
     )
 
 
-def _document(response: "GetChampionResponse") -> dict[str, Any]:
+def _document(response: "GetChampionResponse", tainted_by: list[int]) -> dict[str, Any]:
     return {
         "model": response.model,
         "version": response.version,
@@ -48,4 +54,5 @@ def _document(response: "GetChampionResponse") -> dict[str, Any]:
         "since": format_time(response.since_us),
         "ledger_seq": response.ledger_seq,
         "intended_version": response.intended_version,
+        "tainted_by": tainted_by,
     }

@@ -1,4 +1,4 @@
-"""`fraud label push` and `fraud label batches`: verdicts in, and what has come in.
+"""`fraud label push`, `batches` and `retract`: verdicts in, what has come in, and a batch taken back.
 
 A batch is sent in parts of `server.label_rows_max` rows. The same file under
 the same batch id is taken once however often it is pushed, so a push that broke
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 LISTED_MAX = 20
 """Refused rows that are listed one by one; the rest is counted."""
 
-app = typer.Typer(no_args_is_help=True, help="Hand in verdicts, and see what came in.")
+app = typer.Typer(no_args_is_help=True, help="Hand in verdicts, see what came in, take a batch back.")
 
 
 @app.command("push")
@@ -138,6 +138,7 @@ def batches(
                     "legitimates": each.legitimates,
                     "withdrawn": each.withdrawn,
                     "digest": each.digest,
+                    "retracted": each.retracted,
                 }
                 for each in page.batches
             ]
@@ -146,6 +147,34 @@ def batches(
                 break
     found = found[:rows_max]
     keys = ["batch_id", "part", "source", "submitter", "arrival", "frauds", "legitimates", "withdrawn"]
-    names = ["batch", "part", "source", "submitter", "arrived", "fraud", "legit.", "withdr."]
-    rows = [[each[key] for key in keys] for each in found]
+    names = ["batch", "part", "source", "submitter", "arrived", "fraud", "legit.", "withdr.", ""]
+    rows = [[*(each[key] for key in keys), "retracted" if each["retracted"] else ""] for each in found]
     shell.show({"batches": found}, table("Label batches", names, rows))
+
+
+@app.command("retract")
+def retract(
+    ctx: typer.Context,
+    batch: Annotated[str, typer.Argument(help="Id of the batch.")],
+    reason: Annotated[str, typer.Option(help="Why it was wrong; kept.")],
+    submitter: Annotated[str, typer.Option(help="The person or system that takes it back.")],
+    target: Annotated[str | None, typer.Option(help="host:port of the server.")] = None,
+) -> None:
+    """Take a batch back with all its parts: its labels count no more. The same again changes nothing."""
+    shell = shell_of(ctx)
+    with shell.client(target, retries=9) as client:
+        reply = client.retract_batch(batch, submitter, reason)
+    document = {
+        "batch_id": batch,
+        "labels": reply.labels,
+        "retracted_before": reply.repeated,
+        "versions": list(reply.versions),
+    }
+    said = (
+        "was taken back before" if reply.repeated else f"is taken back: {reply.labels} labels count no more"
+    )
+    lines = [f"batch {batch} {said}"]
+    if reply.versions:
+        names = ", ".join(reply.versions)
+        lines.append(f"{names} learned from it; 'fraud exclude --batch {batch}' cuts it out of them")
+    shell.show(document, *lines)

@@ -17,15 +17,23 @@ import typer
 
 import fraud
 from fraud.cli import (
+    archive,
     champion,
     demo,
     doctor,
+    erase,
+    exclude,
+    guard,
+    history,
     import_,
     init,
     label,
+    lineage,
     replay,
     retrain,
+    rollback,
     score,
+    sentinel,
     serve,
     up,
     versions,
@@ -63,12 +71,20 @@ app.command("init")(init.init)
 app.command("up")(up.up)
 app.command("serve")(serve.serve)
 app.command("retrain")(retrain.retrain)
+app.command("guard")(guard.guard)
 app.command("import")(import_.import_)
 app.command("score")(score.score)
 app.add_typer(label.app, name="label")
+app.add_typer(sentinel.app, name="sentinel")
 app.command("champion")(champion.champion)
 app.command("versions")(versions.versions)
 app.command("show")(versions.show)
+app.command("history")(history.history)
+app.command("lineage")(lineage.lineage)
+app.command("rollback")(rollback.rollback)
+app.command("exclude")(exclude.exclude)
+app.add_typer(archive.app, name="archive")
+app.command("erase")(erase.erase)
 app.command("replay")(replay.replay)
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from fraud.archive.archive import Archive
     from fraud.eventlog.log import EventLog
-    from fraud.features.fold import Coordinates
+    from fraud.features.fold import Coordinates, FeatureFold
+    from fraud.labels.exclusions import View
     from fraud.settings import Settings
 
 
@@ -51,7 +52,7 @@ def _replay(shell: Shell, settings: "Settings", upto: int | None) -> tuple[int, 
     from fraud.features.replay import replay as replay_entries
     from fraud.features.spec import FeatureSpec
     from fraud.labels.standing import ConflictRule
-    from fraud.serving.recovery import entries_after
+    from fraud.serving.recovery import entries_after, rebuilt
 
     if not settings.places.log.exists():
         raise NotAllowedNow(
@@ -61,13 +62,19 @@ def _replay(shell: Shell, settings: "Settings", upto: int | None) -> tuple[int, 
     log = SqliteEventLog.open(settings.places.log, writable=False, entity_names=settings.schema_.entity_names)
     archive = Archive(settings.places.archive, settings.schema_, spec.names)
     head = log.head() if upto is None else min(upto, log.head())
-    fold = FeatureFold(spec, ConflictRule.of(settings.labels))
+    rule = ConflictRule.of(settings.labels)
+    fold = FeatureFold(spec, rule)
     rows = 0
+
+    def rebuild(view: "View", position: int) -> "FeatureFold":
+        return rebuilt(spec, rule, log, archive, view, position)
+
     try:
         with shell.progress() as progress:
             task = progress.add_task("entries", total=head)
             entries = entries_after(log, archive, 0, head)
-            for run, features in replay_entries(fold, entries, lambda ids: _find(ids, log, archive)):
+            found = replay_entries(fold, entries, lambda ids: _find(ids, log, archive), rebuild)
+            for run, features in found:
                 difference = first_difference(run, features, spec.names)
                 if difference is not None:
                     return rows, difference

@@ -30,8 +30,12 @@ def retrain(
         bool, typer.Option("--watch", help="Keep running: triggers, schedule, requests.")
     ] = False,
     model: Annotated[list[str] | None, typer.Option(help="Only this model; default: all.")] = None,
-    reason: Annotated[str, typer.Option(help="Stands in the ledger.")] = "by hand",
+    reason: Annotated[str | None, typer.Option(help='Stands in the ledger; default: "by hand".')] = None,
     actor: Annotated[str | None, typer.Option(help="Stands in the ledger; default: your user.")] = None,
+    override_guard: Annotated[
+        list[str] | None,
+        typer.Option(help="Pass over what this check of the guard finds, on the record; needs --reason."),
+    ] = None,
     wait: Annotated[bool, typer.Option(help="Wait for the verdicts of a request.")] = True,
     target: Annotated[str | None, typer.Option(help="host:port of the server.")] = None,
 ) -> None:
@@ -45,6 +49,8 @@ def retrain(
     who = actor or getpass.getuser()
     if once and watch:
         raise InvalidInput("--once, --watch", "both given", "choose one")
+    overrides = _overrides(override_guard or [], reason, watch=watch)
+    why = reason or "by hand"
     if once or watch:
         shell.write_logs()
     if watch:
@@ -56,16 +62,37 @@ def retrain(
         from fraud.retrainer.daemon import run_once
 
         shell.note(f"retraining {', '.join(models)}; this takes a while")
-        _show(shell, run_once(settings, models, reason, who))
+        _show(shell, run_once(settings, models, why, who, overrides))
     else:
-        _request(shell, target, model or [""], reason, who, wait=wait)
+        _request(shell, target, model or [""], why, who, overrides, wait=wait)
+
+
+def _overrides(checks: list[str], reason: str | None, *, watch: bool) -> list[str]:
+    """Return the checks of the guard to pass over; refuse unknown ones, and those without a reason."""
+    if not checks:
+        return []
+    from fraud.guard.finding import check_names
+
+    check_names(checks)
+    if watch:
+        raise InvalidInput("--override-guard, --watch", "both given", "override in one request or --once")
+    if not reason:
+        raise InvalidInput("--reason", "is not given", "say why the guard is overridden; it is kept")
+    return checks
 
 
 def _request(
-    shell: Shell, target: str | None, models: list[str], reason: str, actor: str, *, wait: bool
+    shell: Shell,
+    target: str | None,
+    models: list[str],
+    reason: str,
+    actor: str,
+    overrides: list[str],
+    *,
+    wait: bool,
 ) -> None:
     with shell.client(target) as client:
-        requests = [client.trigger_retrain(name, reason, actor) for name in models]
+        requests = [client.trigger_retrain(name, reason, actor, overrides) for name in models]
         if not wait:
             text = ", ".join(map(str, requests))
             shell.show(

@@ -3,6 +3,7 @@
 import re
 from datetime import UTC, datetime, timedelta
 
+from fraud.clock import format_time as format_time
 from fraud.errors import InvalidInput
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -33,14 +34,3 @@ def parse_time_us(value: object, field: str) -> int:
         aware = value if value.tzinfo is not None else value.replace(tzinfo=UTC)
         return (aware - _EPOCH) // _MICROSECOND
     raise InvalidInput(field, f"{value!r} is not a time", "write it like 2026-03-01T12:00:00Z")
-
-
-def format_time(time_us: int) -> str:
-    """Spell a moment in ISO 8601, UTC; "" for 0, which stands for never.
-
-    >>> format_time(86_400_000_000)
-    '1970-01-02T00:00:00Z'
-    """
-    if time_us == 0:
-        return ""
-    return (_EPOCH + time_us * _MICROSECOND).isoformat().replace("+00:00", "Z")

@@ -1,6 +1,7 @@
 """`fraud versions` and `fraud show VERSION`: what was trained, and what the gate said."""
 
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from fraud.v1.models_pb2 import Version
 
 _SHOWN_MAX = 300
-_COLUMNS = ["version", "model", "recipe", "parent", "created", "status", "verdict"]
+_COLUMNS = ["version", "model", "recipe", "parent", "created", "status", "verdict", "tainted_by"]
 
 
 def versions(
@@ -34,8 +35,8 @@ def versions(
             if not token:
                 break
     found = found[:limit]
-    rows = [[each[column] or None for column in _COLUMNS] for each in found]
-    shell.show({"versions": found}, table("Versions", _COLUMNS, rows))
+    rows = [[*(each[name] or None for name in _COLUMNS[:-1]), taint(each["tainted_by"])] for each in found]
+    shell.show({"versions": found}, table("Versions", [*_COLUMNS[:-1], "tainted by"], rows))
 
 
 def show(
@@ -50,13 +51,19 @@ def show(
     document = _document(response.version)
     manifest = json.loads(response.manifest_json or "{}")
     verdicts = [json.loads(text) for text in response.verdicts_json]
-    facts = [(name, value) for name, value in document.items() if value]
+    facts = [(name, value) for name, value in document.items() if value and name != "tainted_by"]
+    facts += [("tainted by", text)] if (text := taint(document["tainted_by"])) else []
     tables = [
         table(f"Version {version}", ["", ""], facts),
         table("Manifest", ["", ""], [(name, _short(value)) for name, value in manifest.items()]),
         *(_verdict(verdict) for verdict in verdicts),
     ]
     shell.show({"version": document, "manifest": manifest, "verdicts": verdicts}, *tables)
+
+
+def taint(exclusions: Sequence[int]) -> str | None:
+    """Say which exclusions taint a version, None for none."""
+    return f"exclusion {', '.join(map(str, exclusions))}" if exclusions else None
 
 
 def _document(version: "Version") -> dict[str, Any]:
@@ -69,6 +76,7 @@ def _document(version: "Version") -> dict[str, Any]:
         "created": format_time(version.created_us),
         "status": version.status,
         "verdict": version.verdict,
+        "tainted_by": list(version.tainted_by),
     }
 
 

@@ -14,10 +14,16 @@ so past CATCH_UP_PAGES it is asked to finish the (by then small) rest itself.
 
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
+
+from fraud.errors import Unavailable
 
 ROWS_BETWEEN = 1_000
 CATCH_UP_PAGES = 8_192
+ASK_MS = 50
+"""How long one attempt to empty the log may keep the writer waiting for readers."""
+PAUSE_S = 0.05
 
 
 class Checkpointer:
@@ -68,3 +74,29 @@ def checkpoint(connection: sqlite3.Connection) -> tuple[int, int]:
     except sqlite3.Error:
         return 0, 0
     return pages, moved
+
+
+def empty_log(connection: sqlite3.Connection, wait_s: float) -> bool:
+    """Move all of the write-ahead log and cut it to length zero; False if readers prevented it.
+
+    The file is truncated, so old pages in it are gone; tries again for `wait_s`
+    while somebody reads an old state. `connection` is used for nothing else.
+
+    Raises:
+        Unavailable: the disk failed.
+    """
+    connection.execute(f"PRAGMA busy_timeout = {ASK_MS}")
+    end = time.monotonic() + wait_s
+    while True:
+        checkpoint(connection)  # most of it without anybody waiting
+        try:
+            busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error):
+                raise Unavailable(f"event log: a checkpoint failed ({error}); check the disk") from error
+            busy = 1
+        if not busy:
+            return True
+        if time.monotonic() >= end:
+            return False
+        time.sleep(PAUSE_S)

@@ -4,15 +4,19 @@
     LabelsSubmitted   2   LabelsEvent
     OutcomesReported  3   OutcomesEvent
     Applied           4   AppliedEvent
+    BatchRetracted    5   RetractedEvent
 
 The numbers stand in stored logs and never change. Protobuf does not leave this
 file; numerics travel as float64, features as the float32 bytes they came as.
+
+A body is written once. Erasing a person blanks words in it and fills up with
+zeros: at its old length it takes the place of the old one, and nothing moves.
 """
 
 import enum
 import functools
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from google.protobuf.message import DecodeError
@@ -20,6 +24,7 @@ from google.protobuf.message import DecodeError
 from fraud.errors import Damaged
 from fraud.records import (
     Applied,
+    BatchRetracted,
     Decision,
     Event,
     Label,
@@ -41,6 +46,7 @@ class Kind(enum.IntEnum):
     LABELS = 2
     OUTCOMES = 3
     APPLIED = 4
+    RETRACTED = 5
 
 
 @functools.lru_cache(maxsize=64)
@@ -67,6 +73,60 @@ def decode(kind: int, body: bytes) -> Event:
         return read(body)
     except (DecodeError, ValueError, struct.error) as error:
         raise Damaged(f"an entry of kind {kind} cannot be read: {error}; restore it from a copy") from error
+
+
+def blank(
+    kind: int, body: bytes, categoricals: Sequence[int], transaction_ids: Collection[str]
+) -> bytes | None:
+    """Return the bytes of an event without what is personal in it, None where there is nothing.
+
+    Of a Scored the fields at the indexes `categoricals` become "", of a LabelsSubmitted
+    the comments on `transaction_ids`; an event of another kind has nothing. The
+    result is as long as `body`, or a few bytes shorter, never longer.
+
+    Raises:
+        Damaged: bytes that are no such message.
+    """
+    try:
+        if kind == Kind.SCORED:
+            return _blank_scored(body, categoricals)
+        if kind == Kind.LABELS:
+            return _blank_labels(body, transaction_ids)
+    except DecodeError as error:
+        raise Damaged(f"an entry of kind {kind} cannot be read: {error}; restore it from a copy") from error
+    return None
+
+
+def _blank_scored(body: bytes, categoricals: Sequence[int]) -> bytes | None:
+    message = events_pb2.ScoredEvent.FromString(body)
+    given = [i for i in categoricals if i < len(message.categoricals) and message.categoricals[i]]
+    if not given:
+        return None
+    for i in given:
+        message.categoricals[i] = ""
+    return _filled(message, len(body))
+
+
+def _blank_labels(body: bytes, transaction_ids: Collection[str]) -> bytes | None:
+    message = events_pb2.LabelsEvent.FromString(body)
+    commented = [it for it in message.labels if it.comment and it.transaction_id in transaction_ids]
+    if not commented:
+        return None
+    for label in commented:
+        label.comment = ""
+    return _filled(message, len(body))
+
+
+def _filled(message: events_pb2.ScoredEvent | events_pb2.LabelsEvent, length: int) -> bytes:
+    """Return the message with as many zeros in `slack` as `length` leaves room for."""
+    message.slack = b""
+    for zeros in range(length - message.ByteSize(), 0, -1):
+        message.slack = bytes(zeros)
+        if message.ByteSize() <= length:
+            break
+    else:
+        message.slack = b""
+    return message.SerializeToString()
 
 
 def _write_scored(event: Scored) -> bytes:
@@ -200,11 +260,23 @@ def _read_applied(body: bytes) -> Applied:
     )
 
 
+def _write_retracted(event: BatchRetracted) -> bytes:
+    return events_pb2.RetractedEvent(
+        batch_id=event.batch_id, submitter=event.submitter, reason=event.reason
+    ).SerializeToString()
+
+
+def _read_retracted(body: bytes) -> BatchRetracted:
+    message = events_pb2.RetractedEvent.FromString(body)
+    return BatchRetracted(message.batch_id, message.submitter, message.reason)
+
+
 _WRITERS: dict[type, tuple[int, Callable[[Any], bytes]]] = {
     Scored: (int(Kind.SCORED), _write_scored),
     LabelsSubmitted: (int(Kind.LABELS), _write_labels),
     OutcomesReported: (int(Kind.OUTCOMES), _write_outcomes),
     Applied: (int(Kind.APPLIED), _write_applied),
+    BatchRetracted: (int(Kind.RETRACTED), _write_retracted),
 }
 
 _READERS: dict[int, Callable[[bytes], Event]] = {
@@ -212,4 +284,5 @@ _READERS: dict[int, Callable[[bytes], Event]] = {
     Kind.LABELS: _read_labels,
     Kind.OUTCOMES: _read_outcomes,
     Kind.APPLIED: _read_applied,
+    Kind.RETRACTED: _read_retracted,
 }

@@ -74,6 +74,8 @@ def _prepare(
         connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         if writable:
             connection.execute("PRAGMA journal_mode = WAL")
+            # What is deleted is overwritten, whatever the library was built with.
+            connection.execute("PRAGMA secure_delete = ON")
             connection.execute(f"PRAGMA synchronous = {'FULL' if durability == 'fsync' else 'NORMAL'}")
             if _version(connection) == 0:
                 _create(connection, layout)

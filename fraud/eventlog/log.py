@@ -4,15 +4,20 @@
     arrival   10  10  10  15  15  20        never decreasing: "known at T" is a prefix
 
 Pruning takes a prefix of the log away, except the `Applied` entries ("what
-served at T" is a fold over all of them). Batch summaries and tokens are not
-entries; they stay for ever.
+served at T" is a fold over all of them). Batch summaries, which of them were
+retracted, and tokens are not entries; they stay for ever.
+
+Nothing is rewritten, but for a person who is erased: the token goes first, and
+in the same step the erasure is noted, by surrogate, until it is finished. So
+whoever finds the note goes on with it, without the token. A surrogate is never
+given away again.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from fraud.errors import InvalidInput
+from fraud.errors import InvalidInput, NotFound
 from fraud.records import Entry, Event, LabelsSubmitted, LabelValue, Outcome
 
 DECIDED = (Outcome.APPROVE, Outcome.CHALLENGE, Outcome.REVIEW, Outcome.DECLINE)
@@ -29,8 +34,37 @@ class NewToken:
 
 
 @dataclass(frozen=True, slots=True)
+class Erasure:
+    """An erasure that was begun: whose, and on whose word.
+
+    Everything of the entity stands at or before position `upto`. `linked` are
+    (entity index, surrogate) of entities whose tokens go with it; `time_us` is
+    µs UTC. `transactions`, `fields` and `comments` count what there was to blank.
+    """
+
+    entity_index: int
+    surrogate: int
+    upto: int
+    time_us: int
+    actor: str
+    reason: str
+    linked: tuple[tuple[int, int], ...] = ()
+    transactions: int = 0
+    fields: int = 0
+    comments: int = 0
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """Entity index and surrogate."""
+        return self.entity_index, self.surrogate
+
+
+@dataclass(frozen=True, slots=True)
 class BatchSummary:
-    """One part of a label batch without its labels; `position` is its place in the log."""
+    """One part of a label batch without its labels; `position` is its place in the log.
+
+    `retracted`: the batch was taken back later.
+    """
 
     position: int
     arrival_time_us: int
@@ -42,6 +76,12 @@ class BatchSummary:
     legitimates: int
     withdrawn: int
     digest: str
+    retracted: bool = False
+
+    @property
+    def labels(self) -> int:
+        """Labels of the part, whatever they say."""
+        return self.frauds + self.legitimates + self.withdrawn
 
 
 class EventLog(Protocol):
@@ -57,7 +97,8 @@ class EventLog(Protocol):
         position the next one will get.
 
         Raises:
-            Conflict: a transaction id, a batch part or a token was taken before.
+            Conflict: a transaction id, a batch part or a token was taken before, or a batch was
+                retracted before.
             Unavailable: nothing was written (disk full, I/O error).
         """
         ...
@@ -89,6 +130,10 @@ class EventLog(Protocol):
         """Return the digest of a batch part taken at any time, None when it never came."""
         ...
 
+    def batch(self, batch_id: str) -> list[BatchSummary]:
+        """Return the parts of one batch, by position; none when it never came."""
+        ...
+
     def batches(self, since_us: int, source: str, after: int, limit: int) -> list[BatchSummary]:
         """Return label batches that arrived at or after `since_us`, position > `after`, in order.
 
@@ -110,12 +155,61 @@ class EventLog(Protocol):
         """Return the newest Applied entry of each model."""
         ...
 
-    def applied(self) -> list[Entry]:
-        """Return every Applied entry there ever was, in order: the record of what served when."""
+    def applied(self, after: int = 0) -> list[Entry]:
+        """Return every Applied entry with a position > `after`, in order: the record of what served when."""
         ...
 
     def tokens(self) -> Iterator[NewToken]:
-        """Iterate over every token, by entity and surrogate."""
+        """Iterate over every token, by entity and surrogate; erased ones are left out."""
+        ...
+
+    def next_surrogates(self) -> dict[int, int]:
+        """Return the lowest surrogate never given, by entity index; an index without one has had none."""
+        ...
+
+    def begin_erasure(self, erasure: Erasure) -> list[NewToken]:
+        """Take the tokens of an entity and those linked to it away, and note the erasure; return them.
+
+        Both or neither, durable on return.
+
+        Raises:
+            NotFound: the entity has no token (any more).
+            Unavailable: nothing was written.
+        """
+        ...
+
+    def erasures(self) -> list[Erasure]:
+        """Return the erasures begun and not finished, by entity and surrogate."""
+        ...
+
+    def erase(
+        self, positions: Sequence[int], categoricals: Sequence[int], transaction_ids: Collection[str]
+    ) -> int:
+        """Blank what is personal in the entries at `positions`; return how many changed.
+
+        Of transactions the fields at the indexes `categoricals` become "", of
+        label batches the comments on `transaction_ids`. What was pruned is passed
+        over; repeating it changes nothing.
+
+        Raises:
+            Unavailable: a write failed; what was blanked stays blanked.
+        """
+        ...
+
+    def scrub(self, wait_s: float) -> None:
+        """Return when no file of the log holds anything of what was erased or pruned before.
+
+        Raises:
+            Unavailable: somebody read an old state of the log for all of `wait_s`.
+        """
+        ...
+
+    def finish_erasure(self, erasure: Erasure) -> None:
+        """Take the note of an erasure away; without one nothing happens.
+
+        Raises:
+            Unavailable: nothing was written.
+        """
         ...
 
     def prune(self, upto_position: int, before_arrival_us: int) -> int:
@@ -166,3 +260,16 @@ def summarise(position: int, arrival_time_us: int, event: LabelsSubmitted) -> Ba
         values.count(LabelValue.WITHDRAWN),
         event.digest,
     )
+
+
+def check_taken(erasure: Erasure, taken: Sequence[NewToken]) -> None:
+    """Refuse an erasure whose own token is not among those found.
+
+    Raises:
+        NotFound: it is not.
+    """
+    if erasure.key not in [(it.entity_index, it.surrogate) for it in taken]:
+        raise NotFound(
+            f"surrogate {erasure.surrogate} of entity {erasure.entity_index} has no token: it was never "
+            "given, or its entity was erased before"
+        )

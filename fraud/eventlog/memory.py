@@ -1,11 +1,21 @@
 """The event log in memory: for tests, examples and backtests. Nothing survives the process."""
 
+import dataclasses
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from fraud.errors import Conflict
-from fraud.eventlog.log import DECIDED, BatchSummary, NewToken, arrivals_of, summarise
-from fraud.records import Applied, Entry, Event, LabelsSubmitted, Outcome, Scored
+from fraud.eventlog.codec import blank, decode, encode
+from fraud.eventlog.log import (
+    DECIDED,
+    BatchSummary,
+    Erasure,
+    NewToken,
+    arrivals_of,
+    check_taken,
+    summarise,
+)
+from fraud.records import Applied, BatchRetracted, Entry, Event, LabelsSubmitted, Outcome, Scored
 
 
 class MemoryEventLog:
@@ -19,8 +29,10 @@ class MemoryEventLog:
         self._last_arrival_us = 0
         self._scored: dict[str, Entry] = {}
         self._batches: dict[tuple[str, int], BatchSummary] = {}
+        self._retracted: set[str] = set()
         self._applied: dict[str, Entry] = {}
-        self._tokens: dict[tuple[int, int], str] = {}
+        self._tokens: dict[tuple[int, int], str | None] = {}
+        self._erasures: dict[tuple[int, int], Erasure] = {}
 
     def append(
         self, events: Sequence[Event], arrival_time_us: int | Sequence[int], new_tokens: Sequence[NewToken]
@@ -39,10 +51,13 @@ class MemoryEventLog:
     def _refuse_duplicates(self, events: Sequence[Event], new_tokens: Sequence[NewToken]) -> None:
         ids = [event.transaction_id for event in events if isinstance(event, Scored)]
         parts = [(event.batch_id, event.part) for event in events if isinstance(event, LabelsSubmitted)]
+        retracted = [event.batch_id for event in events if isinstance(event, BatchRetracted)]
         keys = [(new.entity_index, new.surrogate) for new in new_tokens]
         twice = (
             len(set(ids)) < len(ids)
             or len(set(parts)) < len(parts)
+            or len(set(retracted)) < len(retracted)
+            or not self._retracted.isdisjoint(retracted)
             or len(set(keys)) < len(keys)
             or any(transaction_id in self._scored for transaction_id in ids)
             or any(part in self._batches for part in parts)
@@ -64,6 +79,8 @@ class MemoryEventLog:
         elif isinstance(event, LabelsSubmitted):
             summary = summarise(entry.position, entry.arrival_time_us, event)
             self._batches[event.batch_id, event.part] = summary
+        elif isinstance(event, BatchRetracted):
+            self._retracted.add(event.batch_id)
         elif isinstance(event, Applied):
             self._applied[event.model] = entry
 
@@ -97,11 +114,19 @@ class MemoryEventLog:
         summary = self._batches.get((batch_id, part))
         return None if summary is None else summary.digest
 
+    def batch(self, batch_id: str) -> list[BatchSummary]:
+        """Return the parts of one batch, by position."""
+        with self._lock:
+            return [self._shown(it) for it in self._batches.values() if it.batch_id == batch_id]
+
+    def _shown(self, summary: BatchSummary) -> BatchSummary:
+        return dataclasses.replace(summary, retracted=summary.batch_id in self._retracted)
+
     def batches(self, since_us: int, source: str, after: int, limit: int) -> list[BatchSummary]:
         """Return label batches by arrival, source and position, in order."""
         with self._lock:
             found = [
-                summary
+                self._shown(summary)
                 for summary in self._batches.values()
                 if summary.position > after
                 and summary.arrival_time_us >= since_us
@@ -131,16 +156,70 @@ class MemoryEventLog:
         with self._lock:
             return dict(self._applied)
 
-    def applied(self) -> list[Entry]:
-        """Return every Applied entry, in order; pruning keeps them."""
+    def applied(self, after: int = 0) -> list[Entry]:
+        """Return every Applied entry with a position > `after`, in order; pruning keeps them."""
         with self._lock:
-            return [entry for entry in self._entries if isinstance(entry.event, Applied)]
+            return [
+                entry
+                for entry in self._entries
+                if isinstance(entry.event, Applied) and entry.position > after
+            ]
 
     def tokens(self) -> Iterator[NewToken]:
         """Iterate over every token, by entity and surrogate."""
         with self._lock:
             tokens = sorted(self._tokens.items())
-        return iter([NewToken(entity, surrogate, token) for (entity, surrogate), token in tokens])
+        return iter([NewToken(*key, token) for key, token in tokens if token is not None])
+
+    def next_surrogates(self) -> dict[int, int]:
+        """Return the lowest surrogate never given, by entity index."""
+        with self._lock:
+            return {entity: surrogate + 1 for entity, surrogate in sorted(self._tokens)}
+
+    def begin_erasure(self, erasure: Erasure) -> list[NewToken]:
+        """Take tokens away and note the erasure; see `EventLog`."""
+        with self._lock:
+            taken = []
+            for key in (erasure.key, *erasure.linked):
+                token = self._tokens.get(key)
+                if token is not None:
+                    taken.append(NewToken(*key, token))
+            check_taken(erasure, taken)
+            self._tokens.update({(it.entity_index, it.surrogate): None for it in taken})
+            self._erasures[erasure.key] = erasure
+            return taken
+
+    def erasures(self) -> list[Erasure]:
+        """Return the erasures begun and not finished."""
+        with self._lock:
+            return [erasure for _, erasure in sorted(self._erasures.items())]
+
+    def erase(
+        self, positions: Sequence[int], categoricals: Sequence[int], transaction_ids: Collection[str]
+    ) -> int:
+        """Blank what is personal in the entries at `positions`; see `EventLog`."""
+        wanted, changed = set(positions), 0
+        with self._lock:
+            for place, entry in enumerate(self._entries):
+                if entry.position not in wanted:
+                    continue
+                kind, body = encode(entry.event)
+                blanked = blank(kind, body, categoricals, transaction_ids)
+                if blanked is not None:
+                    changed += 1
+                    event = decode(kind, blanked)
+                    self._entries[place] = dataclasses.replace(entry, event=event)
+                    if isinstance(event, Scored):
+                        self._scored[event.transaction_id] = self._entries[place]
+        return changed
+
+    def scrub(self, wait_s: float) -> None:
+        """Do nothing: there are no files."""
+
+    def finish_erasure(self, erasure: Erasure) -> None:
+        """Take the note of an erasure away."""
+        with self._lock:
+            self._erasures.pop(erasure.key, None)
 
     def prune(self, upto_position: int, before_arrival_us: int) -> int:
         """Remove the prefix at or before a position and older than an arrival; Applied entries stay."""

@@ -2,30 +2,41 @@
 
     entries   position · arrival · kind · transaction id · outcome · model · body     one row per event
     batches   one row per label batch part            ┐
+    retracted one row per batch taken back            │
     applied   every Applied once more, by position    ├ written with the entries, never pruned
     tokens    entity · surrogate → token              │
+    erasures  erasures begun and not finished         │
     meta      entity names; how far it is pruned      ┘
 
 The index by outcome leaves imported transactions (outcome 0) out: nobody
 decided them here.
+
+What is removed must be gone from the file, too. SQLite overwrites a deleted row
+(secure_delete), but where it moves rows between pages, copies of them may stay
+behind in the slack of a page. So rows that matter are never moved:
+
+    entries   appended at the end; blanked at their old length, in place; pruned rows become
+              STUBS of zeros first and are deleted one span later, so only stubs are moved
+    tokens    appended at the end; an erased one is overwritten in place and keeps its surrogate
 """
 
+import dataclasses
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from fraud.errors import ConfigError, Unavailable
-from fraud.eventlog.codec import encode
+from fraud.eventlog.codec import blank, encode
 from fraud.eventlog.connection import Layout, transaction
-from fraud.eventlog.log import BatchSummary, NewToken, summarise
-from fraud.records import Applied, Event, LabelsSubmitted, Scored
+from fraud.eventlog.log import BatchSummary, Erasure, NewToken, check_taken, summarise
+from fraud.records import Applied, BatchRetracted, Event, LabelsSubmitted, Scored
 
 LAYOUT = Layout(
     "event log",
-    1,
+    2,
     (
         """CREATE TABLE entries (
             position INTEGER PRIMARY KEY, arrival_time_us INTEGER NOT NULL, kind INTEGER NOT NULL,
@@ -37,11 +48,14 @@ LAYOUT = Layout(
             part INTEGER NOT NULL, source TEXT NOT NULL, submitter TEXT NOT NULL, frauds INTEGER NOT NULL,
             legitimates INTEGER NOT NULL, withdrawn INTEGER NOT NULL, digest TEXT NOT NULL,
             UNIQUE (batch_id, part))""",
+        "CREATE TABLE retracted (batch_id TEXT PRIMARY KEY, position INTEGER NOT NULL) WITHOUT ROWID",
         """CREATE TABLE applied (
             model TEXT NOT NULL, position INTEGER PRIMARY KEY, arrival_time_us INTEGER NOT NULL,
             kind INTEGER NOT NULL, body BLOB NOT NULL)""",
-        """CREATE TABLE tokens (
-            entity_index INTEGER, surrogate INTEGER, token TEXT NOT NULL,
+        "CREATE TABLE tokens (entity_index INTEGER NOT NULL, surrogate INTEGER NOT NULL, token NOT NULL)",
+        "CREATE UNIQUE INDEX tokens_by_surrogate ON tokens (entity_index, surrogate)",
+        """CREATE TABLE erasures (
+            entity_index INTEGER, surrogate INTEGER, body TEXT NOT NULL,
             PRIMARY KEY (entity_index, surrogate)) WITHOUT ROWID""",
         "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL)",
         "INSERT INTO meta VALUES ('pruned', '[0, 0]')",
@@ -49,6 +63,12 @@ LAYOUT = Layout(
 )
 
 Row = tuple[Any, ...]
+
+STUBS = 500
+"""Rows of zeros kept between what is pruned and what is held: more than stand on the three pages
+among which SQLite balances rows when some are deleted."""
+STUB = "CASE kind WHEN 1 THEN 0 ELSE -kind END"
+"""The kind of a stub takes no more room than that of its row; no kind below 1 is read."""
 
 INSERT_SIZES = (64, 16, 4, 1)
 """Rows that one prepared statement inserts. Each call of SQLite gives up the interpreter lock and
@@ -81,7 +101,7 @@ def insert(
     new_tokens: Sequence[NewToken],
 ) -> None:
     """Insert events and tokens; inside a transaction of the caller."""
-    rows, batches, applied = _rows_of(events, first, arrivals)
+    rows, batches, applied, retracted = _rows_of(events, first, arrivals)
     _insert_many(connection, _ENTRIES, rows)
     if new_tokens:
         _insert_many(connection, _TOKENS, [(it.entity_index, it.surrogate, it.token) for it in new_tokens])
@@ -91,15 +111,18 @@ def insert(
         )
     if applied:
         connection.executemany("INSERT INTO applied VALUES (?, ?, ?, ?, ?)", applied)
+    if retracted:
+        connection.executemany("INSERT INTO retracted VALUES (?, ?)", retracted)
 
 
 def _rows_of(
     events: Sequence[Event], first: int, arrivals: Sequence[int]
-) -> tuple[list[Row], list[BatchSummary], list[Row]]:
-    """Return rows of `entries`, batch summaries and rows of `applied`."""
+) -> tuple[list[Row], list[BatchSummary], list[Row], list[Row]]:
+    """Return rows of `entries`, batch summaries, rows of `applied` and of `retracted`."""
     rows: list[Row] = []
     batches = []
     applied: list[Row] = []
+    retracted: list[Row] = []
     for position, (event, arrival_us) in enumerate(zip(events, arrivals, strict=True), first):
         kind, body = encode(event)
         if isinstance(event, Scored):
@@ -111,7 +134,9 @@ def _rows_of(
             batches.append(summarise(position, arrival_us, event))
         elif isinstance(event, Applied):
             applied.append((event.model, position, arrival_us, kind, body))
-    return rows, batches, applied
+        elif isinstance(event, BatchRetracted):
+            retracted.append((event.batch_id, position))
+    return rows, batches, applied, retracted
 
 
 def _batch_row(batch: BatchSummary) -> Row:
@@ -144,11 +169,19 @@ def pruned_upto(connection: sqlite3.Connection) -> tuple[int, int]:
 
 
 def pass_pruned(connection: sqlite3.Connection, start: int, stop: int, kept_kind: int) -> int:
-    """Delete positions in `(start, stop]` but those of one kind, and note it; return how many."""
+    """Empty positions in `(start, stop]` but those of one kind, and note it; return how many.
+
+    Deletes the stubs that earlier calls have left, but the last `STUBS`.
+    """
     query = "SELECT arrival_time_us FROM entries WHERE position = ?"
     (arrival_us,) = connection.execute(query, (stop,)).fetchone()
     cursor = connection.execute(
-        "DELETE FROM entries WHERE position > ? AND position <= ? AND kind <> ?", (start, stop, kept_kind)
+        f"""UPDATE entries SET kind = {STUB}, transaction_id = NULL, outcome = NULL, model = NULL,
+            body = zeroblob(length(body)) WHERE position > ? AND position <= ? AND kind <> ?""",
+        (start, stop, kept_kind),
+    )
+    connection.execute(
+        "DELETE FROM entries WHERE position > ? AND position <= ? AND kind < 1", (start - STUBS, stop - STUBS)
     )
     note = json.dumps([stop, arrival_us])
     connection.execute("INSERT OR REPLACE INTO meta VALUES ('pruned', ?)", (note,))
@@ -194,3 +227,68 @@ def check_entities(connection: sqlite3.Connection, path: Path, names: list[str],
             f"{path}: was made for the entities {', '.join(made_for)}, the configuration names "
             f"{', '.join(names)}; put [schema.entities] back, or start with an empty data_dir"
         )
+
+
+def all_tokens(connection: sqlite3.Connection) -> Iterator[NewToken]:
+    """Iterate over the tokens that were not erased, by entity and surrogate."""
+    rows = connection.execute(
+        """SELECT entity_index, surrogate, token FROM tokens WHERE typeof(token) = 'text'
+        ORDER BY entity_index, surrogate"""
+    )
+    return (NewToken(*row) for row in rows)
+
+
+def next_surrogates(connection: sqlite3.Connection) -> dict[int, int]:
+    """Return the lowest surrogate never given, by entity index; erased ones were given."""
+    rows = connection.execute("SELECT entity_index, max(surrogate) + 1 FROM tokens GROUP BY entity_index")
+    return dict(rows.fetchall())
+
+
+def take_tokens(connection: sqlite3.Connection, erasure: Erasure) -> list[NewToken]:
+    """Overwrite tokens with zeros in place and note the erasure; inside a transaction of the caller.
+
+    Raises:
+        NotFound: the entity has no token.
+    """
+    query = "SELECT rowid, token FROM tokens WHERE entity_index = ? AND surrogate = ?"
+    taken = []
+    for key in (erasure.key, *erasure.linked):
+        rowid, token = connection.execute(query, key).fetchone() or (0, None)
+        if isinstance(token, str):
+            taken.append(NewToken(*key, token))
+            connection.execute(
+                "UPDATE tokens SET token = zeroblob(?) WHERE rowid = ?", (len(token.encode()), rowid)
+            )
+    check_taken(erasure, taken)
+    told = dataclasses.asdict(erasure)
+    body = json.dumps({name: told[name] for name in told if name not in ("entity_index", "surrogate")})
+    connection.execute("INSERT OR REPLACE INTO erasures VALUES (?, ?, ?)", (*erasure.key, body))
+    return taken
+
+
+def noted_erasures(connection: sqlite3.Connection) -> list[Erasure]:
+    """Return the erasures noted, by entity and surrogate."""
+    rows = connection.execute("SELECT * FROM erasures ORDER BY entity_index, surrogate")
+    found = []
+    for entity_index, surrogate, body in rows:
+        told = json.loads(body)
+        linked = tuple((int(entity), int(number)) for entity, number in told.pop("linked"))
+        found.append(Erasure(entity_index, surrogate, **told, linked=linked))
+    return found
+
+
+def blank_entries(
+    connection: sqlite3.Connection,
+    positions: Sequence[int],
+    categoricals: Sequence[int],
+    transaction_ids: Collection[str],
+) -> int:
+    """Blank entries in place and return how many changed; inside a transaction of the caller."""
+    marks = ", ".join("?" * len(positions))
+    rows = connection.execute(
+        f"SELECT position, kind, body FROM entries WHERE position IN ({marks})", list(positions)
+    ).fetchall()
+    blanked = [(blank(kind, body, categoricals, transaction_ids), position) for position, kind, body in rows]
+    changed = [(body, position) for body, position in blanked if body is not None]
+    connection.executemany("UPDATE entries SET body = ? WHERE position = ?", changed)
+    return len(changed)

@@ -3,6 +3,13 @@
     transaction ──▶ read features ──▶ fold ──▶ labels that waited for it
     labels ──▶ book (which verdict stands) ──▶ change in frauds ──▶ relabel
                 └──▶ transaction not folded yet: wait
+    retraction, another view of the labels ──▶ what stands now ──▶ change in frauds ──▶ relabel
+
+The fold sees the log through a view. What it hides is scored (somebody asks) but
+not folded, and its labels do not count. Another view of the labels is taken in
+place, since frauds are integers that come and go; transactions leave traces that
+cannot be taken back (a maximum, a sketch), so another view of those needs a fold
+that never saw them.
 
 A label counts when its transaction is at most `spec.reach_us` older than the
 newest event folded so far; an older one can change no window of an event that
@@ -22,6 +29,7 @@ from fraud.errors import Damaged
 from fraud.features import snapshot
 from fraud.features.spec import FeatureSpec
 from fraud.features.state import FeatureState, Rows, ScoredRows
+from fraud.labels.exclusions import View
 from fraud.labels.standing import ConflictRule, LabelBook, LabelFact
 from fraud.records import LabelsSubmitted, LabelValue
 
@@ -51,16 +59,24 @@ class Waiting:
 
 
 class FeatureFold:
-    """Feature state with the labels that feed it, at one position of the log. One owner."""
+    """Feature state with the labels that feed it, at one position of the log. One owner.
 
-    def __init__(self, spec: FeatureSpec, rule: ConflictRule) -> None:
+    `view` is what it sees of the log, from its start or since `see`.
+    """
+
+    def __init__(self, spec: FeatureSpec, rule: ConflictRule, view: View | None = None) -> None:
         self.spec = spec
         self.rule = rule
         self.state = FeatureState(spec)
-        self.book = LabelBook(rule)
+        self.book = LabelBook(rule, view)
         self.coordinates: dict[str, Coordinates] = {}
         self.waiting: dict[str, list[Waiting]] = {}
         self.position = 0
+
+    @property
+    def view(self) -> View:
+        """What counts now."""
+        return self.book.view
 
     def advance(self, position: int) -> None:
         """Take note that everything up to `position` of the log is folded."""
@@ -68,12 +84,17 @@ class FeatureFold:
 
     def score(self, transaction_ids: Sequence[str], rows: Rows) -> ScoredRows:
         """Read and fold rows in log order; waiting labels join right after their own row."""
-        if not self.waiting:
+        hidden = self.view.hidden_rows(rows.event_time_us, rows.surrogates, self.spec.entity_names)
+        if not self.waiting and hidden is None:
             return self.state.score(rows)
         scored = self.state.prepare(rows)
         start = 0
         for i, transaction_id in enumerate(transaction_ids):
-            if transaction_id in self.waiting:
+            if hidden is not None and hidden[i]:
+                self.state.run(rows, scored, start, i, fold=True)
+                self.state.run(rows, scored, i, i + 1, fold=False)
+                start = i + 1
+            elif transaction_id in self.waiting:
                 self.state.run(rows, scored, start, i + 1, fold=True)
                 self._join_waiting(transaction_id, rows, i)
                 start = i + 1
@@ -90,8 +111,10 @@ class FeatureFold:
             label.transaction_id for label in event.labels if label.transaction_id not in self.coordinates
         ]
 
-    def take_labels(self, event: LabelsSubmitted, known: Mapping[str, Coordinates]) -> tuple[int, int]:
-        """Fold a label event; return how many labels joined and how many wait.
+    def take_labels(
+        self, event: LabelsSubmitted, known: Mapping[str, Coordinates], arrival_us: int
+    ) -> tuple[int, int]:
+        """Fold a label event that arrived at `arrival_us`; return how many labels joined and how many wait.
 
         `known` holds the transactions of the event that stand in the log; the
         fold remembers those it was told of before (`lacking`). One that stands
@@ -100,7 +123,9 @@ class FeatureFold:
         joined = 0
         changes: list[tuple[Coordinates, int]] = []
         for label in event.labels:
-            fact = LabelFact(label.value, event.source, label.label_time_us)
+            fact = LabelFact(
+                label.value, event.source, label.label_time_us, event.batch_id, event.submitter, arrival_us
+            )
             found = self.coordinates.get(label.transaction_id) or known.get(label.transaction_id)
             if found is None or found.position > self.position:
                 waiting = Waiting(fact, self.state.newest_us)
@@ -112,6 +137,26 @@ class FeatureFold:
                 changes.append((found, delta))
         self._relabel(changes)
         return joined, len(event.labels) - joined
+
+    def retract(self, batch_id: str) -> None:
+        """Count the labels of a batch no more."""
+        self._relabel_named(self.book.retract(batch_id))
+
+    def see(self, view: View) -> None:
+        """Count labels by another view from here on.
+
+        Raises:
+            ValueError: it hides other transactions; that needs a fold that never saw them.
+        """
+        if view.transactions != self.view.transactions:
+            raise ValueError("another view of transactions needs a fold of its own")
+        self._relabel_named(self.book.see(view))
+
+    def become(self, other: "FeatureFold") -> None:
+        """Take over everything that another fold of the same spec and rule holds."""
+        self.state, self.book = other.state, other.book
+        self.coordinates, self.waiting = other.coordinates, other.waiting
+        self.position = other.position
 
     def forget_before(self, event_time_us: int) -> None:
         """Drop what counts no more of labels for transactions before `event_time_us`, or waiting since."""
@@ -142,10 +187,22 @@ class FeatureFold:
             self._relabel([(found, delta)])
 
     def _report(self, transaction_id: str, found: Coordinates, fact: LabelFact) -> int:
-        if found.event_time_us < self._reach_back_us:
+        if found.event_time_us < self._reach_back_us or self._is_hidden(found):
             return 0
         self.coordinates[transaction_id] = found
         return self.book.report(transaction_id, fact)
+
+    def _is_hidden(self, found: Coordinates) -> bool:
+        if not self.view.transactions:
+            return False
+        times, surrogates = np.array([found.event_time_us]), np.array([found.surrogates], np.int32)
+        return self.view.hidden_rows(times, surrogates, self.spec.entity_names) is not None
+
+    def _relabel_named(self, changes: Sequence[tuple[str, int]]) -> None:
+        """Relabel transactions of the book; those out of reach change nothing that is read on time."""
+        oldest_us = self._reach_back_us
+        found = [(self.coordinates[name], delta) for name, delta in changes]
+        self._relabel([(it, delta) for it, delta in found if it.event_time_us >= oldest_us])
 
     def _relabel(self, changes: Sequence[tuple[Coordinates, int]]) -> None:
         if not changes:
@@ -184,17 +241,23 @@ class FeatureFold:
                 )
         try:
             fold._take_notes(header, notes["book"])
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, Damaged) as error:
             raise Damaged(f"feature snapshot {path.name}: labels cannot be read ({error!r})") from error
         fold.state.restore(arrays)
         return fold
 
     def _header(self) -> dict[str, Any]:
         rule = [self.rule.policy, *self.rule.sources]
-        return {"fingerprint": self.spec.fingerprint, "rule": rule, "position": self.position}
+        return {
+            "fingerprint": self.spec.fingerprint,
+            "rule": rule,
+            "position": self.position,
+            "view": self.view.to_text(),
+        }
 
     def _notes(self) -> dict[str, Any]:
         book = {
+            "retracted": sorted(self.book.retracted),
             "facts": {name: [list(astuple(f)) for f in facts] for name, facts in self.book.facts.items()},
             "coordinates": {
                 name: [list(found.surrogates), found.event_time_us]
@@ -209,12 +272,11 @@ class FeatureFold:
 
     def _take_notes(self, header: Mapping[str, Any], book: Mapping[str, Any]) -> None:
         self.position = int(header["position"])
-        self.book.facts = _facts(book["facts"])
+        self.book.view = View.from_text(header["view"])
+        self.book.retracted = set(book["retracted"])
+        self.book.facts = {name: [_fact(values) for values in facts] for name, facts in book["facts"].items()}
         self.waiting = {
-            name: [
-                Waiting(LabelFact(LabelValue(value), source, int(time_us)), int(since_us))
-                for value, source, time_us, since_us in labels
-            ]
+            name: [Waiting(_fact(values), int(since_us)) for *values, since_us in labels]
             for name, labels in book["waiting"].items()
         }
         self.coordinates = {
@@ -223,8 +285,6 @@ class FeatureFold:
         }
 
 
-def _facts(found: Mapping[str, Any]) -> dict[str, list[LabelFact]]:
-    return {
-        name: [LabelFact(LabelValue(value), source, int(time_us)) for value, source, time_us in facts]
-        for name, facts in found.items()
-    }
+def _fact(values: Sequence[Any]) -> LabelFact:
+    value, source, time_us, batch_id, submitter, arrival_us = values
+    return LabelFact(LabelValue(value), source, int(time_us), batch_id, submitter, int(arrival_us))

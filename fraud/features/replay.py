@@ -1,7 +1,8 @@
 """Folds a log again, in order, and recomputes the features of every transaction.
 
     entries ──▶ runs of transactions ──▶ one kernel call each ──▶ features
-                      └──▶ labels between two runs, applied where they stand in the log
+                      └──▶ between two runs, where they stand in the log: labels, retractions,
+                           and, where a replay follows them, changes of the view
 
 Restoring state, checking an import and `fraud replay` drive the same fold as
 the server does, so what comes out is what was logged, bit for bit. `replay`
@@ -16,7 +17,8 @@ from numpy.typing import NDArray
 
 from fraud.features.fold import Coordinates, FeatureFold
 from fraud.features.state import Rows
-from fraud.records import Entry, LabelsSubmitted, Scored
+from fraud.labels.exclusions import View
+from fraud.records import Applied, BatchRetracted, Entry, LabelsSubmitted, Scored, Transaction
 
 RUN_ROWS = 4_096
 """Most transactions in one kernel call of `replay`."""
@@ -26,14 +28,20 @@ Find = Callable[[Sequence[str]], Mapping[str, Coordinates]]
 when its `Coordinates` carry its position."""
 
 
+Rebuild = Callable[[View, int], FeatureFold]
+"""Returns a fold at a position of the log that has seen it through this view from the start."""
+
+
 def replay(
-    fold: FeatureFold, entries: Iterable[Entry], find: Find
+    fold: FeatureFold, entries: Iterable[Entry], find: Find, rebuild: Rebuild | None = None
 ) -> Iterator[tuple[list[Entry], NDArray[np.float32]]]:
     """Fold entries in position order; yield runs of Scored entries with their features float32[n, F].
 
     `find` is asked for the labelled transactions that the fold does not know
-    from earlier labels. The fold ends at the position of the last entry, once
-    the iterator is used up.
+    from earlier labels. With `rebuild` the view changes where the log says so,
+    and the features are those that were logged; without it the fold keeps its
+    view, as if what that hides had never been. The fold ends at the position of
+    the last entry, once the iterator is used up.
     """
     run: list[Entry] = []
     for entry in entries:
@@ -46,11 +54,25 @@ def replay(
         if run:
             yield run, _score(fold, run)
             run = []
-        fold.advance(entry.position)
-        if isinstance(entry.event, LabelsSubmitted):
-            fold.take_labels(entry.event, find(fold.lacking(entry.event)))
+        take_other(fold, entry, find, rebuild)
     if run:
         yield run, _score(fold, run)
+
+
+def take_other(fold: FeatureFold, entry: Entry, find: Find, rebuild: Rebuild | None = None) -> None:
+    """Fold an entry that is no transaction; parameters as for `replay`."""
+    fold.advance(entry.position)
+    event = entry.event
+    if isinstance(event, LabelsSubmitted):
+        fold.take_labels(event, find(fold.lacking(event)), entry.arrival_time_us)
+    elif isinstance(event, BatchRetracted):
+        fold.retract(event.batch_id)
+    elif isinstance(event, Applied) and rebuild is not None:
+        view = View.from_text(event.label_view)
+        if view.transactions != fold.view.transactions:
+            fold.become(rebuild(view, entry.position))
+        elif view != fold.view:
+            fold.see(view)
 
 
 def replay_columns(
@@ -63,17 +85,24 @@ def replay_columns(
 ) -> NDArray[np.float32]:
     """Fold columns of transactions with label entries between them; return features float32[n, F].
 
-    `positions` int64[n] ascend; `labels` holds LabelsSubmitted entries in
-    position order. The result and the state are those of `replay` over the same
-    entries. `find` is asked only for labelled transactions that are neither in
-    these columns nor known to the fold.
+    `positions` int64[n] ascend; `labels` holds LabelsSubmitted and
+    BatchRetracted entries in position order; the fold keeps its view. The
+    result and the state are those of `replay` over the same entries. `find` is
+    asked only for labelled transactions that are neither in these columns nor
+    known to the fold.
     """
-    named = {label.transaction_id for entry in labels for label in _labels_of(entry).labels}
+    submitted = [entry.event for entry in labels if isinstance(entry.event, LabelsSubmitted)]
+    named = {label.transaction_id for event in submitted for label in event.labels}
     here = {
         name: Coordinates(tuple(rows.surrogates[i].tolist()), int(rows.event_time_us[i]), int(positions[i]))
         for i, name in enumerate(transaction_ids)
         if name in named
     }
+
+    def find_here(names: Sequence[str]) -> Mapping[str, Coordinates]:
+        elsewhere = [name for name in names if name not in here]
+        return ChainMap(here, dict(find(elsewhere)) if elsewhere else {})
+
     parts = []
     start = 0
     for entry in labels:
@@ -81,35 +110,31 @@ def replay_columns(
         if stop > start:
             parts.append(fold.score(transaction_ids[start:stop], rows.part(start, stop)).features)
             start = stop
-        fold.advance(entry.position)
-        event = _labels_of(entry)
-        elsewhere = [name for name in fold.lacking(event) if name not in here]
-        fold.take_labels(event, ChainMap(here, dict(find(elsewhere)) if elsewhere else {}))
+        take_other(fold, entry, find_here)
     if start < len(rows):
         parts.append(fold.score(transaction_ids[start:], rows.part(start, len(rows))).features)
         fold.advance(int(positions[-1]))
     return np.concatenate([np.empty((0, len(fold.spec.names)), np.float32), *parts])
 
 
-def _labels_of(entry: Entry) -> LabelsSubmitted:
-    if not isinstance(entry.event, LabelsSubmitted):
-        raise TypeError(f"entry {entry.position} is {type(entry.event).__name__}, not LabelsSubmitted")
-    return entry.event
-
-
 def _score(fold: FeatureFold, run: list[Entry]) -> NDArray[np.float32]:
     scored = [entry.event for entry in run if isinstance(entry.event, Scored)]
-    features = fold.score([event.transaction_id for event in scored], rows_of(scored)).features
+    features = fold.score([event.transaction_id for event in scored], logged_rows(scored)).features
     fold.advance(run[-1].position)
     return features
 
 
-def rows_of(scored: Sequence[Scored]) -> Rows:
-    """Return logged transactions as columns."""
-    n = len(scored)
+def logged_rows(scored: Sequence[Scored]) -> Rows:
+    """Return logged transactions as columns, in order."""
+    return rows_of(scored, [event.surrogates for event in scored])
+
+
+def rows_of(transactions: Sequence[Transaction | Scored], surrogates: Sequence[tuple[int, ...]]) -> Rows:
+    """Return transactions as columns, in order, each with what stands for its entities."""
+    n = len(transactions)
     return Rows(
-        np.array([event.event_time_us for event in scored], np.int64),
-        np.array([event.amount_base_minor for event in scored], np.int64),
-        np.array([event.surrogates for event in scored], np.int32).reshape(n, -1),
-        np.array([event.numerics for event in scored], np.float64).reshape(n, -1),
+        event_time_us=np.array([it.event_time_us for it in transactions], np.int64),
+        amount_minor=np.array([it.amount_base_minor for it in transactions], np.int64),
+        surrogates=np.array(surrogates, np.int32).reshape(n, -1),
+        numerics=np.array([it.numerics for it in transactions], np.float64).reshape(n, -1),
     )

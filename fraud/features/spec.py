@@ -92,6 +92,15 @@ class FeatureSpec:
         """Column of each feature."""
         return {name: column for column, name in enumerate(self.names)}
 
+    @cached_property
+    def label_fed(self) -> tuple[str, ...]:
+        """Features that labels flow into: the fraud rates."""
+        return tuple(
+            f"{name}_fraud_rate_{rate.name}"
+            for name, entity in zip(self.entity_names, self.entities, strict=True)
+            for rate in entity.fraud_rates
+        )
+
     def select(self, patterns: Sequence[str]) -> tuple[str, ...]:
         """Return the features that match any of the shell-style patterns, in the spec's order.
 

@@ -1,8 +1,8 @@
 """The gate: a case goes in, a verdict comes out, with a row for every bound.
 
-    hard guards (self-test, size, alert shift)  fail → REJECT
-    too few matured frauds                           → INCONCLUSIVE
-    calibration                                 fails → REJECT
+    hard guards (self-test, size, alert shift, sentinels)   fail → REJECT
+    too few matured frauds                                       → INCONCLUSIVE
+    calibration                                            fails → REJECT
     no champion      floors reached → PROMOTE, clearly missed → REJECT, else INCONCLUSIVE
     a champion       superiority → PROMOTE; else refresh → PROMOTE;
                      else demonstrably worse → REJECT; else INCONCLUSIVE
@@ -21,6 +21,7 @@ from fraud.gate import checks
 from fraud.gate.checks import Check, OutcomeCounts
 from fraud.gate.eprocess import more_evidence_needed, required_e
 from fraud.gate.evidence import Evidence
+from fraud.gate.sentinels import SentinelCount, sentinel
 from fraud.settings.learning import Gate
 
 Answer = Literal["PROMOTE", "REJECT", "INCONCLUSIVE"]
@@ -45,7 +46,8 @@ class Case:
     """Everything the gate looks at. `champion` is None for a model's first version.
 
     `challengers` (K >= 1) are those judged together, `attempt` (j >= 1) counts
-    attempts against the same champion; `seed` is that of the bootstrap.
+    attempts against the same champion; `sentinels` holds a count for each
+    pattern of the model; `seed` is that of the bootstrap.
     """
 
     evidence: Evidence
@@ -57,6 +59,7 @@ class Case:
     self_test_text: str
     traffic: OutcomeCounts
     seed: int = 7
+    sentinels: tuple[SentinelCount, ...] = ()
 
     def __post_init__(self) -> None:
         if self.challengers < 1 or self.attempt < 1:
@@ -131,6 +134,7 @@ def _guards(case: Case, gate: Gate) -> list[Check]:
         checks.outcome_shift(
             "decline_shift", (mine.declines, mine.rows), declines, gate.alert_shift_max, declines_then
         ),
+        *(sentinel(count) for count in case.sentinels),
     ]
 
 

@@ -62,10 +62,14 @@ def judged(
 ) -> pl.LazyFrame:
     """Return every transaction known at T; `is_fraud` and `label_known_us` are null where not usable.
 
-    Arguments as for `usable`.
+    `label_position` is that of the label entry which carries the verdict, null
+    where none does. Arguments as for `usable`.
     """
     verdicts = standing.select(
-        "transaction_id", verdict=pl.col("value"), verdict_known_us=pl.col("arrival_time_us")
+        "transaction_id",
+        verdict=pl.col("value"),
+        verdict_known_us=pl.col("arrival_time_us"),
+        verdict_position=pl.col("position"),
     )
     reports = (
         outcomes.sort("transaction_id", "outcome_time_us", "position", "row")
@@ -89,8 +93,9 @@ def judged(
             .then(pl.col("verdict_known_us"))
             .when(legitimate)
             .then(matured_us),
+            label_position=pl.when(verdict_counts).then(pl.col("verdict_position")),
         )
-        .drop("verdict", "verdict_known_us", "report")
+        .drop("verdict", "verdict_known_us", "verdict_position", "report")
     )
 
 

@@ -1,6 +1,7 @@
 """Which verdict stands when several sources have spoken about one transaction.
 
     facts of one transaction, in log order
+      → those that count: not retracted, not excluded
       → the latest of each source (by label time, then log order); WITHDRAWN removes the source
       → one value by the conflict rule; None when nobody's verdict is left
 
@@ -10,10 +11,11 @@ The same rule over a whole table is `fraud.labels.table`; a test holds both
 against each other.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Self
 
+from fraud.labels.exclusions import View
 from fraud.records import LabelValue
 from fraud.settings.learning import Labels
 
@@ -22,11 +24,14 @@ ConflictPolicy = Literal["LABELER_PRIORITY", "LAST_WRITE_WINS", "MAJORITY_VOTE"]
 
 @dataclass(frozen=True, slots=True)
 class LabelFact:
-    """One source's verdict as it stands in the log."""
+    """One source's verdict as it stands in the log, and with which batch it came."""
 
     value: LabelValue
     source: str
     label_time_us: int
+    batch_id: str = ""
+    submitter: str = ""
+    arrival_us: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,18 +84,45 @@ class ConflictRule:
 class LabelBook:
     """Folds labels in log order and knows which verdict stands for each transaction.
 
-    One of the few holders of change: owned by the feature fold, written by its
-    thread alone.
+    Facts of retracted batches, and those that the view hides, are kept and do
+    not count. One of the few holders of change: owned by the feature fold,
+    written by its thread alone.
     """
 
-    def __init__(self, rule: ConflictRule) -> None:
+    def __init__(self, rule: ConflictRule, view: View | None = None) -> None:
         self.rule = rule
+        self.view = view or View()
+        self.retracted: set[str] = set()
         self.facts: dict[str, list[LabelFact]] = {}
+
+    def counts(self, fact: LabelFact) -> bool:
+        """Tell whether a fact counts now."""
+        return fact.batch_id not in self.retracted and not self.view.hides_label(
+            fact.batch_id, fact.source, fact.submitter, fact.arrival_us
+        )
 
     def standing(self, transaction_id: str) -> LabelValue | None:
         """Return the verdict that stands for a transaction, or None."""
         facts = self.facts.get(transaction_id)
-        return None if facts is None else self.rule.standing(facts)
+        if facts is None:
+            return None
+        if self.retracted or self.view.labels:
+            facts = [fact for fact in facts if self.counts(fact)]
+        return self.rule.standing(facts)
+
+    def see(self, view: View) -> list[tuple[str, int]]:
+        """Count by another view from here on; return the transactions whose frauds change, by +1 or −1."""
+        return self._recount(lambda: setattr(self, "view", view))
+
+    def retract(self, batch_id: str) -> list[tuple[str, int]]:
+        """Count a batch no more; return the transactions whose frauds change, by +1 or −1."""
+        return self._recount(lambda: self.retracted.add(batch_id))
+
+    def _recount(self, change: Callable[[], None]) -> list[tuple[str, int]]:
+        before = {name: self.standing(name) is LabelValue.FRAUD for name in self.facts}
+        change()
+        after = {name: self.standing(name) is LabelValue.FRAUD for name in self.facts}
+        return [(name, int(after[name]) - int(was)) for name, was in before.items() if after[name] != was]
 
     def report(self, transaction_id: str, fact: LabelFact) -> int:
         """Add a fact; return the change in frauds: +1, 0 or −1."""

@@ -28,7 +28,7 @@ def standing_table(labels: pl.LazyFrame, rule: ConflictRule) -> pl.LazyFrame:
 
     Returns:
         transaction_id, value (1 fraud, 2 legitimate; int32), source,
-        label_time_us, arrival_time_us: of the fact that carries the verdict. By
+        label_time_us, arrival_time_us, position: of the fact that carries the verdict. By
         majority that is the best source that agrees with it. Sorted by
         transaction_id.
     """
@@ -49,7 +49,7 @@ def standing_table(labels: pl.LazyFrame, rule: ConflictRule) -> pl.LazyFrame:
     return (
         _choose(facts, rule)
         .unique("transaction_id", keep="first", maintain_order=True)
-        .select("transaction_id", "value", "source", "label_time_us", "arrival_time_us")
+        .select("transaction_id", "value", "source", "label_time_us", "arrival_time_us", "position")
         .sort("transaction_id")
     )
 

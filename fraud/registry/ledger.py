@@ -8,9 +8,15 @@
     Promoted           model version expected          (the champion until here, "" for none)
     VersionDropped     version why                     (a pending challenger is superseded)
     RetrainRequested   model cut_position cut_time_us trigger      (model "": every model)
+                       and where it applies: guard_overrides, exclusion
     CycleStarted       request_seq models
     CycleFinished      request_seq verdicts seconds
     CycleFailed        request_seq error
+    GuardReported                      see `fraud.registry.guard_reports`
+    SentinelAdded, SentinelRetired     see `fraud.registry.sentinels`
+
+    DataExcluded, ExclusionUndone, RolledBack: see `fraud.registry.exclusions`
+    Vacuumed, EntityErased                     see `fraud.registry.upkeep`
 
 One function per kind in `FOLDS` checks an entry against the state and then
 changes it; nothing is changed by an entry that is refused. A new kind is one
@@ -20,78 +26,30 @@ write transaction, so everything that stands in a ledger folds.
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from typing import Any, Literal, Self
+from typing import Self
 
-from fraud.errors import Conflict, Damaged, InvalidInput, NotAllowedNow, NotFound, StaleHead
+from fraud.errors import Conflict, Damaged, InvalidInput, NotAllowedNow, NotFound
+from fraud.labels.exclusions import View
 from fraud.registry.chain import GENESIS_HASH, LedgerEntry
+from fraud.registry.exclusions import (
+    ExclusionState,
+    check_clean,
+    check_expected,
+    data_excluded,
+    exclusion_undone,
+    found_exclusion,
+    note_version,
+    rolled_back,
+)
+from fraud.registry.guard_reports import GuardReport, guard_reported
+from fraud.registry.sentinels import FOLDS as SENTINEL_FOLDS
+from fraud.registry.sentinels import SentinelSet
+from fraud.registry.upkeep import FOLDS as UPKEEP_FOLDS
+from fraud.registry.upkeep import check_kept
+from fraud.registry.version import Reign, RequestState, Verdict, VersionState
 
-Status = Literal["challenger", "champion", "former champion", "rejected", "superseded"]
 VERDICTS = ("PROMOTE", "REJECT", "INCONCLUSIVE")
 _NAME = re.compile(r"(?P<model>[a-z][a-z0-9_]*)-[1-9][0-9]*")
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """The gate's answer about a version. `report` is its JSON, one row per check."""
-
-    seq: int
-    time_us: int
-    verdict: str
-    way: str
-    against: str
-    report: dict[str, Any]
-
-
-@dataclass(slots=True)
-class VersionState:
-    """One version as the ledger knows it."""
-
-    version: str
-    model: str
-    recipe: str
-    digest: str
-    parent: str
-    attempt: int
-    challengers: int
-    cut_position: int
-    cut_time_us: int
-    manifest: dict[str, Any]
-    created_us: int
-    created_seq: int
-    status: Status = "challenger"
-    verdicts: list[Verdict] = field(default_factory=list)
-
-    @property
-    def verdict(self) -> str:
-        """The last verdict, "" before the first."""
-        return self.verdicts[-1].verdict if self.verdicts else ""
-
-
-@dataclass(slots=True)
-class RequestState:
-    """A retrain asked for, and what became of it; `verdicts` are those of `CycleFinished`."""
-
-    seq: int
-    time_us: int
-    model: str
-    trigger: str
-    cut_position: int
-    cut_time_us: int
-    actor: str
-    reason: str
-    state: Literal["WAITING", "RUNNING", "FINISHED", "FAILED"] = "WAITING"
-    error: str = ""
-    verdicts: list[dict[str, Any]] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class Reign:
-    """A champion from its promotion, entry `seq`, to the next one's."""
-
-    version: str
-    since_us: int
-    seq: int
 
 
 class RegistryState:
@@ -106,6 +64,12 @@ class RegistryState:
         self._attempts: dict[str, set[int]] = {}
         self._requests: dict[int, RequestState] = {}
         self.cycles_us: list[int] = []
+        self.sentinels: dict[tuple[str, str], SentinelSet] = {}
+        self.retired_sentinels: dict[tuple[str, str], SentinelSet] = {}
+        self.exclusions: dict[int, ExclusionState] = {}
+        self.guard_reports: dict[str, GuardReport] = {}
+        self.vacuumed: dict[str, int] = {}
+        self.erased: dict[tuple[str, int], LedgerEntry] = {}
 
     @classmethod
     def fold(cls, entries: Iterable[LedgerEntry]) -> Self:
@@ -166,6 +130,61 @@ class RegistryState:
                 return reign.version
         return ""
 
+    def reigns(self, model: str) -> list[Reign]:
+        """Return every champion of a model in order, each with the entry that made it one."""
+        return list(self._reigns.get(model, ()))
+
+    def crown(self, model: str, version: str, entry: LedgerEntry) -> None:
+        """Make `version` ("" for none) the champion; attempts are counted anew."""
+        champion = self.champion(model)
+        if champion:
+            self.versions[champion].status = "former champion"
+        if version:
+            self.versions[version].status = "champion"
+        self._reigns.setdefault(model, []).append(Reign(version, entry.time_us, entry.seq))
+        self._attempts[model] = set()
+
+    def exclusion(self, seq: int) -> ExclusionState:
+        """Return the exclusion made in entry `seq`.
+
+        Raises:
+            NotFound: that entry excludes nothing.
+        """
+        return found_exclusion(self.exclusions, seq)
+
+    def view(self) -> View:
+        """Return what counts now: everything that no exclusion in force hides."""
+        return View(tuple(it.data for it in self.exclusions.values() if it.in_force))
+
+    def tainted_by(self, version: str) -> tuple[int, ...]:
+        """Return the exclusions in force whose data a version learned from; none: it is clean."""
+        return tuple(
+            it.seq
+            for it in self.exclusions.values()
+            if it.in_force and not it.muted and version in it.touched
+        )
+
+    def clean_champions(self, model: str) -> list[str]:
+        """Return the former champions of a model that are clean, the last one first."""
+        champion = self.champion(model)
+        versions = [reign.version for reign in reversed(self._reigns.get(model, []))]
+        return [
+            version
+            for version in dict.fromkeys(versions)
+            if version not in ("", champion) and not self.tainted_by(version)
+        ]
+
+    def repairs_due(self) -> list[ExclusionState]:
+        """Return the exclusions in force that want a retrain nobody has asked for yet."""
+        asked = {request.exclusion for request in self._requests.values()}
+        return [it for it in self.exclusions.values() if it.in_force and it.retrain and it.seq not in asked]
+
+    @property
+    def view_seq(self) -> int:
+        """The entry that last changed what counts, 0 for none."""
+        seqs = [seq for it in self.exclusions.values() for seq in (it.seq, it.undone_seq)]
+        return max(seqs, default=0)
+
     def reign(self, model: str) -> Reign | None:
         """Return the present champion with the entry that promoted it, None for none."""
         reigns = self._reigns.get(model)
@@ -186,7 +205,7 @@ class RegistryState:
         return len(self._attempts.get(model, ()))
 
     def pending(self, model: str) -> list[VersionState]:
-        """Return the challengers that may still be promoted, oldest first.
+        """Return the challengers that may still be promoted, oldest first; tainted ones may not.
 
         One whose last verdict is PROMOTE is among them: the process died before
         it was promoted, and the next cycle judges it again.
@@ -194,7 +213,9 @@ class RegistryState:
         return [
             version
             for version in self.versions.values()
-            if version.model == model and version.status == "challenger"
+            if version.model == model
+            and version.status == "challenger"
+            and not self.tainted_by(version.version)
         ]
 
     def next_version(self, model: str) -> str:
@@ -246,6 +267,7 @@ def _registered(state: RegistryState, entry: LedgerEntry) -> None:
     )
     state.versions[version] = known
     state._attempts.setdefault(model, set()).add(known.attempt)
+    note_version(state, known)
 
 
 def _verdict_given(state: RegistryState, entry: LedgerEntry) -> None:
@@ -265,22 +287,15 @@ def _promoted(state: RegistryState, entry: LedgerEntry) -> None:
     body = entry.body
     model, expected = body["model"], body["expected"]
     version = state.version(body["version"])
-    champion = state.champion(model)
-    if champion != expected:
-        raise StaleHead(
-            f"{version.version} was to follow {expected or 'no champion'}, but the champion of {model!r} "
-            f"is {champion or 'none'}; look again and decide again"
-        )
+    check_expected(state, model, version.version, expected)
     if version.model != model or version.status in ("champion", "rejected", "superseded"):
         raise NotAllowedNow(
             f"{version.version} is {version.status} of model {version.model!r} and cannot be promoted for "
             f"{model!r}; choose a challenger or a former champion"
         )
-    if champion:
-        state.versions[champion].status = "former champion"
-    version.status = "champion"
-    state._reigns.setdefault(model, []).append(Reign(version.version, entry.time_us, entry.seq))
-    state._attempts[model] = set()
+    check_clean(state, version.version)
+    check_kept(state, version.version)
+    state.crown(model, version.version, entry)
 
 
 def _dropped(state: RegistryState, entry: LedgerEntry) -> None:
@@ -301,6 +316,8 @@ def _requested(state: RegistryState, entry: LedgerEntry) -> None:
         body["cut_time_us"],
         entry.actor,
         entry.reason,
+        guard_overrides=tuple(body.get("guard_overrides", ())),
+        exclusion=body.get("exclusion", 0),
     )
 
 
@@ -316,6 +333,7 @@ def _cycle_finished(state: RegistryState, entry: LedgerEntry) -> None:
     request = _request_of(state, entry)
     if request is not None:
         request.state, request.verdicts = "FINISHED", list(verdicts)
+        request.finished_us = entry.time_us
 
 
 def _cycle_failed(state: RegistryState, entry: LedgerEntry) -> None:
@@ -323,6 +341,7 @@ def _cycle_failed(state: RegistryState, entry: LedgerEntry) -> None:
     request = _request_of(state, entry)
     if request is not None:
         request.state, request.error = "FAILED", error
+        request.finished_us = entry.time_us
 
 
 def _request_of(state: RegistryState, entry: LedgerEntry) -> RequestState | None:
@@ -340,4 +359,10 @@ FOLDS: dict[str, Callable[[RegistryState, LedgerEntry], None]] = {
     "CycleStarted": _cycle_started,
     "CycleFinished": _cycle_finished,
     "CycleFailed": _cycle_failed,
+    **SENTINEL_FOLDS,
+    **UPKEEP_FOLDS,
+    "DataExcluded": data_excluded,
+    "ExclusionUndone": exclusion_undone,
+    "RolledBack": rolled_back,
+    "GuardReported": guard_reported,
 }

@@ -10,6 +10,7 @@ processes never write after the same entry and the chain cannot fork.
 import json
 import sqlite3
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Self
 
@@ -112,6 +113,21 @@ class LedgerStore:
                 (after,),
             ).fetchall()
         return [self._entry(row) for row in rows]
+
+    def find(self, seqs: Iterable[int]) -> dict[int, LedgerEntry]:
+        """Return the entries with these numbers; those there are none of are left out.
+
+        Raises:
+            Damaged: a body is no JSON.
+        """
+        wanted = sorted(set(seqs))
+        with self._lock:
+            rows = self._connection.execute(
+                f"""SELECT seq, time_us, kind, actor, reason, body, previous_hash, hash FROM ledger
+                WHERE seq IN ({", ".join("?" * len(wanted))})""",
+                wanted,
+            ).fetchall()
+        return {row[0]: self._entry(row) for row in rows}
 
     def _entry(self, row: tuple[Any, ...]) -> LedgerEntry:
         try:

@@ -1,31 +1,30 @@
 """Makes the gate's case for one challenger: evidence, traffic, age, attempts.
 
-archive prefix at the cut → judged rows since the challenger was frozen
+history at the cut, as training sees it → judged rows since the challenger was frozen
 → scored by challenger and champion from the logged features → evidence
 the last week of all traffic → outcomes by each side's own thresholds
+the sentinels, wherever they stand → how many of each pattern each side alerts on
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from fraud.archive.archive import Archive
 from fraud.bundle.bundle import Bundle
 from fraud.bundle.store import BundleStore
 from fraud.clock import DAY_US
 from fraud.errors import Damaged
 from fraud.gate.checks import OutcomeCounts
 from fraud.gate.evidence import EvidenceRules, gather
+from fraud.gate.sentinels import SentinelCount
 from fraud.gate.verdict import Case, Champion
-from fraud.labels.maturity import judged
-from fraud.labels.standing import ConflictRule
-from fraud.labels.table import standing_table
 from fraud.records import Outcome
-from fraud.registry.ledger import VersionState
-from fraud.settings import Settings
-from fraud.training.dataset import Cut
+from fraud.registry.sentinels import SentinelSet
+from fraud.registry.version import VersionState
+from fraud.training.history import History
 
 TRAFFIC_US = 7 * DAY_US
 """Recent traffic on which outcome rates are predicted."""
@@ -45,14 +44,19 @@ class Rival:
 
 
 class Casework:
-    """Builds cases at one cut of the archive; reads each model's rows once."""
+    """Builds cases at one cut of history; reads each model's rows once.
 
-    def __init__(self, settings: Settings, archive: Archive, bundles: BundleStore, cut: Cut) -> None:
-        self._settings = settings
-        self._archive = archive
+    `sentinels` are the sets in force; the archive holds their rows, also those behind the cut.
+    """
+
+    def __init__(self, history: History, bundles: BundleStore, sentinels: Sequence[SentinelSet] = ()) -> None:
+        self._history = history
+        self._settings = history.settings
         self._bundles = bundles
-        self._cut = cut
+        self._sentinels = sentinels
+        self._cut = history.cut
         self._rows: dict[tuple[str, int], pl.DataFrame] = {}
+        self._frozen: dict[tuple[str, str], pl.DataFrame] = {}
         self._traffic: dict[tuple[str, int], pl.DataFrame] = {}
 
     def case(self, challenger: Rival, champion: Rival | None) -> Case:
@@ -80,7 +84,35 @@ class Casework:
             self_test_text=text,
             traffic=self._outcomes(challenger.bundle, self._cut.time_us),
             seed=self._settings.training.seed,
+            sentinels=tuple(
+                self._count(each, challenger, champion) for each in self._sentinels if each.model == model
+            ),
         )
+
+    def _count(self, sentinels: SentinelSet, challenger: Rival, champion: Rival | None) -> SentinelCount:
+        rows = self._rows_of(sentinels)
+        return SentinelCount(
+            pattern=sentinels.pattern,
+            rows=len(sentinels),
+            challenger=alerts_on(challenger.bundle, rows),
+            champion=None if champion is None else alerts_on(champion.bundle, rows),
+            then=sentinels.caught_rows,
+            kept_share=self._settings.sentinels.kept_share,
+        )
+
+    def _rows_of(self, sentinels: SentinelSet) -> pl.DataFrame:
+        key = (sentinels.model, sentinels.pattern)
+        if key not in self._frozen:
+            own = pl.col("position").is_in(list(sentinels.positions))
+            found = self._history.source.transactions().filter(own)
+            self._frozen[key] = self._history.with_present_features(found).collect()
+        rows = self._frozen[key]
+        if len(rows) != len(sentinels):
+            raise Damaged(
+                f"{len(sentinels) - len(rows)} of the {len(sentinels)} sentinels {sentinels.pattern!r} of "
+                f"{sentinels.model!r} are not in the archive; restore it from a copy, or retire the set"
+            )
+        return rows
 
     def _champion(self, champion: Rival) -> Champion:
         cut_us = int(champion.bundle.manifest["cut"]["time_us"])
@@ -102,18 +134,7 @@ class Casework:
         """Return rows since a moment with what is known of them, unexplored declines included."""
         key = (model, since_us)
         if key not in self._rows:
-            upto = self._cut.position
-            transactions = self._archive.transactions(upto).filter(
-                (pl.col("model") == model) & (pl.col("event_time_us") >= since_us)
-            )
-            standing = standing_table(self._archive.labels(upto), ConflictRule.of(self._settings.labels))
-            rows = judged(
-                transactions,
-                standing,
-                self._archive.outcomes(upto),
-                self._settings.labels,
-                self._cut.time_us,
-            )
+            rows = self._history.judged(model, since_us)
             declined = (pl.col("outcome") == int(Outcome.DECLINE)) & ~pl.col("explored")
             kept = rows.filter(pl.col("is_fraud").is_not_null() | declined)
             filled = kept.with_columns(pl.col("is_fraud").fill_null(value=False))
@@ -124,16 +145,19 @@ class Casework:
         """Count what a bundle's thresholds make of the week before a moment."""
         key = (bundle.model, until_us)
         if key not in self._traffic:
-            week = self._archive.transactions(self._cut.position).filter(
-                (pl.col("model") == bundle.model)
-                & pl.col("event_time_us").is_between(until_us - TRAFFIC_US, until_us)
-            )
-            self._traffic[key] = week.collect()
+            week = pl.col("event_time_us").is_between(until_us - TRAFFIC_US, until_us)
+            self._traffic[key] = self._history.transactions(bundle.model).filter(week).collect()
         scores = self._scores(bundle, self._traffic[key])
         return OutcomeCounts.of(bundle.thresholds.outcomes(scores))
 
     def _scores(self, bundle: Bundle, rows: pl.DataFrame) -> NDArray[np.float64]:
         return bundle.scores(bundle.margins(matrix_of(bundle, rows)))
+
+
+def alerts_on(bundle: Bundle, rows: pl.DataFrame) -> int:
+    """Count the archived rows that a bundle's own thresholds alert on, by their logged features."""
+    scores = bundle.scores(bundle.margins(matrix_of(bundle, rows)))
+    return OutcomeCounts.of(bundle.thresholds.outcomes(scores)).alerts
 
 
 def matrix_of(bundle: Bundle, rows: pl.DataFrame) -> NDArray[np.float32]:

@@ -1,6 +1,7 @@
 """One retraining cycle: from a cut of the log to verdicts, and at most one promotion a model.
 
     copy the log to the archive, up to the cut
+      → the guard judges each model's data; what it freezes goes no further
       → training set per model → recipes on Ray → bundles, registered in the ledger
       → every pending challenger, new or waiting, before the gate
       → the best that may: promoted, compare-and-swap on the champion; the rest superseded
@@ -12,27 +13,30 @@ challengers that nobody promoted, and is run again.
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
 
 from fraud.archive.archive import Archive
-from fraud.bundle.bundle import Bundle
 from fraud.bundle.store import BundleStore
 from fraud.clock import Clock
 from fraud.errors import FraudError
 from fraud.eventlog.log import EventLog
 from fraud.features.spec import FeatureSpec
 from fraud.gate.verdict import Verdict, judge
-from fraud.monitoring.metrics import RetrainerMetrics
-from fraud.registry.ledger import RegistryState, VersionState
+from fraud.monitoring.retrainer_metrics import RetrainerMetrics
+from fraud.registry.ledger import RegistryState
+from fraud.registry.sentinels import sentinel_ids
 from fraud.registry.store import promote
+from fraud.registry.version import VersionState
 from fraud.registry.view import Registry
 from fraud.retrainer.casework import Casework, Rival
+from fraud.retrainer.guarding import judge_data, publish
 from fraud.settings import Settings
 from fraud.training.challengers import Challenger, FailedRecipe, train_challengers
-from fraud.training.dataset import Cut, training_rows
+from fraud.training.dataset import training_rows
+from fraud.training.history import Cut, History
 from fraud.training.pool import TrainingPool
 
 _log = structlog.get_logger("fraud.retrainer.cycle")
@@ -117,7 +121,9 @@ def run_cycle(shop: Workshop, order: Order, open_pool: Callable[[], TrainingPool
         order.trigger,
     )
     try:
-        verdicts = _run(shop, order, open_pool)
+        # Nobody may delete files that a lazy scan of the cycle has yet to read.
+        with shop.archive.reading():
+            verdicts = _run(shop, order, open_pool)
     except Exception as error:
         text = str(error) if isinstance(error, FraudError) else f"{type(error).__name__}: {error}"
         shop.record("CycleFailed", {"request_seq": order.request_seq, "error": text}, order.trigger)
@@ -132,23 +138,27 @@ def run_cycle(shop: Workshop, order: Order, open_pool: Callable[[], TrainingPool
         },
         order.trigger,
     )
-    _count(shop, order, "finished", started)
+    _count(shop, order, "finished", started, frozen=[it.model for it in verdicts if it.verdict == "FROZEN"])
     return verdicts
 
 
-def _count(shop: Workshop, order: Order, result: Any, started: float) -> None:
+def _count(shop: Workshop, order: Order, result: Any, started: float, frozen: Sequence[str] = ()) -> None:
     for model in order.models:
-        shop.metrics.retrained(model, result, time.perf_counter() - started, shop.clock.now_us())
+        ended: Any = "frozen" if model in frozen else result
+        shop.metrics.retrained(model, ended, time.perf_counter() - started, shop.clock.now_us())
 
 
 def _run(shop: Workshop, order: Order, open_pool: Callable[[], TrainingPool]) -> list[CycleVerdict]:
-    shop.copy(order.cut.position)
     state = shop.state()
-    champions = {model: champion_of(shop, state, model) for model in order.models}
-    sets = {
-        model: training_rows(shop.archive, shop.spec, shop.settings, model, order.cut)
-        for model in order.models
-    }
+    sentinels = tuple(state.sentinels.values())
+    shop.copy(max(order.cut.position, *(max(each.positions) for each in sentinels), 0))
+    apart = sentinel_ids(sentinels)
+    history = History(shop.archive, shop.spec, shop.settings, order.cut, state.view(), apart)
+    histories, verdicts = _guard(shop, order, history, open_pool)
+    if not histories:
+        return verdicts
+    champions = {model: champion_of(shop, state, model) for model in histories}
+    sets = {model: training_rows(seen, model) for model, seen in histories.items()}
     fitted = train_challengers(
         open_pool(),
         sets,
@@ -156,13 +166,43 @@ def _run(shop: Workshop, order: Order, open_pool: Callable[[], TrainingPool]) ->
         shop.settings,
         {model: rival.bundle if rival else None for model, rival in champions.items()},
     )
-    verdicts = [_failed(failed) for failed in fitted if isinstance(failed, FailedRecipe)]
-    for model in order.models:
+    verdicts += [_failed(failed) for failed in fitted if isinstance(failed, FailedRecipe)]
+    for model in histories:
         _register(shop, model, [new for new in fitted if isinstance(new, Challenger) and new.model == model])
-    casework = Casework(shop.settings, shop.archive, shop.bundles, order.cut)
-    for model in order.models:
+    for model, seen in histories.items():
+        casework = Casework(seen, shop.bundles, sentinels)
         verdicts.extend(_judge_model(shop, model, champions[model], casework))
     return verdicts
+
+
+def _guard(
+    shop: Workshop, order: Order, history: History, open_pool: Callable[[], TrainingPool]
+) -> tuple[dict[str, History], list[CycleVerdict]]:
+    """Have the guard judge each model's data; return what may be trained on, and who is frozen.
+
+    A frozen model is not brought before the gate either: it would judge on the same data.
+    """
+    request = None if order.request_seq is None else shop.state().request(order.request_seq)
+    overrides = () if request is None else request.guard_overrides
+    histories: dict[str, History] = {}
+    frozen = []
+    for model in order.models:
+        former = shop.state().guard_reports.get(model)
+        judgement = judge_data(
+            history, model, former, overrides, lambda function, *args: open_pool().run(function, *args)
+        )
+        body = {"request_seq": order.request_seq, "cut_position": order.cut.position, **judgement.to_dict()}
+        who = f", overridden by {request.actor}: {request.reason}" if request and overrides else ""
+        why = "; ".join(judgement.ruling.reasons) or f"{len(judgement.ruling.findings)} findings{who}"
+        shop.record("GuardReported", {**body, "cut_time_us": order.cut.time_us}, why)
+        publish(judgement, shop.metrics)
+        if judgement.ruling.frozen:
+            frozen.append(CycleVerdict(model, "", "FROZEN", "", why))
+        elif judgement.dropped:
+            histories[model] = replace(history, view=history.view.with_(judgement.exclusions))
+        else:
+            histories[model] = history
+    return histories, frozen
 
 
 def champion_of(shop: Workshop, state: RegistryState, model: str) -> Rival | None:
@@ -225,7 +265,7 @@ def _judge_model(
     concluded = []
     pending = list(shop.state().pending(model))
     for version in pending:
-        rival = Rival(version, _bundle(shop, version))
+        rival = Rival(version, shop.bundles.read(version.digest))
         verdict = judge(casework.case(rival, champion), shop.settings.gate)
         shop.record(
             "VerdictGiven",
@@ -251,10 +291,6 @@ def _judge_model(
     else:
         _trim(shop, model)
     return concluded
-
-
-def _bundle(shop: Workshop, version: VersionState) -> Bundle:
-    return shop.bundles.read(version.digest)
 
 
 def _strength(passed: tuple[VersionState, Verdict]) -> tuple[int, float]:

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Sequence
 from types import FrameType
-from typing import Self
+from typing import Any, Self
 
 import structlog
 
@@ -21,15 +21,19 @@ from fraud.errors import ConfigError, FraudError, NotAllowedNow
 from fraud.eventlog.lock import lock_data_folder
 from fraud.eventlog.sqlite import SqliteEventLog
 from fraud.features.spec import FeatureSpec
-from fraud.monitoring.metrics import RetrainerMetrics, serve_metrics
+from fraud.guard.finding import check_names
+from fraud.monitoring.metrics import serve_metrics
+from fraud.monitoring.retrainer_metrics import RetrainerMetrics
 from fraud.registry.store import LedgerStore
 from fraud.registry.view import Registry
 from fraud.retrainer.cycle import CycleVerdict, Order, Workshop, run_cycle
+from fraud.retrainer.guarding import Judgement, judge_data
 from fraud.retrainer.realised import publish_quality
 from fraud.retrainer.triggers import CyclesBefore, due
 from fraud.settings import Settings
-from fraud.training.dataset import Cut
+from fraud.training.history import Cut, History
 from fraud.training.pool import TrainingPool
+from fraud.training.priority import give_way_as_session
 
 _log = structlog.get_logger("fraud.retrainer.daemon")
 _POLL_S = 0.1
@@ -63,10 +67,19 @@ def open_workshop(settings: Settings) -> Workshop:
     )
 
 
-def run_once(settings: Settings, models: Sequence[str], reason: str, actor: str) -> list[CycleVerdict]:
+def run_once(
+    settings: Settings,
+    models: Sequence[str],
+    reason: str,
+    actor: str,
+    guard_overrides: Sequence[str] = (),
+) -> list[CycleVerdict]:
     """Retrain the named models (none: all) on what is known now, and return the verdicts.
 
+    `guard_overrides` are checks of the guard whose findings it may pass over.
+
     Raises:
+        InvalidInput: no check of the guard has such a name.
         ConfigError: a model is not configured.
         DataFolderLocked: a retrainer is watching; it takes requests by 'fraud retrain'.
         FraudError: the cycle failed.
@@ -74,21 +87,38 @@ def run_once(settings: Settings, models: Sequence[str], reason: str, actor: str)
     for model in models:
         if model not in settings.models:
             raise ConfigError(f"model {model!r} is not configured; there are: {', '.join(settings.models)}")
+    check_names(guard_overrides)
     with lock_data_folder(settings.data_dir, "retrainer"), _Pool(settings) as pool:
         shop = open_workshop(settings)
         cut = Cut(shop.log.head(), max(shop.clock.now_us(), shop.log.last_arrival_us()))
-        body = {
+        body: dict[str, Any] = {
             "model": ",".join(models),
             "cut_position": cut.position,
             "cut_time_us": cut.time_us,
             "trigger": "by hand",
         }
+        if guard_overrides:
+            body["guard_overrides"] = list(guard_overrides)
         entry = shop.registry.store.append(
             "RetrainRequested", body, actor=actor, reason=reason, time_us=shop.clock.now_us()
         )
         chosen = tuple(models) or tuple(settings.models)
         order = Order(chosen, cut, "by hand", entry.seq)
         return run_cycle(shop, order, pool.open)
+
+
+def judge_now(settings: Settings, models: Sequence[str]) -> list[Judgement]:
+    """Have the guard judge what is known now, as before a cycle; nothing is recorded.
+
+    Raises:
+        NotAllowedNow: there is no log yet.
+    """
+    shop = open_workshop(settings)
+    shop.copy()
+    cut = Cut(shop.archive.position(), max(shop.clock.now_us(), shop.log.last_arrival_us()))
+    state = shop.state()
+    history = History(shop.archive, shop.spec, settings, cut, state.view())
+    return [judge_data(history, model, state.guard_reports.get(model)) for model in models]
 
 
 def watch(settings: Settings) -> None:
@@ -105,6 +135,7 @@ def watch(settings: Settings) -> None:
         if stopping.wait(_POLL_S):
             return
     with lock_data_folder(settings.data_dir, "retrainer"):
+        give_way_as_session(settings.training.niceness)
         Watch(settings, stopping).run()
 
 
@@ -170,7 +201,8 @@ class Watch:
         if time.monotonic() - self._archived_at >= every_s:
             self._archived_at = time.monotonic()
             self._shop.copy()
-            publish_quality(self._shop)
+            with self._shop.archive.reading():
+                publish_quality(self._shop)
 
     def _next_order(self) -> Order | None:
         state = self._shop.state()

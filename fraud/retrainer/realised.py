@@ -2,11 +2,9 @@
 
 import polars as pl
 
-from fraud.labels.maturity import judged
-from fraud.labels.standing import ConflictRule
-from fraud.labels.table import standing_table
 from fraud.monitoring.quality import Quality, QualityRules, realised_quality
 from fraud.retrainer.cycle import Workshop
+from fraud.training.history import Cut, History
 
 
 def publish_quality(shop: Workshop) -> None:
@@ -22,20 +20,11 @@ def quality_of(shop: Workshop, model: str, at_us: int) -> Quality | None:
     """Return the realised quality of a model as of a moment; None without scored rows."""
     settings = shop.settings
     reach_us = settings.monitoring.quality_window + settings.labels.maturity
-    transactions = shop.archive.transactions().filter(
-        (pl.col("model") == model)
-        & (pl.col("event_time_us") >= at_us - 2 * reach_us)
-        & pl.col("score").is_not_null()
-    )
+    cut = Cut(shop.archive.position(), at_us)
+    history = History(shop.archive, shop.spec, settings, cut, shop.state().view())
     rows = (
-        judged(
-            transactions,
-            standing_table(shop.archive.labels(), ConflictRule.of(settings.labels)),
-            shop.archive.outcomes(),
-            settings.labels,
-            at_us,
-        )
-        .filter(pl.col("is_fraud").is_not_null())
+        history.judged(model, at_us - 2 * reach_us, with_features=False)
+        .filter(pl.col("is_fraud").is_not_null() & pl.col("score").is_not_null())
         .sort("position")
         .collect()
     )

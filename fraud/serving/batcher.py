@@ -7,7 +7,9 @@
 There is no artificial wait: a lone request is a batch of one. Between two
 batches the event loop has its turn, in which it sends the answers and takes in
 what has arrived: both threads share one interpreter, and without the turn the
-next batch would start with the first request of many. Score requests
+next batch would start with the first request of many. gRPC hands requests over
+one by one, a round of the loop or two for each, so the turn lasts until a few
+rounds have brought none. Score requests
 that stand side by side in the queue run together; any other work (labels, a
 swap, a snapshot) runs alone, in its place, so the order of the queue is the
 order of the log.
@@ -27,8 +29,10 @@ from fraud.records import Scored, Transaction
 from fraud.v1.scoring_pb2 import Reason
 
 _log = structlog.get_logger("fraud.serving.batcher")
-TURN_MAX_S = 0.005
+TURN_MAX_S = 0.01
 """The event loop's turn between two batches is over by then, whatever it does."""
+QUIET_ROUNDS = 4
+"""Rounds of the event loop without a new request that end its turn; idle ones take microseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +61,50 @@ class Task:
     future: "asyncio.Future[Any]"
 
 
+class Turn:
+    """The event loop's time between two batches."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._over = threading.Event()
+        self._over.set()
+        self._number = 0
+        self._arrived = 0
+
+    def note_arrival(self) -> None:
+        """Count a request that was queued; on the event loop."""
+        self._arrived += 1
+
+    def give(self) -> None:
+        """Begin a turn, before results are sent; on the scoring thread."""
+        self._number += 1
+        self._over.clear()
+
+    def wait(self) -> None:
+        """Wait until the turn is over; on the scoring thread."""
+        self._over.wait(TURN_MAX_S)
+
+    def use(self) -> None:
+        """Let rounds pass until `QUIET_ROUNDS` of them brought nothing; on the event loop."""
+        self._loop.call_soon(self._look, self._number, self._arrived, 0)
+
+    def _look(self, number: int, arrived: int, quiet: int) -> None:
+        if number != self._number:
+            return  # it took too long, and the next one has begun
+        quiet = quiet + 1 if arrived == self._arrived else 0
+        if quiet < QUIET_ROUNDS:
+            self._loop.call_soon(self._look, number, self._arrived, quiet)
+        else:
+            self._over.set()
+
+
 @dataclass(slots=True)
 class Delivery:
-    """Results on their way back to the event loop, handed over in one go."""
+    """Results on their way back to the event loop, handed over in one go; then it has its `turn`."""
 
     loop: asyncio.AbstractEventLoop
     results: list[tuple["asyncio.Future[Any]", Any, BaseException | None]] = field(default_factory=list)
-    turn_over: threading.Event = field(default_factory=threading.Event)
+    turn: Turn | None = None
 
     def answer(self, future: "asyncio.Future[Any]", value: Any) -> None:
         """Note a result."""
@@ -76,13 +117,10 @@ class Delivery:
     def send(self) -> None:
         """Hand all that was noted to the event loop."""
         if self.results:
-            self.turn_over.clear()
+            if self.turn is not None:
+                self.turn.give()
             self.loop.call_soon_threadsafe(self._settle, self.results)
             self.results = []
-
-    def await_turn(self) -> None:
-        """Wait until the event loop has worked on what was sent last; on the scoring thread."""
-        self.turn_over.wait(TURN_MAX_S)
 
     def _settle(self, results: list[tuple["asyncio.Future[Any]", Any, BaseException | None]]) -> None:
         for future, value, error in results:
@@ -92,8 +130,8 @@ class Delivery:
                 future.set_result(value)
             else:
                 future.set_exception(error)
-        # One round of the loop resumes the callers, the next has read what came in meanwhile.
-        self.loop.call_soon(self.loop.call_soon, self.turn_over.set)
+        if self.turn is not None:
+            self.turn.use()
 
 
 class Engine(Protocol):
@@ -115,6 +153,7 @@ class Batcher:
         self._queued_rows = 0
         self._closed = False
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._turn: Turn | None = None
         self._thread = threading.Thread(target=self._work_off, name="scoring", daemon=True)
 
     @property
@@ -125,6 +164,7 @@ class Batcher:
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Start the scoring thread; results go to `loop`."""
         self._loop = loop
+        self._turn = Turn(loop)
         self._thread.start()
 
     async def score(
@@ -143,6 +183,8 @@ class Batcher:
                 "try again with back-off"
             )
         future = self._future()
+        assert self._turn is not None
+        self._turn.note_arrival()
         self._queued_rows += rows
         try:
             self._queue.put(ScoreWork(transactions, with_reasons, future))
@@ -172,11 +214,11 @@ class Batcher:
 
     def _work_off(self) -> None:
         assert self._loop is not None
-        delivery = Delivery(self._loop)
-        delivery.turn_over.set()
+        assert self._turn is not None
+        delivery = Delivery(self._loop, turn=self._turn)
         stopping = False
         while not stopping:
-            delivery.await_turn()
+            self._turn.wait()
             works = self._take()
             stopping = works[-1] is None
             batch: list[ScoreWork] = []

@@ -84,3 +84,7 @@ class Champions:
     def swap(self, model: str, champion: Champion) -> None:
         """Put a champion in service: one pointer moves."""
         self._by_model = {**self._by_model, model: champion}
+
+    def remove(self, model: str) -> None:
+        """Let a model serve without a champion."""
+        self._by_model = {name: it for name, it in self._by_model.items() if name != model}

@@ -16,7 +16,7 @@ import structlog
 from google.protobuf.message import DecodeError, Message
 
 from fraud.errors import FraudError, LimitExceeded, Overloaded
-from fraud.monitoring.metrics import ScorerMetrics
+from fraud.monitoring.scorer_metrics import ScorerMetrics
 from fraud.serving.convert import status_of
 
 _log = structlog.get_logger("fraud.serving.edge")

@@ -11,11 +11,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from fraud.clock import Clock
-from fraud.errors import Conflict, InvalidInput
+from fraud.errors import Conflict, InvalidInput, NotFound
+from fraud.eventlog.log import BatchSummary
 from fraud.features.fold import Coordinates
-from fraud.labels.batches import RefusedLabel, check_labels, digest_of
-from fraud.monitoring.metrics import ScorerMetrics
+from fraud.labels.batches import (
+    COMMENT_LENGTH_MAX,
+    ID_LENGTH_MAX,
+    RefusedLabel,
+    check_labels,
+    digest_of,
+)
+from fraud.labels.exclusions import View
+from fraud.monitoring.scorer_metrics import ScorerMetrics
 from fraud.records import (
+    BatchRetracted,
     Entry,
     Label,
     LabelsSubmitted,
@@ -39,8 +48,17 @@ class Taken:
     digest: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Retraction:
+    """What became of a retraction: the parts of the batch, and the labels that counted until now."""
+
+    parts: tuple[BatchSummary, ...]
+    labels: int
+    repeated: bool
+
+
 class Feedback:
-    """Takes labels and outcomes for one scorer."""
+    """Takes labels, retractions and outcomes for one scorer."""
 
     def __init__(self, settings: Settings, scorer: Scorer, clock: Clock, metrics: ScorerMetrics) -> None:
         self._sources = settings.labels.sources
@@ -56,10 +74,15 @@ class Feedback:
 
         Raises:
             InvalidInput: batch id, part, source or submitter cannot be accepted.
-            Conflict: the same batch and part came before with other labels.
+            Conflict: the same batch and part came before with other labels, or the batch was retracted.
             Unavailable: the append failed; nothing was kept.
         """
         self._check_batch(batch_id, part, source, submitter)
+        if any(each.retracted for each in self._scorer.log.batch(batch_id)):
+            raise Conflict(
+                f"batch_id {batch_id!r} was retracted, and its labels count no more; "
+                "send labels that are right under a new batch_id"
+            )
         digest = digest_of(source, submitter, labels)
         former = self._scorer.log.batch_digest(batch_id, part)
         if former is not None:
@@ -77,6 +100,33 @@ class Feedback:
         self._count(event, known)
         return Taken(joined, waiting, tuple(refused), digest=digest)
 
+    def retract_batch(self, batch_id: str, submitter: str, reason: str) -> Retraction:
+        """Take a batch back, on the record: its labels count no more.
+
+        Raises:
+            InvalidInput: submitter or reason is missing or too long.
+            NotFound: no such batch came in.
+            Unavailable: the append failed; nothing was kept.
+        """
+        _check_length("submitter", submitter, ID_LENGTH_MAX, "name who takes it back")
+        _check_length("reason", reason, COMMENT_LENGTH_MAX, "say why; it is kept")
+        parts = tuple(self._scorer.log.batch(batch_id))
+        if not parts:
+            raise NotFound(
+                f"batch_id {batch_id[:ID_LENGTH_MAX]!r}: no such batch came in; see 'fraud label batches'"
+            )
+        if parts[0].retracted:
+            return Retraction(parts, 0, repeated=True)
+        self._scorer.append_retraction(BatchRetracted(batch_id, submitter, reason))
+        state = self._scorer.state
+        view = state.fold.view if state is not None else View()
+        counted = [
+            part.labels
+            for part in parts
+            if not view.hides_label(part.batch_id, part.source, part.submitter, part.arrival_time_us)
+        ]
+        return Retraction(parts, sum(counted), repeated=False)
+
     def _count(self, event: LabelsSubmitted, known: Mapping[str, Coordinates]) -> None:
         for label in event.labels:
             self._metrics.labelled(event.source, label.value)
@@ -92,8 +142,7 @@ class Feedback:
             self._metrics.labels_waiting.set(len(state.fold.waiting))
 
     def _check_batch(self, batch_id: str, part: int, source: str, submitter: str) -> None:
-        if not 0 < len(batch_id) <= 128:
-            raise InvalidInput("batch_id", f"has {len(batch_id)} characters", "send 1 to 128")
+        _check_length("batch_id", batch_id, ID_LENGTH_MAX, "name the batch")
         if part < 0:
             raise InvalidInput("part", f"is {part}", "number parts from 0 up")
         if source not in self._sources:
@@ -102,10 +151,7 @@ class Feedback:
                 f"{source!r} is not configured",
                 f"send one of: {', '.join(self._sources)} (labels.sources)",
             )
-        if not 0 < len(submitter) <= 128:
-            raise InvalidInput(
-                "submitter", f"has {len(submitter)} characters", "name who hands it in, 1 to 128"
-            )
+        _check_length("submitter", submitter, ID_LENGTH_MAX, "name who hands it in")
 
     def take_outcomes(self, reports: Sequence[OutcomeReport]) -> Taken:
         """Log what became of payments.
@@ -130,9 +176,14 @@ class Feedback:
         return Taken(len(kept) - (distinct - found), distinct - found, tuple(refused))
 
 
+def _check_length(field: str, text: str, length_max: int, remedy: str) -> None:
+    if not text.strip() or len(text) > length_max:
+        raise InvalidInput(field, f"has {len(text)} characters", f"{remedy}, 1 to {length_max} characters")
+
+
 def _check_report(report: OutcomeReport, latest_us: int) -> tuple[str, str] | None:
-    if not 0 < len(report.transaction_id) <= 128:
-        return "transaction_id", f"has {len(report.transaction_id)} characters; send 1 to 128"
+    if not 0 < len(report.transaction_id) <= ID_LENGTH_MAX:
+        return "transaction_id", f"has {len(report.transaction_id)} characters; send 1 to {ID_LENGTH_MAX}"
     if report.outcome is PaymentOutcome.UNSPECIFIED:
         allowed = ", ".join(outcome.name for outcome in PaymentOutcome if outcome)
         return "outcome", f"is not given; send one of: {allowed}"

@@ -1,5 +1,6 @@
 """Follows the registry ledger: what it intends is loaded, tested, and put in service.
 
+    exclusions → tainted champions rolled back, the view of the data taken (`reconciler`)
     ledger entry → bundle read, digest checked → self-test rows, bit for bit → warm
       → on the scoring thread: Applied into the event log, one pointer swapped
 
@@ -16,14 +17,17 @@ import structlog
 
 from fraud.bundle.store import BundleStore
 from fraud.errors import FraudError, NotFound
+from fraud.faults import pass_point
 from fraud.features.spec import FeatureSpec
-from fraud.monitoring.metrics import ScorerMetrics
+from fraud.labels.exclusions import ALL
+from fraud.monitoring.scorer_metrics import ScorerMetrics
 from fraud.records import Applied
 from fraud.registry.ledger import RegistryState
 from fraud.registry.view import Registry
 from fraud.serving.batcher import Batcher
 from fraud.serving.champions import Champion, Champions, make_champion
 from fraud.serving.reasons import ReasonsDesk
+from fraud.serving.reconciler import Reconciler, Run
 from fraud.serving.scorer import Scorer
 from fraud.settings import Settings
 
@@ -87,9 +91,12 @@ class LedgerFollower:
         scorer: Scorer,
         champions: Champions,
         desk: ReasonsDesk,
+        reconciler: Reconciler,
         metrics: ScorerMetrics,
     ) -> None:
         self._models = tuple(settings.models)
+        self._reconciler = reconciler
+        self._one_at_a_time = asyncio.Lock()
         self._registry = registry
         self._loader = loader
         self._scorer = scorer
@@ -97,20 +104,17 @@ class LedgerFollower:
         self._desk = desk
         self._metrics = metrics
         self._serving: dict[str, Serving] = {}
+        self._observed_seq = -1
 
     def start(self) -> None:
         """Load what served last, before the first request; blocking."""
-        state = self._registry.refresh()
         for model, entry in self._scorer.log.last_applied().items():
             applied = entry.event
             assert isinstance(applied, Applied)
             self._serving[model] = Serving(applied.version, applied.ledger_seq)
             if model in self._models and applied.version:
                 self._resume(model, applied.version)
-        for model in self._models:
-            change = self._next_change(state, model)
-            if change is not None:
-                self._apply(model, *change, run=lambda task: task())
+        self._settle(lambda task: task())
 
     def _resume(self, model: str, version: str) -> None:
         try:
@@ -122,18 +126,31 @@ class LedgerFollower:
         self._put_in_service(model, champion)
 
     async def poll(self, batcher: Batcher) -> None:
-        """Put what is new in the ledger into effect."""
+        """Put what is new in the ledger into effect; on return it is, or the log says why not."""
         loop = asyncio.get_running_loop()
-        state = await loop.run_in_executor(None, self._registry.refresh)
+
+        def on_scoring_thread(task: Callable[[], None]) -> None:
+            asyncio.run_coroutine_threadsafe(batcher.run(task), loop).result()
+
+        async with self._one_at_a_time:
+            await loop.run_in_executor(None, self._settle, on_scoring_thread)
+
+    def serving(self, model: str) -> str:
+        """Return the version that serves a model, "" for none."""
+        found = self._serving.get(model)
+        return found.version if found else ""
+
+    def _settle(self, run: Run) -> None:
+        state = self._reconciler.roll_back_tainted()
         for model in self._models:
             change = self._next_change(state, model)
-            if change is None:
-                continue
-
-            def on_scoring_thread(task: Callable[[], None]) -> None:
-                asyncio.run_coroutine_threadsafe(batcher.run(task), loop).result()
-
-            await loop.run_in_executor(None, self._apply, model, *change, on_scoring_thread)
+            if change is not None:
+                self._apply(model, *change, run=run)
+        self._reconciler.take_view(state, run)
+        self._reconciler.request_retrains(state)
+        if state.seq != self._observed_seq:
+            self._observed_seq = state.seq
+            self._reconciler.observe(state)
 
     def _next_change(self, state: RegistryState, model: str) -> tuple[str, int] | None:
         reign = state.reign(model)
@@ -144,7 +161,10 @@ class LedgerFollower:
             return None
         return reign.version, reign.seq
 
-    def _apply(self, model: str, version: str, seq: int, run: Callable[[Callable[[], None]], None]) -> None:
+    def _apply(self, model: str, version: str, seq: int, run: Run) -> None:
+        if not version:
+            run(lambda: self._serve_none(model, seq))
+            return
         try:
             champion = self._loader.load(version)
         except FraudError as error:
@@ -156,19 +176,35 @@ class LedgerFollower:
                 model,
                 kept.version if kept else "",
                 kept.policy_version if kept else "",
+                self._view_text(),
                 refused=f"{version}: {error}",
             )
             run(lambda: self._refuse(model, refusal))
             return
 
+        pass_point("rollback.loaded")
+
         def swap() -> None:
-            self._scorer.append(Applied(seq, model, version, champion.policy_version))
+            self._scorer.append(Applied(seq, model, version, champion.policy_version, self._view_text()))
+            pass_point("rollback.applied")
             self._put_in_service(model, champion)
             self._serving[model] = Serving(version, seq)
 
         run(swap)
         self._metrics.swapped(model, "applied")
         _log.info("champion swapped", model=model, version=version, ledger_seq=seq)
+
+    def _view_text(self) -> str:
+        """Spell the view that stays in force; on the scoring thread."""
+        state = self._scorer.state
+        return state.fold.view.to_text() if state is not None else ALL
+
+    def _serve_none(self, model: str, seq: int) -> None:
+        self._scorer.append(Applied(seq, model, "", "", self._view_text()))
+        self._champions.remove(model)
+        self._serving[model] = Serving("", seq)
+        self._metrics.champion(model, "")
+        _log.warning("no champion serves", model=model, ledger_seq=seq)
 
     def _refuse(self, model: str, refusal: Applied) -> None:
         self._scorer.append(refusal)

@@ -1,20 +1,23 @@
 """`fraud.v1.ModelService`: which version serves and served, its evidence, retrains on request."""
 
+import asyncio
 import json
-from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import Any
 
 import grpc
 
-from fraud.clock import Clock
 from fraud.errors import InvalidInput
-from fraud.records import Applied, Entry
-from fraud.registry.ledger import VersionState
+from fraud.guard.finding import check_names
+from fraud.labels.batches import COMMENT_LENGTH_MAX, ID_LENGTH_MAX
+from fraud.records import Entry
+from fraud.registry.ledger import RegistryState
+from fraud.registry.version import VersionState
 from fraud.registry.view import Registry
 from fraud.serving.edge import Edge
 from fraud.serving.queries import Queries
 from fraud.serving.scorer import Scorer
+from fraud.serving.service_record import applied_of
 from fraud.serving.servicers import handler
 from fraud.settings import Settings
 from fraud.v1 import models_pb2
@@ -25,16 +28,12 @@ MODELS = "fraud.v1.ModelService"
 class ModelServicer:
     """Answers from the ledger (what is intended) and the event log (what was applied)."""
 
-    def __init__(
-        self, settings: Settings, registry: Registry, queries: Queries, scorer: Scorer, clock: Clock
-    ) -> None:
+    def __init__(self, settings: Settings, registry: Registry, queries: Queries, scorer: Scorer) -> None:
         self._models = tuple(settings.models)
         self._page_size_max = settings.server.page_size_max
         self._registry = registry
         self._queries = queries
         self._scorer = scorer
-        self._clock = clock
-        self._writer = ThreadPoolExecutor(1, thread_name_prefix="ledger")
 
     def handlers(self, edge: Edge) -> grpc.GenericRpcHandler:
         """Return the service's methods, wrapped by the edge."""
@@ -49,23 +48,24 @@ class ModelServicer:
 
     async def get_champion(self, request: models_pb2.GetChampionRequest) -> models_pb2.GetChampionResponse:
         """Return what served at a moment: the last entry applied by then."""
-        self._check_model(request.model)
+        check_model(request.model, self._models)
         state = self._registry.refresh()
         at_us = request.at_us or self._scorer.now_us()
-        entry = _applied_at(await self._queries.applied(), request.model, at_us)
+        entry = await self._queries.served_at(request.model, at_us)
         intended = state.champion_at(request.model, at_us)
         reply = models_pb2.GetChampionResponse(model=request.model, intended_version=intended)
-        if entry is not None and isinstance(entry.event, Applied):
-            reply.version = entry.event.version
-            reply.policy_version = entry.event.policy_version
+        if entry is not None:
+            event = applied_of(entry)
+            reply.version = event.version
+            reply.policy_version = event.policy_version
             reply.since_us = entry.arrival_time_us
-            reply.ledger_seq = entry.event.ledger_seq
+            reply.ledger_seq = event.ledger_seq
         return reply
 
     async def list_versions(self, request: models_pb2.ListVersionsRequest) -> models_pb2.ListVersionsResponse:
         """Return a page of versions, newest first."""
         if request.model:
-            self._check_model(request.model)
+            check_model(request.model, self._models)
         if not 0 <= request.page_size <= self._page_size_max:
             raise InvalidInput(
                 "page_size",
@@ -78,23 +78,23 @@ class ModelServicer:
             )
         start = int(request.page_token or 0)
         size = request.page_size or min(100, self._page_size_max)
+        state = self._registry.refresh()
         versions = [
-            version
-            for version in reversed(self._registry.refresh().versions.values())
-            if request.model in ("", version.model)
+            version for version in reversed(state.versions.values()) if request.model in ("", version.model)
         ]
         page = versions[start : start + size]
         more = start + size < len(versions)
         return models_pb2.ListVersionsResponse(
-            versions=[_to_wire(version) for version in page],
+            versions=[_to_wire(state, version) for version in page],
             next_page_token=str(start + size) if more else "",
         )
 
     async def get_version(self, request: models_pb2.GetVersionRequest) -> models_pb2.GetVersionResponse:
         """Return a version with its manifest and verdicts."""
-        version = self._registry.refresh().version(request.version)
+        state = self._registry.refresh()
+        version = state.version(request.version)
         return models_pb2.GetVersionResponse(
-            version=_to_wire(version),
+            version=_to_wire(state, version),
             manifest_json=json.dumps(version.manifest, sort_keys=True),
             verdicts_json=[json.dumps(verdict.report, sort_keys=True) for verdict in version.verdicts],
         )
@@ -104,17 +104,19 @@ class ModelServicer:
     ) -> models_pb2.TriggerRetrainResponse:
         """Put a retrain on the ledger, cut at the log's present head."""
         if request.model:
-            self._check_model(request.model)
-        if not request.actor or not request.reason:
-            field = "reason" if request.actor else "actor"
-            raise InvalidInput(field, "is empty", "say who asks for the retrain, and why; both are kept")
-        body = {
+            check_model(request.model, self._models)
+        check_signed(request.actor, request.reason, "the retrain")
+        check_names(request.guard_overrides)
+        body: dict[str, Any] = {
             "model": request.model,
             "cut_position": self._scorer.log.head(),
             "cut_time_us": self._scorer.now_us(),
             "trigger": "by hand",
         }
-        entry = self._registry.store.append(
+        if request.guard_overrides:
+            body["guard_overrides"] = list(request.guard_overrides)
+        entry = await asyncio.to_thread(
+            self._registry.store.append,
             "RetrainRequested",
             body,
             actor=request.actor,
@@ -126,16 +128,6 @@ class ModelServicer:
     async def get_retrain(self, request: models_pb2.GetRetrainRequest) -> models_pb2.GetRetrainResponse:
         """Return what became of a retrain, and whether its promotions serve."""
         request_state = self._registry.refresh().request(request.request_seq)
-        last = await self._queries.applied()
-        handled: dict[str, int] = {}
-        for entry in last:
-            if isinstance(entry.event, Applied):
-                handled[entry.event.model] = entry.event.ledger_seq
-        state = self._registry.state
-        applied = all(
-            (reign := state.reign(model)) is None or handled.get(model, 0) >= reign.seq
-            for model in self._models
-        )
         return models_pb2.GetRetrainResponse(
             state=models_pb2.GetRetrainResponse.State.Value(request_state.state),
             text=request_state.error or request_state.reason,
@@ -148,29 +140,44 @@ class ModelServicer:
                 )
                 for verdict in request_state.verdicts
             ],
-            applied=applied,
+            applied=promotions_serve(self._registry.state, await self._queries.last_applied(), self._models),
         )
 
-    def _check_model(self, model: str) -> None:
-        if model not in self._models:
-            raise InvalidInput(
-                "model", f"{model!r} is not hosted here", f"send one of: {', '.join(self._models)}"
-            )
+
+def check_model(model: str, models: Collection[str]) -> None:
+    """Refuse a model that is not hosted.
+
+    Raises:
+        InvalidInput: it is none of `models`.
+    """
+    if model not in models:
+        raise InvalidInput("model", f"{model!r} is not hosted here", f"send one of: {', '.join(models)}")
 
 
-def _applied_at(entries: list[Entry], model: str, at_us: int) -> Entry | None:
-    """Return the last entry that put something in service for a model by then."""
-    found = None
-    for entry in entries:
-        event = entry.event
-        if isinstance(event, Applied) and event.model == model and not event.refused:
-            if entry.arrival_time_us > at_us:
-                break
-            found = entry
-    return found
+def check_signed(actor: str, reason: str, what: str) -> None:
+    """Refuse what goes on the record without saying who wants it, and why.
+
+    Raises:
+        InvalidInput: actor or reason is empty or too long.
+    """
+    given = (("actor", actor, ID_LENGTH_MAX), ("reason", reason, COMMENT_LENGTH_MAX))
+    for field, text, length_max in given:
+        if not text.strip():
+            raise InvalidInput(field, "is empty", f"say who asks for {what}, and why; both are kept")
+        if len(text) > length_max:
+            raise InvalidInput(field, f"has {len(text)} characters", f"send 1 to {length_max}")
 
 
-def _to_wire(version: VersionState) -> models_pb2.Version:
+def promotions_serve(state: RegistryState, last_applied: Mapping[str, Entry], models: Iterable[str]) -> bool:
+    """Tell whether the scorer has put into effect, or refused, what the ledger intends for every model."""
+    for model in models:
+        reign, last = state.reign(model), last_applied.get(model)
+        if reign is not None and (last is None or applied_of(last).ledger_seq < reign.seq):
+            return False
+    return True
+
+
+def _to_wire(state: RegistryState, version: VersionState) -> models_pb2.Version:
     return models_pb2.Version(
         version=version.version,
         model=version.model,
@@ -180,4 +187,5 @@ def _to_wire(version: VersionState) -> models_pb2.Version:
         created_us=version.created_us,
         status=version.status,
         verdict=version.verdict,
+        tainted_by=state.tainted_by(version.version),
     )

@@ -1,18 +1,24 @@
-"""Reads that answer people: decisions, batches. On reader threads, never on the scoring one."""
+"""Reads that answer people: decisions, batches, what served. On a reader thread, never on the scoring one."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
+
+import polars as pl
 
 from fraud.archive.archive import Archive
 from fraud.errors import InvalidInput, NotFound
 from fraud.eventlog.log import BatchSummary, EventLog
-from fraud.records import Entry, Outcome
+from fraud.records import Entry, Outcome, Scored
+from fraud.serving.service_record import ServiceRecord
 
 Row = TypeVar("Row")
 Result = TypeVar("Result")
+READ_ROWS = 1_000
+"""Rows read in one turn of the thread; other queries get in between."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +35,7 @@ class Queries:
     def __init__(self, log: EventLog, archive: Archive, page_size_max: int) -> None:
         self._log = log
         self._archive = archive
+        self._record = ServiceRecord(log)
         self._page_size_max = page_size_max
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="queries")
 
@@ -38,32 +45,83 @@ class Queries:
         Raises:
             NotFound: neither holds it.
         """
-        return await self._read(lambda: self._find(transaction_id))
+        return await self._read(self._find, transaction_id)
 
     async def decisions(
         self, outcomes: Sequence[Outcome], since_us: int, model: str, token: str, size: int
     ) -> Page[Entry]:
         """Return a page of decisions still in the log, oldest first."""
         after, limit = self._page(token, size)
-        entries = await self._read(lambda: self._log.decisions(outcomes, since_us, model, after, limit))
+        entries = await self._read(self._log.decisions, outcomes, since_us, model, after, limit)
         return _page(entries, limit, [entry.position for entry in entries])
 
     async def batches(self, since_us: int, source: str, token: str, size: int) -> Page[BatchSummary]:
         """Return a page of label batches, oldest first."""
         after, limit = self._page(token, size)
-        batches = await self._read(lambda: self._log.batches(since_us, source, after, limit))
+        batches = await self._read(self._log.batches, since_us, source, after, limit)
         return _page(batches, limit, [batch.position for batch in batches])
 
-    async def applied(self) -> list[Entry]:
+    async def batch(self, batch_id: str) -> list[BatchSummary]:
+        """Return the parts of one label batch.
+
+        Raises:
+            NotFound: it never came.
+        """
+        parts = await self._read(self._log.batch, batch_id)
+        if not parts:
+            raise NotFound(f"batch_id {batch_id!r}: no such batch came in; see 'fraud label batches'")
+        return parts
+
+    async def batches_until(self, position: int) -> list[BatchSummary]:
+        """Return every label batch with a position ≤ `position`, oldest first."""
+        found: list[BatchSummary] = []
+        while True:
+            after = found[-1].position if found else 0
+            page = await self._read(self._log.batches, 0, "", after, READ_ROWS)
+            found += [batch for batch in page if batch.position <= position]
+            if len(page) < READ_ROWS or page[-1].position > position:
+                return found
+
+    async def applied(self) -> Sequence[Entry]:
         """Return every Applied entry, oldest first."""
-        return await self._read(self._log.applied)
+        return await self._read(self._record.entries)
+
+    async def last_applied(self) -> dict[str, Entry]:
+        """Return the newest Applied entry of each model, refusals included."""
+        return await self._read(self._record.last)
+
+    async def served_at(self, model: str, at_us: int) -> Entry | None:
+        """Return the entry that put in service what served a model at a moment, µs UTC."""
+        return await self._read(self._record.served_at, model, at_us)
+
+    async def history(self, model: str, token: str, size: int) -> Page[Entry]:
+        """Return a page of Applied entries, newest first."""
+        before, limit = self._page(token, size)
+        entries = await self._read(self._record.newest, model, before, limit)
+        return _page(entries, limit, [entry.position for entry in entries])
+
+    async def decision_counts(self, versions: Sequence[str]) -> Counter[tuple[str, Outcome]]:
+        """Count what versions decided, by version and outcome: in the archive, and in the log beyond it."""
+        archived = await self._read(self._archive.position)
+        counts = await self._read(self._archived_counts, versions, archived)
+        after = archived
+        while True:
+            page = await self._read(self._log.decisions, (), 0, "", after, READ_ROWS)
+            for entry in page:
+                assert isinstance(entry.event, Scored)
+                decision = entry.event.decision
+                if decision.version in versions:
+                    counts[decision.version, decision.outcome] += 1
+            if len(page) < READ_ROWS:
+                return counts
+            after = page[-1].position
 
     def close(self) -> None:
         """Finish what is queued and stop."""
         self._reader.shutdown()
 
-    async def _read(self, query: Callable[[], Result]) -> Result:
-        return await asyncio.get_running_loop().run_in_executor(self._reader, query)
+    async def _read(self, query: Callable[..., Result], *given: Any) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._reader, query, *given)
 
     def _find(self, transaction_id: str) -> Entry:
         found = self._log.find([transaction_id]).get(transaction_id)
@@ -72,6 +130,16 @@ class Queries:
         if found is None:
             raise NotFound(f"transaction_id {transaction_id!r}: no such decision; check the id")
         return found
+
+    def _archived_counts(self, versions: Sequence[str], upto: int) -> Counter[tuple[str, Outcome]]:
+        rows = (
+            self._archive.transactions(upto)
+            .filter(pl.col("version").is_in(list(versions)), ~pl.col("imported"))
+            .group_by("version", "outcome")
+            .len()
+            .collect()
+        )
+        return Counter({(version, Outcome(outcome)): count for version, outcome, count in rows.iter_rows()})
 
     def _page(self, token: str, size: int) -> tuple[int, int]:
         if not 0 <= size <= self._page_size_max:

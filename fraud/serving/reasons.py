@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fraud.bundle.reasons import reasons_of
-from fraud.errors import FraudError
+from fraud.errors import FraudError, NotFound
 from fraud.records import Outcome, Scored
 from fraud.serving.batcher import Answer, Delivery, ScoreWork
 from fraud.serving.champions import Champion
@@ -52,12 +52,17 @@ class ReasonsDesk:
     async def explain_one(self, scored: Scored) -> tuple[Reason, ...]:
         """Return the reasons of a logged decision; empty when no champion made it.
 
+        Where retention let the bundle go, one reason says so instead.
+
         Raises:
-            NotFound: its version is not in the bundle store.
             Damaged: the bundle is not what was written.
         """
         loop = asyncio.get_running_loop()
-        return (await loop.run_in_executor(self._worker, self._reasons, [scored]))[0]
+        try:
+            return (await loop.run_in_executor(self._worker, self._reasons, [scored]))[0]
+        except NotFound:
+            text = f"the bundle of {scored.decision.version} is no longer kept, so it cannot be explained"
+            return (Reason(code="BUNDLE_GONE", text=text),)
 
     def close(self) -> None:
         """Finish what is queued and stop."""

@@ -3,7 +3,9 @@
     snapshots: data/state/features-<position>.npz   (kept: log.snapshots_kept)
     position ≤ log head, same spec fingerprint → load; else an older one; else from nothing
 
-What was pruned from the log since the snapshot is read from the archive.
+What was pruned from the log since the snapshot is read from the archive. Where
+the log says that other transactions are hidden from here on, the fold that had
+seen them is left for one that never did.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,8 +17,10 @@ from fraud.archive.archive import Archive
 from fraud.errors import Damaged
 from fraud.eventlog.log import EventLog
 from fraud.features.fold import Coordinates, FeatureFold
-from fraud.features.replay import replay
+from fraud.features.rebuild import fold_past
+from fraud.features.replay import Find, replay
 from fraud.features.spec import FeatureSpec
+from fraud.labels.exclusions import View
 from fraud.labels.standing import ConflictRule
 from fraud.records import Entry
 from fraud.serving.dictionary import EntityDictionary
@@ -75,18 +79,56 @@ def restore(
     head = log.head()
     fold = snapshots.latest(spec, rule, head) or FeatureFold(spec, rule)
     started_at = fold.position
+    catch_up(fold, log, archive, head, follow=True)
+    _log.info("state restored", from_position=started_at, to_position=head)
+    return State(fold, EntityDictionary(len(spec.entity_names), log.tokens(), log.next_surrogates()))
 
+
+def catch_up(fold: FeatureFold, log: EventLog, archive: Archive, upto: int, *, follow: bool) -> None:
+    """Bring a fold from where it stands to a position.
+
+    `follow`: the view changes where the log says so, as when it was written;
+    otherwise the fold keeps its own.
+
+    Raises:
+        Damaged: entries are neither in the log nor in the archive.
+    """
+
+    def rebuild(view: View, position: int) -> FeatureFold:
+        return rebuilt(fold.spec, fold.rule, log, archive, view, position)
+
+    entries = entries_after(log, archive, fold.position, upto)
+    for _ in replay(fold, entries, _finder(fold, log, archive), rebuild if follow else None):
+        pass
+    fold.advance(upto)
+
+
+def rebuilt(
+    spec: FeatureSpec, rule: ConflictRule, log: EventLog, archive: Archive, view: View, upto: int
+) -> FeatureFold:
+    """Return a fold at a position that has seen the log through one view from its start.
+
+    Raises:
+        Damaged: entries are neither in the log nor in the archive.
+    """
+    fold = FeatureFold(spec, rule, view)
+    with archive.reading():
+        for _ in fold_past(fold, archive, min(archive.position(), upto)):
+            pass
+    catch_up(fold, log, archive, upto, follow=False)
+    _log.info("state rebuilt", view=view.to_text(), to_position=upto)
+    return fold
+
+
+def _finder(fold: FeatureFold, log: EventLog, archive: Archive) -> Find:
+    """Return a lookup of logged transactions; the archive is asked only for what was pruned."""
     archived = archive.labelled_coordinates() if fold.position < log.first() - 1 else {}
 
     def find(transaction_ids: Sequence[str]) -> dict[str, Coordinates]:
         pruned = {name: Coordinates(*archived[name]) for name in transaction_ids if name in archived}
         return pruned | coordinates_of(log.find(transaction_ids))
 
-    for _ in replay(fold, entries_after(log, archive, fold.position, head), find):
-        pass
-    fold.advance(head)
-    _log.info("state restored", from_position=started_at, to_position=head)
-    return State(fold, EntityDictionary(len(spec.entity_names), log.tokens()))
+    return find
 
 
 def entries_after(log: EventLog, archive: Archive, after: int, upto: int) -> Iterator[Entry]:

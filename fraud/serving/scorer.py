@@ -21,14 +21,28 @@ from dataclasses import dataclass
 
 import numpy as np
 import structlog
+from numpy.typing import NDArray
 
 from fraud.clock import Clock
 from fraud.errors import Conflict, FraudError, Unavailable
 from fraud.eventlog.log import EventLog
+from fraud.faults import pass_point
 from fraud.features.fold import Coordinates, FeatureFold
-from fraud.features.state import Rows, ScoredRows
-from fraud.monitoring.metrics import ScorerMetrics
-from fraud.records import Decision, Entry, Event, LabelsSubmitted, Outcome, Scored, Transaction
+from fraud.features.replay import logged_rows, rows_of
+from fraud.features.state import ScoredRows
+from fraud.labels.exclusions import View
+from fraud.monitoring.scorer_metrics import ScorerMetrics
+from fraud.records import (
+    Applied,
+    BatchRetracted,
+    Decision,
+    Entry,
+    Event,
+    LabelsSubmitted,
+    Outcome,
+    Scored,
+    Transaction,
+)
 from fraud.serving.batcher import Answer, Delivery, ScoreWork
 from fraud.serving.champions import Champions
 from fraud.serving.deciding import RowLimits, decide, decide_without_champion
@@ -218,8 +232,38 @@ class Scorer:
         """
         state = self._ready_state()
         try:
+            now_us = self.now_us()
+            self._append(state, [event], now_us)
+            return state.fold.take_labels(event, known, now_us)
+        except Exception:
+            self._lose_state()
+            raise
+
+    def append_retraction(self, event: BatchRetracted) -> None:
+        """Log that a batch was taken back, and count its labels no more.
+
+        Raises:
+            Unavailable: the append failed and nothing was logged.
+        """
+        state = self._ready_state()
+        try:
             self._append(state, [event], self.now_us())
-            return state.fold.take_labels(event, known)
+            state.fold.retract(event.batch_id)
+        except Exception:
+            self._lose_state()
+            raise
+
+    def change_view(self, applied: Applied, change: Callable[[FeatureFold], None]) -> None:
+        """Log that another view is in force, then change the fold to it.
+
+        Raises:
+            Unavailable: the append failed and nothing was logged.
+        """
+        state = self._ready_state()
+        try:
+            self._append(state, [applied], self.now_us())
+            pass_point("exclusion.applied")
+            change(state.fold)
         except Exception:
             self._lose_state()
             raise
@@ -245,6 +289,27 @@ class Scorer:
             else:
                 delivery.answer(work.future, mine)
 
+    def peek_under(self, view: View, rows: Sequence[Scored]) -> NDArray[np.float32]:
+        """Return logged features, float32[n, F], with label-fed ones as they read now under another view.
+
+        The view hides the transactions that the present one hides. Frauds are
+        integers, so taking it and going back leaves the state as it was.
+        """
+        fold = self._ready_state().fold
+        present = fold.view
+        try:
+            fold.see(view)
+            read = fold.peek(logged_rows(rows)).features
+            fold.see(present)
+        except Exception:
+            self._lose_state()
+            raise
+        features = np.frombuffer(b"".join(row.features for row in rows), dtype="<f4")
+        features = features.reshape(len(rows), -1).copy()
+        columns = fold.spec.indices(fold.spec.label_fed)
+        features[:, columns] = read[:, columns]
+        return features
+
     def self_score(self, transaction: Transaction) -> Decision:
         """Score a row through the same path, but touch neither log nor state.
 
@@ -258,17 +323,6 @@ class Scorer:
         if score is not None and not math.isfinite(score):
             raise Unavailable(f"the self-score of {transaction.model} is {score}")
         return decisions[0]
-
-
-def rows_of(transactions: Sequence[Transaction], surrogates: Sequence[tuple[int, ...]]) -> Rows:
-    """Return transactions as columns, in order."""
-    n = len(transactions)
-    return Rows(
-        event_time_us=np.array([t.event_time_us for t in transactions], np.int64),
-        amount_minor=np.array([t.amount_base_minor for t in transactions], np.int64),
-        surrogates=np.array(surrogates, np.int32).reshape(n, -1),
-        numerics=np.array([t.numerics for t in transactions], np.float64).reshape(n, -1),
-    )
 
 
 def _scored(

@@ -25,21 +25,29 @@ from fraud.eventlog.lock import lock_data_folder
 from fraud.eventlog.sqlite import SqliteEventLog
 from fraud.features.spec import FeatureSpec
 from fraud.labels.standing import ConflictRule
-from fraud.monitoring.metrics import ScorerMetrics, serve_metrics
+from fraud.monitoring.metrics import serve_metrics
+from fraud.monitoring.scorer_metrics import ScorerMetrics
 from fraud.registry.store import LedgerStore
 from fraud.registry.view import Registry
 from fraud.serving.batcher import Batcher
 from fraud.serving.champions import Champions
 from fraud.serving.edge import Edge
+from fraud.serving.eraser import Eraser
+from fraud.serving.erasure import ErasureServicer
+from fraud.serving.excluding import Excluding
 from fraud.serving.feedback import Feedback
 from fraud.serving.follower import ChampionLoader, LedgerFollower
 from fraud.serving.health import Readiness
 from fraud.serving.intake import TransactionIntake
 from fraud.serving.keeper import Keeper
+from fraud.serving.lineage import LineageServicer
 from fraud.serving.models import MODELS, ModelServicer
 from fraud.serving.queries import Queries
 from fraud.serving.reasons import ReasonsDesk
+from fraud.serving.reconciler import Reconciler
 from fraud.serving.recovery import Snapshots, restore
+from fraud.serving.repairs import RepairServicer
+from fraud.serving.rollback import Rollbacks
 from fraud.serving.scorer import Scorer
 from fraud.serving.servicers import LABELS, SCORING, LabelServicer, ScoringServicer
 from fraud.settings import Settings
@@ -73,8 +81,15 @@ class ScoringProcess:
         self.registry = Registry(LedgerStore.open(self.places.ledger))
         self.registry.store.verify()
         self.registry.refresh()
-        bundles = BundleStore(self.places.bundles)
-        self.loader = ChampionLoader(settings, self.spec, self.registry, bundles)
+        self.bundles = BundleStore(self.places.bundles)
+        self._assemble_scoring(settings)
+        self._assemble_repairs(settings)
+        self.eraser = Eraser(settings, self.log, self.archive, self.registry, self.scorer, self.batcher)
+        self.readiness = Readiness(settings, self.scorer, self.batcher)
+        self.keeper = Keeper(settings, self.spec, self.scorer, self.archive, self.snapshots)
+
+    def _assemble_scoring(self, settings: Settings) -> None:
+        self.loader = ChampionLoader(settings, self.spec, self.registry, self.bundles)
         self.champions = Champions()
         self.desk = ReasonsDesk(self.loader.load, len(self.spec.names), settings.server.reasons_max)
         rule = ConflictRule.of(settings.labels)
@@ -94,11 +109,40 @@ class ScoringProcess:
         )
         self.queries = Queries(self.log, self.archive, settings.server.page_size_max)
         self.feedback = Feedback(settings, self.scorer, self.clock, self.metrics)
-        self.follower = LedgerFollower(
-            settings, self.registry, self.loader, self.scorer, self.champions, self.desk, self.metrics
+
+    def _assemble_repairs(self, settings: Settings) -> None:
+        self.reconciler = Reconciler(
+            settings, self.registry, self.scorer, self.archive, self.bundles, self.metrics
         )
-        self.readiness = Readiness(settings, self.scorer, self.batcher)
-        self.keeper = Keeper(settings, self.spec, self.scorer, self.archive, self.snapshots)
+        self.follower = LedgerFollower(
+            settings,
+            self.registry,
+            self.loader,
+            self.scorer,
+            self.champions,
+            self.desk,
+            self.reconciler,
+            self.metrics,
+        )
+        self.rollbacks = Rollbacks(
+            settings,
+            self.registry,
+            self.scorer,
+            self.batcher,
+            self.loader,
+            self.bundles,
+            self.follower,
+            self.metrics,
+        )
+        self.excluding = Excluding(
+            settings,
+            self.registry,
+            self.scorer,
+            self.batcher,
+            self.archive,
+            self.follower,
+            self.reconciler,
+        )
 
     def build_server(self) -> grpc.aio.Server:
         """Return the gRPC server with every service, not started."""
@@ -126,11 +170,13 @@ class ScoringProcess:
             self.feedback,
             self.queries,
         )
-        labels = LabelServicer(limits, self.batcher, self.feedback, self.queries)
-        models = ModelServicer(self.settings, self.registry, self.queries, self.scorer, self.clock)
-        server.add_generic_rpc_handlers(
-            (scoring.handlers(edge), labels.handlers(edge), models.handlers(edge))
-        )
+        labels = LabelServicer(limits, self.registry, self.batcher, self.feedback, self.queries)
+        models = ModelServicer(self.settings, self.registry, self.queries, self.scorer)
+        lineage = LineageServicer(self.settings, self.registry, self.queries)
+        repairs = RepairServicer(self.settings, self.registry, self.queries, self.rollbacks, self.excluding)
+        erasure = ErasureServicer(self.settings, self.eraser)
+        servicers = (scoring, labels, models, lineage, repairs, erasure)
+        server.add_generic_rpc_handlers([servicer.handlers(edge) for servicer in servicers])
         health_pb2_grpc.add_HealthServicer_to_server(self.readiness.servicer, server)
         names = (SCORING, LABELS, MODELS, "grpc.health.v1.Health", reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, server)
@@ -145,6 +191,7 @@ class ScoringProcess:
             try:
                 await self.follower.poll(self.batcher)
                 await self.keeper.tend(self.batcher)
+                self.eraser.tend()
                 self._observe()
             except Exception:  # noqa: BLE001 — scoring goes on whatever happens beside it
                 _log.exception("following the ledger failed; will try again")
@@ -158,6 +205,7 @@ class ScoringProcess:
 
     def close(self) -> None:
         """Close what was opened."""
+        self.eraser.close()
         self.desk.close()
         self.queries.close()
         self.log.close()

@@ -6,7 +6,10 @@ from typing import Any
 import grpc
 
 from fraud.errors import FraudError, InvalidInput, LimitExceeded
+from fraud.labels.exclusions import Exclusion
 from fraud.records import Outcome, Scored
+from fraud.registry.exclusions import touched_by
+from fraud.registry.view import Registry
 from fraud.serving.batcher import Answer, Batcher
 from fraud.serving.convert import (
     decision_to_wire,
@@ -16,7 +19,7 @@ from fraud.serving.convert import (
     row_error,
 )
 from fraud.serving.edge import Edge
-from fraud.serving.feedback import Feedback, Taken
+from fraud.serving.feedback import Feedback, Retraction, Taken
 from fraud.serving.intake import TransactionIntake
 from fraud.serving.queries import Queries
 from fraud.serving.reasons import ReasonsDesk
@@ -124,8 +127,11 @@ class ScoringServicer:
 class LabelServicer:
     """`fraud.v1.LabelService`."""
 
-    def __init__(self, limits: Server, batcher: Batcher, feedback: Feedback, queries: Queries) -> None:
+    def __init__(
+        self, limits: Server, registry: Registry, batcher: Batcher, feedback: Feedback, queries: Queries
+    ) -> None:
         self._limits = limits
+        self._registry = registry
         self._batcher = batcher
         self._feedback = feedback
         self._queries = queries
@@ -135,6 +141,7 @@ class LabelServicer:
         methods: dict[str, tuple[Any, Callable[[Any], Awaitable[Any]]]] = {
             "SubmitLabels": (labels_pb2.SubmitLabelsRequest, self.submit_labels),
             "ListBatches": (labels_pb2.ListBatchesRequest, self.list_batches),
+            "RetractBatch": (labels_pb2.RetractBatchRequest, self.retract_batch),
         }
         return handler(edge, LABELS, methods)
 
@@ -172,10 +179,25 @@ class LabelServicer:
                     legitimates=batch.legitimates,
                     withdrawn=batch.withdrawn,
                     digest=batch.digest,
+                    retracted=batch.retracted,
                 )
                 for batch in page.rows
             ],
             next_page_token=page.next_token,
+        )
+
+    async def retract_batch(self, request: labels_pb2.RetractBatchRequest) -> labels_pb2.RetractBatchResponse:
+        """Take a label batch back, and say which versions learned from it."""
+        done: Retraction = await self._batcher.run(
+            lambda: self._feedback.retract_batch(request.batch_id, request.submitter, request.reason)
+        )
+        data = Exclusion("labels", batch_id=request.batch_id)
+        state = self._registry.refresh()
+        touched = touched_by(state, data, done.parts[0].position)
+        return labels_pb2.RetractBatchResponse(
+            labels=done.labels,
+            repeated=done.repeated,
+            versions=[version for version in state.versions if version in touched],
         )
 
 

@@ -1,5 +1,6 @@
 """`[labels]`, `[training]` and `[gate]`: what is learned from, how, and what is promoted."""
 
+import os
 from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -84,12 +85,24 @@ class Training(Section):
     triggers: Triggers = Triggers()
     ray_address: str = Field(default="", description='empty: a local Ray; "auto" or host:port')
     cpus: int | None = Field(default=None, ge=1, description="of the local Ray; default: all")
-    cpus_per_task: int = Field(default=1, ge=1)
+    cpus_per_task: int | None = Field(
+        default=None, ge=1, description="threads of one fit; default: 2, or 1 where there is one CPU"
+    )
     task_retries: int = Field(default=3, ge=0, le=100)
     niceness: int = Field(
         default=10, ge=0, le=19, description="of workers; above 0 they also run on idle cores only (Linux)"
     )
     archive_every: PositiveDurationUs = Field(default=60_000_000)
+
+    @property
+    def local_cpus(self) -> int:
+        """CPUs of the local Ray."""
+        return self.cpus or os.cpu_count() or 1
+
+    @property
+    def threads_per_task(self) -> int:
+        """Threads of one fit. Two beat one: recipes differ in length, and the last one runs alone."""
+        return self.cpus_per_task or min(2, self.local_cpus)
 
 
 class Gate(Section):

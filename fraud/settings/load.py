@@ -15,12 +15,15 @@ from fraud.errors import ConfigError
 from fraud.settings.durations import UNITS_REQUIRED
 from fraud.settings.environment import override
 from fraud.settings.features import Features
+from fraud.settings.guard import Guard
 from fraud.settings.learning import Gate, GateSettings, Import, Labels, Training
 from fraud.settings.model import ModelSettings
 from fraud.settings.places import Places
 from fraud.settings.problems import describe
+from fraud.settings.retention import Retention
 from fraud.settings.schema import Schema
 from fraud.settings.section import Name, Section
+from fraud.settings.sentinels import Sentinels
 from fraud.settings.server import Log, Monitoring, Server, Service
 
 
@@ -34,8 +37,11 @@ class Settings(Section):
     labels: Labels = Labels()
     training: Training = Training()
     gate: GateSettings = Gate()
+    sentinels: Sentinels = Sentinels()
+    guard: Guard = Guard()
     server: Server = Server()
     log: Log = Log()
+    retention: Retention = Retention()
     monitoring: Monitoring = Monitoring()
     import_: Import | None = Field(default=None, alias="import")
 
@@ -48,6 +54,11 @@ class Settings(Section):
     def places(self) -> Places:
         """Where the parts of the data folder are."""
         return Places.under(self.data_dir)
+
+    @property
+    def sentinel_source(self) -> str:
+        """The label source that confirms sentinels."""
+        return self.sentinels.source or self.labels.sources[0]
 
     @property
     def embargo_us(self) -> int:
@@ -64,6 +75,15 @@ class Settings(Section):
             _known(f"features.entities.{name}.distinct", entity.distinct, others)
         for name, model in self.models.items():
             _match(f"models.{name}.categoricals", model.categoricals, self.schema_.categorical_names)
+            _not_personal(f"models.{name}.categoricals", model.categoricals, self.schema_.personal_names)
+        if self.guard.entity_share.entity:
+            _known("guard.entity_share.entity", [self.guard.entity_share.entity], entities)
+        _known("sentinels.source", [self.sentinel_source], self.labels.sources)
+        if self.retention.rollback_within < self.log.idempotency_horizon:
+            raise ValueError(
+                "retention.rollback_within: is shorter than log.idempotency_horizon, but a repeated "
+                "transaction is answered with the reasons of the version that decided it; keep bundles longer"
+            )
         if self.import_ is not None:
             _known("import.model", [self.import_.model], list(self.models))
             _known("import.entities", self.import_.entities, entities)
@@ -83,6 +103,16 @@ def _match(where: str, patterns: Any, allowed: Any) -> None:
     for pattern in patterns:
         if pattern != "*" and not any(fnmatchcase(name, pattern) for name in allowed):
             raise ValueError(f"{where}: {pattern!r} matches nothing; allowed: {', '.join(allowed) or 'none'}")
+
+
+def _not_personal(where: str, patterns: Any, personal: Any) -> None:
+    for pattern in patterns:
+        taken = [name for name in personal if fnmatchcase(name, pattern)]
+        if taken:
+            raise ValueError(
+                f"{where}: {pattern!r} takes in {', '.join(taken)}, marked personal; such a field is blanked "
+                "when its person is erased, so no model may use it: name the other fields"
+            )
 
 
 def load_settings(path: Path, environment: Mapping[str, str]) -> Settings:

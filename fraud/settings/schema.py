@@ -5,7 +5,7 @@ fields are only ever appended.
 """
 
 from functools import cached_property
-from typing import Self
+from typing import Any, Self
 
 from pydantic import Field, model_validator
 
@@ -24,7 +24,9 @@ class EntityField(Section):
     """Something that takes part in many transactions: a card, a merchant, a device."""
 
     required: bool = True
-    personal: bool = Field(default=False, description="erased with the person")
+    personal: bool = Field(
+        default=False, description="its token goes with the person it belongs to, when that one is erased"
+    )
 
 
 class NumericField(Section):
@@ -33,6 +35,16 @@ class NumericField(Section):
     required: bool = False
     min: float | None = None
     max: float | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_never_personal(cls, given: Any) -> Any:
+        if isinstance(given, dict) and "personal" in given:
+            raise ValueError(
+                "personal: a number is a feature of the service, which state and training must keep; send "
+                "what has to be erasable as a categorical field marked personal"
+            )
+        return given
 
     @model_validator(mode="after")
     def _bounds_leave_room(self) -> Self:
@@ -46,6 +58,7 @@ class CategoricalField(Section):
 
     required: bool = False
     length_max: int = Field(default=64, ge=1, le=1024)
+    personal: bool = Field(default=False, description="blanked when its person is erased; no model uses it")
 
 
 class Amount(Section):
@@ -91,3 +104,8 @@ class Schema(Section):
     def categorical_names(self) -> tuple[str, ...]:
         """Names of the categorical fields, in order."""
         return tuple(self.categorical)
+
+    @cached_property
+    def personal_names(self) -> tuple[str, ...]:
+        """Names of the categorical fields marked personal, in order."""
+        return tuple(name for name, field in self.categorical.items() if field.personal)

@@ -22,7 +22,7 @@ from fraud.settings import Settings
 from fraud.settings.learning import Recipe
 from fraud.settings.model import Exploration, Policy
 from fraud.training.assemble import assemble
-from fraud.training.dataset import TrainingSet
+from fraud.training.dataset import TrainingSet, batches_used
 from fraud.training.fit import fit
 from fraud.training.recipes import Parent, choose_rows, matrix_of, start_of, vocabularies_of
 from fraud.training.splits import Spans, walk_forward
@@ -116,7 +116,7 @@ def train_challengers(
     """
     plans, results = _plans(sets, spec, settings, champions)
     shared = {model: pool.share(rows) for model, rows in sets.items()}
-    nthread = settings.training.cpus_per_task
+    nthread = settings.training.threads_per_task
     # The longest first, so that the last worker does not start the longest.
     order = sorted(range(len(plans)), key=lambda i: -plans[i].recipe.window * plans[i].recipe.rounds)
     calls = [(attempt, (shared[plans[i].model], plans[i], nthread)) for i in order]
@@ -163,6 +163,7 @@ def train_one(rows: TrainingSet, plan: Plan, nthread: int) -> Trained:
     chosen = choose_rows(plan.recipe, rows, plan.spans)
     is_fraud = rows.label[chosen.rows] == 1
     calibration = np.flatnonzero(plan.spans.calibration.holds(rows.event_time_us) & (rows.label >= 0))
+    taught = np.union1d(chosen.rows, calibration)
     _check_enough(rows, plan, int(is_fraud.sum()), len(chosen.rows), len(calibration))
     vocabularies = vocabularies_of(rows, chosen.rows, plan.parent)
     booster = fit(
@@ -183,6 +184,7 @@ def train_one(rows: TrainingSet, plan: Plan, nthread: int) -> Trained:
         "parent": "" if plan.parent is None else plan.parent.digest,
         "note": plan.note,
         "spans": plan.spans.to_dict(),
+        "label_batches": batches_used(rows.batch_parts, rows.label_position[taught], rows.label[taught] == 1),
         "positions": {
             **rows.manifest["positions"],
             "train": _ends(rows.position[chosen.rows]),

@@ -12,21 +12,19 @@ are those logged at the decision (log and train).
 Older than every window stay only frauds, for recipes that replay them.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from fraud.bundle.manifest import library_versions
-from fraud.features.spec import FeatureSpec
-from fraud.labels.maturity import judged
-from fraud.labels.standing import ConflictRule
-from fraud.labels.table import standing_table
 from fraud.settings import Settings
+from fraud.training.history import Cut, History
 from fraud.training.splits import walk_forward
 from fraud.training.weights import draws_of
 
@@ -34,38 +32,16 @@ NOT_USABLE = -1
 """Label of a row that must not teach."""
 
 
-class History(Protocol):
-    """What a training set is read from: the archive, or frames of the same columns."""
-
-    def transactions(self, upto: int | None = None) -> pl.LazyFrame:
-        """Return transactions with position ≤ `upto`."""
-        ...
-
-    def labels(self, upto: int | None = None) -> pl.LazyFrame:
-        """Return labels with position ≤ `upto`."""
-        ...
-
-    def outcomes(self, upto: int | None = None) -> pl.LazyFrame:
-        """Return payment outcomes with position ≤ `upto`."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Cut:
-    """The prefix of the event log that is known: its last position, and the moment."""
-
-    position: int
-    time_us: int
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainingSet:
     """Traffic of one model as known at a cut, one row a transaction in log order.
 
-    Arrays only, so that workers share one copy. `features` is float32[n, f] in
+    Columns only, so that workers share one copy. `features` is float32[n, f] in
     the order of `feature_names`; `codes` int32[n, c] index `words[i]`, −1 where
-    not given; `label` is int8[n]; `propensity` float64[n] is 1 unless explored;
-    `draws` float64[n] in [0, 1) are hashes of the transaction ids.
+    not given; `label` is int8[n]; `label_position` int64[n] says where in the log
+    the part of a batch stands that carries the verdict (0: none), and
+    `batch_parts` has a row for each of these; `propensity` float64[n] is 1
+    unless explored; `draws` float64[n] in [0, 1) are hashes of the transaction ids.
     """
 
     model: str
@@ -79,35 +55,29 @@ class TrainingSet:
     position: NDArray[np.int64]
     event_time_us: NDArray[np.int64]
     label: NDArray[np.int8]
+    label_position: NDArray[np.int64]
     propensity: NDArray[np.float64]
     draws: NDArray[np.float64]
+    batch_parts: pl.DataFrame
     manifest: dict[str, Any]
 
     def __len__(self) -> int:
         return len(self.position)
 
 
-def training_rows(
-    archive: History, spec: FeatureSpec, settings: Settings, model: str, cut: Cut
-) -> TrainingSet:
+def training_rows(history: History, model: str) -> TrainingSet:
     """Read the training set of a model.
 
-    The manifest holds the cut, the label batches that reached any of the rows,
-    counts, and what else the rows depend on; each recipe adds its own keys.
+    The manifest holds the cut, the view, the label batches that carry the
+    verdict of any of the rows, counts, and what else the rows depend on; each
+    recipe adds its own keys.
     """
+    spec, settings, cut = history.spec, history.settings, history.cut
     chosen = settings.models[model]
     names = spec.select(chosen.features)
     categoricals = _matching(settings.schema_.categorical_names, chosen.categoricals)
-    known = pl.col("arrival_time_us") <= cut.time_us
-    labels = archive.labels(cut.position).filter(known)
     frame = (
-        judged(
-            archive.transactions(cut.position).filter(pl.col("model") == model),
-            standing_table(labels, ConflictRule.of(settings.labels)),
-            archive.outcomes(cut.position).filter(known),
-            settings.labels,
-            cut.time_us,
-        )
+        history.judged(model)
         .filter((pl.col("event_time_us") >= _oldest_us(settings, cut)) | pl.col("is_fraud"))
         .select(
             "position",
@@ -116,6 +86,7 @@ def training_rows(
             *[pl.col(f"f_{name}") for name in names],
             *[pl.col(f"categorical_{name}") for name in categoricals],
             label=pl.col("is_fraud").cast(pl.Int8).fill_null(NOT_USABLE),
+            label_position=pl.col("label_position").fill_null(0),
             # Only exploration made a row visible by chance; other rows were sure to be seen.
             propensity=pl.when("explored").then("propensity").otherwise(1.0),
         )
@@ -123,6 +94,7 @@ def training_rows(
         .collect()
     )
     codes, words = _encode(frame, categoricals)
+    parts = _parts(frame, history)
     return TrainingSet(
         model=model,
         cut=cut,
@@ -135,10 +107,57 @@ def training_rows(
         position=frame["position"].to_numpy(),
         event_time_us=frame["event_time_us"].to_numpy(),
         label=frame["label"].to_numpy(),
+        label_position=frame["label_position"].to_numpy(),
         propensity=frame["propensity"].to_numpy(),
         draws=draws_of(frame["transaction_id"]),
-        manifest=_manifest(frame, labels, spec, settings, model, cut),
+        batch_parts=parts,
+        manifest=_manifest(frame, parts, history, model, names),
     )
+
+
+def batches_used(
+    parts: pl.DataFrame, label_position: NDArray[np.int64], is_fraud: NDArray[np.bool_]
+) -> list[dict[str, Any]]:
+    """Return the label batches that carry the verdicts of some rows, in log order, as JSON values.
+
+    `parts` has a row for each part of a batch; `label_position` int64[m] and
+    `is_fraud` bool[m] are those of the rows. A batch with several parts has the
+    arrival of the first and of the last that was used, and SHA-256 over their
+    digests.
+    """
+    positions, at = np.unique(label_position, return_inverse=True)
+    used = pl.DataFrame(
+        {
+            "position": positions,
+            "labels": np.bincount(at, minlength=len(positions)),
+            "frauds": np.bincount(at, weights=is_fraud, minlength=len(positions)).astype(np.int64),
+        }
+    )
+    found = (
+        parts.join(used, on="position")
+        .sort("position")
+        .group_by("batch_id", "source", "submitter", maintain_order=True)
+        .agg(
+            pl.col("position").first(),
+            pl.len().cast(pl.Int64).alias("parts"),
+            pl.col("arrival_time_us").alias("arrivals"),
+            pl.col("labels", "frauds").sum(),
+            pl.col("digest"),
+        )
+    )
+    return [
+        {
+            **{name: row[name] for name in ("batch_id", "source", "submitter", "position", "parts")},
+            **{name: row[name] for name in ("labels", "frauds")},
+            "arrival_us": [min(row["arrivals"]), max(row["arrivals"])],
+            "digest": _joined(row["digest"]),
+        }
+        for row in found.iter_rows(named=True)
+    ]
+
+
+def _joined(digests: Sequence[str]) -> str:
+    return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
 def _oldest_us(settings: Settings, cut: Cut) -> int:
@@ -173,39 +192,38 @@ def _encode(
     return codes, tuple(dictionaries)
 
 
-def _manifest(
-    frame: pl.DataFrame,
-    labels: pl.LazyFrame,
-    spec: FeatureSpec,
-    settings: Settings,
-    model: str,
-    cut: Cut,
-) -> dict[str, Any]:
-    batches = (
-        labels.join(frame.lazy().select("transaction_id"), on="transaction_id", how="semi")
-        .group_by("batch_id", "part")
-        .agg(
-            pl.col("position").min(),
-            pl.col("source", "submitter", "digest").first(),
-            labels=pl.len().cast(pl.Int64),
-        )
-        .sort("position", "batch_id", "part")
-        .select("batch_id", "part", "source", "submitter", "labels", "digest")
+def _parts(frame: pl.DataFrame, history: History) -> pl.DataFrame:
+    """Return the parts of label batches that carry a verdict of the rows."""
+    carrying = frame.lazy().select(position="label_position").unique()
+    return (
+        history.labels()
+        .join(carrying, on="position", how="semi")
+        .group_by("position")
+        .agg(pl.col("batch_id", "source", "submitter", "arrival_time_us", "digest").first())
+        .sort("position")
         .collect()
     )
+
+
+def _manifest(
+    frame: pl.DataFrame, parts: pl.DataFrame, history: History, model: str, names: Sequence[str]
+) -> dict[str, Any]:
+    spec, settings, cut = history.spec, history.settings, history.cut
     label = frame["label"]
     ends = [frame["position"].min(), frame["position"].max()]
     return {
         "model": model,
         "cut": {"position": cut.position, "time_us": cut.time_us},
         "label_cut_us": cut.time_us,
-        "label_batches": batches.to_dicts(),
-        "exclusions": [],
+        "label_batches": batches_used(parts, frame["label_position"].to_numpy(), (label == 1).to_numpy()),
+        "label_fed_features": [name for name in names if name in spec.label_fed],
+        "exclusions": [exclusion.to_dict() for exclusion in history.view.exclusions],
         "positions": {"traffic": ends},
         "rows": {
             "traffic": len(frame),
             "usable": int((label != NOT_USABLE).sum()),
             "frauds": int((label == 1).sum()),
+            "kept_aside": len(history.without),
         },
         "spec_fingerprint": spec.fingerprint,
         "seed": settings.training.seed,

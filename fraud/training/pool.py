@@ -33,7 +33,7 @@ class TrainingPool:
 
     def __init__(self, training: Training) -> None:
         self._training = training
-        self._cpus = training.cpus or os.cpu_count() or 1
+        self._cpus = training.local_cpus
 
     def __enter__(self) -> Self:
         """Start or join Ray.
@@ -69,9 +69,9 @@ class TrainingPool:
         self._check_cpus(max(int(node["Resources"].get("CPU", 0)) for node in ray.nodes()))  # type: ignore[no-untyped-call]
 
     def _check_cpus(self, most: int) -> None:
-        if self._training.cpus_per_task > most:
+        if self._training.threads_per_task > most:
             raise ConfigError(
-                f"training.cpus_per_task: {self._training.cpus_per_task} is more than the {most} CPUs "
+                f"training.cpus_per_task: {self._training.threads_per_task} is more than the {most} CPUs "
                 "of the largest machine, so no task would ever start; lower it"
             )
 
@@ -104,7 +104,7 @@ class TrainingPool:
         as their values.
         """
         remote = ray.remote(_work).options(
-            num_cpus=self._training.cpus_per_task,
+            num_cpus=self._training.threads_per_task,
             max_retries=self._training.task_retries,
             retry_exceptions=False,
         )

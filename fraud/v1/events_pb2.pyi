@@ -47,6 +47,7 @@ class ScoredEvent(_message.Message):
     PROPENSITY_FIELD_NUMBER: _builtins.int
     LIMITS_FIELD_NUMBER: _builtins.int
     IMPORTED_FIELD_NUMBER: _builtins.int
+    SLACK_FIELD_NUMBER: _builtins.int
     transaction_id: _builtins.str
     event_time_us: _builtins.int
     model: _builtins.str
@@ -66,6 +67,8 @@ class ScoredEvent(_message.Message):
     propensity: _builtins.float
     imported: _builtins.bool
     """Loaded from a history, not decided by this service."""
+    slack: _builtins.bytes
+    """Zeros in the place of what was erased, so that the stored row keeps its length."""
     @_builtins.property
     def surrogates(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """One per entity of the schema, in its order; -1: not given."""
@@ -98,10 +101,11 @@ class ScoredEvent(_message.Message):
         propensity: _builtins.float = ...,
         limits: _abc.Iterable[_builtins.str] | None = ...,
         imported: _builtins.bool = ...,
+        slack: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_risk_score", b"_risk_score", "_score", b"_score", "risk_score", b"risk_score", "score", b"score"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_risk_score", b"_risk_score", "_score", b"_score", "amount_base_minor", b"amount_base_minor", "amount_minor", b"amount_minor", "categoricals", b"categoricals", "currency", b"currency", "event_time_us", b"event_time_us", "explored", b"explored", "features", b"features", "imported", b"imported", "limits", b"limits", "model", b"model", "numerics", b"numerics", "outcome", b"outcome", "policy_version", b"policy_version", "propensity", b"propensity", "risk_score", b"risk_score", "score", b"score", "surrogates", b"surrogates", "transaction_id", b"transaction_id", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_risk_score", b"_risk_score", "_score", b"_score", "amount_base_minor", b"amount_base_minor", "amount_minor", b"amount_minor", "categoricals", b"categoricals", "currency", b"currency", "event_time_us", b"event_time_us", "explored", b"explored", "features", b"features", "imported", b"imported", "limits", b"limits", "model", b"model", "numerics", b"numerics", "outcome", b"outcome", "policy_version", b"policy_version", "propensity", b"propensity", "risk_score", b"risk_score", "score", b"score", "slack", b"slack", "surrogates", b"surrogates", "transaction_id", b"transaction_id", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__risk_score: _TypeAlias = _typing.Literal["risk_score"]  # noqa: Y015
     _WhichOneofArgType__risk_score: _TypeAlias = _typing.Literal["_risk_score", b"_risk_score"]  # noqa: Y015
@@ -124,11 +128,14 @@ class LabelsEvent(_message.Message):
     SUBMITTER_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
     DIGEST_FIELD_NUMBER: _builtins.int
+    SLACK_FIELD_NUMBER: _builtins.int
     batch_id: _builtins.str
     part: _builtins.int
     source: _builtins.str
     submitter: _builtins.str
     digest: _builtins.str
+    slack: _builtins.bytes
+    """As in ScoredEvent."""
     @_builtins.property
     def labels(self) -> _containers.RepeatedCompositeFieldContainer[_labels_pb2.Label]: ...
     def __init__(
@@ -140,10 +147,11 @@ class LabelsEvent(_message.Message):
         submitter: _builtins.str = ...,
         labels: _abc.Iterable[_labels_pb2.Label] | None = ...,
         digest: _builtins.str = ...,
+        slack: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_id", b"batch_id", "digest", b"digest", "labels", b"labels", "part", b"part", "source", b"source", "submitter", b"submitter"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_id", b"batch_id", "digest", b"digest", "labels", b"labels", "part", b"part", "slack", b"slack", "source", b"source", "submitter", b"submitter"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -187,7 +195,9 @@ class AppliedEvent(_message.Message):
     """What serves from here on; empty: no champion."""
     policy_version: _builtins.str
     label_view: _builtins.str
-    """Names the rule by which label-fed state counts labels ("all" until muted)."""
+    """What the feature state counts from here on: "all", or the exclusions in force as JSON. `model` and
+    `version` are empty when nothing but this changes.
+    """
     refused: _builtins.str
     """Why the version was refused (self-test, digest); `version` then still
     names the one that serves.
@@ -209,3 +219,30 @@ class AppliedEvent(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AppliedEvent: _TypeAlias = AppliedEvent  # noqa: Y015
+
+@_typing.final
+class RetractedEvent(_message.Message):
+    """A label batch was taken back: its labels count no more, from here on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BATCH_ID_FIELD_NUMBER: _builtins.int
+    SUBMITTER_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    batch_id: _builtins.str
+    submitter: _builtins.str
+    reason: _builtins.str
+    def __init__(
+        self,
+        *,
+        batch_id: _builtins.str = ...,
+        submitter: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_id", b"batch_id", "reason", b"reason", "submitter", b"submitter"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RetractedEvent: _TypeAlias = RetractedEvent  # noqa: Y015

@@ -25,15 +25,15 @@ _sym_db = _symbol_database.Default()
 from fraud.v1 import scoring_pb2 as fraud_dot_v1_dot_scoring__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15\x66raud/v1/labels.proto\x12\x08\x66raud.v1\x1a\x16\x66raud/v1/scoring.proto\"l\n\x05Label\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12#\n\x05value\x18\x02 \x01(\x0e\x32\x14.fraud.v1.LabelValue\x12\x15\n\rlabel_time_us\x18\x03 \x01(\x03\x12\x0f\n\x07\x63omment\x18\x04 \x01(\t\"y\n\x13SubmitLabelsRequest\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\t\x12\x0c\n\x04part\x18\x02 \x01(\x05\x12\x0e\n\x06source\x18\x03 \x01(\t\x12\x11\n\tsubmitter\x18\x04 \x01(\t\x12\x1f\n\x06labels\x18\x05 \x03(\x0b\x32\x0f.fraud.v1.Label\"\x82\x01\n\x14SubmitLabelsResponse\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\x05\x12\x0f\n\x07waiting\x18\x02 \x01(\x05\x12%\n\x07refused\x18\x03 \x03(\x0b\x32\x14.fraud.v1.RefusedRow\x12\x10\n\x08repeated\x18\x04 \x01(\x08\x12\x0e\n\x06\x64igest\x18\x05 \x01(\t\"]\n\x12ListBatchesRequest\x12\x10\n\x08since_us\x18\x01 \x01(\x03\x12\x0e\n\x06source\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"\xb0\x01\n\nLabelBatch\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\t\x12\x0c\n\x04part\x18\x02 \x01(\x05\x12\x0e\n\x06source\x18\x03 \x01(\t\x12\x11\n\tsubmitter\x18\x04 \x01(\t\x12\x17\n\x0f\x61rrival_time_us\x18\x05 \x01(\x03\x12\x0e\n\x06\x66rauds\x18\x06 \x01(\x05\x12\x13\n\x0blegitimates\x18\x07 \x01(\x05\x12\x11\n\twithdrawn\x18\x08 \x01(\x05\x12\x0e\n\x06\x64igest\x18\t \x01(\t\"U\n\x13ListBatchesResponse\x12%\n\x07\x62\x61tches\x18\x01 \x03(\x0b\x32\x14.fraud.v1.LabelBatch\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*S\n\nLabelValue\x12\x1b\n\x17LABEL_VALUE_UNSPECIFIED\x10\x00\x12\t\n\x05\x46RAUD\x10\x01\x12\x0e\n\nLEGITIMATE\x10\x02\x12\r\n\tWITHDRAWN\x10\x03\x32\xa9\x01\n\x0cLabelService\x12M\n\x0cSubmitLabels\x12\x1d.fraud.v1.SubmitLabelsRequest\x1a\x1e.fraud.v1.SubmitLabelsResponse\x12J\n\x0bListBatches\x12\x1c.fraud.v1.ListBatchesRequest\x1a\x1d.fraud.v1.ListBatchesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15\x66raud/v1/labels.proto\x12\x08\x66raud.v1\x1a\x16\x66raud/v1/scoring.proto\"l\n\x05Label\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12#\n\x05value\x18\x02 \x01(\x0e\x32\x14.fraud.v1.LabelValue\x12\x15\n\rlabel_time_us\x18\x03 \x01(\x03\x12\x0f\n\x07\x63omment\x18\x04 \x01(\t\"y\n\x13SubmitLabelsRequest\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\t\x12\x0c\n\x04part\x18\x02 \x01(\x05\x12\x0e\n\x06source\x18\x03 \x01(\t\x12\x11\n\tsubmitter\x18\x04 \x01(\t\x12\x1f\n\x06labels\x18\x05 \x03(\x0b\x32\x0f.fraud.v1.Label\"\x82\x01\n\x14SubmitLabelsResponse\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\x05\x12\x0f\n\x07waiting\x18\x02 \x01(\x05\x12%\n\x07refused\x18\x03 \x03(\x0b\x32\x14.fraud.v1.RefusedRow\x12\x10\n\x08repeated\x18\x04 \x01(\x08\x12\x0e\n\x06\x64igest\x18\x05 \x01(\t\"]\n\x12ListBatchesRequest\x12\x10\n\x08since_us\x18\x01 \x01(\x03\x12\x0e\n\x06source\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"\xc3\x01\n\nLabelBatch\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\t\x12\x0c\n\x04part\x18\x02 \x01(\x05\x12\x0e\n\x06source\x18\x03 \x01(\t\x12\x11\n\tsubmitter\x18\x04 \x01(\t\x12\x17\n\x0f\x61rrival_time_us\x18\x05 \x01(\x03\x12\x0e\n\x06\x66rauds\x18\x06 \x01(\x05\x12\x13\n\x0blegitimates\x18\x07 \x01(\x05\x12\x11\n\twithdrawn\x18\x08 \x01(\x05\x12\x0e\n\x06\x64igest\x18\t \x01(\t\x12\x11\n\tretracted\x18\n \x01(\x08\"U\n\x13ListBatchesResponse\x12%\n\x07\x62\x61tches\x18\x01 \x03(\x0b\x32\x14.fraud.v1.LabelBatch\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"J\n\x13RetractBatchRequest\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\t\x12\x11\n\tsubmitter\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"J\n\x14RetractBatchResponse\x12\x0e\n\x06labels\x18\x01 \x01(\x05\x12\x10\n\x08repeated\x18\x02 \x01(\x08\x12\x10\n\x08versions\x18\x03 \x03(\t*S\n\nLabelValue\x12\x1b\n\x17LABEL_VALUE_UNSPECIFIED\x10\x00\x12\t\n\x05\x46RAUD\x10\x01\x12\x0e\n\nLEGITIMATE\x10\x02\x12\r\n\tWITHDRAWN\x10\x03\x32\xf8\x01\n\x0cLabelService\x12M\n\x0cSubmitLabels\x12\x1d.fraud.v1.SubmitLabelsRequest\x1a\x1e.fraud.v1.SubmitLabelsResponse\x12J\n\x0bListBatches\x12\x1c.fraud.v1.ListBatchesRequest\x1a\x1d.fraud.v1.ListBatchesResponse\x12M\n\x0cRetractBatch\x12\x1d.fraud.v1.RetractBatchRequest\x1a\x1e.fraud.v1.RetractBatchResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'fraud.v1.labels_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_LABELVALUE']._serialized_start=786
-  _globals['_LABELVALUE']._serialized_end=869
+  _globals['_LABELVALUE']._serialized_start=957
+  _globals['_LABELVALUE']._serialized_end=1040
   _globals['_LABEL']._serialized_start=59
   _globals['_LABEL']._serialized_end=167
   _globals['_SUBMITLABELSREQUEST']._serialized_start=169
@@ -43,9 +43,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTBATCHESREQUEST']._serialized_start=425
   _globals['_LISTBATCHESREQUEST']._serialized_end=518
   _globals['_LABELBATCH']._serialized_start=521
-  _globals['_LABELBATCH']._serialized_end=697
-  _globals['_LISTBATCHESRESPONSE']._serialized_start=699
-  _globals['_LISTBATCHESRESPONSE']._serialized_end=784
-  _globals['_LABELSERVICE']._serialized_start=872
-  _globals['_LABELSERVICE']._serialized_end=1041
+  _globals['_LABELBATCH']._serialized_end=716
+  _globals['_LISTBATCHESRESPONSE']._serialized_start=718
+  _globals['_LISTBATCHESRESPONSE']._serialized_end=803
+  _globals['_RETRACTBATCHREQUEST']._serialized_start=805
+  _globals['_RETRACTBATCHREQUEST']._serialized_end=879
+  _globals['_RETRACTBATCHRESPONSE']._serialized_start=881
+  _globals['_RETRACTBATCHRESPONSE']._serialized_end=955
+  _globals['_LABELSERVICE']._serialized_start=1043
+  _globals['_LABELSERVICE']._serialized_end=1291
 # @@protoc_insertion_point(module_scope)

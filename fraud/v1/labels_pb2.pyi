@@ -183,6 +183,7 @@ class LabelBatch(_message.Message):
     LEGITIMATES_FIELD_NUMBER: _builtins.int
     WITHDRAWN_FIELD_NUMBER: _builtins.int
     DIGEST_FIELD_NUMBER: _builtins.int
+    RETRACTED_FIELD_NUMBER: _builtins.int
     batch_id: _builtins.str
     part: _builtins.int
     source: _builtins.str
@@ -192,6 +193,7 @@ class LabelBatch(_message.Message):
     legitimates: _builtins.int
     withdrawn: _builtins.int
     digest: _builtins.str
+    retracted: _builtins.bool
     def __init__(
         self,
         *,
@@ -204,10 +206,11 @@ class LabelBatch(_message.Message):
         legitimates: _builtins.int = ...,
         withdrawn: _builtins.int = ...,
         digest: _builtins.str = ...,
+        retracted: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arrival_time_us", b"arrival_time_us", "batch_id", b"batch_id", "digest", b"digest", "frauds", b"frauds", "legitimates", b"legitimates", "part", b"part", "source", b"source", "submitter", b"submitter", "withdrawn", b"withdrawn"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arrival_time_us", b"arrival_time_us", "batch_id", b"batch_id", "digest", b"digest", "frauds", b"frauds", "legitimates", b"legitimates", "part", b"part", "retracted", b"retracted", "source", b"source", "submitter", b"submitter", "withdrawn", b"withdrawn"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -235,3 +238,59 @@ class ListBatchesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListBatchesResponse: _TypeAlias = ListBatchesResponse  # noqa: Y015
+
+@_typing.final
+class RetractBatchRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BATCH_ID_FIELD_NUMBER: _builtins.int
+    SUBMITTER_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    batch_id: _builtins.str
+    submitter: _builtins.str
+    """Who takes it back, and why; both are kept."""
+    reason: _builtins.str
+    def __init__(
+        self,
+        *,
+        batch_id: _builtins.str = ...,
+        submitter: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_id", b"batch_id", "reason", b"reason", "submitter", b"submitter"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RetractBatchRequest: _TypeAlias = RetractBatchRequest  # noqa: Y015
+
+@_typing.final
+class RetractBatchResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LABELS_FIELD_NUMBER: _builtins.int
+    REPEATED_FIELD_NUMBER: _builtins.int
+    VERSIONS_FIELD_NUMBER: _builtins.int
+    labels: _builtins.int
+    """Labels that counted until now."""
+    repeated: _builtins.bool
+    """True when the batch had been taken back before."""
+    @_builtins.property
+    def versions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Versions that learned from the batch; ExcludeData cuts it out of them."""
+
+    def __init__(
+        self,
+        *,
+        labels: _builtins.int = ...,
+        repeated: _builtins.bool = ...,
+        versions: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["labels", b"labels", "repeated", b"repeated", "versions", b"versions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RetractBatchResponse: _TypeAlias = RetractBatchResponse  # noqa: Y015

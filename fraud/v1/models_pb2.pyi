@@ -93,6 +93,7 @@ class Version(_message.Message):
     CREATED_US_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
     VERDICT_FIELD_NUMBER: _builtins.int
+    TAINTED_BY_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     model: _builtins.str
     recipe: _builtins.str
@@ -104,6 +105,10 @@ class Version(_message.Message):
     """"challenger", "champion", "former champion", "rejected", "superseded"."""
     verdict: _builtins.str
     """The last verdict: "PROMOTE", "REJECT", "INCONCLUSIVE" or empty."""
+    @_builtins.property
+    def tainted_by(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Exclusions in force whose data the version learned from; empty: clean."""
+
     def __init__(
         self,
         *,
@@ -115,10 +120,11 @@ class Version(_message.Message):
         created_us: _builtins.int = ...,
         status: _builtins.str = ...,
         verdict: _builtins.str = ...,
+        tainted_by: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_us", b"created_us", "digest", b"digest", "model", b"model", "parent", b"parent", "recipe", b"recipe", "status", b"status", "verdict", b"verdict", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_us", b"created_us", "digest", b"digest", "model", b"model", "parent", b"parent", "recipe", b"recipe", "status", b"status", "tainted_by", b"tainted_by", "verdict", b"verdict", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -230,20 +236,26 @@ class TriggerRetrainRequest(_message.Message):
     MODEL_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     ACTOR_FIELD_NUMBER: _builtins.int
+    GUARD_OVERRIDES_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Empty: every model."""
     reason: _builtins.str
     actor: _builtins.str
+    @_builtins.property
+    def guard_overrides(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Checks of the guard whose findings this retrain may pass over, on the record."""
+
     def __init__(
         self,
         *,
         model: _builtins.str = ...,
         reason: _builtins.str = ...,
         actor: _builtins.str = ...,
+        guard_overrides: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "model", b"model", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "guard_overrides", b"guard_overrides", "model", b"model", "reason", b"reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -366,3 +378,813 @@ class CycleVerdict(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CycleVerdict: _TypeAlias = CycleVerdict  # noqa: Y015
+
+@_typing.final
+class GetHistoryRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """Empty: every model."""
+    page_size: _builtins.int
+    page_token: _builtins.str
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetHistoryRequest: _TypeAlias = GetHistoryRequest  # noqa: Y015
+
+@_typing.final
+class HistoryEntry(_message.Message):
+    """What the scorer put into effect, with the ledger entry that asked for it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TIME_US_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    LEDGER_SEQ_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    REFUSED_FIELD_NUMBER: _builtins.int
+    time_us: _builtins.int
+    model: _builtins.str
+    """Empty: the whole service (an exclusion)."""
+    version: _builtins.str
+    """What served from here on; empty: no champion."""
+    ledger_seq: _builtins.int
+    kind: _builtins.str
+    """"Promoted", "RolledBack", "DataExcluded", "ExclusionUndone"."""
+    actor: _builtins.str
+    reason: _builtins.str
+    refused: _builtins.str
+    """Why the version was refused; `version` then still names the one that serves."""
+    def __init__(
+        self,
+        *,
+        time_us: _builtins.int = ...,
+        model: _builtins.str = ...,
+        version: _builtins.str = ...,
+        ledger_seq: _builtins.int = ...,
+        kind: _builtins.str = ...,
+        actor: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        refused: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "kind", b"kind", "ledger_seq", b"ledger_seq", "model", b"model", "reason", b"reason", "refused", b"refused", "time_us", b"time_us", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HistoryEntry: _TypeAlias = HistoryEntry  # noqa: Y015
+
+@_typing.final
+class GetHistoryResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    @_builtins.property
+    def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___HistoryEntry]:
+        """Newest first."""
+
+    def __init__(
+        self,
+        *,
+        entries: _abc.Iterable[Global___HistoryEntry] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetHistoryResponse: _TypeAlias = GetHistoryResponse  # noqa: Y015
+
+@_typing.final
+class RollbackRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    BEFORE_US_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    MUTE_LABELS_SINCE_US_FIELD_NUMBER: _builtins.int
+    DRY_RUN_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    before_us: _builtins.int
+    """Either what served just before this moment, microseconds UTC …"""
+    version: _builtins.str
+    """… or this version."""
+    mute_labels_since_us: _builtins.int
+    """Labels that arrived at or after this moment count no more until reviewed; 0: all labels count."""
+    dry_run: _builtins.bool
+    actor: _builtins.str
+    reason: _builtins.str
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        before_us: _builtins.int = ...,
+        version: _builtins.str = ...,
+        mute_labels_since_us: _builtins.int = ...,
+        dry_run: _builtins.bool = ...,
+        actor: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "before_us", b"before_us", "dry_run", b"dry_run", "model", b"model", "mute_labels_since_us", b"mute_labels_since_us", "reason", b"reason", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RollbackRequest: _TypeAlias = RollbackRequest  # noqa: Y015
+
+@_typing.final
+class AlertForecast(_message.Message):
+    """What one bundle alerts on recent traffic, under one view of the labels."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VIEW_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    ROWS_FIELD_NUMBER: _builtins.int
+    ALERTS_FIELD_NUMBER: _builtins.int
+    DECLINES_FIELD_NUMBER: _builtins.int
+    view: _builtins.str
+    """"now", "all labels", "labels muted"."""
+    version: _builtins.str
+    rows: _builtins.int
+    alerts: _builtins.int
+    declines: _builtins.int
+    def __init__(
+        self,
+        *,
+        view: _builtins.str = ...,
+        version: _builtins.str = ...,
+        rows: _builtins.int = ...,
+        alerts: _builtins.int = ...,
+        declines: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alerts", b"alerts", "declines", b"declines", "rows", b"rows", "version", b"version", "view", b"view"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AlertForecast: _TypeAlias = AlertForecast  # noqa: Y015
+
+@_typing.final
+class RollbackResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    FROM_VERSION_FIELD_NUMBER: _builtins.int
+    TO_VERSION_FIELD_NUMBER: _builtins.int
+    POLICY_VERSION_FIELD_NUMBER: _builtins.int
+    LEDGER_SEQ_FIELD_NUMBER: _builtins.int
+    MUTE_SEQ_FIELD_NUMBER: _builtins.int
+    MUTED_LABELS_FIELD_NUMBER: _builtins.int
+    APPLIED_FIELD_NUMBER: _builtins.int
+    SECONDS_FIELD_NUMBER: _builtins.int
+    FORECASTS_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    from_version: _builtins.str
+    to_version: _builtins.str
+    policy_version: _builtins.str
+    ledger_seq: _builtins.int
+    mute_seq: _builtins.int
+    """The exclusion that mutes labels; 0 for none."""
+    muted_labels: _builtins.int
+    applied: _builtins.bool
+    """True when the scorer serves it."""
+    seconds: _builtins.float
+    """From the request to service, seconds."""
+    @_builtins.property
+    def forecasts(self) -> _containers.RepeatedCompositeFieldContainer[Global___AlertForecast]: ...
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        from_version: _builtins.str = ...,
+        to_version: _builtins.str = ...,
+        policy_version: _builtins.str = ...,
+        ledger_seq: _builtins.int = ...,
+        mute_seq: _builtins.int = ...,
+        muted_labels: _builtins.int = ...,
+        applied: _builtins.bool = ...,
+        seconds: _builtins.float = ...,
+        forecasts: _abc.Iterable[Global___AlertForecast] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "forecasts", b"forecasts", "from_version", b"from_version", "ledger_seq", b"ledger_seq", "model", b"model", "mute_seq", b"mute_seq", "muted_labels", b"muted_labels", "policy_version", b"policy_version", "seconds", b"seconds", "to_version", b"to_version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RollbackResponse: _TypeAlias = RollbackResponse  # noqa: Y015
+
+@_typing.final
+class Selection(_message.Message):
+    """Which data: exactly one kind of selection."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class WhereEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    BATCH_ID_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    SUBMITTER_FIELD_NUMBER: _builtins.int
+    TRANSACTIONS_FIELD_NUMBER: _builtins.int
+    FROM_US_FIELD_NUMBER: _builtins.int
+    TO_US_FIELD_NUMBER: _builtins.int
+    WHERE_FIELD_NUMBER: _builtins.int
+    batch_id: _builtins.str
+    """Labels: of a batch, a source or a submitter; the span is their arrival."""
+    source: _builtins.str
+    submitter: _builtins.str
+    transactions: _builtins.bool
+    """Transactions of a span of event time."""
+    from_us: _builtins.int
+    """Microseconds UTC, from included, to not; 0: open."""
+    to_us: _builtins.int
+    @_builtins.property
+    def where(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Transactions: entity name to token; all must hold."""
+
+    def __init__(
+        self,
+        *,
+        batch_id: _builtins.str = ...,
+        source: _builtins.str = ...,
+        submitter: _builtins.str = ...,
+        transactions: _builtins.bool = ...,
+        from_us: _builtins.int = ...,
+        to_us: _builtins.int = ...,
+        where: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_id", b"batch_id", "from_us", b"from_us", "source", b"source", "submitter", b"submitter", "to_us", b"to_us", "transactions", b"transactions", "where", b"where"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Selection: _TypeAlias = Selection  # noqa: Y015
+
+@_typing.final
+class ExcludeDataRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SELECTION_FIELD_NUMBER: _builtins.int
+    DRY_RUN_FIELD_NUMBER: _builtins.int
+    NO_RETRAIN_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    dry_run: _builtins.bool
+    no_retrain: _builtins.bool
+    """Leaves out the retrain at the end."""
+    actor: _builtins.str
+    reason: _builtins.str
+    @_builtins.property
+    def selection(self) -> Global___Selection: ...
+    def __init__(
+        self,
+        *,
+        selection: Global___Selection | None = ...,
+        dry_run: _builtins.bool = ...,
+        no_retrain: _builtins.bool = ...,
+        actor: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["selection", b"selection"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "dry_run", b"dry_run", "no_retrain", b"no_retrain", "reason", b"reason", "selection", b"selection"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExcludeDataRequest: _TypeAlias = ExcludeDataRequest  # noqa: Y015
+
+@_typing.final
+class ExcludeDataResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXCLUSION_SEQ_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
+    TRANSACTIONS_FIELD_NUMBER: _builtins.int
+    TAINTED_FIELD_NUMBER: _builtins.int
+    REPLACEMENTS_FIELD_NUMBER: _builtins.int
+    exclusion_seq: _builtins.int
+    """0 for a dry run."""
+    labels: _builtins.int
+    transactions: _builtins.int
+    @_builtins.property
+    def tainted(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def replacements(self) -> _containers.RepeatedCompositeFieldContainer[Global___Replacement]:
+        """Per model with a tainted champion: what serves instead ("": none is clean)."""
+
+    def __init__(
+        self,
+        *,
+        exclusion_seq: _builtins.int = ...,
+        labels: _builtins.int = ...,
+        transactions: _builtins.int = ...,
+        tainted: _abc.Iterable[_builtins.str] | None = ...,
+        replacements: _abc.Iterable[Global___Replacement] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["exclusion_seq", b"exclusion_seq", "labels", b"labels", "replacements", b"replacements", "tainted", b"tainted", "transactions", b"transactions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExcludeDataResponse: _TypeAlias = ExcludeDataResponse  # noqa: Y015
+
+@_typing.final
+class Replacement(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    FROM_VERSION_FIELD_NUMBER: _builtins.int
+    TO_VERSION_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    from_version: _builtins.str
+    to_version: _builtins.str
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        from_version: _builtins.str = ...,
+        to_version: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_version", b"from_version", "model", b"model", "to_version", b"to_version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Replacement: _TypeAlias = Replacement  # noqa: Y015
+
+@_typing.final
+class UndoExclusionRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXCLUSION_SEQ_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    exclusion_seq: _builtins.int
+    actor: _builtins.str
+    reason: _builtins.str
+    def __init__(
+        self,
+        *,
+        exclusion_seq: _builtins.int = ...,
+        actor: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "exclusion_seq", b"exclusion_seq", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UndoExclusionRequest: _TypeAlias = UndoExclusionRequest  # noqa: Y015
+
+@_typing.final
+class UndoExclusionResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LEDGER_SEQ_FIELD_NUMBER: _builtins.int
+    ledger_seq: _builtins.int
+    def __init__(
+        self,
+        *,
+        ledger_seq: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ledger_seq", b"ledger_seq"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UndoExclusionResponse: _TypeAlias = UndoExclusionResponse  # noqa: Y015
+
+@_typing.final
+class ListExclusionsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXCLUSION_SEQ_FIELD_NUMBER: _builtins.int
+    exclusion_seq: _builtins.int
+    """0: every one."""
+    def __init__(
+        self,
+        *,
+        exclusion_seq: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["exclusion_seq", b"exclusion_seq"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListExclusionsRequest: _TypeAlias = ListExclusionsRequest  # noqa: Y015
+
+@_typing.final
+class RepairStep(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STEP_FIELD_NUMBER: _builtins.int
+    DONE_FIELD_NUMBER: _builtins.int
+    TIME_US_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    step: _builtins.str
+    """"recorded", "rolled back" or "rollback refused", "in force", "retrain requested",
+    "retrained" or "retrain failed"; "undone".
+    """
+    done: _builtins.bool
+    time_us: _builtins.int
+    text: _builtins.str
+    def __init__(
+        self,
+        *,
+        step: _builtins.str = ...,
+        done: _builtins.bool = ...,
+        time_us: _builtins.int = ...,
+        text: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["done", b"done", "step", b"step", "text", b"text", "time_us", b"time_us"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RepairStep: _TypeAlias = RepairStep  # noqa: Y015
+
+@_typing.final
+class ExclusionStatus(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXCLUSION_SEQ_FIELD_NUMBER: _builtins.int
+    TIME_US_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    SELECTION_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
+    TRANSACTIONS_FIELD_NUMBER: _builtins.int
+    MUTED_FIELD_NUMBER: _builtins.int
+    UNDONE_SEQ_FIELD_NUMBER: _builtins.int
+    TAINTED_FIELD_NUMBER: _builtins.int
+    STEPS_FIELD_NUMBER: _builtins.int
+    exclusion_seq: _builtins.int
+    time_us: _builtins.int
+    actor: _builtins.str
+    reason: _builtins.str
+    selection: _builtins.str
+    """What is cut out, for people."""
+    labels: _builtins.int
+    transactions: _builtins.int
+    muted: _builtins.bool
+    """Held back until reviewed (a rollback with muted labels); condemns no version."""
+    undone_seq: _builtins.int
+    """The entry that undid it; 0: in force."""
+    @_builtins.property
+    def tainted(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___RepairStep]: ...
+    def __init__(
+        self,
+        *,
+        exclusion_seq: _builtins.int = ...,
+        time_us: _builtins.int = ...,
+        actor: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        selection: _builtins.str = ...,
+        labels: _builtins.int = ...,
+        transactions: _builtins.int = ...,
+        muted: _builtins.bool = ...,
+        undone_seq: _builtins.int = ...,
+        tainted: _abc.Iterable[_builtins.str] | None = ...,
+        steps: _abc.Iterable[Global___RepairStep] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "exclusion_seq", b"exclusion_seq", "labels", b"labels", "muted", b"muted", "reason", b"reason", "selection", b"selection", "steps", b"steps", "tainted", b"tainted", "time_us", b"time_us", "transactions", b"transactions", "undone_seq", b"undone_seq"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExclusionStatus: _TypeAlias = ExclusionStatus  # noqa: Y015
+
+@_typing.final
+class ListExclusionsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXCLUSIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def exclusions(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExclusionStatus]: ...
+    def __init__(
+        self,
+        *,
+        exclusions: _abc.Iterable[Global___ExclusionStatus] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["exclusions", b"exclusions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListExclusionsResponse: _TypeAlias = ListExclusionsResponse  # noqa: Y015
+
+@_typing.final
+class GetLineageRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BATCH_ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    batch_id: _builtins.str
+    """Exactly one."""
+    version: _builtins.str
+    def __init__(
+        self,
+        *,
+        batch_id: _builtins.str = ...,
+        version: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_id", b"batch_id", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetLineageRequest: _TypeAlias = GetLineageRequest  # noqa: Y015
+
+@_typing.final
+class BatchUse(_message.Message):
+    """How one version used one label batch."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    BATCH_ID_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    SUBMITTER_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
+    FRAUDS_FIELD_NUMBER: _builtins.int
+    FED_FEATURES_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    version: _builtins.str
+    batch_id: _builtins.str
+    source: _builtins.str
+    submitter: _builtins.str
+    labels: _builtins.int
+    """Its labels that stood on rows the version was fitted or calibrated on."""
+    frauds: _builtins.int
+    fed_features: _builtins.bool
+    """True when its labels may have entered label-fed features of those rows."""
+    digest: _builtins.str
+    def __init__(
+        self,
+        *,
+        version: _builtins.str = ...,
+        batch_id: _builtins.str = ...,
+        source: _builtins.str = ...,
+        submitter: _builtins.str = ...,
+        labels: _builtins.int = ...,
+        frauds: _builtins.int = ...,
+        fed_features: _builtins.bool = ...,
+        digest: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_id", b"batch_id", "digest", b"digest", "fed_features", b"fed_features", "frauds", b"frauds", "labels", b"labels", "source", b"source", "submitter", b"submitter", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchUse: _TypeAlias = BatchUse  # noqa: Y015
+
+@_typing.final
+class DecisionCounts(_message.Message):
+    """What a version decided while it was champion."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    APPROVED_FIELD_NUMBER: _builtins.int
+    CHALLENGED_FIELD_NUMBER: _builtins.int
+    REVIEWED_FIELD_NUMBER: _builtins.int
+    DECLINED_FIELD_NUMBER: _builtins.int
+    version: _builtins.str
+    approved: _builtins.int
+    challenged: _builtins.int
+    reviewed: _builtins.int
+    declined: _builtins.int
+    def __init__(
+        self,
+        *,
+        version: _builtins.str = ...,
+        approved: _builtins.int = ...,
+        challenged: _builtins.int = ...,
+        reviewed: _builtins.int = ...,
+        declined: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approved", b"approved", "challenged", b"challenged", "declined", b"declined", "reviewed", b"reviewed", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DecisionCounts: _TypeAlias = DecisionCounts  # noqa: Y015
+
+@_typing.final
+class GetLineageResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USES_FIELD_NUMBER: _builtins.int
+    DECISIONS_FIELD_NUMBER: _builtins.int
+    ANCESTORS_FIELD_NUMBER: _builtins.int
+    TAINTED_BY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def uses(self) -> _containers.RepeatedCompositeFieldContainer[Global___BatchUse]: ...
+    @_builtins.property
+    def decisions(self) -> _containers.RepeatedCompositeFieldContainer[Global___DecisionCounts]: ...
+    @_builtins.property
+    def ancestors(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """For a version: its ancestors by continued training, nearest first."""
+
+    @_builtins.property
+    def tainted_by(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    def __init__(
+        self,
+        *,
+        uses: _abc.Iterable[Global___BatchUse] | None = ...,
+        decisions: _abc.Iterable[Global___DecisionCounts] | None = ...,
+        ancestors: _abc.Iterable[_builtins.str] | None = ...,
+        tainted_by: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ancestors", b"ancestors", "decisions", b"decisions", "tainted_by", b"tainted_by", "uses", b"uses"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetLineageResponse: _TypeAlias = GetLineageResponse  # noqa: Y015
+
+@_typing.final
+class EraseEntityRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTITY_FIELD_NUMBER: _builtins.int
+    TOKEN_FIELD_NUMBER: _builtins.int
+    SURROGATE_FIELD_NUMBER: _builtins.int
+    DRY_RUN_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    entity: _builtins.str
+    """Name of the entity in the schema, e.g. "card"."""
+    token: _builtins.str
+    """Its token; or, to ask again about an erasure under way or done, …"""
+    surrogate: _builtins.int
+    """… the surrogate that the first answer named."""
+    dry_run: _builtins.bool
+    """Only says what would be erased."""
+    actor: _builtins.str
+    reason: _builtins.str
+    def __init__(
+        self,
+        *,
+        entity: _builtins.str = ...,
+        token: _builtins.str = ...,
+        surrogate: _builtins.int | None = ...,
+        dry_run: _builtins.bool = ...,
+        actor: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_surrogate", b"_surrogate", "surrogate", b"surrogate"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_surrogate", b"_surrogate", "actor", b"actor", "dry_run", b"dry_run", "entity", b"entity", "reason", b"reason", "surrogate", b"surrogate", "token", b"token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__surrogate: _TypeAlias = _typing.Literal["surrogate"]  # noqa: Y015
+    _WhichOneofArgType__surrogate: _TypeAlias = _typing.Literal["_surrogate", b"_surrogate"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__surrogate) -> _WhichOneofReturnType__surrogate | None: ...
+
+Global___EraseEntityRequest: _TypeAlias = EraseEntityRequest  # noqa: Y015
+
+@_typing.final
+class LinkedEntities(_message.Message):
+    """Entities marked personal that stand in the transactions of an erased one."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTITY_FIELD_NUMBER: _builtins.int
+    ERASED_FIELD_NUMBER: _builtins.int
+    KEPT_FIELD_NUMBER: _builtins.int
+    entity: _builtins.str
+    erased: _builtins.int
+    """Stand nowhere else: their tokens go, too."""
+    kept: _builtins.int
+    """Stand in transactions of others as well, and stay."""
+    def __init__(
+        self,
+        *,
+        entity: _builtins.str = ...,
+        erased: _builtins.int = ...,
+        kept: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entity", b"entity", "erased", b"erased", "kept", b"kept"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LinkedEntities: _TypeAlias = LinkedEntities  # noqa: Y015
+
+@_typing.final
+class EraseEntityResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTITY_FIELD_NUMBER: _builtins.int
+    SURROGATE_FIELD_NUMBER: _builtins.int
+    TRANSACTIONS_FIELD_NUMBER: _builtins.int
+    FIELDS_FIELD_NUMBER: _builtins.int
+    COMMENTS_FIELD_NUMBER: _builtins.int
+    LINKED_FIELD_NUMBER: _builtins.int
+    COMPLETE_FIELD_NUMBER: _builtins.int
+    WAITING_FOR_FIELD_NUMBER: _builtins.int
+    LEDGER_SEQ_FIELD_NUMBER: _builtins.int
+    REPEATED_FIELD_NUMBER: _builtins.int
+    BACKUPS_FIELD_NUMBER: _builtins.int
+    entity: _builtins.str
+    surrogate: _builtins.int
+    transactions: _builtins.int
+    fields: _builtins.int
+    """Values of fields marked personal, and comments on labels, that were blanked."""
+    comments: _builtins.int
+    complete: _builtins.bool
+    """True when nothing of it is left in the data folder. Until then the scorer goes on by itself."""
+    waiting_for: _builtins.str
+    """What it waits for while it is not complete, for people."""
+    ledger_seq: _builtins.int
+    """0 until complete."""
+    repeated: _builtins.bool
+    """True when it had been erased before and nothing was done now."""
+    @_builtins.property
+    def linked(self) -> _containers.RepeatedCompositeFieldContainer[Global___LinkedEntities]: ...
+    @_builtins.property
+    def backups(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Copies of the data folder that hold it still: retention.backups."""
+
+    def __init__(
+        self,
+        *,
+        entity: _builtins.str = ...,
+        surrogate: _builtins.int = ...,
+        transactions: _builtins.int = ...,
+        fields: _builtins.int = ...,
+        comments: _builtins.int = ...,
+        linked: _abc.Iterable[Global___LinkedEntities] | None = ...,
+        complete: _builtins.bool = ...,
+        waiting_for: _builtins.str = ...,
+        ledger_seq: _builtins.int = ...,
+        repeated: _builtins.bool = ...,
+        backups: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backups", b"backups", "comments", b"comments", "complete", b"complete", "entity", b"entity", "fields", b"fields", "ledger_seq", b"ledger_seq", "linked", b"linked", "repeated", b"repeated", "surrogate", b"surrogate", "transactions", b"transactions", "waiting_for", b"waiting_for"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EraseEntityResponse: _TypeAlias = EraseEntityResponse  # noqa: Y015

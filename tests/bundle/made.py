@@ -47,6 +47,7 @@ def made_manifest(model: str = "card", seed: int = 7) -> dict[str, Any]:
         "positions": {},
         "rows": {},
         "label_batches": [],
+        "label_fed_features": [],
         "exclusions": [],
         "spec_fingerprint": "",
         "parent": "",

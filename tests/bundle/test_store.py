@@ -1,10 +1,12 @@
+import os
+import time
 from pathlib import Path
 
 import pytest
 
 from fraud.bundle.bundle import FILES, Bundle
 from fraud.bundle.manifest import REQUIRED, canonical_json, check_manifest
-from fraud.bundle.store import BundleStore
+from fraud.bundle.store import WRITING_S, BundleStore
 from fraud.errors import Damaged, NotFound
 from tests.bundle.made import made_bundle, made_manifest
 
@@ -47,9 +49,47 @@ def test_a_file_that_is_not_what_was_written_is_found_at_reading(
 @pytest.mark.parametrize("digest", ["0" * 64, "", "..", "../bundles"])
 def test_what_is_not_there_is_not_found(tmp_path: Path, digest: str) -> None:
     store = BundleStore(tmp_path / "bundles")
-    for ask in (store.read, store.size):
+    assert not store.has(digest)
+    for ask in (store.read, store.size, store.delete):
         with pytest.raises(NotFound, match="not in the store"):
             ask(digest)
+
+
+def aged(path: Path, seconds: float = 2 * WRITING_S) -> None:
+    then = time.time() - seconds
+    os.utime(path, (then, then))
+
+
+def test_a_deleted_bundle_is_gone_as_a_whole(tmp_path: Path, bundle: Bundle) -> None:
+    store = BundleStore(tmp_path)
+    digest = store.write(bundle)
+    assert store.has(digest)
+    assert store.digests() == [digest]
+    aged(tmp_path / digest)
+    assert store.delete(digest) == sum(len(content) for content in bundle.files().values())
+    assert not store.has(digest)
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(NotFound, match="not in the store"):
+        store.delete(digest)
+
+
+def test_a_bundle_written_again_a_moment_ago_is_not_deleted(tmp_path: Path, bundle: Bundle) -> None:
+    store = BundleStore(tmp_path)
+    digest = store.write(bundle)
+    aged(tmp_path / digest)
+    # A cycle that died before it registered the bundle is run again and is about to.
+    store.write(bundle)
+    assert store.delete(digest) == 0
+    assert store.read(digest).digest == digest
+
+
+def test_only_folders_left_behind_for_a_day_are_leftovers(tmp_path: Path) -> None:
+    for name in (".writing-old", ".going-old", ".writing-new", "unknown"):
+        (tmp_path / name).mkdir()
+    for name in (".writing-old", ".going-old"):
+        aged(tmp_path / name)
+    assert [place.name for place in BundleStore(tmp_path).leftovers()] == [".going-old", ".writing-old"]
+    assert BundleStore(tmp_path / "nowhere").leftovers() == []
 
 
 def test_a_manifest_names_what_it_lacks() -> None:

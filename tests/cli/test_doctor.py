@@ -2,12 +2,14 @@
 
 import json
 import socket
+import sqlite3
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fraud.cli.main import run
+from fraud.registry import LedgerStore
 
 
 @pytest.fixture
@@ -98,3 +100,35 @@ def test_a_locked_data_folder_names_its_owner(config: Path, capsys: pytest.Captu
     with lock_data_folder(config.parent / "data"):
         _, found = doctor(config, capsys)
     assert "is the scorer of this folder already" in found["data folder"][-1]["text"]
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        ("UPDATE ledger SET reason = 'x' WHERE seq = 2", "entry 2 is damaged: its content does not match"),
+        ("UPDATE ledger SET previous_hash = hash WHERE seq = 3", "entry 3 is damaged: it does not follow"),
+        ("DELETE FROM ledger WHERE seq = 2", "entry 2 is damaged: it is missing"),
+    ],
+)
+def test_a_broken_chain_names_the_entry_and_the_scorer_does_not_start(
+    config: Path, capsys: pytest.CaptureFixture[str], damage: str, says: str
+) -> None:
+    path = config.parent / "data" / "registry.sqlite"
+    path.parent.mkdir(mode=0o700)
+    store = LedgerStore.open(path)
+    for time_us in (1, 2, 3):
+        body = {"model": "", "cut_position": 1, "cut_time_us": time_us, "trigger": "by hand"}
+        store.append("RetrainRequested", body, actor="ann", reason="test", time_us=time_us)
+    store.close()
+    connection = sqlite3.connect(path)
+    connection.execute(damage)
+    connection.commit()
+    connection.close()
+    status, found = doctor(config, capsys)
+    assert status == 1
+    assert found["ledger"][0]["state"] == "fail"
+    assert says in found["ledger"][0]["text"]
+    assert run(["serve", "--config", str(config)]) == 1
+    told = capsys.readouterr().err
+    assert says in told
+    assert "restore the ledger from a copy" in told

@@ -11,8 +11,8 @@ from fraud.cli.main import options_first, run
 from fraud.settings import load_settings
 
 COMMANDS = (
-    "init", "up", "serve", "retrain", "import", "score", "label", "champion", "versions", "show", "replay",
-    "demo", "doctor",
+    "init", "up", "serve", "retrain", "import", "score", "label", "sentinel", "champion", "versions",
+    "show", "replay", "demo", "doctor",
 )  # fmt: skip
 HEAVY = ("numpy", "polars", "grpc", "pydantic", "ray", "xgboost", "numba", "deltalake", "scipy", "sklearn")
 
@@ -24,7 +24,9 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         assert f" {command} " in told
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, "label push", "label batches"])
+@pytest.mark.parametrize(
+    "command", [*COMMANDS, "label push", "label batches", "sentinel add", "sentinel list", "sentinel retire"]
+)
 def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([*command.split(), "--help"]) == 0
     assert f"fraud {command}" in capsys.readouterr().out

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from fraud.errors import Conflict, InvalidInput
 from fraud.eventlog import EventLog, MemoryEventLog, NewToken, SqliteEventLog
-from fraud.records import Event, Outcome, Scored
+from fraud.records import BatchRetracted, Event, Outcome, Scored
 from tests.eventlog.events import EVENTS, applied, labels, outcomes, same, same_entries, scored
 
 Opener = Callable[[], EventLog]
@@ -169,6 +169,24 @@ def test_parts_of_a_batch_are_taken_apart(log: EventLog) -> None:
         log.append([labels("b", part=1)], 2, [])
 
 
+def test_a_retracted_batch_says_so_in_all_its_parts_for_ever(log: EventLog) -> None:
+    log.append([labels("a"), labels("a", part=1), labels("b")], 5, [])
+    log.append([BatchRetracted("a", "ann", "wrong file")], 6, [])
+    assert [(batch.batch_id, batch.retracted) for batch in log.batches(0, "", 0, 9)] == [
+        ("a", True),
+        ("a", True),
+        ("b", False),
+    ]
+    log.prune(4, 9)
+    assert [(part.part, part.labels, part.retracted) for part in log.batch("a")] == [
+        (0, 3, True),
+        (1, 3, True),
+    ]
+    assert log.batch("c") == []
+    with pytest.raises(Conflict):
+        log.append([BatchRetracted("a", "bob", "again")], 7, [])
+
+
 def test_decisions_are_listed_by_outcome_model_and_arrival_page_by_page(log: EventLog) -> None:
     kinds = [Outcome.APPROVE, Outcome.REVIEW, Outcome.UNSPECIFIED, Outcome.DECLINE, Outcome.REVIEW]
     for i in range(40):
@@ -215,6 +233,8 @@ def test_the_newest_applied_entry_of_each_model_is_known(log: EventLog) -> None:
     }
     assert log.last_applied()["card"] == log.read(3, 1)[0]
     assert [entry.position for entry in log.applied()] == [1, 2, 4]
+    assert [entry.position for entry in log.applied(after=1)] == [2, 4]
+    assert log.applied(after=4) == []
 
 
 def test_pruning_needs_both_position_and_arrival_to_be_passed(log: EventLog) -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from fraud.records import (
     NO_DECISION,
     Applied,
+    BatchRetracted,
     Decision,
     Entry,
     Event,
@@ -112,7 +113,8 @@ LABELS = st.builds(
 REPORTS = st.builds(OutcomeReport, TEXT, st.sampled_from(PaymentOutcome), INT64)
 OUTCOMES = st.builds(OutcomesReported, st.lists(REPORTS, max_size=4).map(tuple))
 APPLIED = st.builds(Applied, st.integers(0, 2**31), WORDS, TEXT, TEXT, TEXT, TEXT)
-EVENTS: st.SearchStrategy[Event] = st.one_of(SCORED, LABELS, OUTCOMES, APPLIED)
+RETRACTED = st.builds(BatchRetracted, st.uuids().map(str), TEXT, TEXT)
+EVENTS: st.SearchStrategy[Event] = st.one_of(SCORED, LABELS, OUTCOMES, APPLIED, RETRACTED)
 
 
 def same(left: Event, right: Event) -> bool:

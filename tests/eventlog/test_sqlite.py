@@ -9,6 +9,7 @@ import pytest
 
 from fraud.errors import ConfigError, Damaged, NotFound, Unavailable
 from fraud.eventlog import NewToken, SqliteEventLog
+from fraud.eventlog.tables import LAYOUT
 from fraud.records import Scored
 from tests.eventlog.events import applied, labels, same_entries, scored
 
@@ -68,7 +69,7 @@ def test_another_layout_is_refused_with_the_way_out(path: Path, log: SqliteEvent
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA user_version = 99")
     connection.close()
-    with pytest.raises(Damaged, match="has layout 99, this release reads layout 1"):
+    with pytest.raises(Damaged, match=f"has layout 99, this release reads layout {LAYOUT.version}"):
         open_log(path)
 
 

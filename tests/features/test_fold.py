@@ -20,29 +20,29 @@ def fold_of_two() -> tuple[FeatureFold, dict[str, Coordinates]]:
 
 def test_a_standing_fraud_counts_once_however_often_it_is_reported() -> None:
     fold, known = fold_of_two()
-    assert fold.take_labels(labels_of(labels_entry(3, ("a", FRAUD))), known) == (1, 0)
-    assert fold.take_labels(labels_of(labels_entry(4, ("a", FRAUD), source="analyst")), {}) == (1, 0)
+    assert fold.take_labels(labels_of(labels_entry(3, ("a", FRAUD))), known, START) == (1, 0)
+    assert fold.take_labels(labels_of(labels_entry(4, ("a", FRAUD), source="analyst")), {}, START) == (1, 0)
     assert read(fold.state, RATE, 5) == 0.5
 
 
 def test_a_withdrawal_takes_the_label_out_exactly() -> None:
     fold, known = fold_of_two()
     untouched, _ = fold_of_two()
-    fold.take_labels(labels_of(labels_entry(3, ("a", FRAUD))), known)
-    fold.take_labels(labels_of(labels_entry(4, ("a", WITHDRAWN, START + 1))), {})
+    fold.take_labels(labels_of(labels_entry(3, ("a", FRAUD))), known, START)
+    fold.take_labels(labels_of(labels_entry(4, ("a", WITHDRAWN, START + 1))), {}, START)
     assert fold.state.equals(untouched.state)
 
 
 def test_a_better_source_overrules() -> None:
     fold, known = fold_of_two()
-    fold.take_labels(labels_of(labels_entry(3, ("a", FRAUD), source="customer")), known)
-    fold.take_labels(labels_of(labels_entry(4, ("a", LEGITIMATE), source="chargeback")), {})
+    fold.take_labels(labels_of(labels_entry(3, ("a", FRAUD), source="customer")), known, START)
+    fold.take_labels(labels_of(labels_entry(4, ("a", LEGITIMATE), source="chargeback")), {}, START)
     assert read(fold.state, RATE, 5) == 0
 
 
 def test_a_label_that_came_first_joins_right_after_its_transaction() -> None:
     fold = FeatureFold(SPEC, RULE)
-    assert fold.take_labels(labels_of(labels_entry(1, ("b", FRAUD), ("z", FRAUD))), {}) == (0, 2)
+    assert fold.take_labels(labels_of(labels_entry(1, ("b", FRAUD), ("z", FRAUD))), {}, START) == (0, 2)
     features = fold.score(["a", "b", "c", "d"], rows_of((0, 100), (1, 100), (5, 100), (5, 100))).features
     assert [None if math.isnan(rate) else rate for rate in features[:, 1].tolist()] == [None, None, 0.5, 0.5]
     assert list(fold.waiting) == ["z"]
@@ -53,20 +53,20 @@ def test_a_transaction_that_stands_later_in_the_log_is_not_known_yet() -> None:
     fold.score(["a"], rows_of((0, 100)))
     fold.advance(2)
     later = {"b": Coordinates((0,), START, 3)}
-    assert fold.take_labels(labels_of(labels_entry(2, ("b", FRAUD))), later) == (0, 1)
+    assert fold.take_labels(labels_of(labels_entry(2, ("b", FRAUD))), later, START) == (0, 1)
 
 
 def test_a_label_counts_up_to_the_reach_of_the_spec_and_not_beyond() -> None:
     for age_us, expected in ((SPEC.reach_us, {"a"}), (SPEC.reach_us + 1, set())):
         fold, known = fold_of_two()
         fold.score(["c"], rows_of((age_us / SECOND, 100)))
-        assert fold.take_labels(labels_of(labels_entry(3, ("a", FRAUD))), known) == (1, 0)
+        assert fold.take_labels(labels_of(labels_entry(3, ("a", FRAUD))), known, START) == (1, 0)
         assert set(fold.book.facts) == expected
 
 
 def test_forgetting_keeps_what_can_still_change_state() -> None:
     fold, known = fold_of_two()
-    fold.take_labels(labels_of(labels_entry(3, ("a", FRAUD), ("b", FRAUD))), known)
+    fold.take_labels(labels_of(labels_entry(3, ("a", FRAUD), ("b", FRAUD))), known, START)
     fold.forget_before(START + 3_600 * SECOND)
     assert set(fold.book.facts) == set(fold.coordinates) == {"a", "b"}
     fold.score(["c"], rows_of(((SPEC.reach_us + 1) / SECOND, 100)))
@@ -80,5 +80,5 @@ def test_the_fold_asks_only_for_transactions_it_does_not_know() -> None:
     fold, known = fold_of_two()
     event = labels_of(labels_entry(3, ("a", FRAUD)))
     assert fold.lacking(event) == ["a"]
-    fold.take_labels(event, known)
+    fold.take_labels(event, known, START)
     assert fold.lacking(labels_of(labels_entry(4, ("a", WITHDRAWN), ("b", FRAUD)))) == ["b"]

@@ -18,7 +18,7 @@ def fold() -> FeatureFold:
     made.score(["a", "b"], rows_of((0, 100), (1, 100, (7,))))
     made.advance(2)
     labels = labels_entry(3, ("a", LabelValue.FRAUD), ("später", LabelValue.FRAUD))
-    made.take_labels(labels_of(labels), {"a": Coordinates((0,), START)})
+    made.take_labels(labels_of(labels), {"a": Coordinates((0,), START)}, START)
     made.advance(3)
     return made
 

@@ -34,7 +34,12 @@ def one(
         }
     )
     standing = pl.LazyFrame(
-        {"transaction_id": ["t"], "value": [int(verdict or 0)], "arrival_time_us": [99 * DAY_US]},
+        {
+            "transaction_id": ["t"],
+            "value": [int(verdict or 0)],
+            "arrival_time_us": [99 * DAY_US],
+            "position": [9],
+        },
         schema_overrides={"value": pl.Int32},
     )
     outcomes = pl.LazyFrame(
@@ -127,7 +132,12 @@ def test_what_arrived_after_t_is_not_there_and_the_log_order_is_kept() -> None:
         }
     )
     standing = pl.LazyFrame(
-        schema={"transaction_id": pl.String, "value": pl.Int32, "arrival_time_us": pl.Int64}
+        schema={
+            "transaction_id": pl.String,
+            "value": pl.Int32,
+            "arrival_time_us": pl.Int64,
+            "position": pl.Int64,
+        }
     )
     outcomes = pl.LazyFrame(
         schema={

@@ -13,11 +13,16 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
 from fraud.evaluation.resampling import Interval
-from fraud.monitoring.metrics import RetrainerMetrics, ScorerMetrics, serve_metrics
+from fraud.monitoring.metrics import serve_metrics
 from fraud.monitoring.quality import Quality
+from fraud.monitoring.retrainer_metrics import RetrainerMetrics
+from fraud.monitoring.scorer_metrics import ScorerMetrics
 from fraud.records import LabelValue, Outcome
 
-UNITS = ("_seconds", "_rows", "_info", "_position", "_waiting", "_events", "_frauds", "_score")
+UNITS = (
+    *("_seconds", "_rows", "_info", "_position", "_waiting", "_events", "_frauds", "_score"),
+    *("_versions", "_exclusions_in_force", "_findings", "_frozen"),
+)
 FIGURES = re.compile(r"fraud_realised_(average_precision|recall)(_low|_high)?")
 QUALITY = Quality(900, 40, Interval(0.7, 0.6, 0.8), Interval(0.5, 0.4, 0.6), ())
 
@@ -38,6 +43,9 @@ def scorer() -> ScorerMetrics:
     metrics.batch_rows.observe(10)
     metrics.append_seconds.observe(0.0002)
     metrics.log_position.set(12)
+    metrics.rolled_back("card")
+    metrics.taint("card", 2)
+    metrics.exclusions_in_force(1)
     return metrics
 
 
@@ -50,6 +58,7 @@ def retrainer() -> RetrainerMetrics:
     metrics.archive_lag.set(2)
     metrics.archive_seconds.observe(0.4)
     metrics.quality("card", QUALITY)
+    metrics.guarded("card", {"silence": 1, "gap": 0}, frozen=True)
     return metrics
 
 
@@ -156,6 +165,22 @@ def test_realised_quality_is_shown_with_its_interval() -> None:
     assert shown == [0.7, 0.6, 0.8]
     assert value(registry, "fraud_realised_recall_low", model="card") == 0.4
     assert value(registry, "fraud_realised_frauds", model="card") == 40
+
+
+def test_what_polluted_data_sets_in_motion_is_counted() -> None:
+    registry = scorer().registry
+    assert value(registry, "fraud_rollbacks_total", model="card") == 1
+    assert value(registry, "fraud_tainted_versions", model="card") == 2
+    assert value(registry, "fraud_exclusions_in_force") == 1
+
+
+def test_a_finding_of_the_guard_is_shown_until_it_is_gone() -> None:
+    metrics = retrainer()
+    assert value(metrics.registry, "fraud_guard_findings", model="card", check="silence") == 1
+    assert value(metrics.registry, "fraud_retrain_frozen", model="card") == 1
+    metrics.guarded("card", {"silence": 0, "gap": 0}, frozen=False)
+    assert value(metrics.registry, "fraud_guard_findings", model="card", check="silence") == 0
+    assert value(metrics.registry, "fraud_retrain_frozen", model="card") == 0
 
 
 @pytest.fixture

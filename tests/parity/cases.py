@@ -19,6 +19,8 @@ RATES = [(10, 0, 10), (30, 20, 10), (25, 10, 7), (300, 60, 60)]  # width, delay,
 STEPS = [0, 0, 1, 2, 5, 9, 10, 30, 70, 200, 600]  # the clock goes on by, seconds
 LATE = [1, 4, 20, 90, 700]  # an event is late by, seconds; also by the length of a ring
 NAMES = ("card", "merchant", "device")
+BATCHES = ("b1", "b2", "b3")
+SUBMITTERS = ("ann", "eve")
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,8 @@ def _labels(draw: st.DrawFn, size: int) -> LabelsSubmitted:
     one = st.builds(Label, st.integers(0, size).map(lambda i: f"t{i}"), values, st.integers(1, 5))
     labels = tuple(draw(st.lists(one, min_size=1, max_size=4)))
     source = draw(st.sampled_from(["chargeback", "analyst", "unheard_of"]))
-    return LabelsSubmitted("batch", 0, source, "tests", labels, "digest")
+    batch, submitter = draw(st.sampled_from(BATCHES)), draw(st.sampled_from(SUBMITTERS))
+    return LabelsSubmitted(batch, 0, source, submitter, labels, "digest")
 
 
 def event_of(scored: Scored) -> Event:

@@ -1,9 +1,11 @@
 """The slow, obvious definition of every feature: plain loops over the earlier entries.
 
 Nothing here is shared with the kernel but the settings and the conflict rule.
-An event counts in a window when its hop lies in the window and is among the H
-newest hops of its entity; a fraud when a verdict stands that was reported while
-its transaction was within reach, or that came first and waited no longer than that.
+What a view hides is not there: a hidden transaction is answered and forgotten, a
+hidden or retracted label does not stand. An event counts in a window when its
+hop lies in the window and is among the H newest hops of its entity; a fraud when
+a verdict stands that was reported while its transaction was within reach, or that
+came first and waited no longer than that.
 """
 
 import math
@@ -14,8 +16,9 @@ from fractions import Fraction
 from zoneinfo import ZoneInfo
 
 from fraud.features.spec import FeatureSpec
+from fraud.labels.exclusions import View
 from fraud.labels.standing import ConflictRule, LabelFact
-from fraud.records import Label, LabelsSubmitted, LabelValue
+from fraud.records import LabelsSubmitted, LabelValue
 from fraud.settings.features import EntityFeatures, FraudRate, Window
 
 NAN = math.nan
@@ -30,6 +33,7 @@ class Event:
     surrogates: tuple[int, ...]
     numerics: tuple[float, ...]
     facts: list[LabelFact] = field(default_factory=list)
+    is_fraud: bool = False
 
 
 @dataclass
@@ -40,39 +44,83 @@ class Answer:
 
 
 class Oracle:
-    def __init__(self, spec: FeatureSpec, rule: ConflictRule) -> None:
+    def __init__(self, spec: FeatureSpec, rule: ConflictRule, view: View | None = None) -> None:
         self.spec = spec
         self.rule = rule
+        self.view = view or View()
+        self.retracted: set[str] = set()
         self.log: list[Event] = []
-        self.waiting: list[tuple[Label, str, int]] = []
+        self.waiting: list[tuple[str, LabelFact, int]] = []
 
     def score(self, event: Event) -> Answer:
         answer = self.peek(event)
+        if self._hidden(event):
+            return answer
         self.log.append(event)
-        for label, source, since_us in self.waiting:
+        for transaction_id, fact, since_us in self.waiting:
             within_reach = since_us == 0 or since_us >= self._newest_us() - self.spec.reach_us
-            if label.transaction_id == event.transaction_id and within_reach:
-                self._report(event, label, source)
-        self.waiting = [w for w in self.waiting if w[0].transaction_id != event.transaction_id]
+            if transaction_id == event.transaction_id and within_reach:
+                self._report(event, fact)
+        self.waiting = [w for w in self.waiting if w[0] != event.transaction_id]
         return answer
 
-    def take_labels(self, submitted: LabelsSubmitted) -> tuple[int, int]:
+    def _hidden(self, event: Event) -> bool:
+        for it in self.view.transactions:
+            inside = it.from_us <= event.time_us < it.to_us
+            named = dict(zip(self.spec.entity_names, event.surrogates, strict=True))
+            if inside and all(named[entity] == surrogate for entity, surrogate in it.where):
+                return True
+        return False
+
+    def take_labels(self, submitted: LabelsSubmitted, arrival_us: int = 0) -> tuple[int, int]:
         joined = 0
+        origin = (submitted.batch_id, submitted.submitter, arrival_us)
         for label in submitted.labels:
+            fact = LabelFact(label.value, submitted.source, label.label_time_us, *origin)
             found = [event for event in self.log if event.transaction_id == label.transaction_id]
             joined += len(found)
             for event in found:
-                self._report(event, label, submitted.source)
+                self._report(event, fact)
             if not found:
-                self.waiting.append((label, submitted.source, self._newest_us()))
+                self.waiting.append((label.transaction_id, fact, self._newest_us()))
         return joined, len(submitted.labels) - joined
+
+    def retract(self, batch_id: str) -> None:
+        self.retracted.add(batch_id)
+        self._recount()
+
+    def see(self, view: View) -> None:
+        self.view = view
+        self._recount()
+
+    def _recount(self) -> None:
+        """Events out of reach stay as they were counted."""
+        for event in self.log:
+            if event.time_us >= self._newest_us() - self.spec.reach_us:
+                event.is_fraud = self._stands_fraud(event)
+
+    def _stands_fraud(self, event: Event) -> bool:
+        facts = [fact for fact in event.facts if fact.batch_id not in self.retracted]
+        for it in self.view.labels:
+            facts = [
+                fact
+                for fact in facts
+                if not (
+                    it.batch_id in ("", fact.batch_id)
+                    and it.source in ("", fact.source)
+                    and it.submitter in ("", fact.submitter)
+                    and it.from_us <= fact.arrival_us < it.to_us
+                )
+            ]
+        return self.rule.standing(facts) is LabelValue.FRAUD
 
     def _newest_us(self) -> int:
         return max((earlier.time_us for earlier in self.log), default=0)
 
-    def _report(self, event: Event, label: Label, source: str) -> None:
+    def _report(self, event: Event, fact: LabelFact) -> None:
         if event.time_us >= self._newest_us() - self.spec.reach_us:
-            event.facts.append(LabelFact(label.value, source, label.label_time_us))
+            event.facts.append(fact)
+            event.is_fraud = self._stands_fraud(event)
 
     def peek(self, event: Event) -> Answer:
         features = {"amount": event.amount / 100, **self._calendar(event.time_us)}
@@ -149,7 +197,7 @@ class Oracle:
         inside = [
             e for e in past if low <= e.time_us // rate.hop < end and e.time_us // rate.hop > newest - hops
         ]
-        frauds = sum(self.rule.standing(e.facts) is LabelValue.FRAUD for e in inside)
+        frauds = sum(e.is_fraud for e in inside)
         return frauds / len(inside) if inside else NAN
 
 

@@ -36,7 +36,7 @@ def online(case: Case, cuts: list[int] | None = None) -> tuple[FeatureFold, list
         if isinstance(entry.event, LabelsSubmitted):
             score()
             fold.advance(entry.position)
-            fold.take_labels(entry.event, case.find(fold.lacking(entry.event)))
+            fold.take_labels(entry.event, case.find(fold.lacking(entry.event)), entry.arrival_time_us)
             continue
         batch.append(entry)
         if cuts is None or entry.position in cuts:

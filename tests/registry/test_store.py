@@ -121,6 +121,14 @@ def test_a_missing_entry_is_found_and_named(tmp_path: Path) -> None:
     store.close()
 
 
+def test_entries_are_found_by_number_and_unknown_ones_left_out(tmp_path: Path) -> None:
+    store = filled(tmp_path / "ledger.db")
+    found = store.find([4, 2, 2, 99])
+    assert [found[seq] for seq in sorted(found)] == [entry for entry in store.read() if entry.seq in (2, 4)]
+    assert store.find([]) == {}
+    store.close()
+
+
 @pytest.mark.process
 def test_two_processes_never_fork_the_chain_and_never_promote_over_each_other(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"

@@ -3,6 +3,8 @@
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import grpc
 import pytest
@@ -10,7 +12,7 @@ import pytest
 from fraud.client import Client
 from fraud.errors import Conflict, InvalidInput, NotFound, Unavailable
 from fraud.records import Label, LabelValue, OutcomeReport, PaymentOutcome
-from fraud.v1 import scoring_pb2
+from fraud.v1 import labels_pb2, models_pb2, scoring_pb2
 from fraud.v1.transaction_pb2 import Transaction
 from tests.serving.worlds import Process, Stream, serving
 
@@ -225,6 +227,25 @@ def test_health_and_reflection_are_there(process: Process) -> None:
     assert {"fraud.v1.ScoringService", "fraud.v1.LabelService", "fraud.v1.ModelService"} <= set(services)
     with process.client() as client:
         client.wait_ready(5)
+
+
+def code_of(channel: grpc.Channel, path: str) -> grpc.StatusCode:
+    """The status of a call with an empty message."""
+    call: Any = channel.unary_unary(path)
+    code: grpc.StatusCode = call.future(b"", timeout=20).code()
+    return code
+
+
+@pytest.mark.parametrize("file", [scoring_pb2, labels_pb2, models_pb2])
+def test_every_rpc_of_the_interface_is_served(process: Process, file: ModuleType) -> None:
+    unknown = {grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.INTERNAL}
+    with grpc.insecure_channel(process.target) as channel:
+        codes = {
+            method.full_name: code_of(channel, f"/{service.full_name}/{method.name}")
+            for service in file.DESCRIPTOR.services_by_name.values()
+            for method in service.methods
+        }
+    assert not [name for name, code in codes.items() if code in unknown]
 
 
 def test_a_client_without_an_answer_fails_open_or_closed_as_told() -> None:

@@ -38,6 +38,8 @@ WRONG = {
     "[labels]\nmaturity = 30": ["labels.maturity", "30 has no unit", "'45d'"],
     '[labels]\nmaturity = "0s"': ["labels.maturity", "longer than zero"],
     "[labels]\nsources = []": ["labels.sources", "at least 1"],
+    '[sentinels]\nsource = "rumour"': ["sentinels.source: unknown rumour", "allowed: chargeback, analyst"],
+    "[sentinels]\nrows_min = 9\nrows_max = 5": ["sentinels", "rows_min: 9 is above rows_max, 5"],
     "[training.recipes.full]\nrounds = 10": ["training.recipes.full.kind", "is required"],
     '[training.recipes.full]\nkind = "ful"': ["training.recipes.full.kind", "'full', 'recent' or 'continue'"],
     "[gate]": ["gate: is empty", "leave it out"],

@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from fraud.archive.columns import APPLIED, RETRACTIONS
 from fraud.clock import DAY_US, HOUR_US
 from fraud.features.spec import FeatureSpec
-from fraud.records import LabelValue, Outcome
+from fraud.records import Entry, LabelValue, Outcome
 from fraud.settings import Settings, settings_from
-from fraud.training.dataset import Cut, TrainingSet, training_rows
+from fraud.training.dataset import TrainingSet, training_rows
+from fraud.training.history import Cut, History
 
 START_US = 19_000 * DAY_US
 DAYS = 90
@@ -69,6 +71,18 @@ class Frames:
 
     def outcomes(self, upto: int | None = None) -> pl.LazyFrame:
         return _upto(self.outcomes_, upto)
+
+    def retractions(self, upto: int | None = None) -> pl.LazyFrame:
+        return _upto(pl.DataFrame(schema=RETRACTIONS), upto)
+
+    def applied(self, upto: int | None = None) -> pl.LazyFrame:
+        return _upto(pl.DataFrame(schema=APPLIED), upto)
+
+    def feedback(self, after: int, upto: int) -> list[Entry]:
+        raise NotImplementedError("these frames were never logged under another view")
+
+    def labelled_coordinates(self) -> dict[str, tuple[tuple[int, ...], int, int]]:
+        raise NotImplementedError("these frames were never logged under another view")
 
 
 def _upto(frame: pl.DataFrame, upto: int | None) -> pl.LazyFrame:
@@ -170,4 +184,4 @@ def made_set(settings: Settings, model: str = "card", seed: int = 1, days: float
     """The training set of a model at a cut of the made history."""
     spec = FeatureSpec.of(settings)
     history = made_history(spec, seed)
-    return training_rows(history, spec, settings, model, cut_at(history, days))
+    return training_rows(History(history, spec, settings, cut_at(history, days)), model)

@@ -7,7 +7,8 @@ import pytest
 from fraud.clock import DAY_US
 from fraud.features.spec import FeatureSpec
 from fraud.records import Outcome
-from fraud.training.dataset import Cut, TrainingSet, training_rows
+from fraud.training.dataset import TrainingSet, training_rows
+from fraud.training.history import Cut, History
 from tests.training.made import DAYS, START_US, Frames, cut_at, made_history, made_set, made_settings
 
 SETTINGS = made_settings()
@@ -16,7 +17,7 @@ HISTORY = made_history(SPEC)
 
 
 def read(history: Frames = HISTORY, model: str = "card", cut: Cut | None = None) -> TrainingSet:
-    return training_rows(history, SPEC, SETTINGS, model, cut or cut_at(history))
+    return training_rows(History(history, SPEC, SETTINGS, cut or cut_at(history)), model)
 
 
 def same(one: TrainingSet, other: TrainingSet) -> bool:

@@ -21,7 +21,8 @@ from fraud.records import (
     PaymentOutcome,
     Scored,
 )
-from fraud.training.dataset import Cut, training_rows
+from fraud.training.dataset import training_rows
+from fraud.training.history import Cut, History
 from tests.training.made import START_US, made_settings
 
 SETTINGS = made_settings()
@@ -74,7 +75,7 @@ def test_what_the_log_holds_becomes_rows_labels_and_a_manifest(tmp_path: Path) -
     position = archive.copy_from(log)
     cut = Cut(position, START_US + 60 * DAY_US)
     settings = made_settings(recipes={"full": {"kind": "full", "window": "90d"}})
-    rows = training_rows(archive, SPEC, settings, "card", cut)
+    rows = training_rows(History(archive, SPEC, settings, cut), "card")
     assert rows.position.tolist() == [1, 2, 3, 4, 5, 6, 7]
     assert rows.label.tolist() == [0, 1, 0, -1, -1, 0, 0]
     assert rows.propensity.tolist() == [1, 1, 1, 1, 1, 1, 0.25]
@@ -82,5 +83,15 @@ def test_what_the_log_holds_becomes_rows_labels_and_a_manifest(tmp_path: Path) -
     expected = np.stack([np.frombuffer(e.features, "<f4") for e in events if isinstance(e, Scored)])
     assert rows.features.tobytes() == expected.tobytes()
     assert rows.manifest["label_batches"] == [
-        {"batch_id": "b1", "part": 0, "source": "analyst", "submitter": "eva", "labels": 2, "digest": "d1"}
+        {
+            "batch_id": "b1",
+            "source": "analyst",
+            "submitter": "eva",
+            "position": 8,
+            "parts": 1,
+            "labels": 2,
+            "frauds": 1,
+            "arrival_us": [START_US + 10, START_US + 10],
+            "digest": "d1",
+        }
     ]

@@ -1,0 +1,235 @@
+"""`fraud exclude`: data that must not be learned from, and the repair step by step.
+
+One selection: labels by --batch, --source or --submitter (with --from and --to by arrival), or
+--transactions of a span of event time, of some entities. --undo lets it count again, --list shows
+every exclusion and how far its repair has come.
+"""
+
+import getpass
+import time
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+from rich.table import Table
+
+from fraud.cli.shell import Shell, shell_of, table
+from fraud.cli.times import format_time, parse_time_us
+from fraud.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from fraud.client import Client
+    from fraud.v1.models_pb2 import ExcludeDataResponse, ExclusionStatus, Selection
+
+_POLL_S: Final = 0.1
+_DEADLINE_S = 600.0
+_FAILED = ("rollback refused", "retrain failed")
+
+
+def exclude(
+    ctx: typer.Context,
+    batch: Annotated[str, typer.Option(help="Labels of this batch.")] = "",
+    source: Annotated[str, typer.Option(help="Labels of this source.")] = "",
+    submitter: Annotated[str, typer.Option(help="Labels handed in by this person or system.")] = "",
+    transactions: Annotated[bool, typer.Option("--transactions", help="Transactions of a span.")] = False,
+    from_: Annotated[str | None, typer.Option("--from", help="Start of the span, included.")] = None,
+    to: Annotated[str | None, typer.Option(help="End of the span, not included.")] = None,
+    where: Annotated[
+        list[str] | None, typer.Option(help="Only transactions with card=TOKEN; all given must hold.")
+    ] = None,
+    reason: Annotated[str, typer.Option(help="Stands in the ledger; required but for a dry run.")] = "",
+    actor: Annotated[str | None, typer.Option(help="Stands in the ledger; default: your user.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what it would do.")] = False,
+    retrain: Annotated[bool, typer.Option(help="Retrain without the data at the end.")] = True,
+    wait: Annotated[bool, typer.Option(help="Follow the repair until the retrain has ended.")] = True,
+    undo: Annotated[int | None, typer.Option(min=1, help="Undo the exclusion of this ledger entry.")] = None,
+    list_: Annotated[bool, typer.Option("--list", help="List the exclusions.")] = False,
+    target: Annotated[str | None, typer.Option(help="host:port of the server.")] = None,
+) -> None:
+    """Cut polluted data out: of training, of the feature state, and of what serves."""
+    shell = shell_of(ctx)
+    selected = any((batch, source, submitter, transactions, from_, to, where))
+    if selected + (undo is not None) + list_ != 1:
+        raise InvalidInput(
+            "--batch, --source, --submitter, --transactions, --undo, --list",
+            "none is given" if not selected else "contradict each other",
+            "choose data to exclude, or --undo, or --list",
+        )
+    if not list_ and not dry_run and not reason:
+        raise InvalidInput("--reason", "is not given", "say why; it stands in the ledger")
+    who = actor or getpass.getuser()
+    with shell.client(target, deadline_s=_DEADLINE_S) as client:
+        if list_:
+            _list(shell, client)
+        elif undo is not None:
+            _undo(shell, client, undo, who, reason, wait=wait)
+        else:
+            selection = _selection(batch, source, submitter, transactions, from_, to, where or ())
+            started = time.monotonic()
+            reply = client.exclude(
+                selection, dry_run=dry_run, no_retrain=not retrain, actor=who, reason=reason
+            )
+            _show(shell, client, reply, started, wait=wait)
+
+
+def _selection(
+    batch: str,
+    source: str,
+    submitter: str,
+    transactions: bool,
+    from_: str | None,
+    to: str | None,
+    where: Sequence[str],
+) -> "Selection":
+    from fraud.v1.models_pb2 import Selection
+
+    return Selection(
+        batch_id=batch,
+        source=source,
+        submitter=submitter,
+        transactions=transactions,
+        from_us=0 if from_ is None else parse_time_us(from_, "--from"),
+        to_us=0 if to is None else parse_time_us(to, "--to"),
+        where=dict(_conditions(where)),
+    )
+
+
+def _conditions(where: Sequence[str]) -> Iterator[tuple[str, str]]:
+    for text in where:
+        entity, equals, token = text.partition("=")
+        if not (entity and equals and token):
+            raise InvalidInput("--where", f"{text!r} is no condition", "write it like card=TOKEN")
+        yield entity, token
+
+
+def _show(
+    shell: Shell, client: "Client", reply: "ExcludeDataResponse", started: float, *, wait: bool
+) -> None:
+    """Print what was done or would be, after following the repair to its end when that is wanted."""
+    seq = reply.exclusion_seq
+    document: dict[str, Any] = {
+        "exclusion_seq": seq,
+        "labels": reply.labels,
+        "transactions": reply.transactions,
+        "tainted": list(reply.tainted),
+        "replacements": [
+            {"model": each.model, "from_version": each.from_version, "to_version": each.to_version}
+            for each in reply.replacements
+        ],
+    }
+    if not seq:
+        shell.show(document, _summary("Dry run of an exclusion", document))
+        return
+    document["steps"] = _follow(shell, client, seq, started, wait=wait)
+    shell.show(document, _summary(f"Exclusion {seq}", document), _steps(document["steps"]))
+    _exit(document["steps"])
+
+
+def _undo(shell: Shell, client: "Client", seq: int, actor: str, reason: str, *, wait: bool) -> None:
+    started = time.monotonic()
+    entry = client.undo_exclusion(seq, actor=actor, reason=reason)
+    steps = _follow(shell, client, seq, started, wait=wait)
+    text = f"exclusion {seq} is undone (ledger entry {entry}); its data counts again"
+    shell.show({"exclusion_seq": seq, "ledger_seq": entry, "steps": steps}, text)
+
+
+def _follow(shell: Shell, client: "Client", seq: int, started: float, *, wait: bool) -> list[dict[str, Any]]:
+    """Return the steps of a repair with seconds since `started`; each is told as it happens."""
+    if wait:
+        shell.note("following the repair; Ctrl-C leaves it to the service")
+    seconds: dict[tuple[str, str], float] = {}
+    while True:
+        (status,) = client.list_exclusions(seq)
+        now_s = time.monotonic() - started
+        for step in status.steps:
+            key = (step.step, step.text)
+            if step.done and key not in seconds:
+                seconds[key] = now_s
+                shell.note(f"{now_s:8.1f} s  {step.step}: {step.text}")
+        if not wait or all(step.done for step in status.steps):
+            break
+        time.sleep(_POLL_S)
+    return [
+        {
+            "step": step.step,
+            "done": step.done,
+            "seconds": seconds.get((step.step, step.text)),
+            "time": format_time(step.time_us),
+            "text": step.text,
+        }
+        for step in status.steps
+    ]
+
+
+def _exit(steps: Sequence[dict[str, Any]]) -> None:
+    if any(step["step"] in _FAILED for step in steps):
+        raise typer.Exit(1)
+
+
+def _summary(title: str, document: dict[str, Any]) -> Table:
+    rows: list[tuple[object, object]] = [
+        ("labels", document["labels"]),
+        ("transactions", document["transactions"]),
+        ("tainted", ", ".join(document["tainted"]) or "no version"),
+    ]
+    for each in document["replacements"]:
+        follower = each["to_version"] or "none, for no clean one is left"
+        rows.append((f"champion of {each['model']}", f"{each['from_version']} → {follower}"))
+    return table(title, ["", ""], rows)
+
+
+def _steps(steps: Sequence[dict[str, Any]]) -> Table:
+    rows = [
+        (
+            step["step"],
+            None if step["seconds"] is None else f"{step['seconds']:.1f}",
+            step["text"] if step["done"] else f"to come: {step['text']}",
+        )
+        for step in steps
+    ]
+    return table("Repair", ["step", "seconds", ""], rows)
+
+
+def _list(shell: Shell, client: "Client") -> None:
+    found = [_document(status) for status in client.list_exclusions()]
+    columns = ["entry", "since", "what", "labels", "transactions", "tainted", "stands", "by", "why"]
+    rows = [
+        (
+            each["exclusion_seq"],
+            each["time"],
+            each["selection"],
+            each["labels"],
+            each["transactions"],
+            ", ".join(each["tainted"]) or None,
+            _standing(each),
+            each["actor"],
+            each["reason"],
+        )
+        for each in found
+    ]
+    shell.show({"exclusions": found}, table("Exclusions", columns, rows))
+
+
+def _document(status: "ExclusionStatus") -> dict[str, Any]:
+    return {
+        "exclusion_seq": status.exclusion_seq,
+        "time": format_time(status.time_us),
+        "actor": status.actor,
+        "reason": status.reason,
+        "selection": status.selection,
+        "labels": status.labels,
+        "transactions": status.transactions,
+        "muted": status.muted,
+        "undone_seq": status.undone_seq,
+        "tainted": list(status.tainted),
+        "steps": [
+            {"step": step.step, "done": step.done, "time": format_time(step.time_us), "text": step.text}
+            for step in status.steps
+        ],
+    }
+
+
+def _standing(status: dict[str, Any]) -> str:
+    """Say how far an exclusion has come: its last step that is done."""
+    done = [step["step"] for step in status["steps"] if step["done"]]
+    return f"{done[-1]} (muted)" if status["muted"] else str(done[-1])

@@ -1,0 +1,58 @@
+"""`fraud history`: what the scorer put into effect, who asked for it, and why."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fraud.cli.shell import shell_of, table
+from fraud.cli.times import format_time
+
+if TYPE_CHECKING:
+    from fraud.v1.models_pb2 import HistoryEntry
+
+
+def history(
+    ctx: typer.Context,
+    model: Annotated[str, typer.Option(help="Only this model, and what concerns all; default: all.")] = "",
+    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
+    target: Annotated[str | None, typer.Option(help="host:port of the server.")] = None,
+) -> None:
+    """List promotions, rollbacks and exclusions as they took effect, newest first."""
+    shell = shell_of(ctx)
+    found: list[dict[str, Any]] = []
+    token = ""
+    with shell.client(target) as client:
+        while len(found) < limit:
+            page = client.get_history(model, page_token=token)
+            found += [_document(each) for each in page.entries]
+            token = page.next_page_token
+            if not token:
+                break
+    found = found[:limit]
+    rows = [
+        (
+            each["time"],
+            each["model"] or "all",
+            each["version"] or ("none" if each["model"] else None),
+            f"{each['kind']}, refused: {each['refused']}" if each["refused"] else each["kind"],
+            each["ledger_seq"],
+            each["actor"],
+            each["reason"],
+        )
+        for each in found
+    ]
+    columns = ["since", "model", "serves", "what", "entry", "by", "why"]
+    shell.show({"entries": found}, table("History", columns, rows))
+
+
+def _document(entry: "HistoryEntry") -> dict[str, Any]:
+    return {
+        "time": format_time(entry.time_us),
+        "model": entry.model,
+        "version": entry.version,
+        "kind": entry.kind,
+        "ledger_seq": entry.ledger_seq,
+        "actor": entry.actor,
+        "reason": entry.reason,
+        "refused": entry.refused,
+    }

@@ -1,0 +1,22 @@
+"""One connection with the methods of every service."""
+
+from fraud.client.labels import LabelCalls
+from fraud.client.models import ModelCalls
+from fraud.client.scoring import OutcomeName, ScoringCalls
+
+
+class Client(ScoringCalls, LabelCalls, ModelCalls):
+    """One connection to a service; may be shared by threads. Close it, or use `with`."""
+
+    def __init__(
+        self,
+        target: str,
+        *,
+        deadline_s: float = 1.0,
+        retries: int = 3,
+        on_failure: OutcomeName | None = None,
+        message_bytes_max: int = 64 * 2**20,
+    ) -> None:
+        """Connect to `target` (host:port); `deadline_s` covers a call with its retries."""
+        super().__init__(target, deadline_s, retries, message_bytes_max)
+        self._on_failure = on_failure

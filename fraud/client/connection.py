@@ -1,0 +1,118 @@
+"""The connection to a service: one channel, deadlines, retries, errors by their class."""
+
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any, Self
+
+import grpc
+from google.protobuf.message import Message
+
+from fraud import errors
+from fraud.errors import FraudError, InvalidInput, Overloaded, Unavailable
+
+_RETRIED = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED)
+_PAUSE_FIRST_S = 0.01
+REQUEST_ID = "x-request-id"
+"""Metadata under which a call and its retries stand in the server's log."""
+
+_BY_CODE: dict[str, type[FraudError]] = {
+    kind.code: kind
+    for kind in vars(errors).values()
+    if isinstance(kind, type) and issubclass(kind, FraudError) and kind is not FraudError
+}
+
+
+class Connection:
+    """One channel to a service; may be shared by threads."""
+
+    def __init__(self, target: str, deadline_s: float, retries: int, message_bytes_max: int) -> None:
+        self._channel = grpc.insecure_channel(
+            target,
+            options=[
+                ("grpc.max_receive_message_length", message_bytes_max),
+                ("grpc.max_send_message_length", message_bytes_max),
+                ("grpc.enable_retries", 0),
+            ],
+        )
+        self._target = target
+        self._deadline_s = deadline_s
+        self._retries = retries
+        self._calls: dict[str, Callable[..., Any]] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._channel.close()
+
+    def wait_ready(self, timeout_s: float = 30.0) -> None:
+        """Wait until the service says it is serving.
+
+        Raises:
+            Unavailable: it does not within `timeout_s`.
+        """
+        from grpc_health.v1 import health_pb2
+
+        end = time.monotonic() + timeout_s
+        while time.monotonic() < end:
+            try:
+                grpc.channel_ready_future(self._channel).result(timeout=max(0.01, end - time.monotonic()))
+                reply = self._raw("grpc.health.v1.Health/Check", health_pb2.HealthCheckResponse)(
+                    health_pb2.HealthCheckRequest(), timeout=max(0.01, end - time.monotonic())
+                )
+                if reply.status == health_pb2.HealthCheckResponse.SERVING:
+                    return
+            except (grpc.RpcError, grpc.FutureTimeoutError):
+                pass
+            time.sleep(0.02)
+        raise Unavailable(f"{self._target} is not serving after {timeout_s:g} s; see 'fraud doctor'")
+
+    def _call(self, method: str, request: Message, reply: type[Message], *, retried: bool = True) -> Any:
+        """Call a method; `retried` False where a second arrival would not be a no-op."""
+        call = self._raw(f"fraud.v1.{method}", reply)
+        end = time.monotonic() + self._deadline_s
+        pause_s = _PAUSE_FIRST_S
+        request_id = ((REQUEST_ID, uuid.uuid4().hex),)
+        retries = self._retries if retried else 0
+        for attempt in range(retries + 1):
+            left_s = end - time.monotonic()
+            try:
+                return call(request, timeout=max(left_s, 0.001), metadata=request_id)
+            except grpc.RpcError as error:
+                worth_it = error.code() in _RETRIED and attempt < retries
+                if not worth_it or end - time.monotonic() <= pause_s:
+                    raise _error(error, self._target) from None
+            time.sleep(pause_s)
+            pause_s *= 2
+        raise AssertionError("the loop returns or raises")
+
+    def _raw(self, path: str, reply: type[Message]) -> Callable[..., Any]:
+        call = self._calls.get(path)
+        if call is None:
+            call = self._calls[path] = self._channel.unary_unary(
+                f"/{path}",
+                request_serializer=lambda message: message.SerializeToString(),
+                response_deserializer=reply.FromString,
+            )
+        return call
+
+
+def _error(error: Any, target: str) -> FraudError:
+    """Return our error for a failed call: its class by the code at the end of the message."""
+    status, details = error.code(), error.details() or ""
+    text, _, code = details.removesuffix("]").rpartition(" [")
+    kind = _BY_CODE.get(code)
+    if kind is None:
+        if status is grpc.StatusCode.RESOURCE_EXHAUSTED:
+            return Overloaded(f"{target}: {details}")
+        return Unavailable(f"{target}: {status.name}: {details}")
+    if issubclass(kind, InvalidInput):
+        field, _, rest = text.partition(": ")
+        problem, _, remedy = rest.partition("; ")
+        return kind(field, problem, remedy)
+    return kind(text)

@@ -1,0 +1,61 @@
+"""`fraud.v1.LabelService` as Python calls."""
+
+from collections.abc import Sequence
+from typing import cast
+
+from fraud.client.connection import Connection
+from fraud.records import Label
+from fraud.v1 import labels_pb2
+
+
+class LabelCalls(Connection):
+    """The methods of `LabelService`."""
+
+    def submit_labels(
+        self, batch_id: str, part: int, source: str, submitter: str, labels: Sequence[Label]
+    ) -> labels_pb2.SubmitLabelsResponse:
+        """Hand in one part of a label batch; may be repeated safely."""
+        request = labels_pb2.SubmitLabelsRequest(
+            batch_id=batch_id,
+            part=part,
+            source=source,
+            submitter=submitter,
+            labels=[
+                labels_pb2.Label(
+                    transaction_id=label.transaction_id,
+                    value=cast("labels_pb2.LabelValue.ValueType", label.value.value),
+                    label_time_us=label.label_time_us,
+                    comment=label.comment,
+                )
+                for label in labels
+            ],
+        )
+        reply: labels_pb2.SubmitLabelsResponse = self._call(
+            "LabelService/SubmitLabels", request, labels_pb2.SubmitLabelsResponse
+        )
+        return reply
+
+    def list_batches(
+        self, since_us: int = 0, source: str = "", *, page_token: str = "", page_size: int = 0
+    ) -> labels_pb2.ListBatchesResponse:
+        """Return a page of label batches, oldest first."""
+        request = labels_pb2.ListBatchesRequest(
+            since_us=since_us, source=source, page_token=page_token, page_size=page_size
+        )
+        reply: labels_pb2.ListBatchesResponse = self._call(
+            "LabelService/ListBatches", request, labels_pb2.ListBatchesResponse
+        )
+        return reply
+
+    def retract_batch(self, batch_id: str, submitter: str, reason: str) -> labels_pb2.RetractBatchResponse:
+        """Take a label batch back with all its parts; may be repeated safely.
+
+        Raises:
+            NotFound: no such batch came in.
+            InvalidInput: the submitter or the reason is missing.
+        """
+        request = labels_pb2.RetractBatchRequest(batch_id=batch_id, submitter=submitter, reason=reason)
+        reply: labels_pb2.RetractBatchResponse = self._call(
+            "LabelService/RetractBatch", request, labels_pb2.RetractBatchResponse
+        )
+        return reply

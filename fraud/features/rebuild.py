@@ -1,0 +1,105 @@
+"""Folds the whole past again through one view, as if what that hides had never been.
+
+    archive, in columns ──▶ spans of rows, with labels and retractions between them ──▶ fold
+    log, what the archive lacks ──▶ entry by entry
+
+State repaired by this and training sets repaired by this come from the same
+calls, so what is scored after a repair is what is trained on.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from fraud.features.fold import Coordinates, FeatureFold
+from fraud.features.replay import replay_columns
+from fraud.features.spec import FeatureSpec
+from fraud.features.state import Rows
+from fraud.records import MISSING_SURROGATE, Entry
+
+SPAN_POSITIONS = 200_000
+"""Positions that are read and folded at once; about 100 MB with a hundred features."""
+
+
+class Past(Protocol):
+    """The part of the archive that is folded."""
+
+    def transactions(self, upto: int | None = None) -> pl.LazyFrame:
+        """Return scored transactions with position ≤ `upto`."""
+        ...
+
+    def feedback(self, after: int, upto: int) -> list[Entry]:
+        """Return label and retraction entries, `after` < position ≤ `upto`, in order."""
+        ...
+
+    def labelled_coordinates(self) -> dict[str, tuple[tuple[int, ...], int, int]]:
+        """Return surrogates, event time and position of every transaction with a label."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Refolded:
+    """Transactions of one span: positions int64[n], ascending, and features float32[n, F]."""
+
+    positions: NDArray[np.int64]
+    features: NDArray[np.float32]
+
+
+def fold_past(fold: FeatureFold, past: Past, upto: int) -> Iterator[Refolded]:
+    """Fold what stands after the fold's position and at or before `upto`; yield span by span.
+
+    The fold keeps its view, and ends at `upto` once the iterator is used up.
+    """
+    known = {name: Coordinates(*found) for name, found in past.labelled_coordinates().items()}
+
+    def find(names: Sequence[str]) -> dict[str, Coordinates]:
+        return {name: known[name] for name in names if name in known}
+
+    for start in range(fold.position, upto, SPAN_POSITIONS):
+        stop = min(start + SPAN_POSITIONS, upto)
+        frame = _span(past, fold.spec, start, stop)
+        positions = frame["position"].to_numpy()
+        features = replay_columns(
+            fold,
+            positions,
+            frame["transaction_id"].to_list(),
+            _rows(frame, fold.spec),
+            past.feedback(start, stop),
+            find,
+        )
+        fold.advance(stop)
+        yield Refolded(positions, features)
+
+
+def _span(past: Past, spec: FeatureSpec, start: int, stop: int) -> pl.DataFrame:
+    return (
+        past.transactions(stop)
+        .filter(pl.col("position") > start)
+        .select(
+            "position",
+            "transaction_id",
+            "event_time_us",
+            "amount_base_minor",
+            *[pl.col(f"entity_{name}").fill_null(MISSING_SURROGATE) for name in spec.entity_names],
+            *[pl.col(f"numeric_{name}").fill_null(float("nan")) for name in spec.numeric_names],
+        )
+        .sort("position")
+        .collect()
+    )
+
+
+def _rows(frame: pl.DataFrame, spec: FeatureSpec) -> Rows:
+    n = len(frame)
+    surrogates = np.empty((n, len(spec.entity_names)), np.int32)
+    numerics = np.empty((n, len(spec.numeric_names)), np.float64)
+    for place, name in enumerate(spec.entity_names):
+        surrogates[:, place] = frame[f"entity_{name}"].to_numpy()
+    for place, name in enumerate(spec.numeric_names):
+        numerics[:, place] = frame[f"numeric_{name}"].to_numpy()
+    return Rows(
+        frame["event_time_us"].to_numpy(), frame["amount_base_minor"].to_numpy(), surrogates, numerics
+    )

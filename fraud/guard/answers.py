@@ -1,0 +1,85 @@
+"""What labels say about each other: batches that contradict or repeat earlier ones."""
+
+from collections.abc import Iterator
+
+import polars as pl
+
+from fraud.clock import DAY_US
+from fraud.guard.counts import correlation, larger_share, past_share
+from fraud.guard.data import GuardData
+from fraud.guard.drip import SLOW_DAYS, SLOW_RISE, slow
+from fraud.guard.finding import Finding, effect_of
+from fraud.labels.exclusions import Exclusion
+from fraud.settings.guard import Guard
+
+PAST_LABELS_MIN = 100
+"""Labels before the judged days that a share needs."""
+
+
+def contradicting(data: GuardData, rules: Guard) -> Iterator[Finding]:
+    """Find batches that say the opposite of earlier labels more often than labels did before."""
+    check = rules.contradictions
+    past = data.batches.filter(pl.col("age") >= data.recent)
+    if check.action == "off" or not _enough(data, past, rules):
+        return
+    share = past_share(float(past["contradicting"].sum()), float(past["labels"].sum()))
+    rho = correlation(past["contradicting"].to_numpy(), past["labels"].to_numpy(), share)
+    found = False
+    for row in data.batches.filter(pl.col("age") < data.recent).iter_rows(named=True):
+        hits, rows = row["contradicting"], row["labels"]
+        risen = hits / rows - share
+        # Half as many contradictions as labels needed: a batch half of which turns over others is enough.
+        if rows < check.labels_min or 2 * hits < check.labels_min or risen < check.rise:
+            continue
+        if larger_share(hits, rows, share, rho) <= rules.p_value:
+            text = (
+                f"batch {row['batch_id']} of {row['source']} contradicts earlier labels in {hits:,} of its "
+                f"{rows:,}, {share:.1%} of labels did before"
+            )
+            suspect = Exclusion("labels", batch_id=row["batch_id"])
+            yield Finding(
+                "contradictions", row["batch_id"], risen, check.rise, text, effect_of(check.action), suspect
+            )
+            found = True
+    if not found:
+        yield from _dripping(data, rules)
+
+
+def _dripping(data: GuardData, rules: Guard) -> Iterator[Finding]:
+    """Note contradictions that are few in each batch and many in weeks; too slow to name a culprit."""
+    days = data.batches.group_by("age").agg(pl.col("contradicting", "labels").sum()).sort("age")
+    drip = slow(days, "contradicting", "labels", rules.contradictions.labels_min // 2, rules)
+    if drip is not None:
+        what = f"{drip.hits:,} of {drip.rows:,} labels of {SLOW_DAYS} d contradict earlier ones"
+        text = f"{what}, {drip.usual:.1%} before"
+        yield Finding("contradictions", "all", drip.share, SLOW_RISE * drip.usual, text, "note")
+
+
+def _enough(data: GuardData, past: pl.DataFrame, rules: Guard) -> bool:
+    return bool(past["labels"].sum() >= PAST_LABELS_MIN) and data.seen >= rules.history_min // DAY_US
+
+
+def repeating(data: GuardData, rules: Guard) -> Iterator[Finding]:
+    """Find batches that repeat labels of others, or their own; the latter teaches nothing false."""
+    check = rules.duplicates
+    if check.action == "off":
+        return
+    past = data.batches.filter(pl.col("age") >= data.recent)
+    for row in data.batches.filter(pl.col("age") < data.recent).iter_rows(named=True):
+        of_source = past.filter(pl.col("source") == row["source"])
+        for where in ("elsewhere", "within"):
+            hits, rows = row[f"repeated_{where}"], row["labels"]
+            usual = past_share(float(of_source[f"repeated_{where}"].sum()), float(of_source["labels"].sum()))
+            # A doubled file repeats one half of itself.
+            bound = check.share if where == "elsewhere" else check.share / 2
+            if rows < check.labels_min or hits / rows < max(bound, 2 * usual if len(of_source) else 0.0):
+                continue
+            other = "an earlier batch" if where == "elsewhere" else "the batch itself"
+            what = f"{hits:,} of the {rows:,} labels of batch {row['batch_id']} ({row['source']})"
+            text = f"{what} repeat {other}"
+            whole = where == "elsewhere" and hits == rows
+            suspect = Exclusion("labels", batch_id=row["batch_id"]) if whole else None
+            effect = effect_of(check.action)
+            # Without a part to leave out there is no harm either: repeated verdicts count once.
+            action = "note" if suspect is None and effect == "drop" else effect
+            yield Finding("duplicates", row["batch_id"], hits / rows, bound, text, action, suspect)

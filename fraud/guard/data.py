@@ -1,0 +1,88 @@
+"""What the guard judges: small tables about one model's data, as known at a cut.
+
+Days are counted back from the cut: age 0 is the day that ends with it, so no
+day is half over. `recent` days came in since the data was last found fit;
+they are judged by the older ones.
+
+    age    H−1 …………………………… recent │ recent−1 ……… 1   0 │ cut
+           the past that judges     the data that is judged
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from fraud.clock import DAY_US
+
+Ints = NDArray[np.int64]
+ALL_SOURCES = ""
+"""The feed of all sources together."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Feed:
+    """Facts that follow transactions: fraud labels of a source, or payment outcomes.
+
+    `came` and `visible` are int64[H, H]: facts by age of the event (rows) and of
+    the arrival (columns); `visible` leaves out what exclusions hide.
+    """
+
+    source: str
+    came: Ints
+    visible: Ints
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GuardData:
+    """One model's data at a cut; ages in days, H of them.
+
+    Frames hold only what no exclusion hides:
+
+    batches     batch_id source submitter age arrival_from_us arrival_to_us labels frauds
+                legitimates contradicting repeated_within repeated_elsewhere; one row each
+    positives   age source submitter frauds
+    suspects    age entity (surrogate) frauds event_from_us event_to_us
+    missing     field age rows missing
+    scored      batch_id source submitter age fraud (bool) champion crossfit (f64 or null);
+                one row a verdict of a source on a transaction, with its transaction_id
+    certain     age batch_id rows legitimate: payments scored near 1 by when they were decided, and by
+                which batch ("": they matured without a label)
+    """
+
+    cut_time_us: int
+    recent: int
+    matured: int
+    entity: str
+    traffic: Ints
+    hours: Ints
+    feeds: tuple[Feed, ...]
+    outcomes: Feed | None
+    batches: pl.DataFrame
+    positives: pl.DataFrame
+    suspects: pl.DataFrame
+    missing: pl.DataFrame
+    scored: pl.DataFrame
+    certain: pl.DataFrame
+    champion_low: float | None = None
+    crossfit_low: float | None = field(default=None)
+
+    @property
+    def days(self) -> int:
+        """Number of ages H."""
+        return len(self.traffic)
+
+    @property
+    def seen(self) -> int:
+        """How many days back the first transaction lies."""
+        filled = np.flatnonzero(self.traffic)
+        return 0 if not len(filled) else int(filled[-1]) + 1
+
+    def start_us(self, age: int) -> int:
+        """Return the first moment of a day, µs UTC."""
+        return self.cut_time_us - (age + 1) * DAY_US
+
+    def end_us(self, age: int) -> int:
+        """Return the first moment behind a day, µs UTC."""
+        return self.cut_time_us - age * DAY_US

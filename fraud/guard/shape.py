@@ -1,0 +1,100 @@
+"""The shape of traffic: hours that are missing, days that are too many, fields that went empty."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import polars as pl
+
+from fraud.clock import DAY_US, HOUR_US
+from fraud.guard.counts import correlation, dispersion, fewer, larger_share, more, past_share
+from fraud.guard.data import GuardData
+from fraud.guard.finding import Finding, effect_of
+from fraud.labels.exclusions import Exclusion
+from fraud.settings.guard import Guard
+
+WEEK_HOURS = 168
+WEEKS_MIN = 3
+"""Whole weeks before the judged days, so that an hour of the week has a usual traffic."""
+
+
+def uneven(data: GuardData, rules: Guard) -> Iterator[Finding]:
+    """Find the longest gap of hours and the largest jump of a day against the same hours of past weeks."""
+    check = rules.traffic
+    judged = data.recent * 24
+    weeks = (data.seen * 24 - judged) // WEEK_HOURS
+    if check.action == "off" or weeks < WEEKS_MIN or data.seen < rules.history_min // DAY_US:
+        return
+    past = data.hours[judged : judged + weeks * WEEK_HOURS].reshape(weeks, WEEK_HOURS)
+    usual = np.median(past, axis=0)
+    # The hour of age h lies in the week's place (h − judged) mod 168 of the past weeks.
+    expected = usual[(np.arange(judged) - judged) % WEEK_HOURS]
+    alpha = dispersion(past.ravel(), np.tile(past.mean(axis=0), weeks))
+    observed = data.hours[:judged]
+    gap = _gap(observed, expected, check.gap)
+    if gap is not None:
+        first, stop = gap
+        came, promised = float(observed[first:stop].sum()), float(expected[first:stop].sum())
+        if promised >= check.expected_min and fewer(came, promised, alpha) <= rules.p_value:
+            text = f"{came:,.0f} transactions in {stop - first} h, {promised:,.0f} expected in such hours"
+            yield _traffic(data, rules, "gap", came / promised, check.gap, text, (first, stop))
+    days = [
+        (float(observed[h : h + 24].sum()), float(expected[h : h + 24].sum()), h)
+        for h in range(0, judged, 24)
+    ]
+    came, promised, first = max(days, key=lambda day: day[0] / max(day[1], 1.0))
+    jumped = promised >= check.expected_min and came >= check.jump * promised
+    daily = dispersion(
+        past.reshape(-1, 24).sum(axis=1), np.tile(past.mean(axis=0), weeks).reshape(-1, 24).sum(axis=1)
+    )
+    if jumped and more(came, promised, daily) <= rules.p_value:
+        text = f"{came:,.0f} transactions in a day, {promised:,.0f} expected on such a day"
+        yield _traffic(data, rules, "jump", came / promised, check.jump, text, (first, first + 24))
+
+
+def _gap(observed: np.ndarray, expected: np.ndarray, share: float) -> tuple[int, int] | None:
+    """Return the run of hours with too little traffic that lacks most, as ages [first, stop)."""
+    low = (observed <= share * expected) & (expected > 0)
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], low, [False]]).astype(np.int8)))
+    runs = [(int(first), int(stop)) for first, stop in edges.reshape(-1, 2)]
+    return max(runs, key=lambda run: float(expected[run[0] : run[1]].sum()), default=None)
+
+
+def _traffic(
+    data: GuardData, rules: Guard, what: str, value: float, bound: float, text: str, hours: tuple[int, int]
+) -> Finding:
+    first, stop = hours
+    suspect = Exclusion(
+        "transactions",
+        from_us=data.cut_time_us - stop * HOUR_US,
+        to_us=data.cut_time_us - first * HOUR_US,
+    )
+    return Finding("traffic", what, value, bound, text, effect_of(rules.traffic.action), suspect)
+
+
+def emptied(data: GuardData, rules: Guard) -> Iterator[Finding]:
+    """Find fields that are missing more often than before, each on its worst day."""
+    check = rules.missing_values
+    if check.action == "off" or data.seen < data.recent + rules.history_min // DAY_US:
+        return
+    for (field,), held in data.missing.sort("field", "age").group_by("field", maintain_order=True):
+        past = held.filter(pl.col("age") >= data.recent)
+        share = past_share(float(past["missing"].sum()), float(past["rows"].sum()))
+        rho = correlation(past["missing"].to_numpy(), past["rows"].to_numpy(), share)
+        worst = None
+        for row in held.filter(pl.col("age") < data.recent, pl.col("rows") >= check.rows_min).iter_rows(
+            named=True
+        ):
+            risen = row["missing"] / row["rows"] - share
+            unlikely = larger_share(row["missing"], row["rows"], share, rho) <= rules.p_value
+            if risen >= check.rise and unlikely and (worst is None or risen > worst[0]):
+                worst = (risen, row)
+        if worst is None:
+            continue
+        risen, row = worst
+        text = (
+            f"{field} is missing in {row['missing'] / row['rows']:.0%} of a day's {row['rows']:,} "
+            f"transactions, in {share:.1%} before"
+        )
+        age = row["age"]
+        suspect = Exclusion("transactions", from_us=data.start_us(age), to_us=data.end_us(age))
+        yield Finding("missing_values", str(field), risen, check.rise, text, effect_of(check.action), suspect)

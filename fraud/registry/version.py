@@ -1,0 +1,76 @@
+"""What the ledger knows of one version, one champion's reign, one retrain asked for."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Status = Literal["challenger", "champion", "former champion", "rejected", "superseded"]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The gate's answer about a version. `report` is its JSON, one row per check."""
+
+    seq: int
+    time_us: int
+    verdict: str
+    way: str
+    against: str
+    report: dict[str, Any]
+
+
+@dataclass(slots=True)
+class VersionState:
+    """One version as the ledger knows it."""
+
+    version: str
+    model: str
+    recipe: str
+    digest: str
+    parent: str
+    attempt: int
+    challengers: int
+    cut_position: int
+    cut_time_us: int
+    manifest: dict[str, Any]
+    created_us: int
+    created_seq: int
+    status: Status = "challenger"
+    verdicts: list[Verdict] = field(default_factory=list)
+
+    @property
+    def verdict(self) -> str:
+        """The last verdict, "" before the first."""
+        return self.verdicts[-1].verdict if self.verdicts else ""
+
+
+@dataclass(slots=True)
+class RequestState:
+    """A retrain asked for, and what became of it; `verdicts` are those of `CycleFinished`.
+
+    `guard_overrides` are the checks of the guard that it may pass over;
+    `exclusion` is the entry whose repair it is part of, 0 for none.
+    """
+
+    seq: int
+    time_us: int
+    model: str
+    trigger: str
+    cut_position: int
+    cut_time_us: int
+    actor: str
+    reason: str
+    state: Literal["WAITING", "RUNNING", "FINISHED", "FAILED"] = "WAITING"
+    guard_overrides: tuple[str, ...] = ()
+    exclusion: int = 0
+    finished_us: int = 0
+    error: str = ""
+    verdicts: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Reign:
+    """A champion from its promotion or return, entry `seq`, to the next one's; "" for none."""
+
+    version: str
+    since_us: int
+    seq: int

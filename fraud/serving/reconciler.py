@@ -1,0 +1,160 @@
+"""Brings the service to what the exclusions on the ledger demand, and again after a crash.
+
+    a champion is tainted       → RolledBack to its last clean predecessor, or to none
+    another view is in force    → the feature state takes it, `Applied` in the event log
+    a repair wants a retrain    → RetrainRequested, cut behind all of that
+
+An exclusion is one entry of the ledger; everything that follows from it is found
+here by looking at what is still missing. So there is nothing to undo when the
+process dies half-way: the next one looks again.
+"""
+
+from collections.abc import Callable
+
+import structlog
+
+from fraud.archive.archive import Archive
+from fraud.bundle.store import BundleStore
+from fraud.errors import NotFound, StaleHead
+from fraud.faults import pass_point
+from fraud.features.fold import FeatureFold
+from fraud.labels.exclusions import View
+from fraud.monitoring.scorer_metrics import ScorerMetrics
+from fraud.records import Applied
+from fraud.registry.exclusions import ExclusionState
+from fraud.registry.ledger import RegistryState
+from fraud.registry.view import Registry
+from fraud.serving.aside import rebuild_aside
+from fraud.serving.recovery import catch_up
+from fraud.serving.scorer import Scorer
+from fraud.settings import Settings
+
+_log = structlog.get_logger("fraud.serving.reconciler")
+TAIL_EVENTS = 2_000
+"""Events that the scoring thread itself may fold when it changes over to rebuilt state, some 50 ms."""
+
+Run = Callable[[Callable[[], None]], None]
+"""Runs something on the scoring thread and waits for it."""
+
+
+class Reconciler:
+    """Repairs one scorer. Blocking; called from one thread at a time, never the scoring thread."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        registry: Registry,
+        scorer: Scorer,
+        archive: Archive,
+        bundles: BundleStore,
+        metrics: ScorerMetrics,
+    ) -> None:
+        self._settings = settings
+        self._registry = registry
+        self._scorer = scorer
+        self._archive = archive
+        self._bundles = bundles
+        self._metrics = metrics
+
+    def roll_back_tainted(self) -> RegistryState:
+        """Put a clean version in place of every tainted champion; return the ledger's state."""
+        state = self._registry.refresh()
+        for model in self._settings.models:
+            champion = state.champion(model)
+            seqs = state.tainted_by(champion) if champion else ()
+            if seqs:
+                self._roll_back(state, model, champion, state.exclusion(seqs[0]))
+        return self._registry.refresh()
+
+    def _roll_back(self, state: RegistryState, model: str, champion: str, by: ExclusionState) -> None:
+        version = self.replacement(state.clean_champions(model), state)
+        body = {
+            "model": model,
+            "version": version,
+            "expected": champion,
+            "before_us": None,
+            "exclusion": by.seq,
+            "mute": None,
+        }
+        reason = f"tainted by exclusion {by.seq}: {by.reason}"
+        try:
+            self._registry.store.append(
+                "RolledBack", body, actor=by.actor, reason=reason, time_us=self._scorer.now_us()
+            )
+        except StaleHead:
+            return  # somebody was first; the next look finds what is true now
+        pass_point("exclusion.rolled_back")
+        self._metrics.rolled_back(model)
+        _log.warning("rolled back", model=model, from_version=champion, to_version=version, why=reason)
+
+    def replacement(self, versions: list[str], state: RegistryState) -> str:
+        """Return the first of these versions whose bundle is still there, "" for none."""
+        for version in versions:
+            try:
+                self._bundles.size(state.version(version).digest)
+            except NotFound:
+                continue
+            return version
+        return ""
+
+    def take_view(self, state: RegistryState, run: Run) -> None:
+        """Let the feature state count what the ledger says counts."""
+        held = self._scorer.state
+        view = state.view()
+        if held is None or view == held.fold.view:
+            return
+        applied = Applied(state.view_seq, "", "", "", view.to_text())
+        if view.transactions == held.fold.view.transactions:
+            run(lambda: self._scorer.change_view(applied, lambda fold: fold.see(view)))
+        else:
+            rebuilt = self._rebuild(view)
+            pass_point("exclusion.rebuilt")
+            run(lambda: self._scorer.change_view(applied, lambda fold: self._change_over(fold, rebuilt)))
+        pass_point("exclusion.in_force")
+        _log.warning("another view is in force", view=view.to_text(), ledger_seq=state.view_seq)
+
+    def _rebuild(self, view: View) -> FeatureFold:
+        log = self._scorer.log
+        fold = rebuild_aside(self._settings, view, log.head())
+        while log.head() - fold.position > TAIL_EVENTS:
+            catch_up(fold, log, self._archive, log.head(), follow=False)
+        return fold
+
+    def _change_over(self, fold: FeatureFold, rebuilt: FeatureFold) -> None:
+        log = self._scorer.log
+        catch_up(rebuilt, log, self._archive, log.head(), follow=False)
+        fold.become(rebuilt)
+
+    def request_retrains(self, state: RegistryState) -> None:
+        """Ask for the retrains that end repairs, once all of the log is seen through the new view."""
+        held = self._scorer.state
+        if held is None or held.fold.view != state.view():
+            return
+        for exclusion in state.repairs_due():
+            body = {
+                "model": "",
+                "cut_position": self._scorer.log.head(),
+                "cut_time_us": self._scorer.now_us(),
+                "trigger": "exclusion",
+                "exclusion": exclusion.seq,
+            }
+            try:
+                self._registry.store.append(
+                    "RetrainRequested",
+                    body,
+                    actor=exclusion.actor,
+                    reason=f"without the data of exclusion {exclusion.seq}: {exclusion.reason}",
+                    time_us=self._scorer.now_us(),
+                    expected_head=state.seq,
+                )
+            except StaleHead:
+                return
+            pass_point("exclusion.retrain_requested")
+            state = self._registry.refresh()
+
+    def observe(self, state: RegistryState) -> None:
+        """Publish taint and exclusions."""
+        for model in self._settings.models:
+            tainted = [v for v in state.versions.values() if v.model == model and state.tainted_by(v.version)]
+            self._metrics.taint(model, len(tainted))
+        self._metrics.exclusions_in_force(sum(it.in_force for it in state.exclusions.values()))

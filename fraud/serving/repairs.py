@@ -1,0 +1,160 @@
+"""Rollback, ExcludeData, UndoExclusion and ListExclusions: from wire, call, to wire."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import grpc
+
+from fraud.clock import LATEST_US
+from fraud.errors import InvalidInput
+from fraud.registry.view import Registry
+from fraud.serving.edge import Edge
+from fraud.serving.excluding import Excluding, SelectionGiven
+from fraud.serving.models import MODELS, check_model, check_signed, promotions_serve
+from fraud.serving.queries import Queries
+from fraud.serving.repair_steps import crowning_seqs, described, repair_steps
+from fraud.serving.rollback import RollbackOrder, RollbackPlan, Rollbacks
+from fraud.serving.servicers import handler
+from fraud.settings import Settings
+from fraud.v1 import models_pb2
+
+
+class RepairServicer:
+    """The methods of `fraud.v1.ModelService` that mend what polluted data has done."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        registry: Registry,
+        queries: Queries,
+        rollbacks: Rollbacks,
+        excluding: Excluding,
+    ) -> None:
+        self._models = tuple(settings.models)
+        self._registry = registry
+        self._queries = queries
+        self._rollbacks = rollbacks
+        self._excluding = excluding
+
+    def handlers(self, edge: Edge) -> grpc.GenericRpcHandler:
+        """Return the methods, wrapped by the edge."""
+        methods: dict[str, tuple[Any, Callable[[Any], Awaitable[Any]]]] = {
+            "Rollback": (models_pb2.RollbackRequest, self.rollback),
+            "ExcludeData": (models_pb2.ExcludeDataRequest, self.exclude_data),
+            "UndoExclusion": (models_pb2.UndoExclusionRequest, self.undo_exclusion),
+            "ListExclusions": (models_pb2.ListExclusionsRequest, self.list_exclusions),
+        }
+        return handler(edge, MODELS, methods)
+
+    async def rollback(self, request: models_pb2.RollbackRequest) -> models_pb2.RollbackResponse:
+        """Put a former champion back in service, or say what that would mean."""
+        check_model(request.model, self._models)
+        _check_times(before_us=request.before_us, mute_labels_since_us=request.mute_labels_since_us)
+        order = RollbackOrder(
+            request.model,
+            request.before_us,
+            request.version,
+            request.mute_labels_since_us,
+            request.actor,
+            request.reason,
+        )
+        if request.dry_run:
+            return _plan_to_wire(await self._rollbacks.plan(order))
+        check_signed(request.actor, request.reason, "the rollback")
+        done = await self._rollbacks.carry_out(order)
+        reply = _plan_to_wire(done.plan)
+        reply.ledger_seq, reply.mute_seq = done.ledger_seq, done.mute_seq
+        reply.applied, reply.seconds = done.applied, done.seconds
+        return reply
+
+    async def exclude_data(self, request: models_pb2.ExcludeDataRequest) -> models_pb2.ExcludeDataResponse:
+        """Cut data out, or say what that would set in motion."""
+        given = request.selection
+        _check_times(**{"selection.from_us": given.from_us, "selection.to_us": given.to_us})
+        selection = SelectionGiven(
+            given.batch_id,
+            given.source,
+            given.submitter,
+            given.transactions,
+            given.from_us,
+            given.to_us,
+            dict(given.where),
+        )
+        if request.dry_run:
+            seq, plan = 0, await self._excluding.plan(selection)
+        else:
+            check_signed(request.actor, request.reason, "the exclusion")
+            seq, plan = await self._excluding.carry_out(
+                selection, actor=request.actor, reason=request.reason, retrain=not request.no_retrain
+            )
+        return models_pb2.ExcludeDataResponse(
+            exclusion_seq=seq,
+            labels=plan.labels,
+            transactions=plan.transactions,
+            tainted=plan.tainted,
+            replacements=[
+                models_pb2.Replacement(model=model, from_version=former, to_version=follower)
+                for model, former, follower in plan.replacements
+            ],
+        )
+
+    async def undo_exclusion(
+        self, request: models_pb2.UndoExclusionRequest
+    ) -> models_pb2.UndoExclusionResponse:
+        """Let excluded data count again."""
+        check_signed(request.actor, request.reason, "undoing it")
+        seq = await self._excluding.undo(request.exclusion_seq, actor=request.actor, reason=request.reason)
+        return models_pb2.UndoExclusionResponse(ledger_seq=seq)
+
+    async def list_exclusions(
+        self, request: models_pb2.ListExclusionsRequest
+    ) -> models_pb2.ListExclusionsResponse:
+        """Return exclusions with how far their repair has come, newest first."""
+        state = self._registry.refresh()
+        seq = request.exclusion_seq
+        exclusions = [state.exclusion(seq)] if seq else list(reversed(state.exclusions.values()))
+        applied = await self._queries.applied()
+        seqs = crowning_seqs(state, self._models)
+        ledger = await asyncio.to_thread(self._registry.store.find, seqs)
+        followed = promotions_serve(state, await self._queries.last_applied(), self._models)
+        return models_pb2.ListExclusionsResponse(
+            exclusions=[
+                models_pb2.ExclusionStatus(
+                    exclusion_seq=it.seq,
+                    time_us=it.time_us,
+                    actor=it.actor,
+                    reason=it.reason,
+                    selection=described(it.data),
+                    labels=it.labels,
+                    transactions=it.transactions,
+                    muted=it.muted,
+                    undone_seq=it.undone_seq,
+                    tainted=[] if it.muted else [name for name in state.versions if name in it.touched],
+                    steps=repair_steps(it, state, applied, ledger, promotions_serve=followed),
+                )
+                for it in exclusions
+            ]
+        )
+
+
+def _check_times(**times_us: int) -> None:
+    for field, time_us in times_us.items():
+        if not 0 <= time_us <= LATEST_US:
+            raise InvalidInput(field, f"is {time_us}", "send microseconds since 1970 UTC, or 0 for none")
+
+
+def _plan_to_wire(plan: RollbackPlan) -> models_pb2.RollbackResponse:
+    return models_pb2.RollbackResponse(
+        model=plan.model,
+        from_version=plan.from_version,
+        to_version=plan.to_version,
+        policy_version=plan.policy_version,
+        muted_labels=plan.muted_labels,
+        forecasts=[
+            models_pb2.AlertForecast(
+                view=it.view, version=it.version, rows=it.rows, alerts=it.alerts, declines=it.declines
+            )
+            for it in plan.forecasts
+        ],
+    )

@@ -1,0 +1,294 @@
+"""Puts a former champion back in service, and says beforehand what that would mean.
+
+    order ─► which version (before T: what the event log says was applied then)
+          ─► forecast: recent traffic by its thresholds, with all labels and with labels muted
+          ─► one ledger entry ─► the follower applies it at once
+
+What comes back is the bundle as a whole: booster, calibrator, thresholds, risk
+scale, references. Label-fed state keeps every label known now, except what is
+excluded or, from this entry on, muted.
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fraud.bundle.store import BundleStore
+from fraud.errors import InvalidInput, NotAllowedNow, NotFound
+from fraud.eventlog.log import EventLog
+from fraud.faults import pass_point
+from fraud.labels.exclusions import Exclusion, View
+from fraud.monitoring.scorer_metrics import ScorerMetrics
+from fraud.records import Applied, Outcome, Scored
+from fraud.registry.exclusions import check_clean
+from fraud.registry.ledger import RegistryState
+from fraud.registry.view import Registry
+from fraud.serving.batcher import Batcher
+from fraud.serving.champions import Champion
+from fraud.serving.follower import ChampionLoader, LedgerFollower
+from fraud.serving.scorer import Scorer
+from fraud.settings import Settings
+
+FORECAST_ROWS = 5_000
+"""Newest events of the log that a forecast looks at."""
+NOW, ALL_LABELS, MUTED = "now", "all labels", "labels muted"
+
+
+@dataclass(frozen=True, slots=True)
+class RollbackOrder:
+    """What is asked for: the version before a moment (µs UTC), or a named one.
+
+    Labels that arrived at or after `mute_since_us` are muted; 0: none are.
+    """
+
+    model: str
+    before_us: int
+    version: str
+    mute_since_us: int
+    actor: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What a version's thresholds make of recent traffic, under one view of the labels."""
+
+    view: str
+    version: str
+    rows: int
+    alerts: int
+    declines: int
+
+
+@dataclass(frozen=True, slots=True)
+class RollbackPlan:
+    """What would serve, and what it would do."""
+
+    model: str
+    from_version: str
+    to_version: str
+    policy_version: str
+    muted_labels: int
+    forecasts: tuple[Forecast, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RollbackDone:
+    """What was done: the ledger entry (it mutes too), whether it serves, and after how long."""
+
+    plan: RollbackPlan
+    ledger_seq: int
+    mute_seq: int
+    applied: bool
+    seconds: float
+
+
+class Rollbacks:
+    """Carries out rollbacks of one service; on the event loop."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        registry: Registry,
+        scorer: Scorer,
+        batcher: Batcher,
+        loader: ChampionLoader,
+        bundles: BundleStore,
+        follower: LedgerFollower,
+        metrics: ScorerMetrics,
+    ) -> None:
+        self._models = tuple(settings.models)
+        self._registry = registry
+        self._scorer = scorer
+        self._batcher = batcher
+        self._loader = loader
+        self._bundles = bundles
+        self._follower = follower
+        self._metrics = metrics
+
+    async def plan(self, order: RollbackOrder) -> RollbackPlan:
+        """Return what the rollback would do; nothing is changed.
+
+        Raises:
+            InvalidInput: model, version or moment are not given as they should be.
+            NotFound: nothing served then, or there is no such version.
+            NotAllowedNow: the version serves already, is tainted, or its bundle is gone.
+        """
+        loop = asyncio.get_running_loop()
+        champion, target, muted = await loop.run_in_executor(None, self._choose, order)
+        rows = await loop.run_in_executor(None, recent, self._scorer.log, order.model)
+        forecasts = []
+        if champion is not None:
+            forecasts.append(_forecast(NOW, champion, rows))
+        forecasts.append(_forecast(ALL_LABELS, target, rows))
+        if order.mute_since_us and rows:
+            view = self._view().with_([self._muted(order)])
+            features = await self._batcher.run(lambda: self._scorer.peek_under(view, rows))
+            forecasts.append(_forecast(MUTED, target, rows, features))
+        return RollbackPlan(
+            order.model,
+            champion.version if champion else "",
+            target.version,
+            target.policy_version,
+            muted,
+            tuple(forecasts),
+        )
+
+    async def carry_out(self, order: RollbackOrder) -> RollbackDone:
+        """Roll back: on return the version serves, or the log says why it was refused.
+
+        Raises:
+            StaleHead: the champion changed in between; nothing was done.
+            InvalidInput, NotFound, NotAllowedNow: as `plan`.
+        """
+        started = time.perf_counter()
+        loop = asyncio.get_running_loop()
+        champion, target, muted = await loop.run_in_executor(None, self._choose, order)
+        seq = await loop.run_in_executor(None, self._record, order, target.version, muted)
+        pass_point("rollback.recorded")
+        self._metrics.rolled_back(order.model)
+        await self._follower.poll(self._batcher)
+        applied = self._follower.serving(order.model) == target.version
+        plan = RollbackPlan(
+            order.model,
+            champion.version if champion else "",
+            target.version,
+            target.policy_version,
+            muted,
+            (),
+        )
+        seconds = time.perf_counter() - started
+        return RollbackDone(plan, seq, seq if order.mute_since_us else 0, applied, seconds)
+
+    def _choose(self, order: RollbackOrder) -> tuple[Champion | None, Champion, int]:
+        """Return the champion, what would follow it, and how many labels would be muted."""
+        if order.model not in self._models:
+            raise InvalidInput(
+                "model", f"{order.model!r} is not hosted here", f"send one of: {', '.join(self._models)}"
+            )
+        if bool(order.version) == bool(order.before_us):
+            raise InvalidInput(
+                "before, version", "must be given one or the other", "say a moment, or name a version"
+            )
+        state = self._registry.refresh()
+        version = order.version or served_before(self._scorer.log, order.model, order.before_us)
+        self._check(state, order.model, version)
+        present = state.champion(order.model)
+        muted = 0
+        if order.mute_since_us:
+            data = self._muted(order)
+            batches = self._scorer.log.batches(order.mute_since_us, "", 0, 2**31)
+            muted = sum(
+                it.labels
+                for it in batches
+                if data.hides_label(it.batch_id, it.source, it.submitter, it.arrival_time_us)
+            )
+        return self._loader.load(present) if present else None, self._loader.load(version), muted
+
+    def _check(self, state: RegistryState, model: str, version: str) -> None:
+        known = state.version(version)
+        if known.model != model:
+            raise InvalidInput("version", f"{version} is of model {known.model!r}", f"name one of {model!r}")
+        if known.status == "champion":
+            raise NotAllowedNow(f"{version} is the champion of {model!r} already")
+        if known.status != "former champion":
+            raise NotAllowedNow(
+                f"{version} is {known.status} and never was champion; a rollback goes to a former "
+                "champion, see 'fraud history'"
+            )
+        check_clean(state, version)
+        try:
+            self._bundles.size(known.digest)
+        except NotFound:
+            raise NotAllowedNow(
+                f"{version}: its bundle is no longer kept (retention.bundles, retention.rollback_within); "
+                "roll back to a later version, or restore the bundle from a copy"
+            ) from None
+
+    def _record(self, order: RollbackOrder, version: str, muted: int) -> int:
+        state = self._registry.refresh()
+        mute = None
+        if order.mute_since_us:
+            mute = {
+                "exclusion": self._muted(order).to_dict(),
+                "first_position": self._scorer.log.head() + 1,
+                "labels": muted,
+                "transactions": 0,
+                "muted": True,
+                "retrain": False,
+            }
+        body = {
+            "model": order.model,
+            "version": version,
+            "expected": state.champion(order.model),
+            "before_us": order.before_us or None,
+            "exclusion": 0,
+            "mute": mute,
+        }
+        entry = self._registry.store.append(
+            "RolledBack", body, actor=order.actor, reason=order.reason, time_us=self._scorer.now_us()
+        )
+        return entry.seq
+
+    def _muted(self, order: RollbackOrder) -> Exclusion:
+        now_us = self._scorer.now_us() + 1
+        if order.mute_since_us >= now_us:
+            raise InvalidInput("mute_labels_since", "lies in the future", "give a moment that has passed")
+        return Exclusion("labels", from_us=order.mute_since_us, to_us=now_us)
+
+    def _view(self) -> View:
+        state = self._scorer.state
+        return state.fold.view if state is not None else View()
+
+
+def served_before(log: EventLog, model: str, before_us: int) -> str:
+    """Return the version that served just before a moment, by what the scorer applied.
+
+    Raises:
+        NotFound: none did.
+    """
+    found, first_us = "", 0
+    for entry in log.applied():
+        event = entry.event
+        if not isinstance(event, Applied) or event.model != model or event.refused or not event.version:
+            continue
+        first_us = first_us or entry.arrival_time_us
+        if entry.arrival_time_us < before_us:
+            found = event.version
+    if not found:
+        since = f"the first version began to serve at {first_us} µs" if first_us else "none ever did"
+        raise NotFound(f"no version of {model!r} served before {before_us} µs: {since}")
+    return found
+
+
+def recent(log: EventLog, model: str) -> list[Scored]:
+    """Return the newest decisions of a model among the last `FORECAST_ROWS` events."""
+    entries = log.read(max(0, log.head() - FORECAST_ROWS), FORECAST_ROWS)
+    return [it.event for it in entries if isinstance(it.event, Scored) and it.event.model == model]
+
+
+def _forecast(
+    view: str, champion: Champion, rows: Sequence[Scored], features: NDArray[np.float32] | None = None
+) -> Forecast:
+    """Count the outcomes a champion gives rows with their logged features, or others float32[n, F]."""
+    if not rows:
+        return Forecast(view, champion.version, 0, 0, 0)
+    if features is None:
+        features = logged_features(rows)
+    bundle = champion.bundle
+    matrix = champion.matrix(features, champion.words(rows))
+    outcomes = bundle.thresholds.outcomes(bundle.scores(bundle.margins(matrix)))
+    alerts = int(np.count_nonzero(outcomes != Outcome.APPROVE))
+    return Forecast(
+        view, champion.version, len(rows), alerts, int(np.count_nonzero(outcomes == Outcome.DECLINE))
+    )
+
+
+def logged_features(rows: Sequence[Scored]) -> NDArray[np.float32]:
+    """Return the features as they were logged, float32[n, F]."""
+    logged = np.frombuffer(b"".join(row.features for row in rows), dtype="<f4")
+    return logged.reshape(len(rows), -1)

@@ -1,0 +1,81 @@
+"""Labels beside each other: contradictions and repetitions."""
+
+import polars as pl
+import pytest
+
+from benchmarks.guard_feed import FRAUD, LEGITIMATE, chargebacks, flip
+from fraud.clock import DAY_US, HOUR_US
+from fraud.guard.examine import examine
+from fraud.labels.exclusions import Exclusion
+from fraud.records import LabelValue
+from tests.guard.worlds import DAYS, FIRST_DAY, RULES, SEEDS, checks, honest, judged, made_payments
+
+LAST = FIRST_DAY + DAYS - 1
+
+
+def found_by(check: str, payments: pl.DataFrame, labels: pl.DataFrame) -> list[str]:
+    return [it.subject for it in examine(judged(payments, labels, LAST), RULES) if it.check == check]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_source_that_turns_round_what_another_said_is_named(seed: int) -> None:
+    payments = made_payments(seed)
+    labels = flip("chargeback")(payments, honest(payments), LAST)
+    assert found_by("contradictions", payments, labels) == [f"chargeback-{LAST}"]
+
+
+@pytest.mark.parametrize("value", [LEGITIMATE, int(LabelValue.WITHDRAWN)])
+def test_a_batch_that_takes_back_frauds_is_named(value: int) -> None:
+    payments = made_payments()
+    labels = chargebacks(payments)
+    taken_back = labels.filter(pl.col("arrival_time_us") // DAY_US == LAST - 3).with_columns(
+        value=pl.lit(value, pl.Int32),
+        arrival_time_us=pl.lit(LAST * DAY_US + 5 * HOUR_US),
+        batch_id=pl.lit("regret"),
+    )
+    assert found_by("contradictions", payments, pl.concat([labels, taken_back])) == ["regret"]
+
+
+def test_to_decide_after_a_withdrawal_contradicts_nobody() -> None:
+    payments = made_payments()
+    labels = chargebacks(payments)
+    again = labels.filter(pl.col("arrival_time_us") // DAY_US == LAST - 3)
+    withdrawn = again.with_columns(
+        value=pl.lit(int(LabelValue.WITHDRAWN), pl.Int32), arrival_time_us=pl.col("arrival_time_us") + 1
+    )
+    decided = again.with_columns(
+        value=pl.lit(FRAUD, pl.Int32),
+        arrival_time_us=pl.lit(LAST * DAY_US + 5 * HOUR_US),
+        batch_id=pl.lit("decided"),
+    )
+    assert "decided" not in found_by("contradictions", payments, pl.concat([labels, withdrawn, decided]))
+
+
+def test_a_batch_sent_again_under_another_name_is_noted_and_can_be_dropped() -> None:
+    payments = made_payments()
+    labels = chargebacks(payments)
+    copy = labels.filter(pl.col("arrival_time_us") // DAY_US == LAST - 3).with_columns(
+        arrival_time_us=pl.lit(LAST * DAY_US + 5 * HOUR_US), batch_id=pl.lit("copy")
+    )
+    data = judged(payments, pl.concat([labels, copy]), LAST)
+    found = [it for it in examine(data, RULES) if it.check == "duplicates"]
+    assert [(it.subject, it.action) for it in found] == [("copy", "note")]
+    dropping = RULES.model_copy(update={"duplicates": RULES.duplicates.model_copy(update={"action": "drop"})})
+    (dropped,) = [it for it in examine(data, dropping) if it.check == "duplicates"]
+    assert (dropped.action, dropped.suspect) == ("drop", Exclusion("labels", batch_id="copy"))
+
+
+def test_a_doubled_file_is_noted_and_nothing_of_it_is_lost() -> None:
+    payments = made_payments()
+    labels = chargebacks(payments)
+    doubled = pl.concat([labels, labels.filter(pl.col("arrival_time_us") // DAY_US == LAST)])
+    dropping = RULES.model_copy(update={"duplicates": RULES.duplicates.model_copy(update={"action": "drop"})})
+    (found,) = [it for it in examine(judged(payments, doubled, LAST), dropping) if it.check == "duplicates"]
+    assert (found.subject, found.action, found.suspect) == (f"chargeback-{LAST}", "note", None)
+
+
+def test_without_history_nobody_is_contradicted() -> None:
+    payments = made_payments(days=12)
+    last = FIRST_DAY + 11
+    labels = flip("chargeback")(payments, honest(payments), last)
+    assert not checks(examine(judged(payments, labels, last), RULES))

@@ -1,0 +1,115 @@
+"""Feeds: silence and swelling are seen against the delay curve, week-ends and backlogs are not."""
+
+import numpy as np
+import polars as pl
+import pytest
+
+from benchmarks.guard_feed import chargebacks, completed, flood, silence
+from fraud.clock import DAY_US, HOUR_US
+from fraud.guard.examine import examine
+from fraud.guard.feeds import Promise
+from fraud.labels.exclusions import Exclusion, View
+from tests.guard.worlds import DAYS, FIRST_DAY, RULES, SEEDS, checks, honest, judged, made_payments
+
+LAST = FIRST_DAY + DAYS - 1
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_silent_source_is_seen_on_the_first_day(seed: int) -> None:
+    payments = made_payments(seed)
+    labels = silence("chargeback")(payments, honest(payments), LAST)
+    found = [it for it in examine(judged(payments, labels, LAST), RULES) if it.check == "silence"]
+    assert [it.subject for it in found] == ["chargeback"]
+    assert found[0].action == "freeze"
+    assert found[0].value == 0.0
+    assert found[0].suspect is not None, "the payments whose labels are missing"
+    assert found[0].suspect.from_us == (LAST - 8) * DAY_US
+
+
+def test_the_delay_curve_is_that_of_the_feed() -> None:
+    payments = made_payments()
+    data = judged(payments, chargebacks(payments), LAST)
+    promise = Promise.of(data, data.feeds[0], RULES)
+    assert promise is not None
+    assert promise.by(7) == 0.0
+    assert promise.by(8) == 1.0
+    assert promise.arrivals.rate(1) == pytest.approx(0.05, rel=0.1)
+
+
+def test_labels_lost_for_two_days_are_missed_after_the_feed_came_back() -> None:
+    payments = made_payments()
+    labels = chargebacks(payments)
+    lost = (pl.col("arrival_time_us") // DAY_US).is_between(LAST - 4, LAST - 3)
+    found = examine(judged(payments, labels.filter(~lost), LAST, since=7), RULES)
+    assert "silence" in checks(found)
+
+
+def test_a_feed_that_rests_at_week_ends_is_not_silent() -> None:
+    payments = made_payments(days=140)
+    labels = chargebacks(payments)
+    day = pl.col("arrival_time_us") // DAY_US
+    rested = labels.with_columns(
+        arrival_time_us=pl.col("arrival_time_us") + (7 - day % 7).clip(1, 2) % 3 * (day % 7 >= 5) * DAY_US
+    )
+    for last in range(FIRST_DAY + 120, FIRST_DAY + 134):
+        assert "silence" not in checks(examine(judged(payments, rested, last), RULES)), last
+
+
+def test_a_backlog_that_comes_at_once_is_no_jump() -> None:
+    payments = made_payments()
+    labels = chargebacks(payments)
+    late = (pl.col("arrival_time_us") // DAY_US).is_between(LAST - 4, LAST - 1)
+    moved = pl.when(late).then(LAST * DAY_US + HOUR_US).otherwise("arrival_time_us")
+    found = examine(judged(payments, labels.with_columns(arrival_time_us=moved), LAST), RULES)
+    assert "fraud_rate" not in checks(found)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_flood_moves_the_fraud_rate(seed: int) -> None:
+    payments = made_payments(seed)
+    labels = flood("chargeback", "bank", 200, into_batch=True)(payments, honest(payments), LAST)
+    found = [it for it in examine(judged(payments, labels, LAST), RULES) if it.check == "fraud_rate"]
+    assert len(found) == 1
+    assert found[0].action == "note", "a new attack looks like it too"
+
+
+def test_outcomes_that_stop_are_seen_and_none_at_all_are_not_missed() -> None:
+    payments = made_payments()
+    reports = completed(payments)
+    stopped = reports.filter(pl.col("arrival_time_us") < LAST * DAY_US)
+    labels = honest(payments)
+    assert "outcomes" in checks(examine(judged(payments, labels, LAST, reports=stopped), RULES))
+    assert "outcomes" not in checks(examine(judged(payments, labels, LAST, reports=reports), RULES))
+    assert "outcomes" not in checks(examine(judged(payments, labels, LAST), RULES))
+
+
+def test_labels_that_are_excluded_are_no_silence() -> None:
+    payments = made_payments()
+    labels = honest(payments)
+    cut_us = (LAST + 1) * DAY_US
+    view = View((Exclusion("labels", source="chargeback", from_us=cut_us - 3 * DAY_US, to_us=cut_us),))
+    assert not checks(examine(judged(payments, labels, LAST, view=view), RULES))
+    batch = f"chargeback-{LAST}"
+    assert not checks(examine(judged(payments, labels, LAST, retracted=(batch,)), RULES))
+
+
+def test_without_history_a_feed_is_not_judged() -> None:
+    payments = made_payments(days=25)
+    labels = silence("chargeback")(payments, honest(payments), FIRST_DAY + 24)
+    data = judged(payments, labels, FIRST_DAY + 24)
+    # The desk's delay is a day, so only what needs a matured past is silent here.
+    assert Promise.of(data, data.feeds[0], RULES) is None or data.seen >= data.matured + 14
+    early = made_payments(days=20)
+    quiet = silence("chargeback")(early, honest(early), FIRST_DAY + 15)
+    assert "silence" not in checks(examine(judged(early, quiet, FIRST_DAY + 19), RULES))
+
+
+def test_a_slow_decline_of_fraud_is_no_silence() -> None:
+    payments = made_payments(days=100)
+    rng = np.random.default_rng(5)
+    age = (payments["event_time_us"].to_numpy() // DAY_US - FIRST_DAY) / 100
+    kept = payments["is_fraud"].to_numpy() & (rng.random(len(payments)) < 1 - 0.6 * age)
+    declining = payments.with_columns(is_fraud=pl.Series(kept))
+    labels = chargebacks(declining)
+    for last in range(FIRST_DAY + 70, FIRST_DAY + 100, 5):
+        assert not checks(examine(judged(declining, labels, last), RULES))

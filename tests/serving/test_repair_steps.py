@@ -1,0 +1,126 @@
+"""How far a repair has come, told from both logs alone."""
+
+from typing import Any
+
+from fraud.labels.exclusions import Exclusion, View
+from fraud.records import Applied, Entry
+from fraud.registry.chain import GENESIS_HASH, LedgerEntry
+from fraud.registry.ledger import RegistryState
+from fraud.serving.repair_steps import described, repair_steps
+
+DATA = Exclusion("labels", batch_id="bad")
+HIDDEN = View((DATA,)).to_text()
+
+
+class Ledger:
+    """A state with the entries that made it."""
+
+    def __init__(self) -> None:
+        self.state = RegistryState()
+        self.entries: dict[int, LedgerEntry] = {}
+
+    def add(self, kind: str, **body: Any) -> int:
+        seq = self.state.seq + 1
+        entry = LedgerEntry(seq, seq * 10, kind, "ann", "why", body, self.state.last_hash, GENESIS_HASH)
+        self.state.apply(entry)
+        self.entries[seq] = entry
+        return seq
+
+    def exclude(self, *, muted: bool = False, retrain: bool = True) -> int:
+        counts = {"first_position": 1, "labels": 4, "transactions": 0}
+        return self.add("DataExcluded", exclusion=DATA.to_dict(), **counts, muted=muted, retrain=retrain)
+
+    def steps(
+        self, seq: int, *applied: Applied, promotions_serve: bool = True
+    ) -> list[tuple[str, bool, int]]:
+        entries = [Entry(n, 1_000 * n, event) for n, event in enumerate(applied, 1)]
+        found = repair_steps(
+            self.state.exclusion(seq),
+            self.state,
+            entries,
+            self.entries,
+            promotions_serve=promotions_serve,
+        )
+        return [(step.step, step.done, step.time_us) for step in found]
+
+
+def view(seq: int, text: str) -> Applied:
+    return Applied(seq, "", "", "", text)
+
+
+def test_nothing_is_done_but_the_record_at_first() -> None:
+    ledger = Ledger()
+    seq = ledger.exclude()
+    assert ledger.steps(seq) == [
+        ("recorded", True, 10),
+        ("in force", False, 0),
+        ("retrain requested", False, 0),
+        ("retrained", False, 0),
+    ]
+
+
+def test_it_is_in_force_once_the_scorer_says_so_and_not_by_an_older_entry() -> None:
+    ledger = Ledger()
+    ledger.add("RetrainRequested", model="", cut_position=1, cut_time_us=1, trigger="by hand")
+    seq = ledger.exclude(retrain=False)
+    assert ledger.steps(seq, Applied(1, "card", "card-1", "p")) == [
+        ("recorded", True, 20),
+        ("in force", False, 0),
+    ]
+    assert ledger.steps(seq, view(1, "all"), view(seq, HIDDEN))[1] == ("in force", True, 2_000)
+
+
+def test_what_was_hidden_before_is_in_force_at_once() -> None:
+    ledger = Ledger()
+    first, second = ledger.exclude(retrain=False), ledger.exclude(retrain=False)
+    assert ledger.steps(second, view(first, HIDDEN)) == [("recorded", True, 20), ("in force", True, 20)]
+
+
+def test_a_retrain_has_ended_when_what_it_promoted_serves() -> None:
+    ledger = Ledger()
+    seq = ledger.exclude()
+    request = ledger.add(
+        "RetrainRequested", model="", cut_position=1, cut_time_us=1, trigger="exclusion", exclusion=seq
+    )
+    ledger.add("CycleStarted", request_seq=request, models=["card"])
+    assert ledger.steps(seq)[2:] == [("retrain requested", True, 20), ("retrained", False, 0)]
+    verdicts = [{"model": "card", "version": "card-2", "verdict": "PROMOTE", "reason": "better"}]
+    ledger.add("CycleFinished", request_seq=request, verdicts=verdicts, seconds=1.0)
+    assert ledger.steps(seq, promotions_serve=False)[3] == ("retrained", False, 0)
+    assert ledger.steps(seq)[3] == ("retrained", True, 40)
+
+
+def test_a_muting_condemns_and_retrains_nothing() -> None:
+    ledger = Ledger()
+    seq = ledger.exclude(muted=True, retrain=False)
+    assert [step for step, _, _ in ledger.steps(seq)] == ["recorded", "in force"]
+
+
+def test_undoing_leaves_out_what_was_still_to_come() -> None:
+    ledger = Ledger()
+    seq = ledger.exclude()
+    undone = ledger.add("ExclusionUndone", exclusion=seq)
+    assert ledger.steps(seq, view(seq, HIDDEN)) == [
+        ("recorded", True, 10),
+        ("in force", True, 1_000),
+        ("undone", False, 0),
+    ]
+    assert ledger.steps(seq, view(seq, HIDDEN), view(undone, "all"))[-1] == ("undone", True, 2_000)
+
+
+def test_undoing_is_done_at_once_where_another_exclusion_hides_the_same() -> None:
+    ledger = Ledger()
+    first = ledger.exclude(retrain=False)
+    ledger.exclude(retrain=False)
+    ledger.add("ExclusionUndone", exclusion=first)
+    assert ledger.steps(first, view(first, HIDDEN))[-1] == ("undone", True, 0)
+
+
+def test_an_exclusion_is_described_for_people() -> None:
+    data = Exclusion("transactions", from_us=86_400_000_000, to_us=172_800_000_000, where=(("card", 7),))
+    assert described(data) == (
+        "transactions from 1970-01-02T00:00:00Z to 1970-01-03T00:00:00Z where card is number 7"
+    )
+    assert described(Exclusion("labels", source="analyst", submitter="eve")) == (
+        "labels of source analyst and submitter eve"
+    )
