@@ -1,6 +1,6 @@
 """How good the scores of a measured week are, against the truth.
 
-    id → score, from the replies ─ joined with the truth ─▶ AP, recall at a false-positive rate
+id → score, from the replies ─ joined with the truth ─▶ AP, recall at a false-positive rate
 """
 
 from collections.abc import Mapping
@@ -57,4 +57,4 @@ def alerts_at(is_fraud: Bools, scores: Floats, rate: float) -> Bools:
     allowed = int(rate * len(honest))
     if allowed >= len(honest):
         return np.ones(len(scores), np.bool_)
-    return scores > honest[allowed]
+    return np.asarray(scores > honest[allowed])

@@ -11,12 +11,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.pollution_feed import BATCH, SUBMITTER, Feed
-from benchmarks.processes import free_port, is_healthy, running
+from benchmarks.processes import Server, free_port, is_healthy, running
 from benchmarks.stream import calls_of, messages_of, of_day, submit
 from fraud.client import Client
 from fraud.clock import DAY_US
@@ -93,7 +93,7 @@ class Load:
             self._seen.append((time.perf_counter(), self._answers.version))
 
     def served(self, version: str, since: float) -> float:
-        """Return the seconds from `since` until the first reply by a version, waiting for it; NaN if never."""
+        """Wait for the first reply by a version; return the seconds from `since` to it, NaN if never."""
         end = time.perf_counter() + PATIENCE_S
         while time.perf_counter() < end:
             running = self._thread.is_alive()
@@ -114,10 +114,11 @@ class Load:
 
 @dataclass
 class Desk:
-    """An operator at a running service."""
+    """An operator at a running service, and the payments; these are never sent again when a call fails."""
 
     place: Place
     client: Client
+    payer: Client
     feed: Feed
     answers: Answers = field(default_factory=Answers)
 
@@ -134,14 +135,14 @@ class Desk:
             start_us,
         )
         frauds = self.feed.chargebacks(day)
-        submit(self.client, f"frauds-{day}", "chargeback", "bank", frauds, LabelValue.FRAUD, start_us)
+        submit(self.client, f"frauds-{day}", "chargeback", "import", frauds, LabelValue.FRAUD, start_us)
         return messages_of(of_day(self.feed.payments, start_us))
 
     def stream(self, days: range) -> None:
         """Run days at full speed."""
         for day in days:
             for call in calls_of(self.begin_day(day)):
-                self.answers.score(self.client, call)
+                self.answers.score(self.payer, call)
 
     def champion(self) -> str:
         """Return the version that serves."""
@@ -152,9 +153,7 @@ class Desk:
         seq = self.client.trigger_retrain(MODEL, "pollution benchmark", ACTOR)
         return self.ended(lambda: self.client.get_retrain(seq))
 
-    def ended(
-        self, look: Callable[[], models_pb2.GetRetrainResponse]
-    ) -> models_pb2.GetRetrainResponse:
+    def ended(self, look: Callable[[], models_pb2.GetRetrainResponse]) -> models_pb2.GetRetrainResponse:
         """Wait until a retrain has ended.
 
         Raises:
@@ -217,16 +216,15 @@ def service(place: Place, feed: Feed, *, retrainer: bool) -> Iterator[Desk]:
     environment = {**place.environment, "FRAUD__SERVER__PORT": str(port)}
     command = [sys.executable, "-m", "fraud.cli", "--config", str(place.folder / "fraud.toml")]
 
-    def start(name: str, *arguments: str) -> object:
+    def start(name: str, *arguments: str) -> AbstractContextManager[Server]:
         log = place.folder / f"{name}.log"
-        return running(
-            name, [*command, *arguments], port, log=log, ready=is_healthy, environment=environment
-        )
+        return running(name, [*command, *arguments], port, log=log, ready=is_healthy, environment=environment)
 
-    with start("scorer", "serve"), Client(f"127.0.0.1:{port}", deadline_s=60, retries=0) as client:
-        desk = Desk(place, client, feed)
-        if not retrainer:
-            yield desk
-            return
-        with start("retrainer", "retrain", "--watch"):
-            yield desk
+    address = f"127.0.0.1:{port}"
+    with (
+        start("scorer", "serve"),
+        Client(address, deadline_s=60) as client,
+        Client(address, deadline_s=60, retries=0) as payer,
+        start("retrainer", "retrain", "--watch") if retrainer else nullcontext(),
+    ):
+        yield Desk(place, client, payer, feed)

@@ -175,7 +175,10 @@ class Table:
             Unavailable: the folder cannot be written.
         """
         table = self._load()
-        return [] if table is None else self._vacuum(table, retention, dry_run=False)
+        # A vacuum of nothing would still be two commits, which others had to go round.
+        if table is None or not self._vacuum(table, retention, dry_run=True):
+            return []
+        return self._vacuum(table, retention, dry_run=False)
 
     def _vacuum(self, table: DeltaTable, retention: timedelta, *, dry_run: bool) -> list[Path]:
         try:

@@ -34,7 +34,7 @@ def history(
             each["time"],
             each["model"] or "all",
             each["version"] or ("none" if each["model"] else None),
-            f"{each['kind']}, refused: {each['refused']}" if each["refused"] else each["kind"],
+            _what(each),
             each["ledger_seq"],
             each["actor"],
             each["reason"],
@@ -55,4 +55,10 @@ def _document(entry: "HistoryEntry") -> dict[str, Any]:
         "actor": entry.actor,
         "reason": entry.reason,
         "refused": entry.refused,
+        "overridden": entry.overridden,
     }
+
+
+def _what(entry: dict[str, Any]) -> str:
+    override = f" by override: {entry['overridden']}" if entry["overridden"] else ""
+    return str(entry["kind"]) + override + (f", refused: {entry['refused']}" if entry["refused"] else "")

@@ -29,6 +29,7 @@ from fraud.cli import (
     init,
     label,
     lineage,
+    promote,
     replay,
     retrain,
     rollback,
@@ -81,6 +82,7 @@ app.command("versions")(versions.versions)
 app.command("show")(versions.show)
 app.command("history")(history.history)
 app.command("lineage")(lineage.lineage)
+app.command("promote")(promote.promote)
 app.command("rollback")(rollback.rollback)
 app.command("exclude")(exclude.exclude)
 app.add_typer(archive.app, name="archive")

@@ -35,7 +35,7 @@ def versions(
             if not token:
                 break
     found = found[:limit]
-    rows = [[*(each[name] or None for name in _COLUMNS[:-1]), taint(each["tainted_by"])] for each in found]
+    rows = [_row(each) for each in found]
     shell.show({"versions": found}, table("Versions", [*_COLUMNS[:-1], "tainted by"], rows))
 
 
@@ -51,7 +51,9 @@ def show(
     document = _document(response.version)
     manifest = json.loads(response.manifest_json or "{}")
     verdicts = [json.loads(text) for text in response.verdicts_json]
-    facts = [(name, value) for name, value in document.items() if value and name != "tainted_by"]
+    shown = document | {"status": _status(document)}
+    apart = ("tainted_by", "awaiting_approval")
+    facts = [(name, value) for name, value in shown.items() if value and name not in apart]
     facts += [("tainted by", text)] if (text := taint(document["tainted_by"])) else []
     tables = [
         table(f"Version {version}", ["", ""], facts),
@@ -77,7 +79,17 @@ def _document(version: "Version") -> dict[str, Any]:
         "status": version.status,
         "verdict": version.verdict,
         "tainted_by": list(version.tainted_by),
+        "awaiting_approval": version.awaiting_approval,
     }
+
+
+def _status(version: dict[str, Any]) -> str:
+    return "awaiting approval" if version["awaiting_approval"] else str(version["status"])
+
+
+def _row(version: dict[str, Any]) -> list[str | None]:
+    shown = version | {"status": _status(version)}
+    return [*(shown[name] or None for name in _COLUMNS[:-1]), taint(version["tainted_by"])]
 
 
 def _verdict(report: dict[str, Any]) -> Table:

@@ -1,7 +1,7 @@
 """`fraud.v1.ModelService` as Python calls.
 
-What puts something on the ledger under a new number each time (a rollback, an
-exclusion) is sent once: when no answer comes, look before asking again.
+What puts something on the ledger under a new number each time (a promotion, a
+rollback, an exclusion) is sent once: when no answer comes, look before asking again.
 """
 
 from collections.abc import Sequence
@@ -69,6 +69,28 @@ class ModelCalls(Connection):
         request = models_pb2.GetHistoryRequest(model=model, page_token=page_token, page_size=page_size)
         reply: models_pb2.GetHistoryResponse = self._call(
             "ModelService/GetHistory", request, models_pb2.GetHistoryResponse
+        )
+        return reply
+
+    def promote(
+        self, version: str, *, actor: str, reason: str, override: bool = False, instead_of: str = ""
+    ) -> models_pb2.PromoteResponse:
+        """Make a version the champion; the answer says whether it serves.
+
+        `override` promotes although the gate does not stand behind it, on the record;
+        `instead_of` names the champion it is to follow ("": whichever it is now).
+
+        Raises:
+            NotAllowedNow: it is tainted, champion already, or needs an override.
+            StaleHead: the champion is not the one to follow.
+            NotFound: it was never registered.
+            Damaged: its bundle fails its self-test; nothing was recorded.
+        """
+        request = models_pb2.PromoteRequest(
+            version=version, override=override, instead_of=instead_of, actor=actor, reason=reason
+        )
+        reply: models_pb2.PromoteResponse = self._call(
+            "ModelService/Promote", request, models_pb2.PromoteResponse, retried=False
         )
         return reply
 

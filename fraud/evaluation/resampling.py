@@ -23,7 +23,7 @@ NO_CARD = -1
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A figure with the middle 95 % of its bootstrap distribution; all NaN when undefined."""
+    """A figure with the middle of its bootstrap distribution, 95 % unless said; all NaN when undefined."""
 
     value: float
     low: float
@@ -53,12 +53,17 @@ def card_draws(cards: NDArray[np.int64], rounds: int, seed: int) -> Iterator[NDA
 
     Rows of one card share their number; rows with `NO_CARD` have their own.
     """
-    keys = np.where(cards == NO_CARD, -2 - np.arange(len(cards)), cards)
-    _, group = np.unique(keys, return_inverse=True)
-    groups = int(group.max()) + 1 if len(group) else 0
+    groups, group = grouped(cards)
     rng = np.random.default_rng(seed)
     for _ in range(rounds if groups else 0):
         yield np.bincount(rng.integers(groups, size=groups), minlength=groups)[group]
+
+
+def grouped(cards: NDArray[np.int64]) -> tuple[int, NDArray[np.intp]]:
+    """Return how many groups are drawn, and the one of each row, int[n] below that number."""
+    keys = np.where(cards == NO_CARD, -2 - np.arange(len(cards)), cards)
+    _, group = np.unique(keys, return_inverse=True)
+    return int(group.max()) + 1 if len(group) else 0, group
 
 
 def bootstrap(
@@ -84,18 +89,19 @@ def bootstrap(
         spread = np.array([judge(draw * sample.weights) for draw in draws])
     count = len(sides)
     figures = {
-        name: Figures(_interval(point[i], spread[:, i]), _interval(point[count + i], spread[:, count + i]))
+        name: Figures(interval_of(point[i], spread[:, i]), interval_of(point[count + i], spread[:, count + i]))
         for i, name in enumerate(sides)
     }
     if count != 2:
         return figures, None
-    precision = _interval(point[0] - point[1], spread[:, 0] - spread[:, 1])
-    return figures, Figures(precision, _interval(point[2] - point[3], spread[:, 2] - spread[:, 3]))
+    precision = interval_of(point[0] - point[1], spread[:, 0] - spread[:, 1])
+    return figures, Figures(precision, interval_of(point[2] - point[3], spread[:, 2] - spread[:, 3]))
 
 
-def _interval(value: float, spread: Floats) -> Interval:
+def interval_of(value: float, spread: Floats, level: float = 0.95) -> Interval:
+    """Return a figure with the middle `level` of its values in all rounds, float64[r]."""
     defined = spread[~np.isnan(spread)]  # a round may have drawn no fraud at all
     if len(defined) == 0 or np.isnan(value):
         return Interval(float("nan"), float("nan"), float("nan"))
-    low, high = np.quantile(defined, (0.025, 0.975))
+    low, high = np.quantile(defined, ((1 - level) / 2, (1 + level) / 2))
     return Interval(float(value), float(low), float(high))

@@ -15,7 +15,9 @@ from scipy.stats import beta, chi2
 from fraud.clock import DAY_US
 from fraud.evaluation.resampling import Figures, Interval
 from fraud.gate.eprocess import e_of, refresh_log_e, superiority_log_e
-from fraud.gate.evidence import Evidence, Votes
+from fraud.gate.evidence import Evidence
+from fraud.gate.slices import Slice
+from fraud.gate.votes import Votes
 from fraud.records import Outcome
 from fraud.settings.learning import Gate
 
@@ -87,7 +89,7 @@ def outcome_shift(
     name: str,
     challenger: tuple[int, int],
     champion: tuple[int, int] | None,
-    most: float,
+    most: float | None,
     promised: tuple[int, int] | None = None,
 ) -> Check:
     """A rate of outcomes must not jump: rows with it and rows in all, for both sides.
@@ -97,9 +99,9 @@ def outcome_shift(
     the attack again would look like a jump. The nearer of the two rates counts.
 
     Half a row is added to each side's counts, so that a side without any has a
-    ratio as well.
+    ratio as well. Without a bound (`most` None) it is information.
     """
-    noun = name.removesuffix("_shift")
+    noun, _, unadjusted = name.partition("_shift")
     if champion is None or not (champion[1] and challenger[1]):
         why = "there is no champion" if champion is None else "there was no recent traffic"
         return check(name, math.nan, None, f"{why} to compare {noun}s with", bound=most)
@@ -109,13 +111,16 @@ def outcome_shift(
     mine = (challenger[0] + 0.5) / (challenger[1] + 1)
     against = [(mine * (rows + 1) / (count + 0.5), count, rows, whose) for (count, rows), whose in sides]
     ratio, count, rows, whose = min(against, key=lambda side: abs(math.log(side[0])))
+    where = "at the champion's thresholds" if unadjusted else "on recent traffic"
+    reason = (
+        f"{challenger[0] / challenger[1]:.2%} {noun}s {where} against {whose} "
+        f"{count / rows:.2%}: {ratio:.2f} times as many"
+    )
+    if most is None:
+        return check(name, ratio, None, reason)
     passed = 1 / most <= ratio <= most
     ending = "within" if passed else "outside"
-    reason = (
-        f"{challenger[0] / challenger[1]:.2%} {noun}s on recent traffic against {whose} "
-        f"{count / rows:.2%}: {ratio:.2f} times as many, {ending} {1 / most:.2f} to {most:.2f}"
-    )
-    return check(name, ratio, passed, reason, bound=most)
+    return check(name, ratio, passed, f"{reason}, {ending} {1 / most:.2f} to {most:.2f}", bound=most)
 
 
 def evidence_frauds(evidence: Evidence, gate: Gate) -> Check:
@@ -141,22 +146,35 @@ def evidence_frauds(evidence: Evidence, gate: Gate) -> Check:
 
 
 def calibration(evidence: Evidence, gate: Gate) -> Check:
-    """Expected ÷ observed frauds must not contradict [1/ratio, ratio].
-
-    The interval comes from the exact 95 % Poisson interval of the observed
-    count (Garwood 1936): chi-square quantiles with 2k and 2k + 2 degrees of freedom.
-    """
-    observed, most = evidence.frauds, gate.calibration_ratio_max
+    """Over all evidence, expected ÷ observed frauds must not contradict [1/ratio, ratio]."""
     expected = float(evidence.challenger_scores.sum())
+    return _calibration("calibration", "the scores expect", expected, evidence.frauds, gate)
+
+
+def calibration_top(evidence: Evidence, gate: Gate) -> Check:
+    """The same among the challenger's alerts, where scores turn into answers."""
+    top = evidence.challenger_alerts
+    expected = float(evidence.challenger_scores[top].sum())
+    observed = int(evidence.sample.is_fraud[top].sum())
+    words = f"among {int(top.sum())} alerts within the budget the scores expect"
+    return _calibration("calibration_top", words, expected, observed, gate)
+
+
+def _calibration(name: str, words: str, expected: float, observed: int, gate: Gate) -> Check:
+    """Compare by the exact 95 % Poisson interval of the observed count (Garwood 1936).
+
+    Chi-square quantiles with 2k and 2k + 2 degrees of freedom.
+    """
+    most = gate.calibration_ratio_max
     least_seen = float(chi2.ppf(0.025, 2 * observed)) / 2 if observed else 0.0
     low = expected / (float(chi2.ppf(0.975, 2 * observed + 2)) / 2)
     high = expected / least_seen if least_seen else math.inf
     passed = low <= most and high >= 1 / most
     ratio = expected / observed if observed else math.nan
-    reason = f"the scores expect {expected:.1f} frauds, {observed} were observed"
+    reason = f"{words} {expected:.1f} frauds, {observed} were observed"
     if not passed:
         reason += f"; off by more than {most:g} times even at the end of the interval"
-    return check("calibration", ratio, passed, reason, bound=most, low=low, high=high)
+    return check(name, ratio, passed, reason, bound=most, low=low, high=high)
 
 
 def floor(name: str, words: str, figure: Interval, least: float) -> Check:
@@ -184,6 +202,38 @@ def inferiority(votes: Votes, required: float) -> Check:
     verb = "is demonstrably worse" if worse else "is not demonstrably worse"
     return check(
         "inferiority", e, not worse, f"the challenger {verb}: E {e:.3g} of {required:g}", bound=required
+    )
+
+
+def slice_recall(part: Slice, tested: int, gate: Gate) -> Check:
+    """In no slice may recall within the budget be lower by more than the margin, beyond doubt.
+
+    `tested` is the number of slices tested together. The interval is that of
+    the win share (exact, at the level that the slices share), times the share
+    of attacks on which the sides differ.
+    """
+    votes, margin = part.votes, gate.slices.margin
+    required = gate.e_value * max(1, tested)
+    wins, losses, units = votes.wins, votes.losses, len(votes)
+    lost = (losses - wins) / units if units else math.nan
+    e = e_of(superiority_log_e(losses, wins))
+    worse = e >= required and lost > margin
+    low, high = _win_interval(wins, losses, 0.5 / required)
+    differing = (wins + losses) / units if units else math.nan
+    reason = (
+        f"of {units} attacks in {part.rows:,} rows {wins} caught by the challenger alone, {losses} by the "
+        f"champion alone; worse: E {e:.3g} of {required:g}"
+    )
+    if not part.tested:
+        reason += f"; fewer than {gate.slices.attacks_min} attacks are not tested"
+    return check(
+        f"slice_{part.name}",
+        -lost,
+        None if not part.tested else not worse,
+        reason,
+        bound=-margin,
+        low=(2 * low - 1) * differing,
+        high=(2 * high - 1) * differing,
     )
 
 
@@ -227,11 +277,17 @@ def newest_attacks(votes: Votes) -> Check:
 def win_share(votes: Votes) -> Check:
     """Information: the challenger's share of discordant attacks, exact 95 % interval (Clopper–Pearson)."""
     wins, losses = votes.wins, votes.losses
-    low = float(beta.ppf(0.025, wins, losses + 1)) if wins else 0.0
-    high = float(beta.ppf(0.975, wins + 1, losses)) if losses else 1.0
+    low, high = _win_interval(wins, losses, 0.025)
     share = wins / (wins + losses) if wins + losses else math.nan
     reason = f"of {wins + losses} attacks that one side alone caught, the challenger's share"
     return check("win_share", share, None, reason, low=low, high=high)
+
+
+def _win_interval(wins: int, losses: int, tail: float) -> tuple[float, float]:
+    """Return the exact interval of a share of wins that leaves `tail` out on each side."""
+    low = float(beta.ppf(tail, wins, losses + 1)) if wins else 0.0
+    high = float(beta.ppf(1 - tail, wins + 1, losses)) if losses else 1.0
+    return low, high
 
 
 def figures(side: str, given: Figures) -> list[Check]:

@@ -4,7 +4,7 @@
       → days of the service's time zone that are completely matured at the cut
       → censored rows left out, mirrored for both sides (`fraud.gate.censoring`)
       → the same alert budget for both sides, every day
-      → one vote per attack and first day (`fraud.gate.clusters`)
+      → one vote per attack and first day (`fraud.gate.clusters`), of all rows and of each slice
 
 A row counts as fraud when its fraud label was known at the cut. Everything is
 a function of its arguments, so when labels are retracted the evidence is
@@ -25,6 +25,8 @@ from fraud.evaluation.metrics import Bools, Days, Floats, alerts
 from fraud.evaluation.resampling import Sample
 from fraud.gate.censoring import exploration_rates, heads, mirrored
 from fraud.gate.clusters import units
+from fraud.gate.slices import Slice, SliceRules, slices_of
+from fraud.gate.votes import Ballot, Votes
 from fraud.records import MISSING_SURROGATE, Outcome
 from fraud.settings import Settings
 from fraud.settings.schema import AMOUNT_MINOR_BOUND
@@ -46,6 +48,7 @@ class EvidenceRules:
     alert_share: float
     since_us: int = 0
     exploration_amount_max_minor: int = AMOUNT_MINOR_BOUND
+    slices: SliceRules = SliceRules()
 
     @classmethod
     def of(cls, settings: Settings, model: str, *, cut_time_us: int, since_us: int) -> Self:
@@ -58,6 +61,7 @@ class EvidenceRules:
             alert_share=settings.gate.alert_share,
             since_us=since_us,
             exploration_amount_max_minor=AMOUNT_MINOR_BOUND if most is None else most,
+            slices=SliceRules.of(settings),
         )
 
 
@@ -78,35 +82,6 @@ class LeftOut:
 
 
 @dataclass(frozen=True, slots=True)
-class Votes:
-    """The units in event order: columns of length u.
-
-    `challenger` and `champion` bool[u] say whether any fraud of the unit stood
-    within that side's budget; `amount_minor` int64[u] sums its frauds.
-    """
-
-    days: Days
-    challenger: Bools
-    champion: Bools
-    amount_minor: NDArray[np.int64]
-
-    @property
-    def wins(self) -> int:
-        """Units that only the challenger caught."""
-        return int(np.sum(self.challenger & ~self.champion))
-
-    @property
-    def losses(self) -> int:
-        """Units that only the champion caught."""
-        return int(np.sum(self.champion & ~self.challenger))
-
-    @property
-    def differences(self) -> NDArray[np.int64]:
-        """Caught by the challenger minus caught by the champion, int64[u] of −1, 0, +1."""
-        return self.challenger.astype(np.int64) - self.champion.astype(np.int64)
-
-
-@dataclass(frozen=True, slots=True)
 class Evidence:
     """Judged rows in log order, the alerts of each side, and the votes.
 
@@ -122,6 +97,7 @@ class Evidence:
     votes: Votes
     left_out: LeftOut
     alert_share: float
+    slices: tuple[Slice, ...] = ()
 
     @property
     def frauds(self) -> int:
@@ -232,16 +208,17 @@ def _judge_sides(rows: _Rows, rules: EvidenceRules, left_out: LeftOut) -> Eviden
     champion = np.zeros(len(days), dtype=np.bool_)
     if rows.champion is not None:
         champion = alerts(rows.champion, days, rules.alert_share)
-    found = units(surrogates, is_fraud, days)
-    votes = Votes(
-        days=np.array([unit.day for unit in found], dtype=np.int32),
-        challenger=np.array([challenger[unit.rows].any() for unit in found], dtype=np.bool_),
-        champion=np.array([champion[unit.rows].any() for unit in found], dtype=np.bool_),
-        amount_minor=np.array([amounts[unit.rows].sum() for unit in found], dtype=np.int64),
-    )
-    sample = Sample(is_fraud, days, surrogates[:, 0], np.ones(len(days)))
+    ballot = Ballot.of(units(surrogates, is_fraud, days), challenger, champion, amounts)
     return Evidence(
-        sample, rows.challenger, rows.champion, challenger, champion, votes, left_out, rules.alert_share
+        sample=Sample(is_fraud, days, surrogates[:, 0], np.ones(len(days))),
+        challenger_scores=rows.challenger,
+        champion_scores=rows.champion,
+        challenger_alerts=challenger,
+        champion_alerts=champion,
+        votes=ballot.votes(),
+        left_out=left_out,
+        alert_share=rules.alert_share,
+        slices=slices_of(frame, ballot, rules.slices),
     )
 
 

@@ -1,8 +1,9 @@
 """The gate: a case goes in, a verdict comes out, with a row for every bound.
 
-    hard guards (self-test, size, alert shift, sentinels)   fail → REJECT
+    hard guards (self-test, size, scoring time, shift of outcomes and of
+      the risk score, sentinels, those that plug in)       fail → REJECT
     too few matured frauds                                       → INCONCLUSIVE
-    calibration                                            fails → REJECT
+    calibration, overall and in the top band; slices       fail → REJECT
     no champion      floors reached → PROMOTE, clearly missed → REJECT, else INCONCLUSIVE
     a champion       superiority → PROMOTE; else refresh → PROMOTE;
                      else demonstrably worse → REJECT; else INCONCLUSIVE
@@ -22,6 +23,7 @@ from fraud.gate.checks import Check, OutcomeCounts
 from fraud.gate.eprocess import more_evidence_needed, required_e
 from fraud.gate.evidence import Evidence
 from fraud.gate.sentinels import SentinelCount, sentinel
+from fraud.gate.volume import RiskCount, risk_share, scoring_ratio
 from fraud.settings.learning import Gate
 
 Answer = Literal["PROMOTE", "REJECT", "INCONCLUSIVE"]
@@ -47,7 +49,11 @@ class Case:
 
     `challengers` (K >= 1) are those judged together, `attempt` (j >= 1) counts
     attempts against the same champion; `sentinels` holds a count for each
-    pattern of the model; `seed` is that of the bootstrap.
+    pattern of the model; `seed` is that of the bootstrap. `unadjusted` is what
+    the champion's thresholds make of the challenger's scores, `risk` counts a row
+    for each cut-off of the clients, `scoring_ratio` is the time to score a batch
+    ÷ the champion's; None, () where nobody measured. `extra_checks` are further
+    hard guards, each under a name of its own.
     """
 
     evidence: Evidence
@@ -60,6 +66,10 @@ class Case:
     traffic: OutcomeCounts
     seed: int = 7
     sentinels: tuple[SentinelCount, ...] = ()
+    unadjusted: OutcomeCounts | None = None
+    risk: tuple[RiskCount, ...] = ()
+    scoring_ratio: float | None = None
+    extra_checks: tuple[Check, ...] = ()
 
     def __post_init__(self) -> None:
         if self.challengers < 1 or self.attempt < 1:
@@ -100,9 +110,9 @@ def judge(case: Case, gate: Gate) -> Verdict:
     """Return the verdict on one challenger. Pure: the same case, the same verdict."""
     guards = _guards(case, gate)
     enough = checks.evidence_frauds(case.evidence, gate)
-    calibration = checks.calibration(case.evidence, gate)
+    fitness = _fitness(case, gate)
     sides, difference = _bootstrap(case, gate)
-    rows = [*guards, enough, calibration]
+    rows = [*guards, enough, *fitness]
     ways = _floors(sides, gate) if case.champion is None else _ways(case, case.champion, gate)
     rows += [*ways, *_information(case, sides, difference)]
 
@@ -111,8 +121,9 @@ def judge(case: Case, gate: Gate) -> Verdict:
         return Verdict("REJECT", "", tuple(rows), "; ".join(failed))
     if not enough.passed:
         return Verdict("INCONCLUSIVE", "", tuple(rows), enough.reason)
-    if calibration.passed is False:
-        return Verdict("REJECT", "", tuple(rows), calibration.reason)
+    unfit = [f"{row.name}: {row.reason}" for row in fitness if row.passed is False]
+    if unfit:
+        return Verdict("REJECT", "", tuple(rows), "; ".join(unfit))
     if case.champion is None:
         return _judge_first(ways, rows)
     return _judge_against(case, gate, {row.name: row for row in ways}, rows)
@@ -134,8 +145,38 @@ def _guards(case: Case, gate: Gate) -> list[Check]:
         checks.outcome_shift(
             "decline_shift", (mine.declines, mine.rows), declines, gate.alert_shift_max, declines_then
         ),
+        *_unadjusted(case, gate),
+        *(risk_share(count, gate) for count in case.risk),
+        scoring_ratio(case.scoring_ratio, gate),
         *(sentinel(count) for count in case.sentinels),
+        *case.extra_checks,
     ]
+
+
+def _unadjusted(case: Case, gate: Gate) -> list[Check]:
+    """Outcomes if somebody kept the champion's thresholds; a bound only where one is set."""
+    mine, champion = case.unadjusted, case.champion
+    if mine is None or champion is None:
+        return []
+    theirs, most = champion.traffic, gate.unadjusted_shift_max
+    counts = {
+        "alert": (mine.alerts, theirs.alerts),
+        "decline": (mine.declines, theirs.declines),
+    }
+    return [
+        checks.outcome_shift(f"{noun}_shift_unadjusted", (count, mine.rows), (former, theirs.rows), most)
+        for noun, (count, former) in counts.items()
+    ]
+
+
+def _fitness(case: Case, gate: Gate) -> list[Check]:
+    """What must hold on the evidence whatever the ways say, once there is enough of it."""
+    evidence = case.evidence
+    rows = [checks.calibration(evidence, gate), checks.calibration_top(evidence, gate)]
+    if case.champion is not None:
+        tested = sum(part.tested for part in evidence.slices)
+        rows += [checks.slice_recall(part, tested, gate) for part in evidence.slices]
+    return rows
 
 
 def _bootstrap(case: Case, gate: Gate) -> tuple[dict[str, Figures], Figures | None]:

@@ -98,6 +98,22 @@ class Exclusion:
             and first_us < self.to_us
         )
 
+    def covers(self, other: "Exclusion") -> bool:
+        """Tell whether everything that is among another's data is among this one's too.
+
+        >>> Exclusion("labels", source="bank").covers(Exclusion("labels", source="bank", batch_id="b1"))
+        True
+        """
+        return (
+            self.what == other.what
+            and self.batch_id in ("", other.batch_id)
+            and self.source in ("", other.source)
+            and self.submitter in ("", other.submitter)
+            and self.from_us <= other.from_us
+            and other.to_us <= self.to_us
+            and set(self.where) <= set(other.where)
+        )
+
     def label_rows(self) -> pl.Expr:
         """Return the filter of the rows that are among the data; on a table of labels."""
         rows = pl.col("arrival_time_us").is_between(self.from_us, self.to_us, closed="left")

@@ -1,18 +1,28 @@
 """A small share of would-be declines goes through, so that their labels can be learned.
 
-    DECLINE, amount within the cap ──draw < rate──▶ APPROVE, explored, propensity = rate
-                                   └─otherwise────▶ DECLINE,           propensity = 1 − rate
-    anything else                                 ▶ unchanged,         propensity = 1
+    DECLINE ─ switched off, amount above the cap, or a budget it does not fit into? ─▶ DECLINE, propensity 1
+       └─ otherwise, with the rate of its score ──draw < rate──▶ APPROVE, explored, propensity = rate
+                                                 └─otherwise───▶ DECLINE,           propensity = 1 − rate
+    anything else                                             ─▶ unchanged,         propensity = 1
 
 The draw is a keyed hash of the transaction id: repeating a request repeats the
 answer, nobody without the key can tell which ids get through, and the logged
 propensity lets training and evaluation weight by its inverse (Horvitz and
 Thompson 1952).
+
+The propensity is the true probability of what was answered, given everything
+that stood before the draw: switch, score, amount, and what the rows earlier in
+the log had spent of the day's budgets. So a row that no budget admits had no
+chance at all. It is a plain decline of propensity 1, not explored, and censored:
+nobody will learn what it was, no explored row stands for it, and estimates that
+weight by the inverse propensity speak of the rows that had a chance.
 """
 
 import hashlib
+from bisect import bisect_right
 from typing import NamedTuple
 
+from fraud.policy.spending import DaySpending
 from fraud.records import Outcome
 from fraud.settings.model import Exploration
 
@@ -40,17 +50,39 @@ def draw(key: bytes, transaction_id: str) -> float:
     return (int.from_bytes(hashed) >> (64 - _DRAW_BITS)) / (1 << _DRAW_BITS)
 
 
-def explore(
-    exploration: Exploration, transaction_id: str, outcome: Outcome, amount_base_minor: int
-) -> Explored:
-    """Return what becomes of an outcome: a would-be DECLINE is approved with probability `rate`.
+class Explorer:
+    """One model's exploration, decided once from its settings; `explore` is called in log order."""
 
-    `amount_base_minor` above `amount_max_minor` is never let through: the cap
-    bounds what one explored transaction can lose.
-    """
-    rate, cap = exploration.rate, exploration.amount_max_minor
-    if outcome is not Outcome.DECLINE or rate <= 0 or (cap is not None and amount_base_minor > cap):
-        return Explored(outcome, False, 1.0)
-    if draw(exploration.key.get_secret_value().encode(), transaction_id) < rate:
-        return Explored(Outcome.APPROVE, True, rate)
-    return Explored(Outcome.DECLINE, False, 1.0 - rate)
+    def __init__(self, exploration: Exploration) -> None:
+        self.active = exploration.active
+        self._key = exploration.key.get_secret_value().encode()
+        self._cap = exploration.amount_max_minor
+        self._edges = [band.from_ for band in exploration.bands]
+        self._rates = exploration.rates
+
+    def rate(self, score: float) -> float:
+        """Return the rate of a calibrated score: that of the last band that starts at or below it."""
+        return self._rates[bisect_right(self._edges, score)]
+
+    def chance(
+        self, score: float, amount_base_minor: int, surrogates: tuple[int, ...], spent: DaySpending
+    ) -> float:
+        """Return the probability that a would-be decline is let through, before anything is drawn."""
+        if not self.active or (self._cap is not None and amount_base_minor > self._cap):
+            return 0.0
+        return self.rate(score) if spent.allows(surrogates, amount_base_minor) else 0.0
+
+    def explore(
+        self,
+        transaction_id: str,
+        score: float,
+        amount_base_minor: int,
+        surrogates: tuple[int, ...],
+        spent: DaySpending,
+    ) -> Explored:
+        """Return what becomes of a would-be DECLINE, and count it in `spent` when it is let through."""
+        chance = self.chance(score, amount_base_minor, surrogates, spent)
+        if chance <= 0 or draw(self._key, transaction_id) >= chance:
+            return Explored(Outcome.DECLINE, False, 1.0 - chance)
+        spent.take(surrogates, amount_base_minor)
+        return Explored(Outcome.APPROVE, True, chance)

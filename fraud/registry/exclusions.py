@@ -63,7 +63,7 @@ def learned_from(manifest: Mapping[str, Any], data: Exclusion, first_position: i
     or through label-fed features of such rows that came later in the log;
     transactions as rows, or through any feature of a later row.
     """
-    if data.to_dict() in manifest["exclusions"]:
+    if any(Exclusion.from_dict(hidden).covers(data) for hidden in manifest["exclusions"]):
         return False
     positions = manifest["positions"]
     if data.what == "transactions":

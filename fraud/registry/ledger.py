@@ -6,6 +6,7 @@
                        cut_time_us manifest
     VerdictGiven       version model verdict way against report
     Promoted           model version expected          (the champion until here, "" for none)
+                       and where it applies: override, overridden (see `fraud.registry.approval`)
     VersionDropped     version why                     (a pending challenger is superseded)
     RetrainRequested   model cut_position cut_time_us trigger      (model "": every model)
                        and where it applies: guard_overrides, exclusion
@@ -288,7 +289,8 @@ def _promoted(state: RegistryState, entry: LedgerEntry) -> None:
     model, expected = body["model"], body["expected"]
     version = state.version(body["version"])
     check_expected(state, model, version.version, expected)
-    if version.model != model or version.status in ("champion", "rejected", "superseded"):
+    barred = ("champion",) if body.get("override") else ("champion", "rejected", "superseded")
+    if version.model != model or version.status in barred:
         raise NotAllowedNow(
             f"{version.version} is {version.status} of model {version.model!r} and cannot be promoted for "
             f"{model!r}; choose a challenger or a former champion"

@@ -2,7 +2,8 @@
 
 history at the cut, as training sees it → judged rows since the challenger was frozen
 → scored by challenger and champion from the logged features → evidence
-the last week of all traffic → outcomes by each side's own thresholds
+the last week of all traffic → outcomes by each side's own thresholds and by the champion's alone,
+  shares at or above the clients' cut-offs on the risk score; a sample of it → scoring time, as a ratio
 the sentinels, wherever they stand → how many of each pattern each side alerts on
 """
 
@@ -21,6 +22,7 @@ from fraud.gate.checks import OutcomeCounts
 from fraud.gate.evidence import EvidenceRules, gather
 from fraud.gate.sentinels import SentinelCount
 from fraud.gate.verdict import Case, Champion
+from fraud.gate.volume import RiskCount
 from fraud.records import Outcome
 from fraud.registry.sentinels import SentinelSet
 from fraud.registry.version import VersionState

@@ -5,6 +5,7 @@
       → training set per model → recipes on Ray → bundles, registered in the ledger
       → every pending challenger, new or waiting, before the gate
       → the best that may: promoted, compare-and-swap on the champion; the rest superseded
+        (gate.mode = "approval": whatever may, waits for a person)
 
 Each step is an entry of the ledger, so a cycle that dies half-way leaves only
 challengers that nobody promoted, and is run again.
@@ -26,6 +27,7 @@ from fraud.eventlog.log import EventLog
 from fraud.features.spec import FeatureSpec
 from fraud.gate.verdict import Verdict, judge
 from fraud.monitoring.retrainer_metrics import RetrainerMetrics
+from fraud.registry.approval import awaiting_approval
 from fraud.registry.ledger import RegistryState
 from fraud.registry.sentinels import sentinel_ids
 from fraud.registry.store import promote
@@ -171,7 +173,7 @@ def _run(shop: Workshop, order: Order, open_pool: Callable[[], TrainingPool]) ->
         _register(shop, model, [new for new in fitted if isinstance(new, Challenger) and new.model == model])
     for model, seen in histories.items():
         casework = Casework(seen, shop.bundles, sentinels)
-        verdicts.extend(_judge_model(shop, model, champions[model], casework))
+        verdicts.extend(judge_challengers(shop, model, champions[model], casework, seen))
     return verdicts
 
 
@@ -257,13 +259,18 @@ def _register(shop: Workshop, model: str, fitted: Sequence[Challenger]) -> None:
         shop.metrics.registered(model)
 
 
-def _judge_model(
-    shop: Workshop, model: str, champion: Rival | None, casework: Casework
+def judge_challengers(
+    shop: Workshop, model: str, champion: Rival | None, casework: Casework, seen: History
 ) -> list[CycleVerdict]:
-    """Bring every pending challenger before the gate; promote the best that may."""
+    """Bring every pending challenger before the gate; promote the best that may, or let them wait.
+
+    What awaits approval is not judged again: its verdict stands until a person has decided.
+    """
     passed: list[tuple[VersionState, Verdict]] = []
-    concluded = []
-    pending = list(shop.state().pending(model))
+    waiting = _waiting(shop, model)
+    names = {version.version for version in waiting}
+    pending = [version for version in shop.state().pending(model) if version.version not in names]
+    concluded = [_waits(version) for version in waiting]
     for version in pending:
         rival = Rival(version, shop.bundles.read(version.digest))
         verdict = judge(casework.case(rival, champion), shop.settings.gate)
@@ -276,6 +283,10 @@ def _judge_model(
                 "way": verdict.way,
                 "against": champion.state.version if champion else "",
                 "report": json.loads(verdict.to_json()),
+                "evidence": {
+                    "cut": {"position": seen.cut.position, "time_us": seen.cut.time_us},
+                    "view": seen.view.to_text(),
+                },
             },
             verdict.reason,
         )
@@ -284,13 +295,35 @@ def _judge_model(
         if verdict.outcome == "PROMOTE":
             passed.append((version, verdict))
     best = max(passed, key=_strength, default=None)
-    if best is not None:
+    if best is not None and shop.settings.gate.mode == "automatic":
         _promote(shop, model, champion, *best)
         for version in shop.state().pending(model):
             _drop(shop, version, f"superseded by {best[0].version}")
-    else:
-        _trim(shop, model)
+        return concluded
+    if best is not None:
+        _supersede(shop, model, best[0])
+    _trim(shop, model)
     return concluded
+
+
+def _waiting(shop: Workshop, model: str) -> list[VersionState]:
+    """Return what awaits a person's approval; nothing does where promotion is automatic."""
+    return awaiting_approval(shop.state(), model) if shop.settings.gate.mode == "approval" else []
+
+
+def _waits(version: VersionState) -> CycleVerdict:
+    verdict = version.verdicts[-1]
+    reason = f"awaits approval: {verdict.report['reason']}"
+    return CycleVerdict(version.model, version.version, verdict.verdict, verdict.way, reason)
+
+
+def _supersede(shop: Workshop, model: str, best: VersionState) -> None:
+    """Let go of what awaits approval and is older than a version that awaits it now."""
+    for version in _waiting(shop, model):
+        if version.cut_time_us < best.cut_time_us:
+            _drop(shop, version, f"superseded by {best.version}")
+        else:
+            _log.info("awaits approval", model=model, version=version.version)
 
 
 def _strength(passed: tuple[VersionState, Verdict]) -> tuple[int, float]:
@@ -321,8 +354,9 @@ def _promote(
 
 
 def _trim(shop: Workshop, model: str) -> None:
-    """Let go of the oldest challengers beyond `gate.pending_max`."""
-    pending = list(shop.state().pending(model))
+    """Let go of the oldest challengers beyond `gate.pending_max`; those awaiting approval stay."""
+    waiting = {version.version for version in _waiting(shop, model)}
+    pending = [version for version in shop.state().pending(model) if version.version not in waiting]
     for version in pending[: max(0, len(pending) - shop.settings.gate.pending_max)]:
         _drop(shop, version, "waited longest; gate.pending_max reached")
 

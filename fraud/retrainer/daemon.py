@@ -118,7 +118,8 @@ def judge_now(settings: Settings, models: Sequence[str]) -> list[Judgement]:
     cut = Cut(shop.archive.position(), max(shop.clock.now_us(), shop.log.last_arrival_us()))
     state = shop.state()
     history = History(shop.archive, shop.spec, settings, cut, state.view())
-    return [judge_data(history, model, state.guard_reports.get(model)) for model in models]
+    with shop.archive.reading():
+        return [judge_data(history, model, state.guard_reports.get(model)) for model in models]
 
 
 def watch(settings: Settings) -> None:

@@ -5,14 +5,14 @@ view, position ─► child process: archive and log folded from the start ─�
 
 import multiprocessing
 import os
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+import threading
 from pathlib import Path
 
 from fraud.archive.archive import Archive
 from fraud.errors import Unavailable
 from fraud.eventlog.sqlite import SqliteEventLog
 from fraud.features.fold import FeatureFold
+from fraud.features.snapshot import NAME
 from fraud.features.spec import FeatureSpec
 from fraud.labels.exclusions import View
 from fraud.labels.standing import ConflictRule
@@ -25,7 +25,7 @@ NICENESS = 10
 def rebuild_aside(settings: Settings, view: View, upto: int) -> FeatureFold:
     """Return a fold at a position that has seen the log through one view from its start.
 
-    Takes about five seconds per million transactions, and as much memory again
+    Takes some ten seconds per million transactions, and as much memory again
     as the state has.
 
     Raises:
@@ -33,20 +33,27 @@ def rebuild_aside(settings: Settings, view: View, upto: int) -> FeatureFold:
         Damaged: entries are neither in the log nor in the archive.
     """
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=context) as pool:
-        try:
-            path = pool.submit(_rebuild, settings, view.to_text(), upto).result()
-        except BrokenProcessPool as error:
-            raise Unavailable(
-                "feature state was not rebuilt: the process that did it died; look at free memory"
-            ) from error
+    child = context.Process(target=_rebuild, args=(settings, view.to_text(), upto), name="rebuild")
+    child.start()
+    child.join()
+    path = _folder(settings) / NAME.format(upto)
     try:
+        if child.exitcode != 0:
+            raise Unavailable(
+                f"feature state was not rebuilt: the process that did it ended with status {child.exitcode}; "
+                "its log says why, otherwise look at free memory"
+            )
         return FeatureFold.load(path, FeatureSpec.of(settings), ConflictRule.of(settings.labels))
     finally:
         path.unlink(missing_ok=True)
 
 
-def _rebuild(settings: Settings, view: str, upto: int) -> Path:
+def _folder(settings: Settings) -> Path:
+    return settings.places.state / "aside"
+
+
+def _rebuild(settings: Settings, view: str, upto: int) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     os.nice(NICENESS)
     spec = FeatureSpec.of(settings)
     log = SqliteEventLog.open(settings.places.log, writable=False, entity_names=settings.schema_.entity_names)
@@ -54,6 +61,14 @@ def _rebuild(settings: Settings, view: str, upto: int) -> Path:
         archive = Archive(settings.places.archive, settings.schema_, spec.names)
         rule = ConflictRule.of(settings.labels)
         fold = rebuilt(spec, rule, log, archive, View.from_text(view), upto)
-        return fold.save(settings.places.state / "aside")
+        fold.save(_folder(settings))
     finally:
         log.close()
+
+
+def _end_with_parent() -> None:
+    """End this process when the scorer that started it is gone, however it went."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

@@ -213,12 +213,13 @@ def transactions_of(
 ) -> tuple[int, int]:
     """Return how many transactions are among the data, and the position of the first."""
     archived = archive.position()
-    counted = (
-        archive.transactions(archived)
-        .filter(data.transaction_rows())
-        .select(pl.len().alias("rows"), pl.col("position").min())
-        .collect()
-    )
+    with archive.reading():
+        counted = (
+            archive.transactions(archived)
+            .filter(data.transaction_rows())
+            .select(pl.len().alias("rows"), pl.col("position").min())
+            .collect()
+        )
     rows, first = counted.row(0)
     view = View((data,))
     while archived < log.head():

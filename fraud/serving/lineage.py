@@ -104,6 +104,7 @@ def history(entries: Iterable[Entry], ledger: dict[int, LedgerEntry]) -> list[mo
         asked = ledger.get(event.ledger_seq)
         if asked is not None:
             row.kind, row.actor, row.reason = asked.kind, asked.actor, asked.reason
+            row.overridden = asked.body.get("overridden", "")
         found.append(row)
     return found
 

@@ -11,6 +11,7 @@ from fraud.errors import InvalidInput
 from fraud.guard.finding import check_names
 from fraud.labels.batches import COMMENT_LENGTH_MAX, ID_LENGTH_MAX
 from fraud.records import Entry
+from fraud.registry.approval import awaits_approval
 from fraud.registry.ledger import RegistryState
 from fraud.registry.version import VersionState
 from fraud.registry.view import Registry
@@ -31,6 +32,7 @@ class ModelServicer:
     def __init__(self, settings: Settings, registry: Registry, queries: Queries, scorer: Scorer) -> None:
         self._models = tuple(settings.models)
         self._page_size_max = settings.server.page_size_max
+        self._by_approval = settings.gate.mode == "approval"
         self._registry = registry
         self._queries = queries
         self._scorer = scorer
@@ -85,7 +87,7 @@ class ModelServicer:
         page = versions[start : start + size]
         more = start + size < len(versions)
         return models_pb2.ListVersionsResponse(
-            versions=[_to_wire(state, version) for version in page],
+            versions=[self._to_wire(state, version) for version in page],
             next_page_token=str(start + size) if more else "",
         )
 
@@ -94,9 +96,23 @@ class ModelServicer:
         state = self._registry.refresh()
         version = state.version(request.version)
         return models_pb2.GetVersionResponse(
-            version=_to_wire(state, version),
+            version=self._to_wire(state, version),
             manifest_json=json.dumps(version.manifest, sort_keys=True),
             verdicts_json=[json.dumps(verdict.report, sort_keys=True) for verdict in version.verdicts],
+        )
+
+    def _to_wire(self, state: RegistryState, version: VersionState) -> models_pb2.Version:
+        return models_pb2.Version(
+            version=version.version,
+            model=version.model,
+            recipe=version.recipe,
+            digest=version.digest,
+            parent=version.parent,
+            created_us=version.created_us,
+            status=version.status,
+            verdict=version.verdict,
+            tainted_by=state.tainted_by(version.version),
+            awaiting_approval=self._by_approval and awaits_approval(state, version),
         )
 
     async def trigger_retrain(
@@ -175,17 +191,3 @@ def promotions_serve(state: RegistryState, last_applied: Mapping[str, Entry], mo
         if reign is not None and (last is None or applied_of(last).ledger_seq < reign.seq):
             return False
     return True
-
-
-def _to_wire(state: RegistryState, version: VersionState) -> models_pb2.Version:
-    return models_pb2.Version(
-        version=version.version,
-        model=version.model,
-        recipe=version.recipe,
-        digest=version.digest,
-        parent=version.parent,
-        created_us=version.created_us,
-        status=version.status,
-        verdict=version.verdict,
-        tainted_by=state.tainted_by(version.version),
-    )

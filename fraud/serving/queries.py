@@ -132,13 +132,14 @@ class Queries:
         return found
 
     def _archived_counts(self, versions: Sequence[str], upto: int) -> Counter[tuple[str, Outcome]]:
-        rows = (
-            self._archive.transactions(upto)
-            .filter(pl.col("version").is_in(list(versions)), ~pl.col("imported"))
-            .group_by("version", "outcome")
-            .len()
-            .collect()
-        )
+        with self._archive.reading():
+            rows = (
+                self._archive.transactions(upto)
+                .filter(pl.col("version").is_in(list(versions)), ~pl.col("imported"))
+                .group_by("version", "outcome")
+                .len()
+                .collect()
+            )
         return Counter({(version, Outcome(outcome)): count for version, outcome, count in rows.iter_rows()})
 
     def _page(self, token: str, size: int) -> tuple[int, int]:

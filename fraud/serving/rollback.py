@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fraud.bundle.store import BundleStore
+from fraud.clock import format_time
 from fraud.errors import InvalidInput, NotAllowedNow, NotFound
 from fraud.eventlog.log import EventLog
 from fraud.faults import pass_point
@@ -260,8 +261,8 @@ def served_before(log: EventLog, model: str, before_us: int) -> str:
         if entry.arrival_time_us < before_us:
             found = event.version
     if not found:
-        since = f"the first version began to serve at {first_us} µs" if first_us else "none ever did"
-        raise NotFound(f"no version of {model!r} served before {before_us} µs: {since}")
+        since = f"the first one began to serve at {format_time(first_us)}" if first_us else "none ever did"
+        raise NotFound(f"no version of {model!r} served before {format_time(before_us)}: {since}")
     return found
 
 

@@ -42,6 +42,7 @@ from fraud.serving.intake import TransactionIntake
 from fraud.serving.keeper import Keeper
 from fraud.serving.lineage import LineageServicer
 from fraud.serving.models import MODELS, ModelServicer
+from fraud.serving.promotion import PromotionServicer
 from fraud.serving.queries import Queries
 from fraud.serving.reasons import ReasonsDesk
 from fraud.serving.reconciler import Reconciler
@@ -174,8 +175,11 @@ class ScoringProcess:
         models = ModelServicer(self.settings, self.registry, self.queries, self.scorer)
         lineage = LineageServicer(self.settings, self.registry, self.queries)
         repairs = RepairServicer(self.settings, self.registry, self.queries, self.rollbacks, self.excluding)
+        promotion = PromotionServicer(
+            self.settings, self.registry, self.scorer, self.batcher, self.loader, self.follower
+        )
         erasure = ErasureServicer(self.settings, self.eraser)
-        servicers = (scoring, labels, models, lineage, repairs, erasure)
+        servicers = (scoring, labels, models, lineage, promotion, repairs, erasure)
         server.add_generic_rpc_handlers([servicer.handlers(edge) for servicer in servicers])
         health_pb2_grpc.add_HealthServicer_to_server(self.readiness.servicer, server)
         names = (SCORING, LABELS, MODELS, "grpc.health.v1.Health", reflection.SERVICE_NAME)

@@ -119,7 +119,7 @@ class NearCertain(Section):
 
     action: Action = "freeze"
     certain: float = Field(default=0.9, gt=0, lt=1, description="near 1 from here on")
-    rise: float = Field(default=0.3, gt=0, lt=1, description="of the share that is legitimate")
+    rise: float = Field(default=0.15, gt=0, lt=1, description="of the share that is legitimate")
     rows_min: int = Field(default=10, ge=1)
 
 

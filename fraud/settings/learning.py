@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from fraud.clock import DAY_US, HOUR_US
 from fraud.settings.durations import DurationUs, PositiveDurationUs
 from fraud.settings.section import Name, Section
+from fraud.settings.slices import Slices
 
 RecipeKind = Literal["full", "recent", "continue"]
 
@@ -108,6 +109,9 @@ class Training(Section):
 class Gate(Section):
     """What a challenger has to prove. Every bound is a check in the verdict."""
 
+    mode: Literal["automatic", "approval"] = Field(
+        default="automatic", description='"approval": a promotion waits for a person (fraud promote)'
+    )
     evidence_frauds_min: int = Field(default=50, ge=1)
     alert_share: float = Field(default=0.01, gt=0, lt=1, description="equal alert budget, of a day")
     e_value: float = Field(default=20.0, ge=1)
@@ -121,9 +125,25 @@ class Gate(Section):
         default=2.0, gt=1, description="expected ÷ observed frauds, either way"
     )
     alert_shift_max: float = Field(default=3.0, gt=1, description="alert rate ÷ the champion's, either way")
+    unadjusted_shift_max: float | None = Field(
+        default=None, gt=1, description="the same at the champion's thresholds; default: reported only"
+    )
+    risk_cutoffs: tuple[Annotated[int, Field(ge=1, le=999)], ...] = Field(
+        default=(900, 950, 990), description="cut-offs that clients keep on the risk score"
+    )
+    risk_shift_max: float = Field(
+        default=0.1, gt=0, lt=1, description="change of the share of traffic at or above each, either way"
+    )
+    risk_rows_min: int = Field(
+        default=500, ge=20, description="rows expected at or above a cut-off; fewer: reported only"
+    )
     bundle_bytes_max: int = Field(default=64 * 2**20, ge=2**16)
+    scoring_ratio_max: float = Field(
+        default=3.0, gt=1, description="time to score a batch ÷ the champion's, both measured here"
+    )
     pending_max: int = Field(default=6, ge=0, description="frozen challengers awaiting evidence")
     bootstrap_rounds: int = Field(default=200, ge=20, le=10_000)
+    slices: Slices = Slices()
 
 
 def _not_empty(value: object) -> object:

@@ -61,6 +61,16 @@ class Settings(Section):
         return self.sentinels.source or self.labels.sources[0]
 
     @property
+    def slice_fields(self) -> tuple[str, ...]:
+        """The categorical fields whose values are slices of the gate, in the schema's order."""
+        patterns = self.gate.slices.fields
+        return tuple(
+            name
+            for name, field in self.schema_.categorical.items()
+            if not field.personal and any(fnmatchcase(name, pattern) for pattern in patterns)
+        )
+
+    @property
     def embargo_us(self) -> int:
         """Gap between training rows and the rows that judge them, µs."""
         embargo = self.training.embargo
@@ -76,6 +86,11 @@ class Settings(Section):
         for name, model in self.models.items():
             _match(f"models.{name}.categoricals", model.categoricals, self.schema_.categorical_names)
             _not_personal(f"models.{name}.categoricals", model.categoricals, self.schema_.personal_names)
+            budgets = model.policy.exploration.entity_budget_minor
+            _known(f"models.{name}.policy.exploration.entity_budget_minor", budgets, entities)
+        plain = [name for name, field in self.schema_.categorical.items() if not field.personal]
+        _match("gate.slices.fields", self.gate.slices.fields, plain)
+        _known("gate.slices.new_entities", self.gate.slices.new_entities or (), entities)
         if self.guard.entity_share.entity:
             _known("guard.entity_share.entity", [self.guard.entity_share.entity], entities)
         _known("sentinels.source", [self.sentinel_source], self.labels.sources)

@@ -2,16 +2,34 @@
 
 from typing import Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
-from fraud.settings.section import Section
+from fraud.settings.section import Name, Section
+
+RATE_MAX = 0.5
 
 
 class Cost(Section):
-    """What the two mistakes cost, in any one unit."""
+    """What the two mistakes cost: a sum for each, in any one unit, or by the amount at risk.
 
-    missed_fraud: float = Field(gt=0)
-    false_alarm: float = Field(gt=0)
+    By amount, a missed fraud costs `loss_share` of what was paid and a false
+    alarm `friction_minor`, in base currency.
+    """
+
+    missed_fraud: float | None = Field(default=None, gt=0)
+    false_alarm: float | None = Field(default=None, gt=0)
+    loss_share: float | None = Field(default=None, gt=0, description="of the amount; fees make it more than 1")
+    friction_minor: float | None = Field(default=None, gt=0, description="what one false alarm costs")
+
+    @model_validator(mode="after")
+    def _one_pair(self) -> Self:
+        given = {name for name in type(self).model_fields if getattr(self, name) is not None}
+        if given not in ({"missed_fraud", "false_alarm"}, {"loss_share", "friction_minor"}):
+            raise ValueError(
+                "give missed_fraud and false_alarm, or loss_share and friction_minor "
+                f"(got {', '.join(sorted(given)) or 'none'})"
+            )
+        return self
 
 
 class Target(Section):
@@ -36,22 +54,62 @@ class Target(Section):
         return self
 
 
+class Band(Section):
+    """Another rate of exploration, from a calibrated score on."""
+
+    from_: float = Field(alias="from", gt=0, lt=1)
+    rate: float = Field(ge=0, le=RATE_MAX)
+
+
 class Exploration(Section):
     """A share of would-be declines is let through, to learn what they were."""
 
-    rate: float = Field(default=0.0, ge=0, le=0.5)
+    enabled: bool = Field(default=True, description="`fraud explore --off` stops it without a restart")
+    rate: float = Field(default=0.0, ge=0, le=RATE_MAX, description="below the first band")
+    bands: tuple[Band, ...] = Field(default=(), max_length=20, description="rates by score, rising")
     key: SecretStr = Field(
         default=SecretStr(""), description="secret of the hash; set it by environment variable"
     )
     amount_max_minor: int | None = Field(
         default=None, ge=0, description="a larger amount (base currency) is never let through"
     )
+    budget_minor: int | None = Field(
+        default=None, ge=0, description="amounts let through in a day of service.timezone, in sum"
+    )
+    entity_budget_minor: dict[Name, int] = Field(
+        default_factory=dict, description="the same for each merchant, card, …"
+    )
+
+    @property
+    def rates(self) -> tuple[float, ...]:
+        """Every rate there is, the one below the first band first."""
+        return (self.rate, *(band.rate for band in self.bands))
+
+    @property
+    def active(self) -> bool:
+        """True when some would-be decline may be let through, budgets permitting."""
+        return self.enabled and max(self.rates) > 0
 
     @model_validator(mode="after")
     def _key_is_set(self) -> Self:
-        if self.rate > 0 and len(self.key.get_secret_value()) < 16:
+        if max(self.rates) > 0 and len(self.key.get_secret_value()) < 16:
             raise ValueError("key: set at least 16 characters when rate > 0, or fraudsters predict it")
         return self
+
+    @model_validator(mode="after")
+    def _bands_rise(self) -> Self:
+        edges = [band.from_ for band in self.bands]
+        if edges != sorted(set(edges)):
+            raise ValueError(f"bands: the scores they start from must rise, got {edges}")
+        return self
+
+    @field_validator("entity_budget_minor")
+    @classmethod
+    def _no_debts(cls, given: dict[str, int]) -> dict[str, int]:
+        below = [name for name, most in given.items() if most < 0]
+        if below:
+            raise ValueError(f"{', '.join(below)}: a budget is 0 or more")
+        return given
 
 
 class Policy(Section):

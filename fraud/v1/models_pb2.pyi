@@ -94,6 +94,7 @@ class Version(_message.Message):
     STATUS_FIELD_NUMBER: _builtins.int
     VERDICT_FIELD_NUMBER: _builtins.int
     TAINTED_BY_FIELD_NUMBER: _builtins.int
+    AWAITING_APPROVAL_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     model: _builtins.str
     recipe: _builtins.str
@@ -105,6 +106,10 @@ class Version(_message.Message):
     """"challenger", "champion", "former champion", "rejected", "superseded"."""
     verdict: _builtins.str
     """The last verdict: "PROMOTE", "REJECT", "INCONCLUSIVE" or empty."""
+    awaiting_approval: _builtins.bool
+    """True when the gate says PROMOTE against the present champion and a person has to agree
+    (gate.mode = "approval").
+    """
     @_builtins.property
     def tainted_by(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Exclusions in force whose data the version learned from; empty: clean."""
@@ -121,10 +126,11 @@ class Version(_message.Message):
         status: _builtins.str = ...,
         verdict: _builtins.str = ...,
         tainted_by: _abc.Iterable[_builtins.int] | None = ...,
+        awaiting_approval: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_us", b"created_us", "digest", b"digest", "model", b"model", "parent", b"parent", "recipe", b"recipe", "status", b"status", "tainted_by", b"tainted_by", "verdict", b"verdict", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["awaiting_approval", b"awaiting_approval", "created_us", b"created_us", "digest", b"digest", "model", b"model", "parent", b"parent", "recipe", b"recipe", "status", b"status", "tainted_by", b"tainted_by", "verdict", b"verdict", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -419,6 +425,7 @@ class HistoryEntry(_message.Message):
     ACTOR_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     REFUSED_FIELD_NUMBER: _builtins.int
+    OVERRIDDEN_FIELD_NUMBER: _builtins.int
     time_us: _builtins.int
     model: _builtins.str
     """Empty: the whole service (an exclusion)."""
@@ -431,6 +438,8 @@ class HistoryEntry(_message.Message):
     reason: _builtins.str
     refused: _builtins.str
     """Why the version was refused; `version` then still names the one that serves."""
+    overridden: _builtins.str
+    """What a promotion by override passed over; empty: the gate stood behind it."""
     def __init__(
         self,
         *,
@@ -442,10 +451,11 @@ class HistoryEntry(_message.Message):
         actor: _builtins.str = ...,
         reason: _builtins.str = ...,
         refused: _builtins.str = ...,
+        overridden: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "kind", b"kind", "ledger_seq", b"ledger_seq", "model", b"model", "reason", b"reason", "refused", b"refused", "time_us", b"time_us", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "kind", b"kind", "ledger_seq", b"ledger_seq", "model", b"model", "overridden", b"overridden", "reason", b"reason", "refused", b"refused", "time_us", b"time_us", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -475,6 +485,89 @@ class GetHistoryResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetHistoryResponse: _TypeAlias = GetHistoryResponse  # noqa: Y015
+
+@_typing.final
+class PromoteRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    OVERRIDE_FIELD_NUMBER: _builtins.int
+    INSTEAD_OF_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    version: _builtins.str
+    override: _builtins.bool
+    """Promotes although the gate does not stand behind it, on the record."""
+    instead_of: _builtins.str
+    """The champion it is to follow; empty: whichever is champion now."""
+    actor: _builtins.str
+    reason: _builtins.str
+    def __init__(
+        self,
+        *,
+        version: _builtins.str = ...,
+        override: _builtins.bool = ...,
+        instead_of: _builtins.str = ...,
+        actor: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "instead_of", b"instead_of", "override", b"override", "reason", b"reason", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PromoteRequest: _TypeAlias = PromoteRequest  # noqa: Y015
+
+@_typing.final
+class PromoteResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    FROM_VERSION_FIELD_NUMBER: _builtins.int
+    TO_VERSION_FIELD_NUMBER: _builtins.int
+    POLICY_VERSION_FIELD_NUMBER: _builtins.int
+    LEDGER_SEQ_FIELD_NUMBER: _builtins.int
+    OVERRIDDEN_FIELD_NUMBER: _builtins.int
+    SUPERSEDED_FIELD_NUMBER: _builtins.int
+    APPLIED_FIELD_NUMBER: _builtins.int
+    SECONDS_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    from_version: _builtins.str
+    """Empty: there was no champion."""
+    to_version: _builtins.str
+    policy_version: _builtins.str
+    ledger_seq: _builtins.int
+    overridden: _builtins.str
+    """What the override passed over; empty: the gate stands behind it."""
+    applied: _builtins.bool
+    """True when the scorer serves it."""
+    seconds: _builtins.float
+    """From the request to service, seconds."""
+    @_builtins.property
+    def superseded(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Challengers that wait no longer: they are no newer than the promoted one."""
+
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        from_version: _builtins.str = ...,
+        to_version: _builtins.str = ...,
+        policy_version: _builtins.str = ...,
+        ledger_seq: _builtins.int = ...,
+        overridden: _builtins.str = ...,
+        superseded: _abc.Iterable[_builtins.str] | None = ...,
+        applied: _builtins.bool = ...,
+        seconds: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "from_version", b"from_version", "ledger_seq", b"ledger_seq", "model", b"model", "overridden", b"overridden", "policy_version", b"policy_version", "seconds", b"seconds", "superseded", b"superseded", "to_version", b"to_version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PromoteResponse: _TypeAlias = PromoteResponse  # noqa: Y015
 
 @_typing.final
 class RollbackRequest(_message.Message):

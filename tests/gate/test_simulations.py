@@ -12,7 +12,8 @@ import polars as pl
 import pytest
 
 from fraud.gate.eprocess import superiority_log_e
-from fraud.gate.evidence import Votes, gather
+from fraud.gate.evidence import gather
+from fraud.gate.votes import Votes
 from tests.gate.worlds import World, rules
 
 WORLDS = 80
