@@ -68,7 +68,7 @@ RAMP_DAYS = 45
 NEW_SOURCE = ("source_share", "submitter_share")
 """A desk that begins gives half of the frauds at once: a person says so, once, by these names."""
 QUICK_DAYS = 63
-CHAMPION = Recipe(kind="full", rounds=100, max_depth=5, max_bin=256, legitimate_share=0.2)
+CHAMPION = Recipe(kind="full", rounds=80, max_depth=5, max_bin=256, legitimate_share=0.1)
 WATCHED_DAYS = 28
 """How long a pollution runs before it counts as not seen."""
 

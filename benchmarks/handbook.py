@@ -12,7 +12,6 @@ end before the first test day. The data is simulated: real payments are far hard
 `--quick` imports six weeks and runs one earlier split, to show that it works.
 """
 
-import argparse
 import os
 import sys
 import time
@@ -80,7 +79,7 @@ def main() -> int:
         print(OBTAIN.format(path=given.data), file=sys.stderr)
         return 2
     report = Report("Fraud Detection Handbook: AUC, average precision, card precision at 100 a day")
-    payments = load(given, report)
+    payments = load(given.data, QUICK_STOP if given.quick else None, report)
     nthread = len(os.sched_getaffinity(0))
     if given.quick:
         found = judge(payments, single(day_number(QUICK_START)), 7, CANDIDATES[0], nthread)
@@ -90,19 +89,19 @@ def main() -> int:
     return finish(report, given)
 
 
-def load(given: argparse.Namespace, report: Report) -> Payments:
-    """Import the history into a fresh service and read back what it logged."""
-    with workspace("handbook") as folder:
+def load(data: Path, until: date | None, report: Report, name: str = "handbook") -> Payments:
+    """Import the history before a day into a fresh service and read back what it logged."""
+    with workspace(name) as folder:
         settings = load_settings(CONFIG, {"FRAUD__SERVICE__DATA_DIR": str(folder / "data")})
-        until_us = day_number(QUICK_STOP) * DAY_US if given.quick else None
+        until_us = None if until is None else day_number(until) * DAY_US
         started = time.perf_counter()
-        summary = import_history(settings, given.data, until_us=until_us)
+        summary = import_history(settings, data, until_us=until_us)
         seconds = time.perf_counter() - started
         report.notes.append(
             f"imported {summary.transactions:,} transactions with {summary.frauds:,} frauds "
             f"in {seconds:.0f} s ({summary.transactions / seconds:,.0f} rows/s)"
         )
-        return _archived(settings, given.data)
+        return _archived(settings, data)
 
 
 def _archived(settings: Settings, data: Path) -> Payments:

@@ -1,6 +1,6 @@
 """Polluted data and what mends it: Handbook payments through the running service, under load.
 
-    import of twelve weeks ─▶ first champion, sentinels ─▶ four weeks streamed in three worlds:
+    import of fourteen weeks ─▶ first champion, sentinels ─▶ four weeks streamed in three worlds:
       clean | targeted (one scenario's frauds called legitimate) | outage (two days without labels)
     then per row, on a copy of the world: a day under load, in which a remedy is carried out
       ─▶ a week streamed and measured: scores of the replies against the truth
@@ -10,7 +10,7 @@ clean champion run from the call to the first reply by the version that mends. W
 gate lets a version wait, it is promoted by hand, and the row says so. A payment that is
 not answered, or answered with an error, is a failed request; nothing is sent twice.
 
-`--quick` takes a fifth of the customers, nine weeks and small boosters.
+`--quick` takes a fifth of the customers, nine weeks, small boosters, and no outage.
 """
 
 import argparse
@@ -22,27 +22,17 @@ import sys
 import time
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 
 from benchmarks.handbook import CONFIG, DATA, OBTAIN
+from benchmarks.pollution_cases import CASES, FIRST_US, QUICK, Case, Plan, Result, report_of
 from benchmarks.pollution_feed import SCENARIO, Feed, World
-from benchmarks.pollution_quality import Quality, judge
-from benchmarks.pollution_remedies import (
-    Remedy,
-    Repair,
-    exclude,
-    exclude_and_retrain,
-    nothing,
-    retrain,
-    roll_back,
-    roll_back_muted,
-)
+from benchmarks.pollution_quality import judge
+from benchmarks.pollution_remedies import exclude_and_retrain, retrain, said
 from benchmarks.pollution_service import ACTOR, MODEL, Desk, Load, Place, service
-from benchmarks.report import Bar, Report, finish, parser
+from benchmarks.report import finish, parser
 from benchmarks.stream import LABEL_DELAY_US, calls_of, read_payments
 from benchmarks.workspace import workspace
 from fraud.clock import DAY_US
@@ -53,92 +43,14 @@ from fraud.serving.history import import_history
 
 SENTINELS = 100
 """Frauds in a set, at most."""
-FIRST_US = int(np.datetime64("2018-04-01", "us").astype(np.int64))
-CLOSE = 0.01
-"""How near to clean a mended row has to come, average precision."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Spans of a run, in days from the first payment on, and how much of the data it takes."""
-
-    base_days: int = 84
-    days: int = 28
-    outage_from: int = 19
-    test_days: int = 7
-    customers_each: int = 1
-    rounds: int = 150
-
-    @property
-    def start_us(self) -> int:
-        """When the stream begins."""
-        return FIRST_US + self.base_days * DAY_US
-
-    @property
-    def test_us(self) -> tuple[int, int]:
-        """The measured span, end not included."""
-        from_us = self.start_us + (self.days + 1) * DAY_US
-        return from_us, from_us + self.test_days * DAY_US
-
-
-QUICK = Plan(base_days=56, days=7, outage_from=3, test_days=2, customers_each=5, rounds=20)
-
-
-@dataclass(frozen=True)
-class Case:
-    """One row: a world, what is done, and what stands guard; `crowned`: the polluted version serves."""
-
-    world: World
-    name: str
-    remedy: Remedy
-    crowned: bool = True
-    guard: bool = False
-    sentinels: bool = False
-
-
-UNDEFENDED, GUARDED, KEPT = "polluted, undefended", "guard on", "sentinels on"
-EXCLUDED, RETRAINED = "rollback with exclusion", "exclusion and retrain"
-CLEAN = Case("clean", "clean", nothing)
-CASES = (
-    CLEAN,
-    Case("targeted", UNDEFENDED, nothing),
-    Case("targeted", GUARDED, retrain, crowned=False, guard=True),
-    Case("targeted", KEPT, retrain, crowned=False, sentinels=True),
-    Case("targeted", "rollback of the model alone", roll_back),
-    Case("targeted", "rollback, labels since T muted", roll_back_muted),
-    Case("targeted", EXCLUDED, exclude),
-    Case("targeted", RETRAINED, exclude_and_retrain),
-    Case("outage", UNDEFENDED, nothing),
-    Case("outage", GUARDED, retrain, crowned=False, guard=True),
-    Case("outage", EXCLUDED, exclude),
-    Case("outage", RETRAINED, exclude_and_retrain),
-)
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a row gave."""
-
-    case: Case
-    quality: Quality
-    served: str
-    seconds: float
-    repair: Repair
-    failed: int
-
-    def row(self) -> dict[str, object]:
-        """Return the row of the table."""
-        return {
-            "pollution": self.case.world,
-            "what": self.case.name,
-            "serves": self.served,
-            "AP": self.quality.average_precision,
-            "recall, 0.5 % FPR": self.quality.recall,
-            "recall, attacked": self.quality.attacked_recall,
-            "s to clean champion": self.seconds,
-            "s to clean state": self.repair.state_s,
-            "failed": self.failed,
-        }
+LAX = {
+    "FRAUD__GATE__ALERT_SHIFT_MAX": "1e6",
+    "FRAUD__GATE__CALIBRATION_RATIO_MAX": "1e6",
+    "FRAUD__GATE__E_VALUE": "1e9",
+    "FRAUD__GATE__RISK_ROWS_MIN": "1000000000",
+    "FRAUD__GATE__SCORING_RATIO_MAX": "1e6",
+}
+"""A gate that proves nothing and rejects nothing but broken bundles and forgotten sentinels."""
 
 
 def main() -> int:
@@ -155,7 +67,7 @@ def main() -> int:
     with workspace("pollution") as folder:
         run = Run(folder, plan, given)
         run.make_base()
-        for world in ("clean", "targeted", "outage"):
+        for world in plan.worlds:
             run.visit(world)
     report = report_of(run.results, plan, run.notes)
     report.notes.append(f"the whole took {(time.perf_counter() - started) / 60:.0f} minutes")
@@ -201,7 +113,7 @@ class Run:
         desk.close()
 
     def _known_frauds(self, scenario: int) -> list[str]:
-        """Return frauds of the last days whose labels have all arrived; the champion has not learned from them."""
+        """Return frauds of the last days whose labels have arrived; the champion did not learn from them."""
         until_us = self._plan.start_us - LABEL_DELAY_US - DAY_US
         frauds = self._payments.filter(
             (pl.col("TX_FRAUD_SCENARIO") == scenario)
@@ -227,21 +139,35 @@ class Run:
         for case in cases:
             if not case.crowned and not case.sentinels:
                 self._try(case, place, feed)
-        self._crown(place, feed)
+        place = self._crown(place, feed)
         for case in cases:
             if case.crowned:
                 self._try(case, place, feed)
         shutil.rmtree(place.folder)
 
-    def _crown(self, place: Place, feed: Feed) -> None:
-        """Retrain on the world's data and have the version serve."""
+    def _crown(self, world: Place, feed: Feed) -> Place:
+        """Retrain on the world's data and have the version serve; return where it does.
+
+        What the gate rejects nobody can promote: then the same is done again
+        before a gate that lets everything wait.
+        """
         self._say(f"{feed.world}: retraining")
-        guarded = feed.world == "clean"
-        with service(set_guard(place, on=guarded), feed, retrainer=True) as desk:
-            reply = desk.retrain()
-            if any(verdict.verdict == "FROZEN" for verdict in reply.verdicts):
-                raise RuntimeError(f"the guard froze the {feed.world} world: {reply.verdicts[0].reason}")
-            self.notes.append(f"{feed.world}, retrained: {desk.crown_newest()} ({reply.verdicts[-1].reason})")
+        place = set_guard(self._copy(world, "trial"), on=feed.world == "clean")
+        with service(place, feed, retrainer=True) as desk:
+            (verdict,) = desk.retrain().verdicts
+            if not verdict.version:
+                raise RuntimeError(f"no retrain of the {feed.world} world: {said(verdict)}")
+            how = "" if verdict.verdict == "REJECT" else desk.crown_newest()
+            by_hand = ", promoted by hand" if how and verdict.verdict != "PROMOTE" else ""
+            self.notes.append(f"{feed.world}, retrained: {said(verdict)}{by_hand}")
+        if how:
+            shutil.rmtree(world.folder)
+            return place
+        shutil.rmtree(place.folder)
+        with service(Place(world.folder, {**place.environment, **LAX}), feed, retrainer=True) as desk:
+            desk.retrain()
+            self.notes.append(f"{feed.world}, retrained again before a lax gate: {desk.crown_newest()}")
+        return world
 
     def _try(self, case: Case, world: Place, feed: Feed) -> None:
         place = set_guard(self._copy(world, "row"), on=case.guard)
@@ -306,10 +232,8 @@ def environment_of(plan: Plan, *, quick: bool) -> dict[str, str]:
         environment |= {
             "FRAUD__GATE__FLOOR_AVERAGE_PRECISION": "0.0",
             "FRAUD__GATE__FLOOR_RECALL": "0.0",
-            "FRAUD__GATE__EVIDENCE_FRAUDS_MIN": "10",
-            "FRAUD__GATE__CALIBRATION_RATIO_MAX": "1e6",
-            "FRAUD__GATE__ALERT_SHIFT_MAX": "1e6",
             "FRAUD__SENTINELS__ROWS_MIN": "3",
+            **LAX,
         }
     return environment
 
@@ -338,31 +262,6 @@ def retire_sentinels(place: Place) -> None:
     for standing in desk.standings():
         desk.retire(MODEL, standing.sentinels.pattern, actor=ACTOR, reason="to see what goes without")
     desk.close()
-
-
-def report_of(results: list[Result], plan: Plan, notes: list[str]) -> Report:
-    """Put rows in order and hold them against the bars."""
-    by_case: dict[tuple[str, str], Result] = {(it.case.world, it.case.name): it for it in results}
-    clean = by_case["clean", CLEAN.name]
-    ordered = [by_case[case.world, case.name] for case in CASES]
-    bars = []
-    for world in ("targeted", "outage"):
-        for name in (EXCLUDED, RETRAINED):
-            apart = by_case[world, name].quality.average_precision - clean.quality.average_precision
-            bars.append(Bar(f"{world}, {name}: AP − clean", apart, -CLOSE))
-    first = by_case["targeted", EXCLUDED].served
-    for world, name in (("targeted", GUARDED), ("targeted", KEPT), ("outage", GUARDED)):
-        bars.append(Bar(f"{world}, {name}: undefended case stopped", by_case[world, name].served == first, 1))
-    rolled = [it.seconds for it in ordered if it.case.remedy in (roll_back, roll_back_muted, exclude)]
-    bars.append(Bar("slowest rollback, seconds to the first reply", max(rolled), 1, at_least=False))
-    failed = sum(it.failed for it in ordered)
-    bars.append(Bar("failed requests", failed, 0, at_least=False, fair_when_quick=True))
-    tested = clean.quality
-    notes = [
-        f"measured: {tested.rows:,} payments with {tested.frauds:,} frauds, {plan.test_days} days",
-        *notes,
-    ]
-    return Report("polluted labels through the running service", [it.row() for it in ordered], bars, notes)
 
 
 if __name__ == "__main__":

@@ -20,13 +20,15 @@ class Repair:
     """What was done: the version that is to serve ("" where that is not asked), and by which clock.
 
     `asked` is of `time.perf_counter`; `state_s` are the seconds until the
-    feature state no longer counted what is excluded, NaN where nothing is.
+    feature state no longer counted what is excluded, NaN where nothing is;
+    `stopped` tells that guard or sentinels kept a retrain from being promoted.
     """
 
     version: str = ""
     asked: float = float("nan")
     state_s: float = float("nan")
     text: str = ""
+    stopped: bool = False
 
 
 Remedy = Callable[[Desk], Repair]
@@ -35,14 +37,21 @@ Remedy = Callable[[Desk], Repair]
 def nothing(desk: Desk) -> Repair:
     """Let it be."""
     del desk
-    return Repair(text="nothing is done")
+    return Repair()
 
 
 def retrain(desk: Desk) -> Repair:
     """Retrain on what is known, guarded as the place is configured; nobody helps by hand."""
-    reply = desk.retrain()
-    said = "; ".join(f"{it.version} {it.verdict}: {it.reason}".strip() for it in reply.verdicts)
-    return Repair(text=said or reply.text)
+    (verdict,) = desk.retrain().verdicts
+    forgot = verdict.verdict == "REJECT" and "forgot" in verdict.reason
+    return Repair(text=said(verdict), stopped=forgot or verdict.verdict == "FROZEN")
+
+
+def said(verdict: models_pb2.CycleVerdict) -> str:
+    """Return a verdict in a line: of many findings, the first."""
+    first, *more = verdict.reason.split("; ")
+    others = f" (and {len(more)} more)" if more else ""
+    return f"{verdict.version} {verdict.verdict}: {first}{others}".strip()
 
 
 def roll_back(desk: Desk) -> Repair:
@@ -89,6 +98,9 @@ def exclude_and_retrain(desk: Desk) -> Repair:
         return any(step.step == "retrained" and step.done for step in steps)
 
     desk.eventually(retrained, "the retrain after the exclusion")
+    newest = desk.client.list_versions(MODEL, page_size=1).versions[0]
+    if newest.verdict == "REJECT":
+        return Repair("", asked, state_s, f"{newest.version} REJECT, so {desk.champion()} serves on")
     text = desk.crown_newest()
     return Repair(desk.champion(), asked, state_s, text)
 

@@ -32,8 +32,8 @@ DOORS = {
     "numba": ("fraud/features/",),
     "pydantic": ("fraud/settings/",),
     "typer": ("fraud/cli/",),
-    "matplotlib": ("fraud/adversary/",),
-    "jinja2": ("fraud/adversary/",),
+    "matplotlib": ("fraud/report/", "fraud/adversary/report.py"),
+    "jinja2": ("fraud/report/",),
 }
 """Library → where it may come in; tests and benchmarks may use any."""
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from fraud.adversary.episode import Episode, Plan
 from fraud.adversary.figures import DemoResult
 from fraud.adversary.narrator import Narrator
-from fraud.adversary.report import require_report_extra, write_report
+from fraud.adversary.report import write_report
 from fraud.adversary.stage import Stage
 from fraud.adversary.world import WorldSettings
 from fraud.adversary.yardstick import Yardstick
@@ -20,6 +20,7 @@ from fraud.bundle.store import BundleStore
 from fraud.client import Client
 from fraud.eventlog import SqliteEventLog
 from fraud.features.spec import FeatureSpec
+from fraud.report.page import require_report_extra
 
 _START_SECONDS = 120.0
 _DEADLINE_SECONDS = 30.0

@@ -1,42 +1,22 @@
 """The report of a demo: one HTML file that needs nothing beside it.
 
-    DemoResult → plots (matplotlib, SVG inline) → page (jinja2 template report.html)
-
-Both libraries come with the extra `report` and are imported when a report is made.
+DemoResult → plots (SVG inline) → page (template report.html); see `fraud.report.page`
 """
 
-import io
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fraud.adversary.figures import DemoResult
 from fraud.adversary.narrator import phases
-from fraud.errors import NotAllowedNow
+from fraud.report.page import ALARM_COLOUR as CHANGE_COLOUR
+from fraud.report.page import FIRST_COLOUR as SERVICE_COLOUR
+from fraud.report.page import SECOND_COLOUR as NEVER_COLOUR
+from fraud.report.page import finish, require_report_extra, svg
+from fraud.report.page import render as render_page
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-SERVICE_COLOUR = "#1f6feb"
-NEVER_COLOUR = "#9a6700"
-CHANGE_COLOUR = "#a11d33"
-GRID_COLOUR = "#d9dee4"
-
-
-def require_report_extra() -> None:
-    """Confirm that a report can be made, before anything long is started.
-
-    Raises:
-        NotAllowedNow: a library of the extra `report` is missing.
-    """
-    try:
-        import jinja2
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise NotAllowedNow(
-            f"the report needs {error.name}, which is not installed; run pip install 'fraud[report]'"
-        ) from None
-    del jinja2
+    from matplotlib.figure import Figure
 
 
 def write_report(result: DemoResult, path: Path) -> None:
@@ -51,42 +31,26 @@ def write_report(result: DemoResult, path: Path) -> None:
 
 def render(result: DemoResult) -> str:
     """Return the page; the same result gives the same page."""
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["share"] = _share
-    environment.filters["figure"] = _figure
-    source = files("fraud.adversary").joinpath("report.html").read_text(encoding="utf-8")
-    return environment.from_string(source).render(
+    return render_page(
+        "fraud.adversary/report.html",
         result=result,
         plot=plot(result),
         phases=[(name, *result.recalls(first, end)) for name, first, end in phases(result)],
-        service_colour=SERVICE_COLOUR,
-        never_colour=NEVER_COLOUR,
-        change_colour=CHANGE_COLOUR,
     )
 
 
 def plot(result: DemoResult) -> str:
     """Return recall and average precision by day as one SVG element."""
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
 
-    # Fixed ids and no date, so that the same figures give the same bytes.
-    with mpl.rc_context({"svg.hashsalt": "fraud", "svg.fonttype": "none", "font.size": 10}):
-        figure = Figure(figsize=(10.0, 6.4), layout="constrained")
+    def draw(figure: "Figure") -> None:
         axes = figure.subplots(2, 1, sharex=True)
         panels = [("recall", "Recall within the alert budget"), ("average_precision", "Average precision")]
         for axis, (name, title) in zip(axes, panels, strict=True):
             _panel(axis, result, name, title)
         axes[0].legend(loc="lower left", frameon=False)
         axes[1].set_xlabel("simulated day")
-        buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    text = buffer.getvalue()
-    return text[text.index("<svg") :]
+
+    return svg("days", 10.0, 6.4, draw)
 
 
 def _panel(axis: "Axes", result: DemoResult, name: str, title: str) -> None:
@@ -106,15 +70,4 @@ def _panel(axis: "Axes", result: DemoResult, name: str, title: str) -> None:
             axis.text(cycle.day + 0.5, 1.06, cycle.promoted, color=SERVICE_COLOUR, ha="center", va="bottom")
     axis.set_ylim(-0.05, 1.05)
     axis.set_xlim(-0.5, len(result.days) - 0.5)
-    axis.set_title(title, loc="left", pad=18)
-    axis.grid(color=GRID_COLOUR, linewidth=0.6)
-    axis.set_axisbelow(True)
-    axis.spines[["top", "right"]].set_visible(False)
-
-
-def _share(value: float) -> str:
-    return "–" if value != value else f"{value:.0%}"
-
-
-def _figure(value: float | None) -> str:
-    return "" if value is None else f"{value:,.4g}"
+    finish(axis, title, pad=18)

@@ -90,6 +90,10 @@ class Archive:
         """Return the position at and before which everything is in the archive; 0 for nothing."""
         return self._transactions.position()
 
+    def versions(self) -> dict[str, int | None]:
+        """Return the newest version of each table; None for one that does not exist yet."""
+        return {name: table.version() for name, table in self._tables.items()}
+
     def copy_from(self, log: Readable, *, rows_max: int = 50_000, upto: int | None = None) -> int:
         """Copy what the log has beyond `position()`, at most to `upto`; return the new position.
 

@@ -155,6 +155,11 @@ class Table:
             return int(done["num_updated_rows"])
         raise self._outrun()
 
+    def version(self) -> int | None:
+        """Return the newest version of the table, None before the first commit."""
+        table = self._load()
+        return None if table is None else int(table.version())
+
     def size(self) -> Size:
         """Return how many files the table has, and their bytes."""
         table = self._load()

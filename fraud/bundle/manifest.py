@@ -11,6 +11,8 @@ the same manifest are the same bytes. Keys every manifest has:
                                      whose labels stood on rows that were fitted or calibrated on
     label_fed_features []            the features through which earlier labels came in as well
     exclusions []                    what was hidden (`fraud.labels.exclusions`)
+    thresholds_notes, policy_curve   what the policy could not meet; what a threshold trades (may be absent)
+    (in the ledger also: archive {}  versions of the archive's tables that were read)
     spec_fingerprint, parent         features as of then; digest of the version continued, or ""
 """
 

@@ -18,11 +18,13 @@ import typer
 import fraud
 from fraud.cli import (
     archive,
+    attack,
     champion,
     demo,
     doctor,
     erase,
     exclude,
+    explore,
     guard,
     history,
     import_,
@@ -31,6 +33,7 @@ from fraud.cli import (
     lineage,
     promote,
     replay,
+    report,
     retrain,
     rollback,
     score,
@@ -77,14 +80,17 @@ app.command("import")(import_.import_)
 app.command("score")(score.score)
 app.add_typer(label.app, name="label")
 app.add_typer(sentinel.app, name="sentinel")
+app.add_typer(attack.app, name="attack")
 app.command("champion")(champion.champion)
 app.command("versions")(versions.versions)
 app.command("show")(versions.show)
+app.command("report")(report.report)
 app.command("history")(history.history)
 app.command("lineage")(lineage.lineage)
 app.command("promote")(promote.promote)
 app.command("rollback")(rollback.rollback)
 app.command("exclude")(exclude.exclude)
+app.command("explore")(explore.explore)
 app.add_typer(archive.app, name="archive")
 app.command("erase")(erase.erase)
 app.command("replay")(replay.replay)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
+from fraud.cli.curve import curve_table
 from fraud.cli.shell import shell_of, table
 from fraud.cli.times import format_time
 
@@ -58,6 +59,7 @@ def show(
     tables = [
         table(f"Version {version}", ["", ""], facts),
         table("Manifest", ["", ""], [(name, _short(value)) for name, value in manifest.items()]),
+        *([curve] if (curve := curve_table(manifest)) else []),
         *(_verdict(verdict) for verdict in verdicts),
     ]
     shell.show({"version": document, "manifest": manifest, "verdicts": verdicts}, *tables)

@@ -89,7 +89,9 @@ def bootstrap(
         spread = np.array([judge(draw * sample.weights) for draw in draws])
     count = len(sides)
     figures = {
-        name: Figures(interval_of(point[i], spread[:, i]), interval_of(point[count + i], spread[:, count + i]))
+        name: Figures(
+            interval_of(point[i], spread[:, i]), interval_of(point[count + i], spread[:, count + i])
+        )
         for i, name in enumerate(sides)
     }
     if count != 2:

@@ -237,6 +237,17 @@ def slice_recall(part: Slice, tested: int, gate: Gate) -> Check:
     )
 
 
+def attack(part: Slice, required: float) -> Check:
+    """Is the challenger better on a confirmed attack, beyond doubt? A way to promote, not a guard."""
+    wins, losses = part.votes.wins, part.votes.losses
+    e = e_of(superiority_log_e(wins, losses))
+    reason = (
+        f"of {len(part.votes)} cards hit {wins} caught by the challenger alone, {losses} by the "
+        f"champion alone: E {e:.3g}, {required:g} needed"
+    )
+    return check(part.name, e, e >= required, reason, bound=required)
+
+
 def value_difference(votes: Votes) -> Check:
     """The challenger must not catch more attacks and less money."""
     gained = int(np.sum(votes.amount_minor * votes.differences))
@@ -288,6 +299,16 @@ def _win_interval(wins: int, losses: int, tail: float) -> tuple[float, float]:
     low = float(beta.ppf(tail, wins, losses + 1)) if wins else 0.0
     high = float(beta.ppf(1 - tail, wins + 1, losses)) if losses else 1.0
     return low, high
+
+
+def label_delay(source: str, frauds: int, median_days: int, quantile_days: int, maturity_us: int) -> Check:
+    """Information: how late a source's fraud labels come, beside the maturity that is used; days."""
+    reason = (
+        f"half of {frauds:,} matured fraud labels came within {median_days} days, the slow ones within "
+        f"{quantile_days}; a payment counts as matured after {maturity_us / DAY_US:g}"
+    )
+    name = f"label_delay_{source}"
+    return check(name, quantile_days, None, reason, bound=maturity_us / DAY_US, low=median_days)
 
 
 def figures(side: str, given: Figures) -> list[Check]:

@@ -23,9 +23,10 @@ from fraud.errors import InvalidInput
 from fraud.evaluation.days import day_start_us, event_days
 from fraud.evaluation.metrics import Bools, Days, Floats, alerts
 from fraud.evaluation.resampling import Sample
+from fraud.gate.attacks import AttackRule, attacks_of
 from fraud.gate.censoring import exploration_rates, heads, mirrored
 from fraud.gate.clusters import units
-from fraud.gate.slices import Slice, SliceRules, slices_of
+from fraud.gate.slices import NO_SLICES, Slice, SliceRules, slices_of
 from fraud.gate.votes import Ballot, Votes
 from fraud.records import MISSING_SURROGATE, Outcome
 from fraud.settings import Settings
@@ -48,10 +49,19 @@ class EvidenceRules:
     alert_share: float
     since_us: int = 0
     exploration_amount_max_minor: int = AMOUNT_MINOR_BOUND
-    slices: SliceRules = SliceRules()
+    slices: SliceRules = NO_SLICES
+    attacks: tuple[AttackRule, ...] = ()
 
     @classmethod
-    def of(cls, settings: Settings, model: str, *, cut_time_us: int, since_us: int) -> Self:
+    def of(
+        cls,
+        settings: Settings,
+        model: str,
+        *,
+        cut_time_us: int,
+        since_us: int,
+        attacks: tuple[AttackRule, ...] = (),
+    ) -> Self:
         """Take the rules of a model from the configuration."""
         most = settings.models[model].policy.exploration.amount_max_minor
         return cls(
@@ -62,6 +72,7 @@ class EvidenceRules:
             since_us=since_us,
             exploration_amount_max_minor=AMOUNT_MINOR_BOUND if most is None else most,
             slices=SliceRules.of(settings),
+            attacks=attacks,
         )
 
 
@@ -86,7 +97,7 @@ class Evidence:
     """Judged rows in log order, the alerts of each side, and the votes.
 
     `champion_scores` is None for a model's first version; then nothing votes
-    for a champion.
+    for a champion. `attacks` are the confirmed ones, with their own units.
     """
 
     sample: Sample
@@ -98,6 +109,7 @@ class Evidence:
     left_out: LeftOut
     alert_share: float
     slices: tuple[Slice, ...] = ()
+    attacks: tuple[Slice, ...] = ()
 
     @property
     def frauds(self) -> int:
@@ -219,6 +231,7 @@ def _judge_sides(rows: _Rows, rules: EvidenceRules, left_out: LeftOut) -> Eviden
         left_out=left_out,
         alert_share=rules.alert_share,
         slices=slices_of(frame, ballot, rules.slices),
+        attacks=attacks_of(frame, is_fraud, days, surrogates[:, 0], (challenger, champion), rules.attacks),
     )
 
 

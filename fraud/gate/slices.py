@@ -15,6 +15,7 @@ proof of no loss is not asked for; the interval says how much could be lost unse
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Self
 
 import numpy as np
@@ -63,6 +64,9 @@ class SliceRules:
         return cls(
             names, given.new_within, settings.slice_fields, given.amounts, attacks_min=given.attacks_min
         )
+
+
+NO_SLICES = SliceRules()
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,5 +144,5 @@ def _band_names(edges: tuple[int, ...]) -> list[str]:
     ['<10', '10-100', '>=100']
     """
     majors = [f"{edge / 100:g}" for edge in edges]
-    between = [f"{low}-{high}" for low, high in zip(majors, majors[1:], strict=False)]
+    between = [f"{low}-{high}" for low, high in pairwise(majors)]
     return [f"<{majors[0]}", *between, f">={majors[-1]}"]

@@ -6,7 +6,8 @@
     calibration, overall and in the top band; slices       fail → REJECT
     no champion      floors reached → PROMOTE, clearly missed → REJECT, else INCONCLUSIVE
     a champion       superiority → PROMOTE; else refresh → PROMOTE;
-                     else demonstrably worse → REJECT; else INCONCLUSIVE
+                     else demonstrably worse → REJECT;
+                     else better on a confirmed attack → PROMOTE, where a person approves; else INCONCLUSIVE
 
 Every check is made whatever the others say, so the report is always complete.
 """
@@ -23,11 +24,11 @@ from fraud.gate.checks import Check, OutcomeCounts
 from fraud.gate.eprocess import more_evidence_needed, required_e
 from fraud.gate.evidence import Evidence
 from fraud.gate.sentinels import SentinelCount, sentinel
-from fraud.gate.volume import RiskCount, risk_share, scoring_ratio
+from fraud.gate.volume import RiskCount, risk_now, risk_share, scoring_ratio
 from fraud.settings.learning import Gate
 
 Answer = Literal["PROMOTE", "REJECT", "INCONCLUSIVE"]
-Way = Literal["floors", "superiority", "refresh", ""]
+Way = Literal["floors", "superiority", "refresh", "emergency", ""]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +52,10 @@ class Case:
     attempts against the same champion; `sentinels` holds a count for each
     pattern of the model; `seed` is that of the bootstrap. `unadjusted` is what
     the champion's thresholds make of the challenger's scores, `risk` counts a row
-    for each cut-off of the clients, `scoring_ratio` is the time to score a batch
+    for each cut-off of the clients on traffic of the time the challenger was made,
+    `risk_now` on that of now, `scoring_ratio` is the time to score a batch
     ÷ the champion's; None, () where nobody measured. `extra_checks` are further
-    hard guards, each under a name of its own.
+    hard guards, `notes` further information, each under a name of its own.
     """
 
     evidence: Evidence
@@ -68,8 +70,10 @@ class Case:
     sentinels: tuple[SentinelCount, ...] = ()
     unadjusted: OutcomeCounts | None = None
     risk: tuple[RiskCount, ...] = ()
+    risk_now: tuple[RiskCount, ...] = ()
     scoring_ratio: float | None = None
     extra_checks: tuple[Check, ...] = ()
+    notes: tuple[Check, ...] = ()
 
     def __post_init__(self) -> None:
         if self.challengers < 1 or self.attempt < 1:
@@ -114,7 +118,7 @@ def judge(case: Case, gate: Gate) -> Verdict:
     sides, difference = _bootstrap(case, gate)
     rows = [*guards, enough, *fitness]
     ways = _floors(sides, gate) if case.champion is None else _ways(case, case.champion, gate)
-    rows += [*ways, *_information(case, sides, difference)]
+    rows += [*ways, *_information(case, gate, sides, difference)]
 
     failed = [row.reason for row in guards if row.passed is False]
     if failed:
@@ -187,13 +191,17 @@ def _bootstrap(case: Case, gate: Gate) -> tuple[dict[str, Figures], Figures | No
     return bootstrap(evidence.sample, sides, evidence.alert_share, gate.bootstrap_rounds, case.seed)
 
 
-def _information(case: Case, sides: dict[str, Figures], difference: Figures | None) -> list[Check]:
+def _information(
+    case: Case, gate: Gate, sides: dict[str, Figures], difference: Figures | None
+) -> list[Check]:
     rows = [row for side, given in sides.items() for row in checks.figures(side, given)]
     if difference is not None:
         rows += checks.figures("difference", difference)
     if case.champion is not None:
         rows.append(checks.win_share(case.evidence.votes))
-    return [*rows, checks.left_out(case.evidence)]
+    if case.champion is not None:
+        rows += [risk_now(count, gate) for count in case.risk_now]
+    return [*rows, checks.left_out(case.evidence), *case.notes]
 
 
 def _floors(sides: dict[str, Figures], gate: Gate) -> list[Check]:
@@ -206,7 +214,7 @@ def _floors(sides: dict[str, Figures], gate: Gate) -> list[Check]:
 
 
 def _ways(case: Case, champion: Champion, gate: Gate) -> list[Check]:
-    votes = case.evidence.votes
+    votes, attacks = case.evidence.votes, case.evidence.attacks
     required = required_e(gate.e_value, case.challengers, case.attempt)
     return [
         checks.superiority(votes, required),
@@ -215,6 +223,7 @@ def _ways(case: Case, champion: Champion, gate: Gate) -> list[Check]:
         checks.refresh(votes, gate, required),
         checks.newest_attacks(votes),
         checks.inferiority(votes, required),
+        *(checks.attack(part, required * len(attacks)) for part in attacks),
     ]
 
 
@@ -238,7 +247,19 @@ def _judge_against(case: Case, gate: Gate, way: dict[str, Check], rows: list[Che
         return Verdict("PROMOTE", "refresh", tuple(rows), reason)
     if not way["inferiority"].passed:
         return Verdict("REJECT", "", tuple(rows), way["inferiority"].reason)
+    better = [way[part.name] for part in case.evidence.attacks if way[part.name].passed]
+    if better:
+        return _judge_emergency(better, gate, rows)
     return Verdict("INCONCLUSIVE", "", tuple(rows), _undecided(case, gate, way))
+
+
+def _judge_emergency(better: list[Check], gate: Gate, rows: list[Check]) -> Verdict:
+    """A confirmed attack: the gate says what the evidence is, a person decides."""
+    reason = "; ".join(f"{row.name}: {row.reason}" for row in better)
+    if gate.mode == "approval":
+        return Verdict("PROMOTE", "emergency", tuple(rows), f"emergency: {reason}")
+    told = f"emergency evidence reached, so a person may promote it (fraud promote --override); {reason}"
+    return Verdict("INCONCLUSIVE", "", tuple(rows), told)
 
 
 def _undecided(case: Case, gate: Gate, way: dict[str, Check]) -> str:

@@ -1,6 +1,6 @@
 """How units vote: which of them each side caught, all of them or those of a slice.
 
-    units ─ their rows, flat ─► mask of rows ─► a unit with any row inside votes by those rows
+units ─ their rows, flat ─► mask of rows ─► a unit with any row inside votes by those rows
 """
 
 from collections.abc import Sequence
@@ -48,9 +48,7 @@ class Votes:
     def until(self, day: int) -> "Votes":
         """Return what had been voted at the end of a day; later days never change it."""
         seen = int(np.searchsorted(self.days, day, side="right"))
-        return Votes(
-            self.days[:seen], self.challenger[:seen], self.champion[:seen], self.amount_minor[:seen]
-        )
+        return Votes(self.days[:seen], self.challenger[:seen], self.champion[:seen], self.amount_minor[:seen])
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +87,4 @@ class Ballot:
             return np.bincount(place, weights=marked[kept], minlength=len(units)) > 0
 
         total = np.bincount(place, weights=self.amounts[kept], minlength=len(units))
-        return Votes(
-            self.days[units], any_of(self.challenger), any_of(self.champion), total.astype(np.int64)
-        )
+        return Votes(self.days[units], any_of(self.challenger), any_of(self.champion), total.astype(np.int64))

@@ -84,10 +84,7 @@ class Promise:
         matured = data.matured
         if data.seen < matured + rules.history_min // DAY_US:
             return None
-        delays = np.zeros(matured + 1)
-        for age in range(matured, data.seen):
-            # Arrived at age t of an event at age e: e − t days later.
-            delays += feed.visible[age, age - matured : age + 1][::-1]
+        delays = delay_counts(data, feed)
         if delays.sum() < CURVE_MIN:
             return None
         shares = delays / delays.sum()
@@ -112,6 +109,16 @@ class Promise:
     def fell_due(self, age: int, days: int) -> float:
         """Return the share of an event day's facts that fell due in the last days."""
         return self.by(age) - self.by(age - days)
+
+
+def delay_counts(data: GuardData, feed: Feed) -> Floats:
+    """Return the facts of matured days by their delay in days, float64[matured + 1]."""
+    matured = data.matured
+    delays = np.zeros(matured + 1)
+    for age in range(matured, data.seen):
+        # Arrived at age t of an event at age e: e − t days later.
+        delays += feed.visible[age, age - matured : age + 1][::-1]
+    return delays
 
 
 def silent(data: GuardData, rules: Guard) -> Iterator[Finding]:

@@ -50,7 +50,9 @@ def _givers(data: GuardData, rules: Guard, check: Share, giver: str) -> Iterator
         before = both.filter(pl.col("age") >= data.recent)
         share = past_share(float(before["hits"].sum()), float(before["rows"].sum()))
         rho = correlation(before["hits"].to_numpy(), before["rows"].to_numpy(), share)
-        usual = float(before["hits"].sum()) / (int(before["age"].to_numpy().max()) - data.recent + 1)
+        # Since its first day, or one that is new among givers would seem to have risen all the time.
+        oldest = int(own["age"].to_numpy().max())
+        usual = float(before["hits"].sum()) / max(1, oldest - data.recent + 1)
         now = both.filter(pl.col("age") < data.recent)
         # Each judged day, then all of them.
         spans = [(int(age), 1, hits, rows) for age, rows, hits in now.iter_rows()]

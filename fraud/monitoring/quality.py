@@ -1,8 +1,9 @@
 """Realised quality: how good the scores that were given turned out to be.
 
     archived decisions, matured          (labels as known at the cut)
-      → explored declines stand for those that were not, at 1 / propensity
-      → average precision and recall within the budget, intervals by card
+      → the day's budget is spent on all that was scored, seen or not
+      → explored declines stand for those that were not, at 1 / propensity, unclipped
+      → average precision and recall within the budget, 90 % intervals by card
       → the same per cohort of seven event days
 
 Only what has matured is judged, so the figures are late by the maturity and
@@ -18,15 +19,13 @@ import polars as pl
 
 from fraud.clock import DAY_US
 from fraud.evaluation.days import day_name, day_start_us, event_days
-from fraud.evaluation.metrics import Days, Floats
-from fraud.evaluation.resampling import NO_CARD, Figures, Interval, Sample, bootstrap
+from fraud.evaluation.metrics import Bools, Days, Floats, alerts
+from fraud.evaluation.resampling import NO_CARD, Interval, Sample
+from fraud.evaluation.weighted import Weighted, seen_weights, weighted_quality
 from fraud.records import Outcome
 from fraud.settings import Settings
 
 COHORT_DAYS = 7
-WEIGHT_MAX = 10.0
-"""An explored decline counts as at most so many (FACTS: clipped at 10)."""
-
 ENTITY_PREFIX = "entity_"
 
 
@@ -69,20 +68,27 @@ class Cohort:
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """Quality over the whole window; `cohorts` oldest first. NaN where there were no frauds."""
+    """Quality over the whole window; `cohorts` oldest first. NaN where there were no frauds.
+
+    `unseen` counts matured rows of which nobody knows what they were (declines that
+    were not explored among them), and `effective_frauds` how many equally weighted
+    frauds would say as much (Kish).
+    """
 
     rows: int
     frauds: int
     average_precision: Interval
     recall: Interval
     cohorts: tuple[Cohort, ...]
+    unseen: int = 0
+    effective_frauds: float = 0.0
 
 
 def realised_quality(rows: pl.DataFrame, rules: QualityRules) -> Quality:
     """Judge the logged scores of one model's archived rows, in log order.
 
     Columns: event_time_us i64, entity_<name> integer (the first is the card),
-    is_fraud bool and label_known_us i64 (null: no label), score f64 (null
+    is_fraud bool (null: nobody knows) and label_known_us i64 (null: no label), score f64 (null
     without a champion: left out), outcome integer, explored bool, propensity
     f64, imported bool (left out: nobody scored them here). Rows that have not
     matured at the cut, or are older than the window, are left out too.
@@ -90,28 +96,36 @@ def realised_quality(rows: pl.DataFrame, rules: QualityRules) -> Quality:
     rows, days = _judged(rows, rules)
     known = (rows["label_known_us"] <= rules.cut_time_us).fill_null(False).to_numpy()
     card = next(name for name in rows.columns if name.startswith(ENTITY_PREFIX))
-    propensity = np.clip(rows["propensity"].to_numpy(), 1 / WEIGHT_MAX, 1.0)
+    seen = _seen(rows)
+    explored, propensity = rows["explored"].to_numpy(), rows["propensity"].to_numpy()
     sample = Sample(
-        is_fraud=rows["is_fraud"].to_numpy() & known,
+        is_fraud=rows["is_fraud"].fill_null(False).to_numpy() & known & seen,
         days=days,
         cards=rows[card].cast(pl.Int64).fill_null(NO_CARD).to_numpy(),
-        weights=np.where(rows["explored"].to_numpy(), 1 / propensity, 1.0),
+        weights=seen_weights(seen, np.where(explored, propensity, 1.0)),
     )
     scores = rows["score"].to_numpy()
     whole = _figures(sample, scores, rules)
     return Quality(
-        rows=len(days),
-        frauds=int(sample.is_fraud.sum()),
+        rows=whole.rows,
+        frauds=whole.frauds,
         average_precision=whole.average_precision,
         recall=whole.recall,
         cohorts=tuple(_cohorts(sample, scores, rules)),
+        unseen=whole.unseen,
+        effective_frauds=whole.effective_frauds,
     )
 
 
-def _judged(rows: pl.DataFrame, rules: QualityRules) -> tuple[pl.DataFrame, Days]:
-    """Keep what was scored here, can have a label, has matured and is recent enough."""
+def _seen(rows: pl.DataFrame) -> Bools:
+    """Mark the rows of which it is known what they were, bool[n]."""
     declined = (pl.col("outcome") == Outcome.DECLINE) & ~pl.col("explored")
-    rows = rows.filter(pl.col("score").is_not_null() & ~pl.col("imported") & ~declined)
+    return rows.select(pl.col("is_fraud").is_not_null() & ~declined).to_series().to_numpy()
+
+
+def _judged(rows: pl.DataFrame, rules: QualityRules) -> tuple[pl.DataFrame, Days]:
+    """Keep what was scored here, has matured and is recent enough."""
+    rows = rows.filter(pl.col("score").is_not_null() & ~pl.col("imported"))
     days = event_days(rows["event_time_us"].to_numpy(), rules.zone)
     calendar = np.unique(days)
     due = rules.cut_time_us - rules.maturity_us
@@ -135,8 +149,8 @@ def _cohorts(sample: Sample, scores: Floats, rules: QualityRules) -> list[Cohort
             Cohort(
                 first_day=day_name(int(part.days.min())),
                 last_day=day_name(int(part.days.max())),
-                rows=len(part.days),
-                frauds=int(part.is_fraud.sum()),
+                rows=figures.rows,
+                frauds=figures.frauds,
                 average_precision=figures.average_precision,
                 recall=figures.recall,
             )
@@ -144,6 +158,6 @@ def _cohorts(sample: Sample, scores: Floats, rules: QualityRules) -> list[Cohort
     return cohorts
 
 
-def _figures(sample: Sample, scores: Floats, rules: QualityRules) -> Figures:
-    figures, _ = bootstrap(sample, {"score": scores}, rules.alert_share, rules.rounds, rules.seed)
-    return figures["score"]
+def _figures(sample: Sample, scores: Floats, rules: QualityRules) -> Weighted:
+    alerted = alerts(scores, sample.days, rules.alert_share)
+    return weighted_quality(sample, scores, alerted, rules.rounds, rules.seed)

@@ -72,6 +72,12 @@ class RetrainerMetrics:
         self._frauds = Gauge(
             "fraud_realised_frauds", "Matured frauds behind the figures", ("model",), registry=self.registry
         )
+        self._effective_frauds = Gauge(
+            "fraud_realised_effective_frauds",
+            "Equally weighted frauds that would say as much",
+            ("model",),
+            registry=self.registry,
+        )
 
     def retrained(
         self, model: str, result: Literal["finished", "frozen", "failed"], seconds: float, time_us: int
@@ -98,6 +104,7 @@ class RetrainerMetrics:
     def quality(self, model: str, quality: Quality) -> None:
         """Show the realised quality of a model; a figure that is not defined is NaN."""
         self._frauds.labels(model).set(quality.frauds)
+        self._effective_frauds.labels(model).set(quality.effective_frauds)
         for name, interval in (("average_precision", quality.average_precision), ("recall", quality.recall)):
             ends = (("", interval.value), ("_low", interval.low), ("_high", interval.high))
             for bound, figure in ends:

@@ -126,6 +126,26 @@ class ScorerMetrics:
             "fraud_batch_rows", "Rows scored together", BATCH_ROWS, (), registry
         ).labels()
         self.queue_rows = Gauge("fraud_queue_rows", "Rows waiting to be scored", registry=registry)
+        self._bind_exploration(models)
+
+    def _bind_exploration(self, models: Sequence[str]) -> None:
+        registry = self.registry
+        explored = Counter(
+            "fraud_explored", "Would-be declines let through to learn from", ("model",), registry=registry
+        )
+        minor = Counter(
+            "fraud_explored_minor", "Amounts let through, base currency", ("model",), registry=registry
+        )
+        self._explored = {name: (explored.labels(name), minor.labels(name)) for name in models}
+        self._spent = Gauge(
+            "fraud_exploration_spent_minor", "Amounts let through today", ("model",), registry=registry
+        )
+        self._left = Gauge(
+            "fraud_exploration_left_minor", "What today's budget still admits", ("model",), registry=registry
+        )
+        self._exploring = Gauge(
+            "fraud_exploration_enabled", "1 while a model explores", ("model",), registry=registry
+        )
 
     def _bind_labels(self, sources: Sequence[str]) -> None:
         registry = self.registry
@@ -177,6 +197,12 @@ class ScorerMetrics:
             ("model",),
             registry=registry,
         )
+        self._awaiting = Gauge(
+            "fraud_awaiting_approval_versions",
+            "Versions that wait for a person to promote them",
+            ("model",),
+            registry=registry,
+        )
         self._exclusions = Gauge(
             "fraud_exclusions_in_force", "Exclusions of data now in force", registry=registry
         )
@@ -198,6 +224,19 @@ class ScorerMetrics:
         """Count a limit such as `NEW_CARD` or `OUT_OF_RANGE:amount`, by its kind."""
         kind = text.partition(":")[0]
         self._limits.get(kind, self._limits[OTHER]).inc(count)
+
+    def explored(self, model: str, rows: int, minor: int) -> None:
+        """Count would-be declines that were let through, and their amounts in base currency."""
+        count, amount = self._explored[model]
+        count.inc(rows)
+        amount.inc(minor)
+
+    def exploration(self, model: str, *, enabled: bool, spent_minor: int, left_minor: int | None) -> None:
+        """Show whether a model explores, today's spending, and what is left (None: no budget, no series)."""
+        self._exploring.labels(model).set(enabled)
+        self._spent.labels(model).set(spent_minor)
+        if left_minor is not None:
+            self._left.labels(model).set(left_minor)
 
     def labelled(self, source: str, value: LabelValue, count: int = 1) -> None:
         """Count labels taken from a source; one that is not configured counts as OTHER."""
@@ -232,6 +271,10 @@ class ScorerMetrics:
     def taint(self, model: str, versions: int) -> None:
         """Set how many versions of a model learned from data that is excluded now."""
         self._tainted.labels(model).set(versions)
+
+    def awaiting_approval(self, model: str, versions: int) -> None:
+        """Set how many versions of a model wait for a person to promote them."""
+        self._awaiting.labels(model).set(versions)
 
     def exclusions_in_force(self, count: int) -> None:
         """Set how many exclusions are in force."""

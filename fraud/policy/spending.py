@@ -74,10 +74,9 @@ class Spending:
     """Every model's spending of the day that the log stands in. One owner."""
 
     def __init__(self, budgets: Mapping[str, Budget], zone: ZoneInfo) -> None:
-        self._zone = zone
+        self.zone = zone
         self._budgets = dict(budgets)
         self._until_us = 0
-        self.day_start_us = 0
         self.models = {model: DaySpending(budget) for model, budget in self._budgets.items()}
 
     @classmethod
@@ -95,7 +94,7 @@ class Spending:
         """Begin the day of a moment, µs UTC, unless it has begun; a day that is over never comes back."""
         if arrival_us < self._until_us:
             return
-        self.day_start_us, self._until_us = day_of(arrival_us, self._zone)
+        _, self._until_us = day_of(arrival_us, self.zone)
         self.models = {model: DaySpending(budget) for model, budget in self._budgets.items()}
 
     def take(self, entry: Entry) -> None:
@@ -111,8 +110,8 @@ class Spending:
     def to_dict(self) -> dict[str, Any]:
         """Return what is spent, and which entities were counted, for JSON."""
         return {
-            "day_start_us": self.day_start_us,
-            "zone": self._zone.key,
+            "until_us": self._until_us,
+            "zone": self.zone.key,
             "models": {
                 name: {
                     "entities": [entity for entity, _ in spent.budget.by_entity],
@@ -126,14 +125,11 @@ class Spending:
 
     def resume(self, stored: Mapping[str, Any]) -> bool:
         """Go on from what `to_dict` gave; False, and nothing changed, if other things were counted then."""
-        counted = {
-            name: [entity for entity, _ in budget.by_entity] for name, budget in self._budgets.items()
-        }
+        counted = {name: [entity for entity, _ in budget.by_entity] for name, budget in self._budgets.items()}
         then = {name: model["entities"] for name, model in stored["models"].items()}
-        if stored["zone"] != self._zone.key or then != counted:
+        if stored["zone"] != self.zone.key or then != counted:
             return False
-        if stored["day_start_us"]:
-            self.turn(stored["day_start_us"])
+        self._until_us = stored["until_us"]
         for name, model in stored["models"].items():
             self.models[name] = DaySpending(
                 self._budgets[name],

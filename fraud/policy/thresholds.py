@@ -1,6 +1,7 @@
 """Outcome by score: thresholds that are solved from targets, and their name.
 
-    calibration rows: score, is_fraud, weight    targets of `fraud.toml`
+    labelled rows: score, is_fraud, weight       targets of `fraud.toml`
+    all traffic:   score, amount
                        └──────────── solve ────────────┘
                                        │
             challenge ≤ review ≤ decline, each a score or None
@@ -22,6 +23,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from fraud.policy.risks import Risks
 from fraud.records import Outcome
 from fraud.settings.model import Policy, Target
 
@@ -82,6 +84,7 @@ def solve(
     weights: NDArray[np.float64],
     days: float,
     traffic: NDArray[np.float64] | None = None,
+    amounts: NDArray[np.int64] | None = None,
 ) -> Solution:
     """Return the thresholds that meet a policy's targets on the calibration span.
 
@@ -94,11 +97,17 @@ def solve(
         traffic: scores of all traffic of the span, labelled or not, float64[m].
             `share` and `per_day` need no labels, and the labelled rows lack the
             unexplored declines. Default: the labelled rows with their weights.
+        amounts: of `traffic`, base currency minor units, int64[m]; only a cost by
+            amount asks for them.
+
+    Raises:
+        ValueError: `days` is not above 0, or a cost by amount has no amounts.
     """
     if days <= 0:
         raise ValueError(f"days must be above 0, got {days}")
     labelled = _Curve.of(scores, weights, is_fraud)
     everything = labelled if traffic is None else _Curve.of(traffic, np.ones(len(traffic)))
+    risks = None if traffic is None or amounts is None else Risks(traffic, amounts)
     found: dict[str, float | None] = {}
     notes: list[str] = []
     for name, _ in SEVERITIES:
@@ -106,7 +115,7 @@ def solve(
         found[name] = None
         if target is None:
             continue
-        found[name], problem = _threshold(target, labelled, everything, days)
+        found[name], problem = _threshold(target, labelled, everything, days, risks)
         if problem:
             notes.append(f"policy.{name}: {problem}; this outcome is never given")
     return Solution(_ordered(found), tuple(notes))
@@ -153,13 +162,21 @@ class _Curve:
         return float(self.scores[enough[-1]]) if len(enough) else None
 
 
-def _threshold(target: Target, labelled: _Curve, everything: _Curve, days: float) -> tuple[float | None, str]:
+def _threshold(
+    target: Target, labelled: _Curve, everything: _Curve, days: float, risks: Risks | None
+) -> tuple[float | None, str]:
     if target.score is not None:
         return target.score, ""
     if target.cost is not None:
-        # Bayes-optimal for a calibrated p: act when p · missed_fraud ≥ (1 − p) · false_alarm
-        # (Elkan 2001, "The Foundations of Cost-Sensitive Learning", eq. 2).
-        return target.cost.false_alarm / (target.cost.false_alarm + target.cost.missed_fraud), ""
+        missed, alarm = target.cost.missed_fraud, target.cost.false_alarm
+        if missed is not None and alarm is not None:
+            # Bayes-optimal for a calibrated p: act when p · missed_fraud ≥ (1 − p) · false_alarm
+            # (Elkan 2001, "The Foundations of Cost-Sensitive Learning", eq. 2).
+            return alarm / (alarm + missed), ""
+        if risks is None:
+            raise ValueError("a cost by amount needs the amounts of all traffic")
+        threshold = risks.cheapest(target.cost)
+        return threshold, "" if threshold is not None else "no alert is worth its friction"
     if not len(labelled.scores) or not len(everything.scores):
         return None, "the calibration span is empty"
     if target.precision is not None:

@@ -18,6 +18,8 @@
 
     DataExcluded, ExclusionUndone, RolledBack: see `fraud.registry.exclusions`
     Vacuumed, EntityErased                     see `fraud.registry.upkeep`
+    ExplorationSwitched                        see `fraud.registry.exploration`
+    AttackConfirmed, AttackEnded               see `fraud.registry.attacks`
 
 One function per kind in `FOLDS` checks an entry against the state and then
 changes it; nothing is changed by an entry that is refused. A new kind is one
@@ -31,6 +33,8 @@ from typing import Self
 
 from fraud.errors import Conflict, Damaged, InvalidInput, NotAllowedNow, NotFound
 from fraud.labels.exclusions import View
+from fraud.registry.attacks import FOLDS as ATTACK_FOLDS
+from fraud.registry.attacks import Attack
 from fraud.registry.chain import GENESIS_HASH, LedgerEntry
 from fraud.registry.exclusions import (
     ExclusionState,
@@ -42,6 +46,7 @@ from fraud.registry.exclusions import (
     note_version,
     rolled_back,
 )
+from fraud.registry.exploration import FOLDS as EXPLORATION_FOLDS
 from fraud.registry.guard_reports import GuardReport, guard_reported
 from fraud.registry.sentinels import FOLDS as SENTINEL_FOLDS
 from fraud.registry.sentinels import SentinelSet
@@ -71,6 +76,8 @@ class RegistryState:
         self.guard_reports: dict[str, GuardReport] = {}
         self.vacuumed: dict[str, int] = {}
         self.erased: dict[tuple[str, int], LedgerEntry] = {}
+        self.exploration_switches: dict[str, LedgerEntry] = {}
+        self.attacks: dict[int, Attack] = {}
 
     @classmethod
     def fold(cls, entries: Iterable[LedgerEntry]) -> Self:
@@ -152,6 +159,11 @@ class RegistryState:
             NotFound: that entry excludes nothing.
         """
         return found_exclusion(self.exclusions, seq)
+
+    def explores(self, model: str) -> bool:
+        """Tell whether a model may explore: nobody has switched it off, or somebody on again."""
+        switch = self.exploration_switches.get(model)
+        return switch is None or bool(switch.body["on"])
 
     def view(self) -> View:
         """Return what counts now: everything that no exclusion in force hides."""
@@ -363,6 +375,8 @@ FOLDS: dict[str, Callable[[RegistryState, LedgerEntry], None]] = {
     "CycleFailed": _cycle_failed,
     **SENTINEL_FOLDS,
     **UPKEEP_FOLDS,
+    **EXPLORATION_FOLDS,
+    **ATTACK_FOLDS,
     "DataExcluded": data_excluded,
     "ExclusionUndone": exclusion_undone,
     "RolledBack": rolled_back,

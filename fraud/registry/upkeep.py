@@ -11,7 +11,7 @@ promotion or rollback to it is refused by name.
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from fraud.errors import Conflict, NotAllowedNow
+from fraud.errors import NotAllowedNow
 from fraud.registry.chain import LedgerEntry
 
 if TYPE_CHECKING:
@@ -30,10 +30,8 @@ def _vacuumed(state: "RegistryState", entry: LedgerEntry) -> None:
 
 def _entity_erased(state: "RegistryState", entry: LedgerEntry) -> None:
     body = entry.body
-    key = (body["entity"], body["surrogate"])
-    if key in state.erased:
-        raise Conflict(f"{key[0]} {key[1]} was erased before, by entry {state.erased[key].seq}")
-    state.erased[key] = entry
+    # A log restored from a copy may have to be told again, so the same surrogate may come twice.
+    state.erased[body["entity"], body["surrogate"]] = entry
     for entity, surrogates in body["linked"].items():
         for surrogate in surrogates:
             state.erased.setdefault((entity, surrogate), entry)

@@ -2,8 +2,9 @@
 
 history at the cut, as training sees it → judged rows since the challenger was frozen
 → scored by challenger and champion from the logged features → evidence
-the last week of all traffic → outcomes by each side's own thresholds and by the champion's alone,
-  shares at or above the clients' cut-offs on the risk score; a sample of it → scoring time, as a ratio
+the last week of all traffic → outcomes by each side's own thresholds and by the champion's alone
+the newest traffic when the challenger was made, and now, as many rows as make a risk scale
+  → shares at or above the clients' cut-offs on the risk score; scoring time, as a ratio
 the sentinels, wherever they stand → how many of each pattern each side alerts on
 """
 
@@ -18,14 +19,19 @@ from fraud.bundle.bundle import Bundle
 from fraud.bundle.store import BundleStore
 from fraud.clock import DAY_US
 from fraud.errors import Damaged
-from fraud.gate.checks import OutcomeCounts
+from fraud.gate.attacks import AttackRule
+from fraud.gate.checks import OutcomeCounts, label_delay
 from fraud.gate.evidence import EvidenceRules, gather
 from fraud.gate.sentinels import SentinelCount
 from fraud.gate.verdict import Case, Champion
 from fraud.gate.volume import RiskCount
+from fraud.guard.delays import LabelDelay
 from fraud.records import Outcome
+from fraud.registry.attacks import Attack
 from fraud.registry.sentinels import SentinelSet
 from fraud.registry.version import VersionState
+from fraud.retrainer.timing import ROWS_MAX, scoring_ratio
+from fraud.training.assemble import REFERENCE_ROWS_MAX
 from fraud.training.history import History
 
 TRAFFIC_US = 7 * DAY_US
@@ -49,33 +55,36 @@ class Casework:
     """Builds cases at one cut of history; reads each model's rows once.
 
     `sentinels` are the sets in force; the archive holds their rows, also those behind the cut.
+    `attacks` are those in force, of any model, `delays` those of the model's labels.
     """
 
-    def __init__(self, history: History, bundles: BundleStore, sentinels: Sequence[SentinelSet] = ()) -> None:
+    def __init__(
+        self,
+        history: History,
+        bundles: BundleStore,
+        sentinels: Sequence[SentinelSet] = (),
+        attacks: Sequence[Attack] = (),
+        delays: Sequence[LabelDelay] = (),
+    ) -> None:
         self._history = history
         self._settings = history.settings
         self._bundles = bundles
         self._sentinels = sentinels
+        self._attacks = attacks
+        self._delays = delays
         self._cut = history.cut
         self._rows: dict[tuple[str, int], pl.DataFrame] = {}
         self._frozen: dict[tuple[str, str], pl.DataFrame] = {}
         self._traffic: dict[tuple[str, int], pl.DataFrame] = {}
+        self._newest: dict[tuple[str, int], pl.DataFrame] = {}
+        self._margins: dict[tuple[str, str, int], NDArray[np.float32]] = {}
 
     def case(self, challenger: Rival, champion: Rival | None) -> Case:
         """Return the case of a challenger against the champion, or for a first version."""
         model = challenger.bundle.model
-        since_us = challenger.evidence_from_us
-        if champion is not None:
-            since_us = max(since_us, champion.evidence_from_us)
-        rows = self._judged(model, since_us)
-        scored = rows.with_columns(
-            pl.Series("challenger_score", self._scores(challenger.bundle, rows), pl.Float64),
-            pl.Series("champion_score", self._scores(champion.bundle, rows), pl.Float64)
-            if champion is not None
-            else pl.lit(None, pl.Float64).alias("champion_score"),
-        )
-        rules = EvidenceRules.of(self._settings, model, cut_time_us=self._cut.time_us, since_us=since_us)
+        scored, rules = self.scored(challenger, champion)
         ok, text = self._self_test(challenger)
+        theirs = None if champion is None else champion.bundle
         return Case(
             evidence=gather(scored, rules),
             champion=None if champion is None else self._champion(champion),
@@ -89,7 +98,63 @@ class Casework:
             sentinels=tuple(
                 self._count(each, challenger, champion) for each in self._sentinels if each.model == model
             ),
+            unadjusted=None if champion is None else self._unadjusted(challenger.bundle, champion.bundle),
+            risk=self._risk(challenger.bundle, theirs, challenger.state.cut_position),
+            risk_now=self._risk(challenger.bundle, theirs, self._cut.position),
+            scoring_ratio=None if champion is None else self._ratio(challenger.bundle, champion.bundle),
+            notes=tuple(
+                label_delay(it.source, it.frauds, it.median_days, it.quantile_days, rules.maturity_us)
+                for it in self._delays
+            ),
         )
+
+    def scored(self, challenger: Rival, champion: Rival | None) -> tuple[pl.DataFrame, EvidenceRules]:
+        """Return what evidence is gathered from, columns as `gather` takes them, and the rules."""
+        model = challenger.bundle.model
+        since_us = challenger.evidence_from_us
+        if champion is not None:
+            since_us = max(since_us, champion.evidence_from_us)
+        rows = self._judged(model, since_us)
+        scored = rows.with_columns(
+            pl.Series("challenger_score", self._scores(challenger.bundle, rows), pl.Float64),
+            pl.Series("champion_score", self._scores(champion.bundle, rows), pl.Float64)
+            if champion is not None
+            else pl.lit(None, pl.Float64).alias("champion_score"),
+        )
+        attacks = tuple(rule_of(attack) for attack in self._attacks if attack.model == model)
+        rules = EvidenceRules.of(
+            self._settings, model, cut_time_us=self._cut.time_us, since_us=since_us, attacks=attacks
+        )
+        return scored, rules
+
+    def _unadjusted(self, challenger: Bundle, champion: Bundle) -> OutcomeCounts:
+        """Count what the champion's thresholds make of the challenger's scores."""
+        scores = challenger.scores(self._week(challenger, self._cut.time_us))
+        return OutcomeCounts.of(champion.thresholds.outcomes(scores))
+
+    def _risk(self, challenger: Bundle, champion: Bundle | None, upto: int) -> tuple[RiskCount, ...]:
+        """Count the newest traffic up to a position at or above the clients' cut-offs."""
+        margins = self._newest_margins(challenger, upto)
+        mine = challenger.risk_scores(margins)
+        theirs = None if champion is None else champion.risk_scores(self._newest_margins(champion, upto))
+        return tuple(
+            RiskCount(
+                cutoff,
+                len(mine),
+                challenger=int(np.sum(mine >= cutoff)),
+                champion=None if theirs is None else int(np.sum(theirs >= cutoff)),
+                differing=0 if theirs is None else int(np.sum((mine >= cutoff) != (theirs >= cutoff))),
+                tied=int(np.sum(margins == challenger.risk_scale.edges[cutoff - 1])),
+            )
+            for cutoff in self._settings.gate.risk_cutoffs
+        )
+
+    def _ratio(self, challenger: Bundle, champion: Bundle) -> float | None:
+        """Time both on the newest traffic; None when there is none."""
+        rows = self._newest_rows(challenger.model, self._cut.position).tail(ROWS_MAX)
+        if rows.is_empty():
+            return None
+        return scoring_ratio(challenger, matrix_of(challenger, rows), champion, matrix_of(champion, rows))
 
     def _count(self, sentinels: SentinelSet, challenger: Rival, champion: Rival | None) -> SentinelCount:
         rows = self._rows_of(sentinels)
@@ -145,15 +210,50 @@ class Casework:
 
     def _outcomes(self, bundle: Bundle, until_us: int) -> OutcomeCounts:
         """Count what a bundle's thresholds make of the week before a moment."""
-        key = (bundle.model, until_us)
+        scores = bundle.scores(self._week(bundle, until_us))
+        return OutcomeCounts.of(bundle.thresholds.outcomes(scores))
+
+    def _week(self, bundle: Bundle, until_us: int) -> NDArray[np.float32]:
+        """Return a bundle's margins of the week before a moment; read and scored once."""
+        key = (bundle.digest, "week", until_us)
+        if key not in self._margins:
+            rows = self._rows_of_week(bundle.model, until_us)
+            self._margins[key] = bundle.margins(matrix_of(bundle, rows))
+        return self._margins[key]
+
+    def _newest_margins(self, bundle: Bundle, upto: int) -> NDArray[np.float32]:
+        """Return a bundle's margins of the newest traffic up to a position; scored once."""
+        key = (bundle.digest, "newest", upto)
+        if key not in self._margins:
+            self._margins[key] = bundle.margins(matrix_of(bundle, self._newest_rows(bundle.model, upto)))
+        return self._margins[key]
+
+    def _newest_rows(self, model: str, upto: int) -> pl.DataFrame:
+        """Return as many of the newest rows up to a position as a risk scale is made of, in log order."""
+        key = (model, upto)
+        if key not in self._newest:
+            known = pl.col("position") <= upto
+            rows = self._history.transactions(model, with_features=False).filter(known)
+            places = rows.select("position").top_k(REFERENCE_ROWS_MAX, by="position").collect()
+            first = 0 if places.is_empty() else int(places["position"].to_numpy().min())
+            newest = self._history.transactions(model).filter(known & (pl.col("position") >= first))
+            self._newest[key] = newest.sort("position").collect()
+        return self._newest[key]
+
+    def _rows_of_week(self, model: str, until_us: int) -> pl.DataFrame:
+        key = (model, until_us)
         if key not in self._traffic:
             week = pl.col("event_time_us").is_between(until_us - TRAFFIC_US, until_us)
-            self._traffic[key] = self._history.transactions(bundle.model).filter(week).collect()
-        scores = self._scores(bundle, self._traffic[key])
-        return OutcomeCounts.of(bundle.thresholds.outcomes(scores))
+            self._traffic[key] = self._history.transactions(model).filter(week).collect()
+        return self._traffic[key]
 
     def _scores(self, bundle: Bundle, rows: pl.DataFrame) -> NDArray[np.float64]:
         return bundle.scores(bundle.margins(matrix_of(bundle, rows)))
+
+
+def rule_of(attack: Attack) -> AttackRule:
+    """Return what the gate calls the payments of a confirmed attack."""
+    return AttackRule(f"attack_{attack.seq}", attack.entities, attack.words, attack.since_us)
 
 
 def alerts_on(bundle: Bundle, rows: pl.DataFrame) -> int:

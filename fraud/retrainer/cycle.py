@@ -26,6 +26,7 @@ from fraud.errors import FraudError
 from fraud.eventlog.log import EventLog
 from fraud.features.spec import FeatureSpec
 from fraud.gate.verdict import Verdict, judge
+from fraud.guard.delays import LabelDelay
 from fraud.monitoring.retrainer_metrics import RetrainerMetrics
 from fraud.registry.approval import awaiting_approval
 from fraud.registry.ledger import RegistryState
@@ -34,7 +35,7 @@ from fraud.registry.store import promote
 from fraud.registry.version import VersionState
 from fraud.registry.view import Registry
 from fraud.retrainer.casework import Casework, Rival
-from fraud.retrainer.guarding import judge_data, publish
+from fraud.retrainer.guarding import judge_data, publish, with_maturity
 from fraud.settings import Settings
 from fraud.training.challengers import Challenger, FailedRecipe, train_challengers
 from fraud.training.dataset import training_rows
@@ -156,37 +157,41 @@ def _run(shop: Workshop, order: Order, open_pool: Callable[[], TrainingPool]) ->
     shop.copy(max(order.cut.position, *(max(each.positions) for each in sentinels), 0))
     apart = sentinel_ids(sentinels)
     history = History(shop.archive, shop.spec, shop.settings, order.cut, state.view(), apart)
-    histories, verdicts = _guard(shop, order, history, open_pool)
+    histories, delays, verdicts = _guard(shop, order, history, open_pool)
     if not histories:
         return verdicts
+    settings = with_maturity(shop.settings, delays.values())
+    histories = {model: replace(seen, settings=settings) for model, seen in histories.items()}
     champions = {model: champion_of(shop, state, model) for model in histories}
     sets = {model: training_rows(seen, model) for model, seen in histories.items()}
     fitted = train_challengers(
         open_pool(),
         sets,
         shop.spec,
-        shop.settings,
+        settings,
         {model: rival.bundle if rival else None for model, rival in champions.items()},
     )
     verdicts += [_failed(failed) for failed in fitted if isinstance(failed, FailedRecipe)]
     for model in histories:
         _register(shop, model, [new for new in fitted if isinstance(new, Challenger) and new.model == model])
     for model, seen in histories.items():
-        casework = Casework(seen, shop.bundles, sentinels)
+        attacks = list(state.attacks.values())
+        casework = Casework(seen, shop.bundles, sentinels, attacks, delays[model])
         verdicts.extend(judge_challengers(shop, model, champions[model], casework, seen))
     return verdicts
 
 
 def _guard(
     shop: Workshop, order: Order, history: History, open_pool: Callable[[], TrainingPool]
-) -> tuple[dict[str, History], list[CycleVerdict]]:
-    """Have the guard judge each model's data; return what may be trained on, and who is frozen.
+) -> tuple[dict[str, History], dict[str, Sequence[LabelDelay]], list[CycleVerdict]]:
+    """Have the guard judge each model's data; return what may be trained on, label delays, who is frozen.
 
     A frozen model is not brought before the gate either: it would judge on the same data.
     """
     request = None if order.request_seq is None else shop.state().request(order.request_seq)
     overrides = () if request is None else request.guard_overrides
     histories: dict[str, History] = {}
+    delays: dict[str, Sequence[LabelDelay]] = {}
     frozen = []
     for model in order.models:
         former = shop.state().guard_reports.get(model)
@@ -198,13 +203,14 @@ def _guard(
         why = "; ".join(judgement.ruling.reasons) or f"{len(judgement.ruling.findings)} findings{who}"
         shop.record("GuardReported", {**body, "cut_time_us": order.cut.time_us}, why)
         publish(judgement, shop.metrics)
+        delays[model] = judgement.delays
         if judgement.ruling.frozen:
             frozen.append(CycleVerdict(model, "", "FROZEN", "", why))
         elif judgement.dropped:
             histories[model] = replace(history, view=history.view.with_(judgement.exclusions))
         else:
             histories[model] = history
-    return histories, frozen
+    return histories, delays, frozen
 
 
 def champion_of(shop: Workshop, state: RegistryState, model: str) -> Rival | None:
@@ -239,7 +245,8 @@ def _register(shop: Workshop, model: str, fitted: Sequence[Challenger]) -> None:
         digest = shop.bundles.write(challenger.bundle)
         if digest in known:
             continue
-        manifest = dict(challenger.bundle.manifest)
+        # Which files were read is no part of the bundle: the same rows make the same bytes from others, too.
+        manifest = {**challenger.bundle.manifest, "archive": shop.archive.versions()}
         shop.record(
             "VersionRegistered",
             {

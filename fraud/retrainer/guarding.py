@@ -9,7 +9,7 @@ until the data is mended or excluded, or a person passes over its check.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,12 +20,15 @@ from numpy.typing import NDArray
 
 from fraud.guard.belief import doubted
 from fraud.guard.data import GuardData
+from fraud.guard.delays import LabelDelay, label_delays, maturity_us
 from fraud.guard.examine import Ruling, examine, rule_on
 from fraud.guard.finding import CHECKS
 from fraud.guard.gathering import Scope, gather, recent_traffic
 from fraud.labels.exclusions import EVERYTHING, Exclusion
 from fraud.monitoring.retrainer_metrics import RetrainerMetrics
 from fraud.registry.guard_reports import GuardReport
+from fraud.settings import Settings
+from fraud.settings.learning import MeasuredMaturity
 from fraud.training.crossfit import crossfit
 from fraud.training.history import History
 from fraud.training.weights import draws_of
@@ -42,11 +45,15 @@ def run_here(function: Callable[..., Any], *args: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """The guard's ruling on one model, and the exclusions of this and earlier runs that it asks for."""
+    """The guard's ruling on one model, and the exclusions of this and earlier runs that it asks for.
+
+    `delays` are those of the model's fraud labels, by source.
+    """
 
     model: str
     ruling: Ruling
     dropped: tuple[tuple[str, Exclusion], ...]
+    delays: tuple[LabelDelay, ...] = ()
 
     @property
     def exclusions(self) -> tuple[Exclusion, ...]:
@@ -85,7 +92,17 @@ def judge_data(
     seen = replace(history, view=history.view.with_([exclusion for _, exclusion in kept]))
     data = data_of(seen, model, 0 if former is None else former.fit_until_us, run)
     ruling = rule_on(examine(data, history.settings.guard), overrides)
-    return Judgement(model, ruling, tuple(dict.fromkeys((*kept, *ruling.dropped))))
+    measured = history.settings.labels.measured or MeasuredMaturity()
+    dropped = tuple(dict.fromkeys((*kept, *ruling.dropped)))
+    return Judgement(model, ruling, dropped, label_delays(data, measured.quantile))
+
+
+def with_maturity(settings: Settings, delays: Iterable[Sequence[LabelDelay]]) -> Settings:
+    """Return settings whose label maturity is that of the slowest model, where it is to be measured."""
+    if settings.labels.measured is None:
+        return settings
+    longest = max(maturity_us(each, settings.labels) for each in delays)
+    return settings.model_copy(update={"labels": settings.labels.model_copy(update={"maturity": longest})})
 
 
 def data_of(history: History, model: str, fit_until_us: int, run: Run = run_here) -> GuardData:

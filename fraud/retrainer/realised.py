@@ -24,7 +24,7 @@ def quality_of(shop: Workshop, model: str, at_us: int) -> Quality | None:
     history = History(shop.archive, shop.spec, settings, cut, shop.state().view())
     rows = (
         history.judged(model, at_us - 2 * reach_us, with_features=False)
-        .filter(pl.col("is_fraud").is_not_null() & pl.col("score").is_not_null())
+        .filter(pl.col("score").is_not_null())
         .sort("position")
         .collect()
     )

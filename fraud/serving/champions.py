@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from fraud.bundle.bundle import Bundle
 from fraud.features.spec import FeatureSpec
+from fraud.policy.exploration import Explorer
 from fraud.records import Scored, Transaction
 from fraud.settings import Settings
-from fraud.settings.model import Exploration
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Champion:
     bundle: Bundle
     columns: NDArray[np.intp]
     categoricals: tuple[int, ...]
-    exploration: Exploration
+    explorer: Explorer
     policy_version: str
     trained_until_us: int
     since_us: int
@@ -59,7 +59,7 @@ def make_champion(
         bundle=bundle,
         columns=spec.indices(bundle.feature_names),
         categoricals=tuple(names.index(name) for name in bundle.categorical_names),
-        exploration=model.policy.exploration,
+        explorer=Explorer(model.policy.exploration),
         policy_version=bundle.policy_version(version),
         trained_until_us=int(bundle.manifest["cut"]["time_us"]),
         since_us=since_us,

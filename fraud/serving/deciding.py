@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fraud.features.state import ScoredRows
-from fraud.policy.exploration import explore
+from fraud.policy.spending import DaySpending
 from fraud.records import Decision, Outcome, Transaction
 from fraud.serving.champions import Champion
 
@@ -47,10 +47,15 @@ def decide(
     champion: Champion,
     transactions: Sequence[Transaction],
     rows: ScoredRows,
+    surrogates: Sequence[tuple[int, ...]],
     limits: RowLimits,
     now_us: int,
+    spent: DaySpending | None,
 ) -> list[Decision]:
-    """Return a decision for every row, in order; `rows` are the features of `transactions`."""
+    """Return a decision for every row, in order; `rows` are the features of `transactions`.
+
+    What exploration lets through is added to `spent`; None: nothing is explored.
+    """
     bundle = champion.bundle
     words = champion.words(transactions)
     matrix = champion.matrix(rows.features, words)
@@ -62,8 +67,10 @@ def decide(
     bundle_limits = bundle.limits(matrix, words)
     version, policy_version = champion.version, champion.policy_version
     decisions = []
+    explorer = champion.explorer if spent is not None and champion.explorer.active else None
     columns = zip(
         transactions,
+        surrogates,
         scores.tolist(),
         bundle.risk_scores(margins).tolist(),
         outcomes.tolist(),
@@ -72,11 +79,11 @@ def decide(
         rows.is_late.tolist(),
         strict=True,
     )
-    for transaction, score, risk_score, outcome_number, own, new, late in columns:
+    for transaction, entities, score, risk_score, outcome_number, own, new, late in columns:
         outcome, explored, propensity = _OUTCOMES[outcome_number], False, 1.0
-        if outcome_number == _DECLINE and champion.exploration.rate > 0:
-            outcome, explored, propensity = explore(
-                champion.exploration, transaction.transaction_id, outcome, transaction.amount_base_minor
+        if outcome_number == _DECLINE and explorer is not None and spent is not None:
+            outcome, explored, propensity = explorer.explore(
+                transaction.transaction_id, score, transaction.amount_base_minor, entities, spent
             )
         marks = limits.of(new, is_late=late, first=(*first, *own) if own else first)
         decisions.append(

@@ -140,12 +140,12 @@ class Eraser:
         key = (self._index(entity), surrogate)
         # The note goes after the entry has come, so looking in this order one of them is seen.
         notes = await asyncio.get_running_loop().run_in_executor(None, self._log.erasures)
-        entry = self._registry.refresh().erased.get((entity, surrogate))
+        note = next((it for it in notes if it.key == key), None)
+        entry = self._recorded(entity, surrogate, note.time_us if note else 0)
         if entry is not None:
             return _of_entry(entry, repeated=repeated)
-        for erasure in notes:
-            if erasure.key == key:
-                return self._of_note(erasure, self._under_way.get(key) or "its turn")
+        if note is not None:
+            return self._of_note(note, self._under_way.get(key) or "its turn")
         raise NotFound(f"entity {entity!r}: no erasure of surrogate {surrogate} was begun")
 
     def tend(self) -> None:
@@ -263,8 +263,13 @@ class Eraser:
         self._log.finish_erasure(erasure)
         _log.info("erased", entity=entity, surrogate=erasure.surrogate)
 
+    def _recorded(self, entity: str, surrogate: int, since_us: int) -> LedgerEntry | None:
+        """Return the entry of an erasure begun at `since_us`; an older one is about a log restored since."""
+        entry = self._registry.refresh().erased.get((entity, surrogate))
+        return entry if entry is not None and entry.time_us >= since_us else None
+
     def _record(self, erasure: Erasure, entity: str, traces: Traces) -> None:
-        if (entity, erasure.surrogate) in self._registry.refresh().erased:
+        if self._recorded(entity, erasure.surrogate, erasure.time_us) is not None:
             return
         linked: dict[str, list[int]] = {}
         for index, number in erasure.linked:

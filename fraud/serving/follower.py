@@ -148,9 +148,17 @@ class LedgerFollower:
                 self._apply(model, *change, run=run)
         self._reconciler.take_view(state, run)
         self._reconciler.request_retrains(state)
+        self._switch_exploration(state)
         if state.seq != self._observed_seq:
             self._observed_seq = state.seq
             self._reconciler.observe(state)
+
+    def _switch_exploration(self, state: RegistryState) -> None:
+        """Let the ledger's switch decide which models explore; the next batch sees it."""
+        exploring = frozenset(model for model in self._models if state.explores(model))
+        for model in exploring ^ self._scorer.exploring:
+            _log.warning("exploration switched", model=model, on=model in exploring)
+        self._scorer.exploring = exploring
 
     def _next_change(self, state: RegistryState, model: str) -> tuple[str, int] | None:
         reign = state.reign(model)

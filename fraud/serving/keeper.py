@@ -51,7 +51,7 @@ class Keeper:
         if state is None or state.fold.position == 0:
             return
         self._snapshot_at = state.fold.position
-        path = self._snapshots.write(state.fold)
+        path = self._snapshots.write(state.fold, state.spending)
         _log.info("snapshot written", position=state.fold.position, path=str(path))
 
     def _prunable(self) -> int:

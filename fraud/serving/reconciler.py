@@ -21,6 +21,7 @@ from fraud.features.fold import FeatureFold
 from fraud.labels.exclusions import View
 from fraud.monitoring.scorer_metrics import ScorerMetrics
 from fraud.records import Applied
+from fraud.registry.approval import awaiting_approval
 from fraud.registry.exclusions import ExclusionState
 from fraud.registry.ledger import RegistryState
 from fraud.registry.view import Registry
@@ -153,8 +154,10 @@ class Reconciler:
             state = self._registry.refresh()
 
     def observe(self, state: RegistryState) -> None:
-        """Publish taint and exclusions."""
+        """Publish taint, exclusions, and what waits for a person."""
         for model in self._settings.models:
             tainted = [v for v in state.versions.values() if v.model == model and state.tainted_by(v.version)]
             self._metrics.taint(model, len(tainted))
+            by_approval = self._settings.gate.mode == "approval"
+            self._metrics.awaiting_approval(model, len(awaiting_approval(state, model)) if by_approval else 0)
         self._metrics.exclusions_in_force(sum(it.in_force for it in state.exclusions.values()))

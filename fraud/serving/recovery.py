@@ -1,6 +1,7 @@
 """State from disk: the newest usable snapshot, then the rest of the log.
 
     snapshots: data/state/features-<position>.npz   (kept: log.snapshots_kept)
+               data/state/exploration-<position>.json   what exploration had spent by then
     position ≤ log head, same spec fingerprint → load; else an older one; else from nothing
 
 What was pruned from the log since the snapshot is read from the archive. Where
@@ -8,8 +9,11 @@ the log says that other transactions are hidden from here on, the fold that had
 seen them is left for one that never did.
 """
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
 
 import structlog
 
@@ -22,7 +26,8 @@ from fraud.features.replay import Find, replay
 from fraud.features.spec import FeatureSpec
 from fraud.labels.exclusions import View
 from fraud.labels.standing import ConflictRule
-from fraud.records import Entry
+from fraud.policy.spending import Spending, day_of
+from fraud.records import Entry, Outcome
 from fraud.serving.dictionary import EntityDictionary
 from fraud.serving.feedback import coordinates_of
 from fraud.serving.scorer import State
@@ -42,13 +47,35 @@ class Snapshots:
         """Return the snapshot files, newest first."""
         return sorted(self._folder.glob("features-*.npz"), reverse=True)
 
-    def write(self, fold: FeatureFold) -> Path:
-        """Write a snapshot of the fold where it stands, then drop the oldest beyond `kept`."""
+    def write(self, fold: FeatureFold, spending: Spending | None = None) -> Path:
+        """Write a snapshot of the fold where it stands, then drop the oldest beyond `kept`.
+
+        `spending` stands at the same position; its file is there before the snapshot is.
+        """
         self._folder.mkdir(parents=True, exist_ok=True)
+        if spending is not None:
+            place = self._spending_path(fold.position)
+            draft = place.with_suffix(".tmp")
+            draft.write_text(json.dumps(spending.to_dict()), encoding="utf-8")
+            draft.replace(place)
         path = fold.save(self._folder)
         for old in self.paths()[self._kept :]:
             old.unlink(missing_ok=True)
+        for old in self._folder.glob("exploration-*.json"):
+            if _position(old) < self.oldest_position():
+                old.unlink(missing_ok=True)
         return path
+
+    def spending(self, position: int) -> dict[str, Any] | None:
+        """Return what `Spending.to_dict` gave at the snapshot of a position; None when it cannot be read."""
+        try:
+            stored: dict[str, Any] = json.loads(self._spending_path(position).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return stored
+
+    def _spending_path(self, position: int) -> Path:
+        return self._folder / f"exploration-{position:020d}.json"
 
     def latest(self, spec: FeatureSpec, rule: ConflictRule, head: int) -> FeatureFold | None:
         """Return the newest fold that fits the spec and lies within the log, or None."""
@@ -65,13 +92,22 @@ class Snapshots:
     def oldest_position(self) -> int:
         """Return the position of the oldest snapshot kept; 0 when there is none."""
         paths = self.paths()
-        return int(paths[-1].stem.removeprefix("features-")) if paths else 0
+        return _position(paths[-1]) if paths else 0
+
+
+def _position(path: Path) -> int:
+    return int(path.stem.rpartition("-")[2])
 
 
 def restore(
-    spec: FeatureSpec, rule: ConflictRule, log: EventLog, archive: Archive, snapshots: Snapshots
+    spec: FeatureSpec,
+    rule: ConflictRule,
+    log: EventLog,
+    archive: Archive,
+    snapshots: Snapshots,
+    spending: Spending | None = None,
 ) -> State:
-    """Return state at the head of the log.
+    """Return state at the head of the log; `spending` comes in as nothing is spent yet.
 
     Raises:
         Damaged: entries are neither in the log nor in the archive.
@@ -79,16 +115,45 @@ def restore(
     head = log.head()
     fold = snapshots.latest(spec, rule, head) or FeatureFold(spec, rule)
     started_at = fold.position
-    catch_up(fold, log, archive, head, follow=True)
+    if spending is None:
+        spending = Spending({}, ZoneInfo("UTC"))
+    _resume(spending, log, snapshots, started_at)
+    catch_up(fold, log, archive, head, follow=True, take=spending.take)
     _log.info("state restored", from_position=started_at, to_position=head)
-    return State(fold, EntityDictionary(len(spec.entity_names), log.tokens(), log.next_surrogates()))
+    dictionary = EntityDictionary(len(spec.entity_names), log.tokens(), log.next_surrogates())
+    return State(fold, dictionary, spending)
 
 
-def catch_up(fold: FeatureFold, log: EventLog, archive: Archive, upto: int, *, follow: bool) -> None:
+def _resume(spending: Spending, log: EventLog, snapshots: Snapshots, position: int) -> None:
+    """Bring spending to a position: from its file, else from the log's last day up to there."""
+    stored = snapshots.spending(position) if position else None
+    if position == 0 or (stored is not None and spending.resume(stored)):
+        return
+    after = 0
+    since_us = day_of(log.last_arrival_us(), spending.zone)[0]
+    while True:
+        entries = log.decisions((Outcome.APPROVE,), since_us, "", after, _READ_ROWS)
+        due = [entry for entry in entries if entry.position <= position]
+        for entry in due:
+            spending.take(entry)
+        if not due or len(due) < _READ_ROWS:
+            return
+        after = due[-1].position
+
+
+def catch_up(
+    fold: FeatureFold,
+    log: EventLog,
+    archive: Archive,
+    upto: int,
+    *,
+    follow: bool,
+    take: Callable[[Entry], None] | None = None,
+) -> None:
     """Bring a fold from where it stands to a position.
 
     `follow`: the view changes where the log says so, as when it was written;
-    otherwise the fold keeps its own.
+    otherwise the fold keeps its own. `take` is shown every entry on the way.
 
     Raises:
         Damaged: entries are neither in the log nor in the archive.
@@ -98,9 +163,17 @@ def catch_up(fold: FeatureFold, log: EventLog, archive: Archive, upto: int, *, f
         return rebuilt(fold.spec, fold.rule, log, archive, view, position)
 
     entries = entries_after(log, archive, fold.position, upto)
+    if take is not None:
+        entries = _shown(entries, take)
     for _ in replay(fold, entries, _finder(fold, log, archive), rebuild if follow else None):
         pass
     fold.advance(upto)
+
+
+def _shown(entries: Iterator[Entry], take: Callable[[Entry], None]) -> Iterator[Entry]:
+    for entry in entries:
+        take(entry)
+        yield entry
 
 
 def rebuilt(

@@ -32,6 +32,7 @@ from fraud.features.replay import logged_rows, rows_of
 from fraud.features.state import ScoredRows
 from fraud.labels.exclusions import View
 from fraud.monitoring.scorer_metrics import ScorerMetrics
+from fraud.policy.spending import DaySpending, Spending
 from fraud.records import (
     Applied,
     BatchRetracted,
@@ -61,6 +62,7 @@ class State:
 
     fold: FeatureFold
     dictionary: EntityDictionary
+    spending: Spending
 
 
 class Scorer:
@@ -87,6 +89,8 @@ class Scorer:
         self._no_champion = {name: Outcome[model.no_champion] for name, model in settings.models.items()}
         names = tuple(f"NEW_{name.upper()}" for name in settings.schema_.entity_names)
         self._limits = RowLimits(names, settings.server.champion_stale_after)
+        self.exploring = frozenset(settings.models)
+        """The models that may explore; replaced as a whole when the ledger switches one."""
 
     @property
     def ready(self) -> bool:
@@ -152,7 +156,8 @@ class Scorer:
         try:
             surrogates = [state.dictionary.surrogates(transaction.entities) for transaction in fresh]
             rows = state.fold.score([t.transaction_id for t in fresh], rows_of(fresh, surrogates))
-            decisions = self._decide(fresh, rows, now_us)
+            state.spending.turn(now_us)
+            decisions = self._decide(fresh, rows, surrogates, state.spending.models, now_us)
             scored = [
                 _scored(transaction, row, features.tobytes(), decision)
                 for transaction, row, features, decision in zip(
@@ -182,27 +187,46 @@ class Scorer:
             metrics.models[model].decided(
                 [decision.outcome.value for decision in decisions], np.array(scores) if scores else None
             )
+        explored = [row for row in scored if row.decision.explored]
+        for model in {row.model for row in explored}:
+            amounts = [row.amount_base_minor for row in explored if row.model == model]
+            metrics.explored(model, len(amounts), sum(amounts))
 
-    def _decide(self, fresh: list[Transaction], rows: ScoredRows, now_us: int) -> list[Decision]:
+    def _decide(
+        self,
+        fresh: list[Transaction],
+        rows: ScoredRows,
+        surrogates: Sequence[tuple[int, ...]],
+        spent: Mapping[str, DaySpending],
+        now_us: int,
+    ) -> list[Decision]:
         models = {transaction.model for transaction in fresh}
         if len(models) == 1:
-            return self._decide_model(models.pop(), fresh, rows, now_us)
+            model = models.pop()
+            return self._decide_model(model, fresh, rows, surrogates, spent.get(model), now_us)
         decisions: dict[int, Decision] = {}
         for model in models:
             at = [i for i, transaction in enumerate(fresh) if transaction.model == model]
             part = ScoredRows(rows.features[at], rows.is_new[at], rows.is_late[at])
-            decisions.update(
-                zip(at, self._decide_model(model, [fresh[i] for i in at], part, now_us), strict=True)
-            )
+            mine, theirs = [fresh[i] for i in at], [surrogates[i] for i in at]
+            decided = self._decide_model(model, mine, part, theirs, spent.get(model), now_us)
+            decisions.update(zip(at, decided, strict=True))
         return [decisions[i] for i in range(len(fresh))]
 
     def _decide_model(
-        self, model: str, fresh: list[Transaction], rows: ScoredRows, now_us: int
+        self,
+        model: str,
+        fresh: list[Transaction],
+        rows: ScoredRows,
+        surrogates: Sequence[tuple[int, ...]],
+        spent: DaySpending | None,
+        now_us: int,
     ) -> list[Decision]:
         champion = self._champions.get(model)
         if champion is None:
             return decide_without_champion(self._no_champion[model], rows, self._limits)
-        return decide(champion, fresh, rows, self._limits, now_us)
+        exploring = spent if model in self.exploring else None
+        return decide(champion, fresh, rows, surrogates, self._limits, now_us, exploring)
 
     def _append(self, state: State, events: Sequence[Event], now_us: int) -> int:
         started = time.perf_counter()
@@ -317,8 +341,10 @@ class Scorer:
             Unavailable: the scorer is not ready.
         """
         state = self._ready_state()
-        rows = state.fold.peek(rows_of([transaction], [state.dictionary.peek(transaction.entities)]))
-        decisions = self._decide([transaction], rows, self.now_us())
+        surrogates = [state.dictionary.peek(transaction.entities)]
+        rows = state.fold.peek(rows_of([transaction], surrogates))
+        spent = {transaction.model: state.spending.models[transaction.model].copy()}
+        decisions = self._decide([transaction], rows, surrogates, spent, self.now_us())
         score = decisions[0].score
         if score is not None and not math.isfinite(score):
             raise Unavailable(f"the self-score of {transaction.model} is {score}")

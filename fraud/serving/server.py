@@ -27,6 +27,7 @@ from fraud.features.spec import FeatureSpec
 from fraud.labels.standing import ConflictRule
 from fraud.monitoring.metrics import serve_metrics
 from fraud.monitoring.scorer_metrics import ScorerMetrics
+from fraud.policy.spending import Spending
 from fraud.registry.store import LedgerStore
 from fraud.registry.view import Registry
 from fraud.serving.batcher import Batcher
@@ -101,7 +102,7 @@ class ScoringProcess:
             self.champions,
             self.desk,
             self.metrics,
-            lambda: restore(self.spec, rule, self.log, self.archive, self.snapshots),
+            lambda: restore(self.spec, rule, self.log, self.archive, self.snapshots, Spending.of(settings)),
         )
         self.batcher = Batcher(
             self.scorer,
@@ -204,8 +205,20 @@ class ScoringProcess:
         now_us = self.scorer.now_us()
         self.metrics.log_position.set(self.log.head())
         self.metrics.queue_rows.set(self.batcher.queued_rows)
+        self._observe_exploration()
         for model, champion in self.champions.all().items():
             self.metrics.champion_age(model, max(0, now_us - champion.trained_until_us) / 1e6)
+
+    def _observe_exploration(self) -> None:
+        state = self.scorer.state
+        for model, spent in state.spending.models.items() if state is not None else ():
+            settings = self.settings.models[model].policy.exploration
+            self.metrics.exploration(
+                model,
+                enabled=settings.active and model in self.scorer.exploring,
+                spent_minor=spent.total_minor,
+                left_minor=spent.left_minor,
+            )
 
     def close(self) -> None:
         """Close what was opened."""

@@ -13,6 +13,15 @@ from fraud.settings.slices import Slices
 RecipeKind = Literal["full", "recent", "continue"]
 
 
+class MeasuredMaturity(Section):
+    """The maturity follows the delays that labels have: of the slowest source that gives enough of them."""
+
+    quantile: float = Field(default=0.95, gt=0.5, lt=1, description="share of its fraud labels that came")
+    least: PositiveDurationUs = Field(
+        default=7 * DAY_US, description="never less; labels.maturity is the most"
+    )
+
+
 class Labels(Section):
     """Which label is known at T, and when the absence of fraud may be trusted."""
 
@@ -22,6 +31,9 @@ class Labels(Section):
     conflict: Literal["LABELER_PRIORITY", "LAST_WRITE_WINS", "MAJORITY_VOTE"] = "LABELER_PRIORITY"
     maturity: PositiveDurationUs = Field(
         default=30 * DAY_US, description="an event older than this and unlabelled was no fraud"
+    )
+    measured: MeasuredMaturity | None = Field(
+        default=None, description="default: the maturity is as set, delays are only reported"
     )
     assume_completed: bool = Field(
         default=True, description="an approved payment without a report counts as completed"

@@ -18,7 +18,9 @@ class Cost(Section):
 
     missed_fraud: float | None = Field(default=None, gt=0)
     false_alarm: float | None = Field(default=None, gt=0)
-    loss_share: float | None = Field(default=None, gt=0, description="of the amount; fees make it more than 1")
+    loss_share: float | None = Field(
+        default=None, gt=0, description="of the amount; fees make it more than 1"
+    )
     friction_minor: float | None = Field(default=None, gt=0, description="what one false alarm costs")
 
     @model_validator(mode="after")

@@ -7,8 +7,8 @@ from pydantic import Field, model_validator
 
 from fraud.clock import DAY_US
 from fraud.settings.durations import PositiveDurationUs
-from fraud.settings.section import Name, Section
 from fraud.settings.schema import AMOUNT_MINOR_BOUND
+from fraud.settings.section import Name, Section
 
 AmountMinor = Annotated[int, Field(ge=1, le=AMOUNT_MINOR_BOUND)]
 

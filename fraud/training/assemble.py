@@ -1,7 +1,8 @@
 """From a fitted booster to a bundle that can serve.
 
     calibration span, labelled rows (1 ÷ propensity) → calibrator, precision thresholds
-    calibration span, all traffic                    → thresholds on a share or number
+    calibration span, all traffic                    → thresholds on a share, a number or a cost
+    both                                             → the curve that shows what a threshold trades
     newest traffic up to the cut, unlabelled         → risk scale, references, self-test rows
 
 Only features of the newest traffic are looked at, never its labels, and nothing
@@ -21,7 +22,9 @@ from fraud.bundle.references import References
 from fraud.bundle.risk_scale import RiskScale
 from fraud.clock import DAY_US
 from fraud.features.encoding import Vocabulary
+from fraud.policy.risks import Risks
 from fraud.policy.thresholds import Solution, policy_digest, solve
+from fraud.policy.trade import Calibration, trade_curve
 from fraud.settings.model import Policy
 from fraud.training.dataset import TrainingSet
 from fraud.training.recipes import matrix_of
@@ -45,12 +48,15 @@ def assemble(
 ) -> Bundle:
     """Return the bundle of a fitted booster; `trained` are the rows it was fitted on, int64[m].
 
-    The manifest gains `thresholds_notes`: what the policy could not meet.
+    The manifest gains `thresholds_notes`, what the policy could not meet, and
+    `policy_curve` (`fraud.policy.trade`).
     """
     predict = partial(margins_of, load_booster(booster, nthread))
     traffic = np.flatnonzero(calibration.holds(rows.event_time_us))
     margins = predict(matrix_of(rows, traffic, vocabularies))
-    calibrator, solution = _calibrate(rows, traffic, margins, calibration, policy)
+    calibrator, solved_on = _calibrate(rows, traffic, margins, calibration)
+    solution = _solve(policy, solved_on)
+    curve = trade_curve(policy, solution.thresholds, solved_on)
     newest = np.arange(len(rows))[-REFERENCE_ROWS_MAX:]
     reference = matrix_of(rows, newest, vocabularies)
     margins = predict(reference)
@@ -68,7 +74,11 @@ def assemble(
         references=References.of(rows.feature_names, words, reference, calibrator(margins)),
         ranges=_ranges(rows, trained),
         selftest=_selftest(booster, reference),
-        manifest={**manifest, "thresholds_notes": list(solution.notes)},
+        manifest={
+            **manifest,
+            "thresholds_notes": list(solution.notes),
+            "policy_curve": curve.to_dict(),
+        },
     )
 
 
@@ -77,16 +87,31 @@ def _calibrate(
     traffic: NDArray[np.int64],
     margins: NDArray[np.float32],
     span: Span,
-    policy: Policy,
-) -> tuple[Calibrator, Solution]:
-    """Fit on the usable rows among `traffic`, int64[m], all rows of the span; `margins` are theirs."""
+) -> tuple[Calibrator, Calibration]:
+    """Fit on the usable rows among `traffic`, int64[m], all rows of the span; `margins` are theirs.
+
+    The calibrator is fitted with clipped weights, as everything that is fitted; what
+    is counted on its scores has the unclipped ones.
+    """
     usable = rows.label[traffic] >= 0
     is_fraud = rows.label[traffic][usable] == 1
-    weights = inverse_propensity(rows.propensity[traffic][usable])
-    calibrator = Calibrator.fit(margins[usable], is_fraud, weights)
+    propensity = rows.propensity[traffic][usable]
+    calibrator = Calibrator.fit(margins[usable], is_fraud, inverse_propensity(propensity))
     scores = calibrator(margins)
-    days = (span.end_us - span.start_us) / DAY_US
-    return calibrator, solve(policy, scores[usable], is_fraud, weights, days, traffic=scores)
+    amounts = rows.amount_minor[traffic]
+    return calibrator, Calibration(
+        scores=scores[usable],
+        is_fraud=is_fraud,
+        amounts=amounts[usable],
+        weights=1.0 / propensity,
+        traffic=Risks(scores, amounts),
+        days=(span.end_us - span.start_us) / DAY_US,
+    )
+
+
+def _solve(policy: Policy, on: Calibration) -> Solution:
+    traffic = on.traffic
+    return solve(policy, on.scores, on.is_fraud, on.weights, on.days, traffic.scores, traffic.amounts)
 
 
 def _ranges(rows: TrainingSet, trained: NDArray[np.int64]) -> tuple[Range, ...]:

@@ -17,6 +17,7 @@ import numpy as np
 
 from fraud.bundle.bundle import Bundle
 from fraud.errors import FraudError, NotAllowedNow
+from fraud.evaluation.weighted import effective_sample_size
 from fraud.features.spec import FeatureSpec
 from fraud.settings import Settings
 from fraud.settings.learning import Recipe
@@ -26,7 +27,6 @@ from fraud.training.dataset import TrainingSet, batches_used
 from fraud.training.fit import fit
 from fraud.training.recipes import Parent, choose_rows, matrix_of, start_of, vocabularies_of
 from fraud.training.splits import Spans, walk_forward
-from fraud.training.weights import effective_sample_size
 
 if TYPE_CHECKING:
     from fraud.training.pool import TrainingPool

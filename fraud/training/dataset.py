@@ -38,8 +38,9 @@ class TrainingSet:
 
     Columns only, so that workers share one copy. `features` is float32[n, f] in
     the order of `feature_names`; `codes` int32[n, c] index `words[i]`, −1 where
-    not given; `label` is int8[n]; `label_position` int64[n] says where in the log
-    the part of a batch stands that carries the verdict (0: none), and
+    not given; `amount_minor` int64[n] is in base currency; `label` is int8[n];
+    `label_position` int64[n] says where in the log the part of a batch stands that
+    carries the verdict (0: none), and
     `batch_parts` has a row for each of these; `propensity` float64[n] is 1
     unless explored; `draws` float64[n] in [0, 1) are hashes of the transaction ids.
     """
@@ -54,6 +55,7 @@ class TrainingSet:
     words: tuple[tuple[str, ...], ...]
     position: NDArray[np.int64]
     event_time_us: NDArray[np.int64]
+    amount_minor: NDArray[np.int64]
     label: NDArray[np.int8]
     label_position: NDArray[np.int64]
     propensity: NDArray[np.float64]
@@ -83,6 +85,7 @@ def training_rows(history: History, model: str) -> TrainingSet:
             "position",
             "event_time_us",
             "transaction_id",
+            "amount_base_minor",
             *[pl.col(f"f_{name}") for name in names],
             *[pl.col(f"categorical_{name}") for name in categoricals],
             label=pl.col("is_fraud").cast(pl.Int8).fill_null(NOT_USABLE),
@@ -106,6 +109,7 @@ def training_rows(history: History, model: str) -> TrainingSet:
         words=words,
         position=frame["position"].to_numpy(),
         event_time_us=frame["event_time_us"].to_numpy(),
+        amount_minor=frame["amount_base_minor"].to_numpy(),
         label=frame["label"].to_numpy(),
         label_position=frame["label_position"].to_numpy(),
         propensity=frame["propensity"].to_numpy(),
@@ -215,6 +219,7 @@ def _manifest(
         "model": model,
         "cut": {"position": cut.position, "time_us": cut.time_us},
         "label_cut_us": cut.time_us,
+        "label_maturity_us": settings.labels.maturity,
         "label_batches": batches_used(parts, frame["label_position"].to_numpy(), (label == 1).to_numpy()),
         "label_fed_features": [name for name in names if name in spec.label_fed],
         "exclusions": [exclusion.to_dict() for exclusion in history.view.exclusions],

@@ -39,16 +39,6 @@ def inverse_propensity(propensity: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.minimum(1.0 / propensity, INVERSE_PROPENSITY_MAX)
 
 
-def effective_sample_size(weights: NDArray[np.float64]) -> float:
-    """Return (Σw)² ÷ Σw²: how many equal rows carry as much (Kish 1965); 0 for none.
-
-    >>> effective_sample_size(np.array([1.0, 1.0, 1.0]))
-    3.0
-    """
-    squares = float(np.square(weights).sum())
-    return float(weights.sum()) ** 2 / squares if squares else 0.0
-
-
 def draws_of(transaction_ids: pl.Series) -> NDArray[np.float64]:
     """Return a number in [0, 1) for each id that depends on the id alone, float64[n].
 

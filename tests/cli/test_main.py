@@ -12,7 +12,7 @@ from fraud.settings import load_settings
 
 COMMANDS = (
     "init", "up", "serve", "retrain", "import", "score", "label", "sentinel", "champion", "versions",
-    "show", "replay", "demo", "doctor",
+    "show", "explore", "replay", "demo", "doctor",
 )  # fmt: skip
 HEAVY = ("numpy", "polars", "grpc", "pydantic", "ray", "xgboost", "numba", "deltalake", "scipy", "sklearn")
 

@@ -12,6 +12,7 @@ import pytest
 from fraud.clock import DAY_US
 from fraud.errors import InvalidInput
 from fraud.gate.evidence import Evidence, EvidenceRules, gather
+from fraud.gate.slices import SliceRules
 from fraud.records import Outcome
 from fraud.settings import settings_from
 from tests.gate.worlds import MATURITY_US, World, rules
@@ -147,4 +148,5 @@ def test_rules_come_from_the_configuration() -> None:
         alert_share=0.02,
         since_us=DAY_US,
         exploration_amount_max_minor=5_000,
+        slices=SliceRules(new_within_us=7 * DAY_US, amounts=(1_000, 10_000, 100_000), attacks_min=30),
     )

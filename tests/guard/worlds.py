@@ -70,12 +70,20 @@ def judged(
     view: View = EVERYTHING,
     rules: Guard = RULES,
     retracted: tuple[str, ...] = (),
+    shuffle: int | None = None,
 ) -> GuardData:
-    """What the guard sees at the end of a day when it last found the data fit `since` days before."""
+    """What the guard sees at the end of a day when it last found the data fit `since` days before.
+
+    With `shuffle`, a seed, the rows of every table come in any order.
+    """
     cut_us = (day + 1) * DAY_US
     scope = Scope(cut_us, cut_us - since * DAY_US, MATURITY_US, rules, view, retracted)
     told = in_log(payments, labels)
     kept = NO_REPORTS if reports is None else in_log(payments, reports)
+    if shuffle is not None:
+        payments, told, kept = (
+            table.sample(fraction=1.0, shuffle=True, seed=shuffle) for table in (payments, told, kept)
+        )
     return gather(payments.lazy(), told.lazy(), kept.lazy(), scope)
 
 

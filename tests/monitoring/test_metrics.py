@@ -21,7 +21,7 @@ from fraud.records import LabelValue, Outcome
 
 UNITS = (
     *("_seconds", "_rows", "_info", "_position", "_waiting", "_events", "_frauds", "_score"),
-    *("_versions", "_exclusions_in_force", "_findings", "_frozen"),
+    *("_versions", "_exclusions_in_force", "_findings", "_frozen", "_minor", "_enabled"),
 )
 FIGURES = re.compile(r"fraud_realised_(average_precision|recall)(_low|_high)?")
 QUALITY = Quality(900, 40, Interval(0.7, 0.6, 0.8), Interval(0.5, 0.4, 0.6), ())
@@ -45,7 +45,10 @@ def scorer() -> ScorerMetrics:
     metrics.log_position.set(12)
     metrics.rolled_back("card")
     metrics.taint("card", 2)
+    metrics.awaiting_approval("card", 3)
     metrics.exclusions_in_force(1)
+    metrics.explored("card", 2, 300)
+    metrics.exploration("card", enabled=True, spent_minor=300, left_minor=700)
     return metrics
 
 
@@ -171,6 +174,7 @@ def test_what_polluted_data_sets_in_motion_is_counted() -> None:
     registry = scorer().registry
     assert value(registry, "fraud_rollbacks_total", model="card") == 1
     assert value(registry, "fraud_tainted_versions", model="card") == 2
+    assert value(registry, "fraud_awaiting_approval_versions", model="card") == 3
     assert value(registry, "fraud_exclusions_in_force") == 1
 
 

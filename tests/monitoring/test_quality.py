@@ -85,15 +85,33 @@ def test_declines_imports_and_rows_without_a_score_are_left_out() -> None:
     assert realised_quality(changed, RULES).rows == 14 * ROWS_A_DAY // 4
 
 
-def test_an_explored_decline_stands_for_those_that_were_not_up_to_ten() -> None:
+def test_an_explored_decline_stands_for_those_that_were_not_however_many() -> None:
     rows = archived()
     explored = rows.with_columns(
         explored=pl.col("is_fraud"), propensity=pl.when("is_fraud").then(0.01).otherwise(1.0)
     )
     judged = rows.slice(6 * ROWS_A_DAY, 14 * ROWS_A_DAY)
     is_fraud, scores = judged["is_fraud"].to_numpy(), judged["score"].to_numpy()
-    expected = average_precision(is_fraud, scores, np.where(is_fraud, 10.0, 1.0))
-    assert realised_quality(explored, RULES).average_precision.value == pytest.approx(expected)
+    expected = average_precision(is_fraud, scores, np.where(is_fraud, 100.0, 1.0))
+    quality = realised_quality(explored, RULES)
+    assert quality.average_precision.value == pytest.approx(expected)
+    assert quality.effective_frauds == pytest.approx(is_fraud.sum())
+
+
+def test_a_row_nobody_knows_takes_its_place_in_the_budget() -> None:
+    rows = archived().with_row_index("row")
+    top = pl.col("score").rank("ordinal", descending=True).over("event_time_us") <= 5
+    hidden = rows.with_columns(
+        outcome=pl.when(top).then(int(Outcome.DECLINE)).otherwise(pl.col("outcome")),
+        is_fraud=pl.when(top).then(None).otherwise(pl.col("is_fraud")),
+    )
+    quality = realised_quality(hidden, RULES)
+    assert (quality.rows, quality.unseen) == (14 * (ROWS_A_DAY - 5), 14 * 5)
+    # Ten alerts a day, and the five riskiest take half of them.
+    judged = hidden.slice(6 * ROWS_A_DAY, 14 * ROWS_A_DAY)
+    known = judged["is_fraud"].fill_null(False).to_numpy()
+    days = (judged["event_time_us"] // DAY_US).cast(pl.Int32).to_numpy()
+    assert quality.recall.value == recall_at_budget(known, judged["score"].to_numpy(), days, 0.05)
 
 
 @pytest.mark.parametrize("cut_days", [0, 5, 10])

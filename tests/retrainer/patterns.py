@@ -224,7 +224,8 @@ class World:
         state = self.ledger.state()
         challenger = self.rival(version)
         assert challenger is not None
-        casework = Casework(history or self.history(), self.bundles, list(state.sentinels.values()))
+        sets, attacks = list(state.sentinels.values()), list(state.attacks.values())
+        casework = Casework(history or self.history(), self.bundles, sets, attacks)
         return casework.case(challenger, self.rival(state.champion("card")))
 
     def judge(self, version: str) -> Verdict:

@@ -1,6 +1,7 @@
 """A person is erased: nothing of it is left in any file, and nothing else has changed."""
 
 import asyncio
+import shutil
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from fraud.errors import Conflict, InvalidInput, NotFound
 from fraud.features.fold import FeatureFold
 from fraud.features.replay import replay
 from fraud.records import Scored
+from fraud.registry import LedgerStore
 from fraud.serving.batcher import Answer
 from fraud.serving.feedback import coordinates_of
 from fraud.serving.intake import TransactionIntake
@@ -254,6 +256,33 @@ def test_an_erasure_that_waits_for_a_reader_goes_on_by_itself(tmp_path: Path) ->
         assert files_with(settings.data_dir) == []
 
     service(settings, body)
+
+
+def test_a_log_restored_from_a_copy_is_erased_again_and_that_is_recorded_again(tmp_path: Path) -> None:
+    settings = personal_settings(tmp_path)
+    stream = Stream(seed=48)
+
+    async def first(here: Service) -> None:
+        await here.fill(stream)
+
+    async def second(here: Service) -> None:
+        await here.score(take(stream, 10))
+        await erase_ann(here)
+
+    service(settings, first)
+    shutil.copy(settings.places.log, tmp_path / "backup")
+    service(settings, second)
+    for name in ("", "-wal", "-shm"):
+        Path(f"{settings.places.log}{name}").unlink(missing_ok=True)
+    shutil.rmtree(settings.places.archive)
+    shutil.rmtree(settings.places.state, ignore_errors=True)
+    shutil.copy(tmp_path / "backup", settings.places.log)
+    assert files_with(settings.data_dir) != []
+    service(settings, second)
+    assert files_with(settings.data_dir) == []
+    ledger = LedgerStore.open(settings.places.ledger)
+    assert [entry.kind for entry in ledger.read()] == ["EntityErased", "EntityErased"]
+    ledger.close()
 
 
 def test_an_erasure_reaches_what_has_left_the_log(tmp_path: Path) -> None:

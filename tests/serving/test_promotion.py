@@ -73,7 +73,7 @@ def test_any_other_clean_version_takes_an_override_that_stands_on_the_record(
 ) -> None:
     if answer:
         judge(world, "card-3", answer)
-    with pytest.raises(NotAllowedNow, match="does not stand behind it.*--override"):
+    with pytest.raises(NotAllowedNow, match=r"does not stand behind it.*--override"):
         world.client.promote("card-3", **SIGNED)
     done = world.client.promote("card-3", override=True, **SIGNED)
     assert done.applied
@@ -81,6 +81,13 @@ def test_any_other_clean_version_takes_an_override_that_stands_on_the_record(
     body = world.ledger.store.find([done.ledger_seq])[done.ledger_seq].body
     assert (body["override"], body["overridden"]) == (True, done.overridden)
     assert world.client.get_history("card").entries[0].overridden == done.overridden
+
+
+def test_where_promotion_is_automatic_a_person_may_promote_what_is_undecided(tmp_path: Path) -> None:
+    with polluted(tmp_path) as world:
+        judge(world, "card-3", "INCONCLUSIVE")
+        done = world.client.promote("card-3", override=True, **SIGNED)
+        assert (done.applied, "INCONCLUSIVE" in done.overridden) == (True, True)
 
 
 def test_an_override_that_is_not_needed_is_not_recorded(world: Polluted) -> None:
@@ -91,7 +98,7 @@ def test_an_override_that_is_not_needed_is_not_recorded(world: Polluted) -> None
 
 
 def test_a_former_champion_goes_back_by_rollback_or_override(world: Polluted) -> None:
-    with pytest.raises(NotAllowedNow, match="card-1 is former champion.*'fraud rollback --to'"):
+    with pytest.raises(NotAllowedNow, match=r"card-1 is former champion.*'fraud rollback --to'"):
         world.client.promote("card-1", **SIGNED)
     assert world.client.promote("card-1", override=True, **SIGNED).applied
 

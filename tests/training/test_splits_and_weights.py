@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fraud.clock import DAY_US
+from fraud.evaluation.weighted import effective_sample_size
 from fraud.training.splits import walk_forward
-from fraud.training.weights import draws_of, effective_sample_size, inverse_propensity, recency
+from fraud.training.weights import draws_of, inverse_propensity, recency
 from tests.training.made import made_settings
 
 

@@ -1,0 +1,1 @@
+"""Pages for people: what a version learned from, how good it is, and what the gate said."""

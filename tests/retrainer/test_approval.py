@@ -1,0 +1,108 @@
+"""Cycles of a service where promotion takes a person's approval."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fraud.registry.approval import awaiting_approval
+from fraud.retrainer.casework import Casework
+from fraud.retrainer.cycle import CycleVerdict, Workshop, judge_challengers
+from fraud.retrainer.daemon import open_workshop
+from fraud.settings import load_settings
+from tests.retrainer.patterns import World
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    opened = World(tmp_path)
+    opened.pass_days(34)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def shop(world: World) -> Workshop:
+    return open_workshop(load_settings(world.config, {"FRAUD__GATE__MODE": "approval"}))
+
+
+def judge(world: World, shop: Workshop, **gate: float) -> list[CycleVerdict]:
+    """The end of a cycle on what is known now."""
+    settings = shop.settings.model_copy(update={"gate": shop.settings.gate.model_copy(update=gate)})
+    history = replace(world.history(), settings=settings)
+    judging = replace(shop, settings=settings)
+    champion = world.rival(world.ledger.state().champion("card"))
+    return judge_challengers(judging, "card", champion, Casework(history, world.bundles), history)
+
+
+def waiting(world: World) -> list[str]:
+    return [version.version for version in awaiting_approval(world.ledger.state(), "card")]
+
+
+def test_what_passes_the_gate_waits_and_the_verdict_says_what_it_was_read_from(
+    world: World, shop: Workshop
+) -> None:
+    world.train()
+    (concluded,) = judge(world, shop)
+    assert concluded.verdict == "PROMOTE", concluded.reason
+    state = world.ledger.state()
+    assert (state.champion("card"), waiting(world)) == ("", ["card-1"])
+    (verdict,) = state.version("card-1").verdicts
+    body = world.ledger.find([verdict.seq])[verdict.seq].body
+    cut = world.history().cut
+    assert body["evidence"] == {"cut": {"position": cut.position, "time_us": cut.time_us}, "view": "all"}
+
+
+def test_a_cycle_neither_promotes_nor_drops_nor_judges_again_what_awaits_approval(
+    world: World, shop: Workshop
+) -> None:
+    world.train()
+    judge(world, shop)
+    world.pass_days(38)
+    world.train()
+    harder = judge(world, shop, floor_average_precision=1.0, pending_max=0)
+    assert (harder[0].version, harder[0].verdict) == ("card-1", "PROMOTE")
+    assert harder[0].reason.startswith("awaits approval: first version: ")
+    assert harder[1].verdict != "PROMOTE"
+    state = world.ledger.state()
+    assert (state.champion("card"), waiting(world)) == ("", ["card-1"])
+    assert len(state.version("card-1").verdicts) == 1
+    assert state.version("card-2").status in ("rejected", "superseded"), "pending_max holds for the others"
+
+
+def test_a_newer_promote_supersedes_what_awaits_approval(world: World, shop: Workshop) -> None:
+    world.train()
+    judge(world, shop)
+    world.pass_days(38)
+    world.train()
+    assert [it.verdict for it in judge(world, shop)] == ["PROMOTE", "PROMOTE"]
+    state = world.ledger.state()
+    assert (state.champion("card"), waiting(world)) == ("", ["card-2"])
+    assert state.version("card-1").status == "superseded"
+
+
+def test_several_of_one_cycle_wait_together(world: World, shop: Workshop) -> None:
+    world.train()
+    world.train()
+    judge(world, shop)
+    assert waiting(world) == ["card-1", "card-2"]
+
+
+def test_after_a_promotion_the_others_are_judged_anew_against_the_new_champion(
+    world: World, shop: Workshop
+) -> None:
+    world.train()
+    world.train()
+    judge(world, shop)
+    world.crown("card-2")
+    assert waiting(world) == []
+    (concluded,) = judge(world, shop)
+    assert (concluded.version, concluded.verdict) == ("card-1", "INCONCLUSIVE")
+    assert world.ledger.state().version("card-1").verdicts[-1].against == "card-2"
+
+
+def test_without_approval_the_best_is_promoted_by_itself(world: World) -> None:
+    world.train()
+    judge(world, open_workshop(world.settings))
+    assert world.ledger.state().champion("card") == "card-1"

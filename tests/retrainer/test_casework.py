@@ -1,0 +1,114 @@
+"""What a case holds beside the evidence: traffic at unchanged cut-offs and thresholds, time, slices."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fraud.clock import DAY_US
+from fraud.gate.verdict import judge
+from fraud.guard.delays import SOURCE_SHARE_MIN
+from fraud.retrainer.casework import Casework
+from fraud.retrainer.guarding import judge_data, with_maturity
+from fraud.retrainer.timing import scoring_ratio
+from fraud.settings.learning import MeasuredMaturity
+from tests.retrainer.patterns import CHAMPION_DAY, DAYS, ROWS_A_DAY, World, with_champion
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("made")
+    with_champion(folder)
+    world = World(folder)
+    world.pass_days(DAYS)
+    world.close()
+    return folder
+
+
+@pytest.fixture
+def world(made: Path, tmp_path: Path) -> Iterator[World]:
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    opened = World(tmp_path)
+    yield opened
+    opened.close()
+
+
+def test_a_champion_against_itself_differs_in_nothing(world: World) -> None:
+    case = world.case(world.ledger.state().champion("card"))
+    assert case.champion is not None
+    assert case.unadjusted == case.traffic == case.champion.traffic
+    rows = CHAMPION_DAY * ROWS_A_DAY
+    assert [(count.cutoff, count.rows) for count in case.risk] == [(cut, rows) for cut in (900, 950, 990)]
+    assert all((count.challenger, count.differing) == (count.champion, 0) for count in case.risk)
+    assert case.scoring_ratio is not None
+    assert 1 / 3 < case.scoring_ratio < 3
+
+
+def test_the_two_sides_are_scored_on_the_same_rows(world: World) -> None:
+    case = world.case(world.train())
+    counts = case.risk[0]
+    assert case.traffic.rows == 7 * ROWS_A_DAY
+    assert counts.rows == DAYS * ROWS_A_DAY
+    assert counts.champion is not None
+    assert abs(counts.challenger - counts.champion) <= counts.differing <= counts.challenger + counts.champion
+    assert case.unadjusted is not None
+    assert case.unadjusted.rows == case.traffic.rows
+
+
+def test_a_fresh_scale_keeps_its_promise_but_for_ties(world: World) -> None:
+    world.pass_days(DAYS)
+    version = world.train()
+    made = world.case(version).risk
+    for count in made:
+        assert count.challenger <= count.promised <= count.challenger + count.tied
+    world.pass_days(DAYS + 3)
+    later = world.case(version)
+    assert later.risk == made, "it is judged by the traffic that it was made for"
+    assert later.risk_now != made
+
+
+def test_the_slices_of_the_configuration_are_in_the_verdict(world: World) -> None:
+    names = {row.name for row in judge(world.case(world.train()), world.settings.gate).checks}
+    assert "slice_channel=web" in names
+    assert any(name.startswith("slice_amount=") for name in names)
+
+
+def test_label_delays_and_the_maturity_that_is_used_are_in_the_verdict(world: World) -> None:
+    history = world.history()
+    delays = judge_data(history, "card", None).delays
+    assert [delay.source for delay in delays] == ["chargeback", "customer"]
+    assert {delay.median_days for delay in delays} <= {3, 4}
+    measured = history.settings.labels.model_copy(update={"measured": MeasuredMaturity(least=DAY_US)})
+    asked = history.settings.model_copy(update={"labels": measured})
+    assert with_maturity(history.settings, [delays]) is history.settings
+    settings = with_maturity(asked, [delays])
+    days = settings.labels.maturity // DAY_US
+    assert days == max(delay.quantile_days for delay in delays if delay.share >= SOURCE_SHARE_MIN) < 5
+    assert settings.embargo_us == 0, "set, so it does not follow"
+
+    challenger = world.rival(world.train())
+    assert challenger is not None
+    seen = replace(history, settings=settings)
+    case = Casework(seen, world.bundles, delays=delays).case(challenger, None)
+    row = judge(case, settings.gate).check("label_delay_customer")
+    assert (row.passed, row.bound) == (None, days)
+    assert case.evidence.day_count > world.case(challenger.state.version).evidence.day_count
+
+
+def test_a_first_version_is_timed_against_nobody(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.pass_days(38)
+    case = world.case(world.train())
+    assert (case.scoring_ratio, case.unadjusted) == (None, None)
+    assert {count.champion for count in case.risk} == {None}
+    assert judge(case, world.settings.gate).outcome == "PROMOTE"
+    world.close()
+
+
+def test_more_rows_take_more_time(world: World) -> None:
+    rival = world.rival(world.ledger.state().champion("card"))
+    assert rival is not None
+    rows = rival.bundle.selftest.matrix
+    assert scoring_ratio(rival.bundle, rows.repeat(200, axis=0), rival.bundle, rows) > 3

@@ -1,0 +1,77 @@
+"""What a version's thresholds were solved on, and the curve it carries."""
+
+import json
+
+import numpy as np
+import pytest
+
+from fraud.bundle.bundle import Bundle
+from fraud.features.spec import FeatureSpec
+from fraud.policy.risks import Risks
+from fraud.policy.trade import TradeCurve
+from fraud.records import Outcome
+from fraud.settings.model import Cost, Policy, Target
+from fraud.training.assemble import assemble
+from fraud.training.challengers import Challenger, train_here
+from fraud.training.dataset import TrainingSet
+from fraud.training.recipes import matrix_of
+from tests.training.made import made_set, made_settings
+
+COST = Cost(loss_share=1.0, friction_minor=400.0)
+POLICY = Policy(review=Target(share=0.05), decline=Target(cost=COST))
+
+
+@pytest.fixture(scope="module")
+def made() -> tuple[TrainingSet, Challenger, Bundle]:
+    """A training set, a challenger of it, and the same booster under another policy."""
+    settings = made_settings()
+    rows = made_set(settings)
+    found = train_here({"card": rows}, FeatureSpec.of(settings), settings, {"card": None})
+    challenger = next(each for each in found if isinstance(each, Challenger) and each.recipe == "full")
+    chosen = np.flatnonzero(challenger.spans.train.holds(rows.event_time_us) & (rows.label >= 0))
+    bundle = assemble(
+        rows,
+        challenger.bundle.booster,
+        challenger.bundle.vocabularies,
+        chosen,
+        challenger.spans.calibration,
+        POLICY,
+        dict(challenger.bundle.manifest),
+        1,
+    )
+    return rows, challenger, bundle
+
+
+def test_the_curve_travels_with_the_bundle(made: tuple[TrainingSet, Challenger, Bundle]) -> None:
+    _, challenger, _ = made
+    stored = Bundle.from_files(challenger.bundle.files())
+    curve = TradeCurve.from_dict(json.loads(json.dumps(stored.manifest["policy_curve"])))
+    assert curve.thresholds == stored.thresholds
+    assert len(curve.points) > 5
+    assert stored.thresholds.decline is not None
+    decline = curve.at(stored.thresholds.decline)
+    assert decline is not None
+    assert decline.precision is not None
+    assert decline.precision >= 0.5, "the target of the made settings"
+
+
+def test_a_cost_by_amount_is_solved_on_the_traffic_of_the_calibration_span(
+    made: tuple[TrainingSet, Challenger, Bundle],
+) -> None:
+    rows, challenger, bundle = made
+    span = np.flatnonzero(challenger.spans.calibration.holds(rows.event_time_us))
+    scores = bundle.scores(bundle.margins(matrix_of(rows, span, bundle.vocabularies)))
+    risks = Risks(scores, rows.amount_minor[span])
+    threshold = bundle.thresholds.decline
+    assert threshold is not None
+    losses = risks.losses(COST, np.append(np.unique(scores), 2.0))
+    assert risks.losses(COST, np.array([threshold]))[0] == pytest.approx(losses.min())
+    curve = TradeCurve.from_dict(bundle.manifest["policy_curve"])
+    point = curve.at(threshold)
+    assert point is not None
+    days = (challenger.spans.calibration.end_us - challenger.spans.calibration.start_us) / 86_400e6
+    assert point.alerts_per_day == pytest.approx((scores >= threshold).sum() / days)
+    assert point.cost_per_day == pytest.approx(losses.min() / days)
+    assert min(each.cost_per_day for each in curve.points) == point.cost_per_day
+    outcomes = bundle.thresholds.outcomes(scores)
+    assert (outcomes == Outcome.DECLINE).sum() == (scores >= threshold).sum()
