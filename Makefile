@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
-BENCHMARKS := scoring features training handbook replay guard pollution selection
+BENCHMARKS := scoring features training handbook replay guard pollution selection gate
 
 .PHONY: setup demo test quick check lint types proto bench clean
 

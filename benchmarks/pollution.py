@@ -194,7 +194,8 @@ class Run:
         from_us, to_us = plan.test_us
         tested = self._payments.filter(pl.col("time_us").is_between(from_us, to_us, closed="left"))
         quality = judge(tested, desk.answers.scores, SCENARIO)
-        return Result(case, quality, desk.answers.version, seconds, repair, desk.answers.failed)
+        answers = desk.answers
+        return Result(case, quality, answers.version, seconds, repair, answers.failed, load.slowest_s)
 
     def _copy(self, place: Place, name: str) -> Place:
         folder = self._folder / name

@@ -100,6 +100,7 @@ class Result:
     seconds: float
     repair: Repair
     failed: int
+    slowest_s: float
 
     def row(self) -> dict[str, object]:
         """Return the row of the table."""
@@ -112,6 +113,7 @@ class Result:
             "recall, attacked": self.quality.attacked_recall,
             "s to clean champion": self.seconds,
             "s to clean state": self.repair.state_s,
+            "slowest reply, s": self.slowest_s,
             "failed": self.failed,
         }
 

@@ -15,6 +15,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from benchmarks.pollution_feed import BATCH, SUBMITTER, Feed
 from benchmarks.processes import Server, free_port, is_healthy, running
 from benchmarks.stream import calls_of, messages_of, of_day, submit
@@ -29,6 +31,8 @@ from fraud.v1.transaction_pb2 import Transaction
 
 MODEL, ACTOR = "card", "benchmark"
 PATIENCE_S = 600.0
+DEADLINE_S = 10.0
+"""A payment that has no answer by then has failed."""
 PACED_ROWS, PACED_S = 2, 0.05
 _POLL_S = 0.02
 
@@ -74,13 +78,17 @@ class Answers:
 
 
 class Load:
-    """Payments at a set pace from a thread of its own, until told that the pause is over."""
+    """Payments at a set pace from a thread of its own, until told that the pause is over.
+
+    `slowest_s` is the longest that one of its calls took, NaN when there was none.
+    """
 
     def __init__(self, client: Client, messages: Sequence[Transaction], answers: Answers) -> None:
         self._client = client
         self._messages = messages
         self._answers = answers
         self._at = 0
+        self.slowest_s = float("nan")
         self._seen: list[tuple[float, str]] = []
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run)
@@ -88,9 +96,12 @@ class Load:
 
     def _run(self) -> None:
         while self._at < len(self._messages) and not self._ended.wait(PACED_S):
+            began = time.perf_counter()
             self._answers.score(self._client, self._messages[self._at : self._at + PACED_ROWS])
+            ended = time.perf_counter()
             self._at += PACED_ROWS
-            self._seen.append((time.perf_counter(), self._answers.version))
+            self.slowest_s = float(np.fmax(self.slowest_s, ended - began))
+            self._seen.append((ended, self._answers.version))
 
     def served(self, version: str, since: float) -> float:
         """Wait for the first reply by a version; return the seconds from `since` to it, NaN if never."""
@@ -224,7 +235,7 @@ def service(place: Place, feed: Feed, *, retrainer: bool) -> Iterator[Desk]:
     with (
         start("scorer", "serve"),
         Client(address, deadline_s=60) as client,
-        Client(address, deadline_s=60, retries=0) as payer,
+        Client(address, deadline_s=DEADLINE_S, retries=0) as payer,
         start("retrainer", "retrain", "--watch") if retrainer else nullcontext(),
     ):
         yield Desk(place, client, payer, feed)

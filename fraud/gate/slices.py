@@ -23,7 +23,6 @@ import polars as pl
 from numpy.typing import NDArray
 
 from fraud.clock import SECOND_US
-from fraud.errors import ConfigError
 from fraud.evaluation.metrics import Bools
 from fraud.gate.votes import Ballot, Votes
 from fraud.settings import Settings
@@ -47,22 +46,14 @@ class SliceRules:
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """Take the rules from the configuration.
-
-        Raises:
-            ConfigError: an entity is named whose age is no feature.
-        """
+        """Take the rules from the configuration."""
         given = settings.gate.slices
-        aged = [name for name, entity in settings.features.entities.items() if "first" in entity.since]
-        names = tuple(aged) if given.new_entities is None else given.new_entities
-        lacking = [name for name in names if name not in aged]
-        if lacking:
-            raise ConfigError(
-                f"gate.slices.new_entities: the age of {', '.join(lacking)} is no feature; add "
-                f'since = ["first"] to [features.entities.{lacking[0]}]'
-            )
         return cls(
-            names, given.new_within, settings.slice_fields, given.amounts, attacks_min=given.attacks_min
+            new_entities=settings.new_entities,
+            new_within_us=given.new_within,
+            fields=settings.slice_fields,
+            amounts=given.amounts,
+            attacks_min=given.attacks_min,
         )
 
 

@@ -237,7 +237,9 @@ class Casework:
             places = rows.select("position").top_k(REFERENCE_ROWS_MAX, by="position").collect()
             first = 0 if places.is_empty() else int(places["position"].to_numpy().min())
             newest = self._history.transactions(model).filter(known & (pl.col("position") >= first))
-            self._newest[key] = newest.sort("position").collect()
+            # Challengers of one cut come one after the other: of past cuts one is kept, and that of now.
+            kept = {place: frame for place, frame in self._newest.items() if place[1] == self._cut.position}
+            self._newest = {**kept, key: newest.sort("position").collect()}
         return self._newest[key]
 
     def _rows_of_week(self, model: str, until_us: int) -> pl.DataFrame:

@@ -61,6 +61,16 @@ class Settings(Section):
         return self.sentinels.source or self.labels.sources[0]
 
     @property
+    def new_entities(self) -> tuple[str, ...]:
+        """The entities whose new ones are a slice of the gate; their age is a feature."""
+        given = self.gate.slices.new_entities
+        return self._aged if given is None else given
+
+    @property
+    def _aged(self) -> tuple[str, ...]:
+        return tuple(name for name, entity in self.features.entities.items() if "first" in entity.since)
+
+    @property
     def slice_fields(self) -> tuple[str, ...]:
         """The categorical fields whose values are slices of the gate, in the schema's order."""
         patterns = self.gate.slices.fields
@@ -91,6 +101,12 @@ class Settings(Section):
         plain = [name for name, field in self.schema_.categorical.items() if not field.personal]
         _match("gate.slices.fields", self.gate.slices.fields, plain)
         _known("gate.slices.new_entities", self.gate.slices.new_entities or (), entities)
+        for name in self.new_entities:
+            if name not in self._aged:
+                raise ValueError(
+                    f'gate.slices.new_entities: the age of {name} is no feature; add since = ["first"] to '
+                    f"[features.entities.{name}]"
+                )
         if self.guard.entity_share.entity:
             _known("guard.entity_share.entity", [self.guard.entity_share.entity], entities)
         _known("sentinels.source", [self.sentinel_source], self.labels.sources)

@@ -104,7 +104,7 @@ def _short(precisions: dict[tuple[str, str], float], *, stopped: bool) -> list[s
     for case in CASES:
         precision = precisions.get((case.world, case.name), 0.7)
         quality = Quality(100, 10, precision, 0.5, 0.5)
-        results.append(Result(case, quality, "card-1", 0.2, Repair(stopped=stopped), 0))
+        results.append(Result(case, quality, "card-1", 0.2, Repair(stopped=stopped), 0, 0.01))
     report = report_of(results, Plan(), [])
     assert [row["what"] for row in report.rows] == [case.name for case in CASES]
     return [bar.name for bar in report.bars if bar.verdict(quick=False) == "short"]

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from benchmarks.handbook_protocol import Payments
-from benchmarks.selection import coverage, let_through, service
+from benchmarks.handbook_protocol import WEEK, Payments, assessment_folds, day_number
+from benchmarks.selection import STOP, coverage, let_through, service
 from fraud.evaluation.resampling import Interval
 
 CARDS, ROWS = 300, 6_000
@@ -38,6 +38,10 @@ def test_a_drawn_service_sees_the_recall_by_weights_and_not_without() -> None:
     assert coverage([weighted for weighted, _, _ in runs], truth) >= 0.75
     assert coverage([naive for _, naive, _ in runs], truth) == 0
     assert all(10 < effective < 600 for _, _, effective in runs)
+
+
+def test_nothing_after_the_last_test_day_is_imported() -> None:
+    assert day_number(STOP) == assessment_folds()[-1].test_start + WEEK
 
 
 def test_coverage_counts_intervals_that_hold_the_truth() -> None:

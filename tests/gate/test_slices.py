@@ -202,4 +202,4 @@ def test_a_slice_that_cannot_be_is_refused_by_name(slices: dict[str, Any], told:
 def test_an_entity_whose_age_nobody_keeps_is_refused_with_the_remedy() -> None:
     tables = {**TABLES, "gate": {"slices": {"new_entities": ["merchant"]}}}
     with pytest.raises(ConfigError, match=r"add since = \[.first.\] to \[features.entities.merchant\]"):
-        SliceRules.of(settings_from(tables, {}, Path("fraud.toml")))
+        settings_from(tables, {}, Path("fraud.toml"))

@@ -206,6 +206,22 @@ def test_a_verdict_survives_json_exactly(evidence: Evidence) -> None:
     assert set(json.loads(text)) == {"outcome", "way", "checks", "reason"}
 
 
+def test_a_verdict_of_an_earlier_release_is_read() -> None:
+    """It lacks the rows that were added since; nothing asks for them."""
+    row = {"name": "superiority", "value": 41.0, "bound": 40.0, "low": None, "high": None, "passed": True}
+    text = json.dumps(
+        {
+            "outcome": "PROMOTE",
+            "way": "superiority",
+            "checks": [{**row, "reason": "E 41"}],
+            "reason": "superiority: E 41",
+        }
+    )
+    verdict = Verdict.from_json(text)
+    assert verdict.check("superiority").value == 41.0
+    assert json.loads(verdict.to_json()) == json.loads(text)
+
+
 def test_every_check_says_why_and_has_a_name_of_its_own() -> None:
     for given, age in ((BETTER, OLD), (FIRST, None)):
         rows = judge(case(given, age), GATE).checks
