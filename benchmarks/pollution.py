@@ -1,6 +1,6 @@
 """Polluted data and what mends it: Handbook payments through the running service, under load.
 
-    import of fourteen weeks ─▶ first champion, sentinels ─▶ four weeks streamed in three worlds:
+    import of seventeen weeks ─▶ first champion, sentinels ─▶ four weeks streamed in three worlds:
       clean | targeted (one scenario's frauds called legitimate) | outage (two days without labels)
     then per row, on a copy of the world: a day under load, in which a remedy is carried out
       ─▶ a week streamed and measured: scores of the replies against the truth

@@ -147,7 +147,7 @@ def _stream(client: Client, data: Path, weeks: int, run: Run) -> None:
         start_us = int(START) + day * DAY_US
         due = frauds_due(payments, start_us)
         submit(
-            client, f"frauds-{start_us // DAY_US}", "chargeback", "benchmark", due, LabelValue.FRAUD, start_us
+            client, f"frauds-{start_us // DAY_US}", "chargeback", "import", due, LabelValue.FRAUD, start_us
         )
         began = time.perf_counter()
         for batch in calls_of(messages_of(of_day(payments, start_us))):

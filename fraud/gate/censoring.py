@@ -56,15 +56,19 @@ def mirrored(declined: Bools, imported: Bools, days: Days, sides: Sequence[Float
     return marked
 
 
-def exploration_rates(declined: Bools, explored: Bools, propensities: Floats, days: Days) -> Floats:
+def exploration_rates(
+    declined: Bools, explored: Bools, propensities: Floats, days: Days, within_cap: Bools
+) -> Floats:
     """Return the rate at which exploration let declines through on each row's day, float64[n].
 
     The log tells it: an explored row carries the rate as its propensity, a
-    `declined` one 1 − rate, or 1 where it could not be let through. 0 on days
-    without either.
+    `declined` one 1 − rate, or 1 where it could not be let through: a budget was
+    used up, or its score lay in a band of rate 0. These count, or the coin would
+    be kinder than exploration was. Rows above the largest amount explored
+    (`within_cap` false) never see the coin and are left out. 0 on days without any.
     """
     rates = np.where(explored, propensities, 1 - propensities)
-    rows = np.flatnonzero((explored | declined) & (rates > 0))
+    rows = np.flatnonzero((explored | declined) & within_cap)
     _, day = np.unique(days, return_inverse=True)
     size = int(day.max()) + 1 if len(day) else 0
     total = np.bincount(day[rows], weights=rates[rows], minlength=size)

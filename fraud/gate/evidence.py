@@ -197,12 +197,9 @@ def _uncensored(rows: _Rows, rules: EvidenceRules) -> tuple[Bools, LeftOut]:
     sides = [rows.challenger] if rows.champion is None else [rows.challenger, rows.champion]
     would_decline = mirrored(tails | explored, imported, rows.days, sides)
     asked = np.flatnonzero(would_decline & ~tails & ~explored)
-    shown = heads(
-        frame["transaction_id"].gather(asked).to_list(),
-        frame["amount_base_minor"].to_numpy()[asked],
-        exploration_rates(tails, explored, frame["propensity"].to_numpy(), rows.days)[asked],
-        rules.exploration_amount_max_minor,
-    )
+    amounts, most = frame["amount_base_minor"].to_numpy(), rules.exploration_amount_max_minor
+    rates = exploration_rates(tails, explored, frame["propensity"].to_numpy(), rows.days, amounts <= most)
+    shown = heads(frame["transaction_id"].gather(asked).to_list(), amounts[asked], rates[asked], most)
     evident = ~tails
     evident[asked[~shown]] = False
     expected = float(rows.challenger[~evident].sum())

@@ -24,12 +24,14 @@ def test_a_large_amount_never_shows_heads() -> None:
 
 
 def test_the_exploration_rate_of_a_day_is_what_its_decisions_say() -> None:
-    declined = np.array([True, False, False, True, True, False])
-    explored = np.array([False, True, False, False, False, False])
-    propensities = np.array([0.95, 0.05, 1.0, 0.8, 1.0, 1.0])
-    days = np.array([0, 0, 0, 1, 1, 2], dtype=np.int32)
-    rates = exploration_rates(declined, explored, propensities, days)
-    assert np.allclose(rates, [0.05, 0.05, 0.05, 0.2, 0.2, 0.0])
+    declined = np.array([True, False, False, True, True, False, True])
+    explored = np.array([False, True, False, False, False, False, False])
+    propensities = np.array([0.95, 0.05, 1.0, 0.8, 1.0, 1.0, 1.0])
+    days = np.array([0, 0, 0, 1, 1, 2, 1], dtype=np.int32)
+    within_cap = np.array([True, True, True, True, True, True, False])
+    rates = exploration_rates(declined, explored, propensities, days, within_cap)
+    # The second decline of day 1 found the budget used up; the third was above the cap.
+    assert np.allclose(rates, [0.05, 0.05, 0.05, 0.1, 0.1, 0.0, 0.1])
 
 
 def test_without_declines_nothing_is_mirrored() -> None:
