@@ -14,6 +14,7 @@ from fraud.clock import DAY_US
 from fraud.guard.counts import correlation, dispersion, larger_share, more, past_share
 from fraud.guard.data import GuardData
 from fraud.guard.finding import Finding, effect_of
+from fraud.labels.batches import IMPORTER
 from fraud.labels.exclusions import Exclusion
 from fraud.settings.guard import Guard, Share
 
@@ -32,20 +33,27 @@ def by_source(data: GuardData, rules: Guard) -> Iterator[Finding]:
 
 
 def by_submitter(data: GuardData, rules: Guard) -> Iterator[Finding]:
-    """Find submitters that give more of the frauds than they used to."""
+    """Find submitters that give more of the frauds than they used to.
+
+    Who gave the labels of an imported history is not known, so the first live
+    submitter is not new beside it.
+    """
     yield from _givers(data, rules, rules.submitter_share, "submitter")
 
 
 def _givers(data: GuardData, rules: Guard, check: Share, giver: str) -> Iterator[Finding]:
     if check.action == "off":
         return
-    days = data.positives.group_by("age").agg(rows=pl.col("frauds").sum())
+    positives = data.positives
+    if giver == "submitter":
+        positives = positives.filter(pl.col("submitter") != IMPORTER)
+    days = positives.group_by("age").agg(rows=pl.col("frauds").sum())
     past = days.filter(pl.col("age") >= data.recent)
     if past["age"].n_unique() < rules.history_min // DAY_US or past["rows"].sum() < PAST_FRAUDS_MIN:
         return
-    names = data.positives.filter(pl.col("age") < data.recent)[giver].unique().sort().to_list()
+    names = positives.filter(pl.col("age") < data.recent)[giver].unique().sort().to_list()
     for name in names:
-        own = data.positives.filter(pl.col(giver) == name).group_by("age").agg(hits=pl.col("frauds").sum())
+        own = positives.filter(pl.col(giver) == name).group_by("age").agg(hits=pl.col("frauds").sum())
         both = days.join(own, on="age", how="left").with_columns(pl.col("hits").fill_null(0)).sort("age")
         before = both.filter(pl.col("age") >= data.recent)
         share = past_share(float(before["hits"].sum()), float(before["rows"].sum()))

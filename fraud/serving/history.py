@@ -25,7 +25,7 @@ from fraud.eventlog.sqlite import SqliteEventLog
 from fraud.features.fold import FeatureFold
 from fraud.features.replay import replay_columns
 from fraud.features.spec import FeatureSpec
-from fraud.labels.batches import digest_of
+from fraud.labels.batches import IMPORTER, digest_of
 from fraud.labels.standing import ConflictRule
 from fraud.records import NO_DECISION, Entry, Label, LabelsSubmitted, LabelValue, Scored
 from fraud.serving.history_table import History, read_history
@@ -199,8 +199,8 @@ class _Labels:
         labels = tuple(
             Label(ids[row], LabelValue.FRAUD, time_us) for row in self._rows[self._next : stop].tolist()
         )
-        digest = digest_of(self._source, "import", labels)
-        return LabelsSubmitted(batch_id, part, self._source, "import", labels, digest)
+        digest = digest_of(self._source, IMPORTER, labels)
+        return LabelsSubmitted(batch_id, part, self._source, IMPORTER, labels, digest)
 
 
 class _Tokens:

@@ -6,6 +6,7 @@ import pytest
 from benchmarks.guard_feed import chargebacks, flood
 from fraud.clock import DAY_US
 from fraud.guard.examine import examine
+from fraud.labels.batches import IMPORTER
 from fraud.labels.exclusions import Exclusion
 from tests.guard.worlds import DAYS, FIRST_DAY, RULES, SEEDS, checks, honest, judged, made_payments
 
@@ -70,3 +71,11 @@ def test_a_merchant_that_gives_much_of_the_frauds_is_noted(seed: int) -> None:
     assert found[0].action == "note"
     assert found[0].suspect is not None
     assert found[0].suspect.where == (("merchant", 7),)
+
+
+def test_the_first_live_submitter_after_an_imported_history_is_not_new() -> None:
+    payments = made_payments()
+    imported = pl.col("arrival_time_us") < LAST * DAY_US
+    submitter = pl.when(imported).then(pl.lit(IMPORTER)).otherwise(pl.lit("bank"))
+    labels = chargebacks(payments).with_columns(submitter=submitter)
+    assert not checks(examine(judged(payments, labels, LAST), RULES))
