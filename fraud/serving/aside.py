@@ -16,6 +16,7 @@ from fraud.features.snapshot import NAME
 from fraud.features.spec import FeatureSpec
 from fraud.labels.exclusions import View
 from fraud.labels.standing import ConflictRule
+from fraud.serving.cores import use_all
 from fraud.serving.recovery import rebuilt
 from fraud.settings import Settings
 
@@ -54,6 +55,7 @@ def _folder(settings: Settings) -> Path:
 
 def _rebuild(settings: Settings, view: str, upto: int) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    use_all()
     os.nice(NICENESS)
     spec = FeatureSpec.of(settings)
     log = SqliteEventLog.open(settings.places.log, writable=False, entity_names=settings.schema_.entity_names)

@@ -32,6 +32,7 @@ from fraud.registry.store import LedgerStore
 from fraud.registry.view import Registry
 from fraud.serving.batcher import Batcher
 from fraud.serving.champions import Champions
+from fraud.serving.cores import keep_to
 from fraud.serving.edge import Edge
 from fraud.serving.eraser import Eraser
 from fraud.serving.erasure import ErasureServicer
@@ -275,6 +276,7 @@ def run(settings: Settings, on_ready: Callable[[int], None] | None = None) -> No
     """
     with lock_data_folder(settings.data_dir):
         sys.setswitchinterval(_SWITCH_INTERVAL_S)
+        keep_to(settings.server.cores, str(settings.data_dir))
         process = ScoringProcess(settings)
         exporter = serve_metrics(
             process.metrics.registry, settings.monitoring.host, settings.monitoring.scorer_port

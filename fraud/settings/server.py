@@ -45,6 +45,7 @@ class Server(Section):
     label_rows_max: int = Field(default=10_000, ge=1, le=1_000_000)
     page_size_max: int = Field(default=1_000, ge=1, le=100_000)
     queue_rows_max: int = Field(default=20_000, ge=1)
+    cores: int = Field(default=1, ge=0, description="CPUs the scoring process keeps to (Linux); 0: all")
     streams_max: int = Field(default=1_000, ge=1, le=100_000, description="calls at once")
     scoring_rows_max: int = Field(default=512, ge=1, le=65_536, description="in one natural batch")
     drain: PositiveDurationUs = Field(default=10 * SECOND_US, description="grace on SIGTERM")
