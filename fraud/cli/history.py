@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fraud.cli.paging import rows_of_pages
 from fraud.cli.shell import shell_of, table
 from fraud.cli.times import format_time
 
@@ -19,16 +20,12 @@ def history(
 ) -> None:
     """List promotions, rollbacks and exclusions as they took effect, newest first."""
     shell = shell_of(ctx)
-    found: list[dict[str, Any]] = []
-    token = ""
     with shell.client(target) as client:
-        while len(found) < limit:
-            page = client.get_history(model, page_token=token)
-            found += [_document(each) for each in page.entries]
-            token = page.next_page_token
-            if not token:
-                break
-    found = found[:limit]
+        found = rows_of_pages(
+            lambda token: client.get_history(model, page_token=token),
+            lambda page: ([_document(each) for each in page.entries], page.next_page_token),
+            limit,
+        )
     rows = [
         (
             each["time"],

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fraud.cli.label_file import BrokenRow, read_labels
+from fraud.cli.paging import rows_of_pages
 from fraud.cli.shell import Shell, shell_of, table
 from fraud.cli.times import format_time, parse_time_us
 from fraud.errors import InvalidInput
@@ -22,7 +23,7 @@ from fraud.records import Label
 
 if TYPE_CHECKING:
     from fraud.client import Client
-    from fraud.v1.labels_pb2 import SubmitLabelsResponse
+    from fraud.v1.labels_pb2 import LabelBatch, SubmitLabelsResponse
 
 LISTED_MAX = 20
 """Refused rows that are listed one by one; the rest is counted."""
@@ -122,34 +123,31 @@ def batches(
     """List the label batches that have come in, oldest first."""
     shell = shell_of(ctx)
     since_us = parse_time_us(since, "--since")
-    found: list[dict[str, Any]] = []
-    token = ""
     with shell.client(target) as client:
-        while len(found) < rows_max:
-            page = client.list_batches(since_us, source, page_token=token)
-            found += [
-                {
-                    "batch_id": each.batch_id,
-                    "part": each.part,
-                    "source": each.source,
-                    "submitter": each.submitter,
-                    "arrival": format_time(each.arrival_time_us),
-                    "frauds": each.frauds,
-                    "legitimates": each.legitimates,
-                    "withdrawn": each.withdrawn,
-                    "digest": each.digest,
-                    "retracted": each.retracted,
-                }
-                for each in page.batches
-            ]
-            token = page.next_page_token
-            if not token:
-                break
-    found = found[:rows_max]
+        found = rows_of_pages(
+            lambda token: client.list_batches(since_us, source, page_token=token),
+            lambda page: ([_batch(each) for each in page.batches], page.next_page_token),
+            rows_max,
+        )
     keys = ["batch_id", "part", "source", "submitter", "arrival", "frauds", "legitimates", "withdrawn"]
     names = ["batch", "part", "source", "submitter", "arrived", "fraud", "legit.", "withdr.", ""]
     rows = [[*(each[key] for key in keys), "retracted" if each["retracted"] else ""] for each in found]
     shell.show({"batches": found}, table("Label batches", names, rows))
+
+
+def _batch(each: "LabelBatch") -> dict[str, Any]:
+    return {
+        "batch_id": each.batch_id,
+        "part": each.part,
+        "source": each.source,
+        "submitter": each.submitter,
+        "arrival": format_time(each.arrival_time_us),
+        "frauds": each.frauds,
+        "legitimates": each.legitimates,
+        "withdrawn": each.withdrawn,
+        "digest": each.digest,
+        "retracted": each.retracted,
+    }
 
 
 @app.command("retract")

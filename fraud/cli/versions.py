@@ -8,6 +8,7 @@ import typer
 from rich.table import Table
 
 from fraud.cli.curve import curve_table
+from fraud.cli.paging import rows_of_pages
 from fraud.cli.shell import shell_of, table
 from fraud.cli.times import format_time
 
@@ -26,16 +27,12 @@ def versions(
 ) -> None:
     """List versions, newest first."""
     shell = shell_of(ctx)
-    found: list[dict[str, Any]] = []
-    token = ""
     with shell.client(target) as client:
-        while len(found) < limit:
-            page = client.list_versions(model, page_token=token)
-            found += [_document(each) for each in page.versions]
-            token = page.next_page_token
-            if not token:
-                break
-    found = found[:limit]
+        found = rows_of_pages(
+            lambda token: client.list_versions(model, page_token=token),
+            lambda page: ([_document(each) for each in page.versions], page.next_page_token),
+            limit,
+        )
     rows = [_row(each) for each in found]
     shell.show({"versions": found}, table("Versions", [*_COLUMNS[:-1], "tainted by"], rows))
 

@@ -22,6 +22,7 @@ from fraud.clock import format_time
 from fraud.errors import InvalidInput, NotAllowedNow, NotFound
 from fraud.eventlog.log import EventLog
 from fraud.faults import pass_point
+from fraud.features.spec import FeatureSpec
 from fraud.labels.exclusions import Exclusion, View
 from fraud.monitoring.scorer_metrics import ScorerMetrics
 from fraud.records import Applied, Outcome, Scored
@@ -31,6 +32,7 @@ from fraud.registry.view import Registry
 from fraud.serving.batcher import Batcher
 from fraud.serving.champions import Champion
 from fraud.serving.follower import ChampionLoader, LedgerFollower
+from fraud.serving.reasons import features_of
 from fraud.serving.scorer import Scorer
 from fraud.settings import Settings
 
@@ -103,6 +105,7 @@ class Rollbacks:
         metrics: ScorerMetrics,
     ) -> None:
         self._models = tuple(settings.models)
+        self._feature_count = len(FeatureSpec.of(settings).names)
         self._registry = registry
         self._scorer = scorer
         self._batcher = batcher
@@ -122,10 +125,11 @@ class Rollbacks:
         loop = asyncio.get_running_loop()
         champion, target, muted = await loop.run_in_executor(None, self._choose, order)
         rows = await loop.run_in_executor(None, recent, self._scorer.log, order.model)
+        logged = features_of(rows, self._feature_count)
         forecasts = []
         if champion is not None:
-            forecasts.append(_forecast(NOW, champion, rows))
-        forecasts.append(_forecast(ALL_LABELS, target, rows))
+            forecasts.append(_forecast(NOW, champion, rows, logged))
+        forecasts.append(_forecast(ALL_LABELS, target, rows, logged))
         if order.mute_since_us and rows:
             view = self._view().with_([self._muted(order)])
             features = await self._batcher.run(lambda: self._scorer.peek_under(view, rows))
@@ -273,13 +277,11 @@ def recent(log: EventLog, model: str) -> list[Scored]:
 
 
 def _forecast(
-    view: str, champion: Champion, rows: Sequence[Scored], features: NDArray[np.float32] | None = None
+    view: str, champion: Champion, rows: Sequence[Scored], features: NDArray[np.float32]
 ) -> Forecast:
-    """Count the outcomes a champion gives rows with their logged features, or others float32[n, F]."""
+    """Count the outcomes a champion gives rows with these service features, float32[n, F]."""
     if not rows:
         return Forecast(view, champion.version, 0, 0, 0)
-    if features is None:
-        features = logged_features(rows)
     bundle = champion.bundle
     matrix = champion.matrix(features, champion.words(rows))
     outcomes = bundle.thresholds.outcomes(bundle.scores(bundle.margins(matrix)))
@@ -287,9 +289,3 @@ def _forecast(
     return Forecast(
         view, champion.version, len(rows), alerts, int(np.count_nonzero(outcomes == Outcome.DECLINE))
     )
-
-
-def logged_features(rows: Sequence[Scored]) -> NDArray[np.float32]:
-    """Return the features as they were logged, float32[n, F]."""
-    logged = np.frombuffer(b"".join(row.features for row in rows), dtype="<f4")
-    return logged.reshape(len(rows), -1)

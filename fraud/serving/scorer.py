@@ -48,7 +48,7 @@ from fraud.serving.batcher import Answer, Delivery, ScoreWork
 from fraud.serving.champions import Champions
 from fraud.serving.deciding import RowLimits, decide, decide_without_champion
 from fraud.serving.dictionary import EntityDictionary
-from fraud.serving.reasons import ReasonsDesk, wants_reasons
+from fraud.serving.reasons import ReasonsDesk, features_of, wants_reasons
 from fraud.settings import Settings
 
 _log = structlog.get_logger("fraud.serving.scorer")
@@ -328,8 +328,7 @@ class Scorer:
         except Exception:
             self._lose_state()
             raise
-        features = np.frombuffer(b"".join(row.features for row in rows), dtype="<f4")
-        features = features.reshape(len(rows), -1).copy()
+        features = features_of(rows, len(fold.spec.names)).copy()
         columns = fold.spec.indices(fold.spec.label_fed)
         features[:, columns] = read[:, columns]
         return features

@@ -1,0 +1,25 @@
+"""Reads lists that come in pages."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+Page = TypeVar("Page")
+Row = TypeVar("Row")
+
+
+def rows_of_pages(
+    ask: Callable[[str], Page], read: Callable[[Page], tuple[list[Row], str]], limit: int
+) -> list[Row]:
+    """Return at most `limit` rows, page by page.
+
+    `ask(token)` returns the page of a token, "" for the first; `read(page)` its
+    rows and the token of the next one, "" after the last.
+    """
+    found: list[Row] = []
+    token = ""
+    while len(found) < limit:
+        rows, token = read(ask(token))
+        found += rows
+        if not token:
+            break
+    return found[:limit]
