@@ -63,8 +63,21 @@ class Transaction:
 
 
 @dataclass(frozen=True, slots=True)
+class ShadowScore:
+    """What a version that decides nothing made of a row: its score, and the outcome it would have given."""
+
+    version: str
+    score: float
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
-    """The answer about one transaction. `score` and `risk_score` are None without a champion."""
+    """The answer about one transaction. `score` and `risk_score` are None without a champion.
+
+    `rule` names the rule or list that decided in the model's place ("": none did),
+    `shadows` holds a score for each version in shadow.
+    """
 
     score: float | None
     risk_score: int | None
@@ -74,6 +87,8 @@ class Decision:
     explored: bool
     propensity: float
     limits: tuple[str, ...]
+    rule: str = ""
+    shadows: tuple[ShadowScore, ...] = ()
 
 
 NO_DECISION = Decision(None, None, Outcome.UNSPECIFIED, "", "", False, 1.0, ())
@@ -165,7 +180,22 @@ class Applied:
     refused: str = ""
 
 
-Event = Scored | LabelsSubmitted | OutcomesReported | Applied | BatchRetracted
+@dataclass(frozen=True, slots=True)
+class EntityListed:
+    """An entity was put on a list, until a moment ("block" or "allow"), or taken off all ("").
+
+    `entity` is the name of an entity of the schema, `surrogate` the one meant; `until_us` 0: without end.
+    """
+
+    list_name: str
+    entity: str
+    surrogate: int
+    until_us: int
+    actor: str
+    reason: str
+
+
+Event = Scored | LabelsSubmitted | OutcomesReported | Applied | BatchRetracted | EntityListed
 
 
 @dataclass(frozen=True, slots=True)

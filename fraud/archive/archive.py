@@ -1,7 +1,7 @@
-"""Five Delta tables that together hold the log, exactly once, and give it back.
+"""Six Delta tables that together hold the log, exactly once, and give it back.
 
-    log ──► span of entries ──► labels, outcomes, applied, retractions   only those with new rows
-                            └─► transactions                             always, and last
+    log ──► span of entries ──► labels, outcomes, applied, retractions, listings   only those with new rows
+                            └─► transactions                                       always, and last
 
 `transactions` is committed last and also without rows, so its position is
 that of the whole archive: what stands at or before it is in every table. A
@@ -66,6 +66,7 @@ class Archive:
         self._outcomes = Table(folder / "outcomes", columns.OUTCOMES)
         self._applied = Table(folder / "applied", columns.APPLIED)
         self._retractions = Table(folder / "retractions", columns.RETRACTIONS)
+        self._listings = Table(folder / "listings", columns.LISTINGS)
         self._folder = folder
         self._lease = Lease(folder)
 
@@ -76,6 +77,7 @@ class Archive:
             "outcomes": self._outcomes,
             "applied": self._applied,
             "retractions": self._retractions,
+            "listings": self._listings,
             "transactions": self._transactions,
         }
 
@@ -121,6 +123,7 @@ class Archive:
             self._outcomes.append(columns.outcomes_frame(entries), position, also_empty=False)
             self._applied.append(columns.applied_frame(entries), position, also_empty=False)
             self._retractions.append(columns.retractions_frame(entries), position, also_empty=False)
+            self._listings.append(columns.listings_frame(entries), position, also_empty=False)
             self._transactions.append(self._columns.frame(entries), position, also_empty=True)
             position = self.position()
         return position
@@ -147,6 +150,10 @@ class Archive:
     def retractions(self, upto: int | None = None) -> pl.LazyFrame:
         """Return a lazy scan of batches taken back; `upto` as in `transactions`."""
         return self._scan(self._retractions, upto)
+
+    def listings(self, upto: int | None = None) -> pl.LazyFrame:
+        """Return a lazy scan of entities put on lists and taken off; `upto` as in `transactions`."""
+        return self._scan(self._listings, upto)
 
     def _scan(self, table: Table, upto: int | None) -> pl.LazyFrame:
         limit = self.position() if upto is None else upto
@@ -195,15 +202,15 @@ class Archive:
         for start in range(after, last, positions_max):
             stop = min(start + positions_max, last)
             span = pl.col("position").is_between(start, stop, closed="right")
-            tables = (self._transactions, self._labels, self._outcomes, self._applied, self._retractions)
             with self.reading():
-                frames = [table.scan().filter(span).collect() for table in tables]
+                frames = {name: table.scan().filter(span).collect() for name, table in self._tables.items()}
             found = [
-                *self._columns.events(frames[0]),
-                *columns.labels_events(frames[1]),
-                *columns.outcomes_events(frames[2]),
-                *columns.applied_events(frames[3]),
-                *columns.retractions_events(frames[4]),
+                *self._columns.events(frames["transactions"]),
+                *columns.labels_events(frames["labels"]),
+                *columns.outcomes_events(frames["outcomes"]),
+                *columns.applied_events(frames["applied"]),
+                *columns.retractions_events(frames["retractions"]),
+                *columns.listings_events(frames["listings"]),
             ]
             yield from sorted(found, key=lambda entry: entry.position)
 

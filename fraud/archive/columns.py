@@ -5,6 +5,7 @@
     outcomes       one row per report, `row` counts within its entry
     applied        one row per Applied entry
     retractions    one row per BatchRetracted entry
+    listings       one row per EntityListed entry
 
 Not given is null: surrogate -1, numeric NaN, categorical "". A feature's NaN
 stays NaN, bit for bit; a feature is null only in rows logged before it
@@ -26,6 +27,7 @@ from fraud.records import (
     Applied,
     BatchRetracted,
     Decision,
+    EntityListed,
     Entry,
     Event,
     Label,
@@ -36,6 +38,7 @@ from fraud.records import (
     OutcomesReported,
     PaymentOutcome,
     Scored,
+    ShadowScore,
 )
 from fraud.settings.schema import Schema
 
@@ -85,6 +88,21 @@ RETRACTIONS: dict[str, pl.DataType] = {
 }
 
 
+LISTINGS: dict[str, pl.DataType] = {
+    "position": pl.Int64(),
+    "arrival_time_us": pl.Int64(),
+    "list_name": pl.String(),
+    "entity": pl.String(),
+    "surrogate": pl.Int32(),
+    "until_us": pl.Int64(),
+    "actor": pl.String(),
+    "reason": pl.String(),
+}
+
+SHADOWS = pl.List(pl.Struct({"version": pl.String(), "score": pl.Float64(), "outcome": pl.Int32()}))
+"""What each version in shadow made of a row; null where none was."""
+
+
 @dataclass(frozen=True, slots=True)
 class TransactionColumns:
     """The columns of `transactions` for one schema and one list of features."""
@@ -128,6 +146,8 @@ class TransactionColumns:
             "explored": pl.Boolean(),
             "propensity": pl.Float64(),
             "limits": pl.String(),
+            "rule": pl.String(),
+            "shadows": SHADOWS,
             "imported": pl.Boolean(),
         }
 
@@ -158,6 +178,8 @@ class TransactionColumns:
             },
             "outcome": [int(decision.outcome) for decision in decisions],
             "limits": [",".join(decision.limits) for decision in decisions],
+            "rule": [decision.rule or None for decision in decisions],
+            "shadows": [_shadow_cells(decision.shadows) for decision in decisions],
         }
         frame = pl.DataFrame(
             [pl.Series(name, columns[name], dtype=dtype) for name, dtype in self.types.items()]
@@ -201,6 +223,11 @@ class TransactionColumns:
                 row["explored"],
                 row["propensity"],
                 tuple(row["limits"].split(",")) if row["limits"] else (),
+                row["rule"] or "",
+                tuple(
+                    ShadowScore(cell["version"], cell["score"], Outcome(cell["outcome"]))
+                    for cell in row["shadows"] or ()
+                ),
             )
             event = Scored(
                 row["transaction_id"],
@@ -227,6 +254,10 @@ class TransactionColumns:
         logged = frame.select(pl.any_horizontal(pl.col(self.features).is_not_null())).to_series()
         joined, width = matrix.tobytes(), 4 * len(self.features)
         return [joined[i * width : (i + 1) * width] if held else b"" for i, held in enumerate(logged)]
+
+
+def _shadow_cells(shadows: Sequence[ShadowScore]) -> list[dict[str, Any]] | None:
+    return [{"version": it.version, "score": it.score, "outcome": int(it.outcome)} for it in shadows] or None
 
 
 def _spread(names: Sequence[str], rows: Sequence[Sequence[Any]], missing: Any) -> dict[str, list[Any]]:
@@ -335,3 +366,20 @@ def retractions_events(frame: pl.DataFrame) -> Iterator[Entry]:
     """Return the entries whose rows stand in `frame`."""
     for position, arrival_us, *held in frame.select(list(RETRACTIONS)).iter_rows():
         yield Entry(position, arrival_us, BatchRetracted(*held))
+
+
+def listings_frame(entries: Sequence[Entry]) -> pl.DataFrame:
+    """Return the rows of `listings` for the EntityListed among `entries`."""
+    rows = []
+    for entry in entries:
+        event = entry.event
+        if isinstance(event, EntityListed):
+            listed = (event.list_name, event.entity, event.surrogate, event.until_us)
+            rows.append((entry.position, entry.arrival_time_us, *listed, event.actor, event.reason))
+    return pl.DataFrame(rows, schema=LISTINGS, orient="row")
+
+
+def listings_events(frame: pl.DataFrame) -> Iterator[Entry]:
+    """Return the entries whose rows stand in `frame`."""
+    for position, arrival_us, *held in frame.select(list(LISTINGS)).iter_rows():
+        yield Entry(position, arrival_us, EntityListed(*held))

@@ -5,6 +5,7 @@
     OutcomesReported  3   OutcomesEvent
     Applied           4   AppliedEvent
     BatchRetracted    5   RetractedEvent
+    EntityListed      6   ListedEvent
 
 The numbers stand in stored logs and never change. Protobuf does not leave this
 file; numerics travel as float64, features as the float32 bytes they came as.
@@ -26,6 +27,7 @@ from fraud.records import (
     Applied,
     BatchRetracted,
     Decision,
+    EntityListed,
     Event,
     Label,
     LabelsSubmitted,
@@ -35,6 +37,7 @@ from fraud.records import (
     OutcomesReported,
     PaymentOutcome,
     Scored,
+    ShadowScore,
 )
 from fraud.v1 import events_pb2, labels_pb2, scoring_pb2
 
@@ -47,6 +50,7 @@ class Kind(enum.IntEnum):
     OUTCOMES = 3
     APPLIED = 4
     RETRACTED = 5
+    LISTED = 6
 
 
 @functools.lru_cache(maxsize=64)
@@ -151,6 +155,11 @@ def _write_scored(event: Scored) -> bytes:
         explored=decision.explored,
         propensity=decision.propensity,
         limits=decision.limits,
+        rule=decision.rule,
+        shadows=[
+            events_pb2.ShadowScore(version=it.version, score=it.score, outcome=int(it.outcome))  # type: ignore[arg-type]
+            for it in decision.shadows
+        ],
         imported=event.imported,
     ).SerializeToString()
 
@@ -166,6 +175,8 @@ def _read_scored(body: bytes) -> Scored:
         message.explored,
         message.propensity,
         tuple(message.limits),
+        message.rule,
+        tuple([ShadowScore(it.version, it.score, Outcome(it.outcome)) for it in message.shadows]),
     )
     numerics = message.numerics
     return Scored(
@@ -271,12 +282,36 @@ def _read_retracted(body: bytes) -> BatchRetracted:
     return BatchRetracted(message.batch_id, message.submitter, message.reason)
 
 
+def _write_listed(event: EntityListed) -> bytes:
+    return events_pb2.ListedEvent(
+        list_name=event.list_name,
+        entity=event.entity,
+        surrogate=event.surrogate,
+        until_us=event.until_us,
+        actor=event.actor,
+        reason=event.reason,
+    ).SerializeToString()
+
+
+def _read_listed(body: bytes) -> EntityListed:
+    message = events_pb2.ListedEvent.FromString(body)
+    return EntityListed(
+        message.list_name,
+        message.entity,
+        message.surrogate,
+        message.until_us,
+        message.actor,
+        message.reason,
+    )
+
+
 _WRITERS: dict[type, tuple[int, Callable[[Any], bytes]]] = {
     Scored: (int(Kind.SCORED), _write_scored),
     LabelsSubmitted: (int(Kind.LABELS), _write_labels),
     OutcomesReported: (int(Kind.OUTCOMES), _write_outcomes),
     Applied: (int(Kind.APPLIED), _write_applied),
     BatchRetracted: (int(Kind.RETRACTED), _write_retracted),
+    EntityListed: (int(Kind.LISTED), _write_listed),
 }
 
 _READERS: dict[int, Callable[[bytes], Event]] = {
@@ -285,4 +320,5 @@ _READERS: dict[int, Callable[[bytes], Event]] = {
     Kind.OUTCOMES: _read_outcomes,
     Kind.APPLIED: _read_applied,
     Kind.RETRACTED: _read_retracted,
+    Kind.LISTED: _read_listed,
 }

@@ -47,6 +47,8 @@ class ScoredEvent(_message.Message):
     PROPENSITY_FIELD_NUMBER: _builtins.int
     LIMITS_FIELD_NUMBER: _builtins.int
     IMPORTED_FIELD_NUMBER: _builtins.int
+    RULE_FIELD_NUMBER: _builtins.int
+    SHADOWS_FIELD_NUMBER: _builtins.int
     SLACK_FIELD_NUMBER: _builtins.int
     transaction_id: _builtins.str
     event_time_us: _builtins.int
@@ -67,6 +69,8 @@ class ScoredEvent(_message.Message):
     propensity: _builtins.float
     imported: _builtins.bool
     """Loaded from a history, not decided by this service."""
+    rule: _builtins.str
+    """The rule or list that decided in the model's place; empty: none did."""
     slack: _builtins.bytes
     """Zeros in the place of what was erased, so that the stored row keeps its length."""
     @_builtins.property
@@ -79,6 +83,10 @@ class ScoredEvent(_message.Message):
 
     @_builtins.property
     def limits(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def shadows(self) -> _containers.RepeatedCompositeFieldContainer[Global___ShadowScore]:
+        """What versions that decide nothing made of it."""
+
     def __init__(
         self,
         *,
@@ -101,11 +109,13 @@ class ScoredEvent(_message.Message):
         propensity: _builtins.float = ...,
         limits: _abc.Iterable[_builtins.str] | None = ...,
         imported: _builtins.bool = ...,
+        rule: _builtins.str = ...,
+        shadows: _abc.Iterable[Global___ShadowScore] | None = ...,
         slack: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_risk_score", b"_risk_score", "_score", b"_score", "risk_score", b"risk_score", "score", b"score"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_risk_score", b"_risk_score", "_score", b"_score", "amount_base_minor", b"amount_base_minor", "amount_minor", b"amount_minor", "categoricals", b"categoricals", "currency", b"currency", "event_time_us", b"event_time_us", "explored", b"explored", "features", b"features", "imported", b"imported", "limits", b"limits", "model", b"model", "numerics", b"numerics", "outcome", b"outcome", "policy_version", b"policy_version", "propensity", b"propensity", "risk_score", b"risk_score", "score", b"score", "slack", b"slack", "surrogates", b"surrogates", "transaction_id", b"transaction_id", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_risk_score", b"_risk_score", "_score", b"_score", "amount_base_minor", b"amount_base_minor", "amount_minor", b"amount_minor", "categoricals", b"categoricals", "currency", b"currency", "event_time_us", b"event_time_us", "explored", b"explored", "features", b"features", "imported", b"imported", "limits", b"limits", "model", b"model", "numerics", b"numerics", "outcome", b"outcome", "policy_version", b"policy_version", "propensity", b"propensity", "risk_score", b"risk_score", "rule", b"rule", "score", b"score", "shadows", b"shadows", "slack", b"slack", "surrogates", b"surrogates", "transaction_id", b"transaction_id", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__risk_score: _TypeAlias = _typing.Literal["risk_score"]  # noqa: Y015
     _WhichOneofArgType__risk_score: _TypeAlias = _typing.Literal["_risk_score", b"_risk_score"]  # noqa: Y015
@@ -117,6 +127,32 @@ class ScoredEvent(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__score) -> _WhichOneofReturnType__score | None: ...
 
 Global___ScoredEvent: _TypeAlias = ScoredEvent  # noqa: Y015
+
+@_typing.final
+class ShadowScore(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    version: _builtins.str
+    score: _builtins.float
+    outcome: _scoring_pb2.Outcome.ValueType
+    """What it would have decided."""
+    def __init__(
+        self,
+        *,
+        version: _builtins.str = ...,
+        score: _builtins.float = ...,
+        outcome: _scoring_pb2.Outcome.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["outcome", b"outcome", "score", b"score", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ShadowScore: _TypeAlias = ShadowScore  # noqa: Y015
 
 @_typing.final
 class LabelsEvent(_message.Message):
@@ -246,3 +282,42 @@ class RetractedEvent(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RetractedEvent: _TypeAlias = RetractedEvent  # noqa: Y015
+
+@_typing.final
+class ListedEvent(_message.Message):
+    """An entity was put on a list or taken off all."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LIST_NAME_FIELD_NUMBER: _builtins.int
+    ENTITY_FIELD_NUMBER: _builtins.int
+    SURROGATE_FIELD_NUMBER: _builtins.int
+    UNTIL_US_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    list_name: _builtins.str
+    """"block" or "allow"; empty: on none from here on."""
+    entity: _builtins.str
+    """Name of an entity of the schema, and which one by the log's dictionary."""
+    surrogate: _builtins.int
+    until_us: _builtins.int
+    """0: without end."""
+    actor: _builtins.str
+    reason: _builtins.str
+    def __init__(
+        self,
+        *,
+        list_name: _builtins.str = ...,
+        entity: _builtins.str = ...,
+        surrogate: _builtins.int = ...,
+        until_us: _builtins.int = ...,
+        actor: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "entity", b"entity", "list_name", b"list_name", "reason", b"reason", "surrogate", b"surrogate", "until_us", b"until_us"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListedEvent: _TypeAlias = ListedEvent  # noqa: Y015

@@ -12,6 +12,7 @@ from fraud.records import (
     Applied,
     BatchRetracted,
     Decision,
+    EntityListed,
     Entry,
     Event,
     Label,
@@ -22,6 +23,7 @@ from fraud.records import (
     OutcomesReported,
     PaymentOutcome,
     Scored,
+    ShadowScore,
 )
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
@@ -81,6 +83,8 @@ DECISIONS = st.builds(
     st.booleans(),
     st.floats(0, 1),
     st.lists(st.sampled_from(["NEW_CARD", "UNSEEN_CATEGORY:mcc", "LATE_EVENT"]), max_size=3).map(tuple),
+    TEXT,
+    st.lists(st.builds(ShadowScore, TEXT, st.floats(0, 1), st.sampled_from(Outcome)), max_size=2).map(tuple),
 )
 
 
@@ -114,7 +118,16 @@ REPORTS = st.builds(OutcomeReport, TEXT, st.sampled_from(PaymentOutcome), INT64)
 OUTCOMES = st.builds(OutcomesReported, st.lists(REPORTS, max_size=4).map(tuple))
 APPLIED = st.builds(Applied, st.integers(0, 2**31), WORDS, TEXT, TEXT, TEXT, TEXT)
 RETRACTED = st.builds(BatchRetracted, st.uuids().map(str), TEXT, TEXT)
-EVENTS: st.SearchStrategy[Event] = st.one_of(SCORED, LABELS, OUTCOMES, APPLIED, RETRACTED)
+LISTED = st.builds(
+    EntityListed,
+    st.sampled_from(["block", "allow", ""]),
+    TEXT,
+    st.integers(0, 2**31 - 1),
+    INT64,
+    TEXT,
+    TEXT,
+)
+EVENTS: st.SearchStrategy[Event] = st.one_of(SCORED, LABELS, OUTCOMES, APPLIED, RETRACTED, LISTED)
 
 
 def same(left: Event, right: Event) -> bool:

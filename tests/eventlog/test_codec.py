@@ -3,7 +3,7 @@ from hypothesis import given, settings
 
 from fraud.errors import Damaged
 from fraud.eventlog.codec import Kind, decode, encode
-from fraud.records import BatchRetracted, Event, Scored
+from fraud.records import BatchRetracted, EntityListed, Event, Scored
 from tests.eventlog.events import EVENTS, applied, labels, outcomes, same, scored
 
 
@@ -18,10 +18,16 @@ def test_every_event_comes_back_as_it_was(event: Event) -> None:
 
 
 def test_the_numbers_of_the_kinds_never_change() -> None:
-    retracted = BatchRetracted("b", "ann", "wrong file")
-    events: list[Event] = [scored("t"), labels("b"), outcomes("t"), applied("card", "card-1"), retracted]
-    assert [encode(event)[0] for event in events] == [1, 2, 3, 4, 5]
-    assert [int(kind) for kind in Kind] == [1, 2, 3, 4, 5]
+    events: list[Event] = [
+        scored("t"),
+        labels("b"),
+        outcomes("t"),
+        applied("card", "card-1"),
+        BatchRetracted("b", "ann", "wrong file"),
+        EntityListed("block", "card", 7, 0, "ann", "stolen"),
+    ]
+    assert [encode(event)[0] for event in events] == [1, 2, 3, 4, 5, 6]
+    assert [int(kind) for kind in Kind] == [1, 2, 3, 4, 5, 6]
 
 
 def test_bytes_that_are_no_event_are_damaged() -> None:
