@@ -3,9 +3,9 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
-BENCHMARKS := scoring features training handbook replay guard pollution selection gate
+BENCHMARKS := scoring features training handbook replay guard pollution selection gate stability evasion alerts monitoring world
 
-.PHONY: setup demo test quick check lint types proto bench clean
+.PHONY: setup demo test quick check lint types proto dashboards bench clean
 
 setup: $(STAMP)
 
@@ -38,6 +38,11 @@ types: setup
 proto: setup
 	$(BIN)/python -m grpc_tools.protoc -Iproto --python_out=. \
 	  --plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy --mypy_out=quiet:. proto/fraud/v1/*.proto
+
+# What is generated under deploy/: the dashboards, and the tests of the alert rules.
+dashboards: setup
+	$(BIN)/python -m deploy.grafana.build
+	$(BIN)/python -m deploy.prometheus.cases
 
 # Each benchmark for a minute, to see that it runs; for figures, run one without --quick.
 bench: setup

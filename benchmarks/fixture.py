@@ -28,7 +28,7 @@ from fraud.clock import DAY_US, SECOND_US
 from fraud.features.spec import FeatureSpec
 from fraud.features.state import FeatureState, Rows
 from fraud.policy.thresholds import policy_digest, solve
-from fraud.registry.store import LedgerStore
+from fraud.registry.store import LedgerStore, promote
 from fraud.settings import Settings, load_settings
 from fraud.v1 import scoring_pb2 as pb
 
@@ -192,10 +192,29 @@ def _manifest(spec: FeatureSpec, seed: int) -> dict[str, Any]:
 def promote_first(settings: Settings, bundle: Bundle, digest: str) -> None:
     """Enter the bundle into an empty ledger and promote it."""
     store = LedgerStore.open(settings.places.ledger)
-    now_us = time.time_ns() // 1_000
-    who: dict[str, Any] = {"actor": "benchmark", "reason": "set up", "time_us": now_us}
-    registered = {
-        "version": VERSION,
+    _register(store, VERSION, bundle, digest)
+    promote(store, MODEL, VERSION, "", **_who())
+    store.close()
+
+
+def add_challengers(service: Service, count: int) -> None:
+    """Register challengers beside the champion, of its size and other seeds: more to put in shadow."""
+    settings = service.settings
+    spec, bundles = FeatureSpec.of(settings), BundleStore(settings.places.bundles)
+    store = LedgerStore.open(settings.places.ledger)
+    for seed in range(count):
+        bundle = make_bundle(settings, spec, service.matrix, 100 + seed)
+        _register(store, store.state().next_version(MODEL), bundle, bundles.write(bundle))
+    store.close()
+
+
+def _who() -> dict[str, Any]:
+    return {"actor": "benchmark", "reason": "set up", "time_us": time.time_ns() // 1_000}
+
+
+def _register(store: LedgerStore, version: str, bundle: Bundle, digest: str) -> None:
+    body = {
+        "version": version,
         "model": MODEL,
         "recipe": "full",
         "digest": digest,
@@ -204,11 +223,9 @@ def promote_first(settings: Settings, bundle: Bundle, digest: str) -> None:
         "challengers": 1,
         "cut_position": 0,
         "cut_time_us": 0,
-        "manifest": dict(bundle.manifest),
+        "manifest": dict(bundle.manifest) | {"positions": {"traffic": [0, 0]}},
     }
-    store.append("VersionRegistered", registered, **who)
-    store.append("Promoted", {"model": MODEL, "version": VERSION, "expected": ""}, **who)
-    store.close()
+    store.append("VersionRegistered", body, **_who())
 
 
 def score_templates(count: int, seed: int = 3, entities: int = 20_000) -> list[bytes]:

@@ -140,6 +140,11 @@ def main() -> int:
 
 def load(given: argparse.Namespace, report: Report) -> World:
     """Import the history, read back what was logged, and score it as champions would have."""
+    return scored(imported(given, report), report)
+
+
+def imported(given: argparse.Namespace, report: Report) -> World:
+    """Import the history and read back what was logged, without any score."""
     started = time.perf_counter()
     with workspace("guard") as folder:
         settings = load_settings(CONFIG, {"FRAUD__SERVICE__DATA_DIR": str(folder / "data")})
@@ -164,7 +169,7 @@ def load(given: argparse.Namespace, report: Report) -> World:
     # Labels are not sent to the log here, so positions count payments alone.
     numbered = payments.with_columns(position=pl.int_range(1, pl.len() + 1))
     report.notes.append(f"imported {len(payments):,} payments in {time.perf_counter() - started:.0f} s")
-    return scored(World(settings, spec, numbered, first), report)
+    return World(settings, spec, numbered, first)
 
 
 def scored(world: World, report: Report) -> World:

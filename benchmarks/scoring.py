@@ -4,6 +4,7 @@
     open loop     half of what 64 in flight reach, without and with a retrain beside
     ScoreBatch    rows a second
     memory        resident bytes per million entities
+    variants      the service with versions in shadow, and without metrics, taking turns
 
 Each server has core 0 to itself and the load generator core 1; Ray Serve, which is
 several processes, may use both and is better for it. Echo, service and MLServer
@@ -19,7 +20,7 @@ user and system time, divided by the requests answered.
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,7 +30,7 @@ from typing import Any
 import psutil
 
 from benchmarks import bulk, echo, retraining
-from benchmarks.fixture import VERSION, Service, make_service, score_templates
+from benchmarks.fixture import VERSION, Service, add_challengers, make_service, score_templates
 from benchmarks.load import Load, Plan, drive
 from benchmarks.peers import mlserver, rayserve
 from benchmarks.peers.environments import MLSERVER, RAYSERVE
@@ -54,10 +55,13 @@ class Size:
     open_seconds: float
     batches: int
     entities: int
+    variant_rounds: int
 
 
-FULL = Size(5, 3.0, 1.0, (1, 16, 64, 256), 15.0, 60, 200_000)
-QUICK = Size(1, 1.0, 0.3, (1, 64), 2.0, 6, 10_000)
+FULL = Size(5, 3.0, 1.0, (1, 16, 64, 256), 15.0, 60, 200_000, 4)
+QUICK = Size(1, 1.0, 0.3, (1, 64), 2.0, 6, 10_000, 1)
+SHADOWS = (1, 3)
+VARIANT_LEVEL = 64
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,7 @@ def main() -> int:
         table = closed_loop(service, folder, size, given, report)
         ratio = open_loop(service, folder, size, table[OURS, 64].per_second, report)
         rest(service, folder, size, report)
+        variants(service, folder, size, report)
         report.notes.append(f"data folder on {_file_system(folder)}")
     report.bars = bars(table, ratio)
     return finish(report, given)
@@ -180,11 +185,19 @@ def echoing(folder: Path) -> Iterator[Contestant]:
 
 
 @contextmanager
-def serving(service: Service, folder: Path, core: int | None = SERVER_CORE) -> Iterator[Contestant]:
+def serving(
+    service: Service,
+    folder: Path,
+    core: int | None = SERVER_CORE,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[Contestant]:
     """Run the service under test."""
     port = service.settings.server.port
     command = service.command(sys.executable)
-    with running(OURS, command, port, log=folder / "fraud.log", ready=is_healthy, core=core) as server:
+    log = folder / "fraud.log"
+    with running(
+        OURS, command, port, log=log, ready=is_healthy, core=core, environment=environment
+    ) as server:
         yield Contestant(server, echo.PATH, score_templates(TEMPLATES), _check_ours)
 
 
@@ -221,6 +234,33 @@ def rest(service: Service, folder: Path, size: Size, report: Report) -> None:
         f"memory: {bytes_each * 1e6 / 2**20:,.0f} MiB resident per million entities "
         f"(state and tokens; measured over {size.entities:,} new cards, merchants and devices each)"
     )
+
+
+def variants(service: Service, folder: Path, size: Size, report: Report) -> None:
+    """Measure what shadows and metrics cost: each variant for one run, in turns; add a row for each."""
+    add_challengers(service, max(SHADOWS))
+    environments = {"champion alone": {"FRAUD__GATE__SHADOW__CHALLENGERS": "0"}}
+    environments["champion alone, nothing counted"] = {
+        **environments["champion alone"],
+        "FRAUD__MONITORING__COUNTING": "false",
+    }
+    for count in SHADOWS:
+        environments[f"{count} in shadow"] = {"FRAUD__GATE__SHADOW__CHALLENGERS": str(count)}
+    table = {name: Figures() for name in environments}
+    for round_ in range(size.variant_rounds):
+        for name, environment in environments.items():
+            with serving(service, folder, environment=environment) as ours:
+                plan = {"in_flight": VARIANT_LEVEL, "seconds": size.seconds, "warm_up": size.warm_up}
+                measure(ours, table[name], seed=round_, core=LOAD_CORE, **plan)
+    alone = table["champion alone"]
+    for name, figures in table.items():
+        report.rows.append(row_of(OURS, f"{VARIANT_LEVEL} in flight, {name}", figures))
+        if figures is not alone:
+            more = figures.cpu - alone.cpu
+            share = figures.per_second / alone.per_second
+            report.notes.append(
+                f"{name}: throughput {share:.3f} × the champion alone, {more:+.0f} µs CPU a request"
+            )
 
 
 def row_of(name: str, load: str, figures: Figures) -> dict[str, Any]:

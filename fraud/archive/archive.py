@@ -223,6 +223,13 @@ class Archive:
         found = [*columns.labels_events(labels), *columns.retractions_events(retractions)]
         return sorted(found, key=lambda entry: entry.position)
 
+    def listed(self, after: int, upto: int) -> list[Entry]:
+        """Return entries that change a list, `after` < position <= `upto`, in order."""
+        span = pl.col("position").is_between(after, upto, closed="right")
+        with self.reading():
+            listings = self._listings.scan().filter(span).sort("position").collect()
+        return list(columns.listings_events(listings))
+
     def compact(self, retention: timedelta = RETENTION) -> None:
         """Merge small files; delete what no version younger than `retention` names.
 

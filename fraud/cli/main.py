@@ -31,14 +31,18 @@ from fraud.cli import (
     init,
     label,
     lineage,
+    listing,
     promote,
+    redteam,
     replay,
     report,
     retrain,
     rollback,
+    rules,
     score,
     sentinel,
     serve,
+    status,
     up,
     versions,
 )
@@ -85,17 +89,21 @@ app.command("champion")(champion.champion)
 app.command("versions")(versions.versions)
 app.command("show")(versions.show)
 app.command("report")(report.report)
+app.command("redteam")(redteam.redteam)
 app.command("history")(history.history)
 app.command("lineage")(lineage.lineage)
 app.command("promote")(promote.promote)
 app.command("rollback")(rollback.rollback)
 app.command("exclude")(exclude.exclude)
 app.command("explore")(explore.explore)
+app.add_typer(rules.app, name="rules")
+app.add_typer(listing.app, name="list")
 app.add_typer(archive.app, name="archive")
 app.command("erase")(erase.erase)
 app.command("replay")(replay.replay)
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
+app.command("status")(status.status)
 
 
 def options_first(arguments: Sequence[str]) -> list[str]:

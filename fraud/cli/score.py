@@ -95,6 +95,7 @@ def _decision(decision: "Decision") -> dict[str, Any]:
         "risk_score": decision.risk_score if decision.HasField("risk_score") else None,
         "version": decision.version,
         "policy_version": decision.policy_version,
+        "rule": decision.rule,
         "explored": decision.explored,
         "propensity": decision.propensity,
         "limits": list(decision.limits),

@@ -1,10 +1,15 @@
 """Times as people write them, as integer microseconds UTC."""
 
 import re
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from fraud.clock import format_time as format_time
 from fraud.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from fraud.settings import Settings
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -34,3 +39,17 @@ def parse_time_us(value: object, field: str) -> int:
         aware = value if value.tzinfo is not None else value.replace(tzinfo=UTC)
         return (aware - _EPOCH) // _MICROSECOND
     raise InvalidInput(field, f"{value!r} is not a time", "write it like 2026-03-01T12:00:00Z")
+
+
+def service_now_us(settings: "Settings") -> int:
+    """Return now by the clock of the service, µs UTC; by the log clock, its newest arrival (0: none)."""
+    from fraud.clock import WallClock
+    from fraud.eventlog.sqlite import SqliteEventLog
+
+    if settings.service.clock == "wall":
+        return WallClock().now_us()
+    if not settings.places.log.is_file():
+        return 0
+    names = settings.schema_.entity_names
+    with closing(SqliteEventLog.open(settings.places.log, writable=False, entity_names=names)) as log:
+        return log.last_arrival_us()

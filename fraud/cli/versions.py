@@ -79,11 +79,19 @@ def _document(version: "Version") -> dict[str, Any]:
         "verdict": version.verdict,
         "tainted_by": list(version.tainted_by),
         "awaiting_approval": version.awaiting_approval,
+        "shadow": version.shadow,
+        "probation_until": format_time(version.probation_until_us) if version.probation_until_us else "",
+        "probation": version.probation,
     }
 
 
 def _status(version: dict[str, Any]) -> str:
-    return "awaiting approval" if version["awaiting_approval"] else str(version["status"])
+    if version["awaiting_approval"]:
+        return "awaiting approval"
+    status = str(version["status"])
+    if version["probation_until"]:
+        status += ", on probation"
+    return f"{status}, in shadow" if version["shadow"] else status
 
 
 def _row(version: dict[str, Any]) -> list[str | None]:

@@ -2,10 +2,11 @@
 
 from fraud.client.labels import LabelCalls
 from fraud.client.models import ModelCalls
+from fraud.client.policies import PolicyCalls
 from fraud.client.scoring import OutcomeName, ScoringCalls
 
 
-class Client(ScoringCalls, LabelCalls, ModelCalls):
+class Client(ScoringCalls, LabelCalls, ModelCalls, PolicyCalls):
     """One connection to a service; may be shared by threads. Close it, or use `with`."""
 
     def __init__(

@@ -19,7 +19,7 @@ Where the rings stand in memory: `layout`. Rules of time, each with its test in
    and all distinct values since its window began. It folds into its hop while
    the ring holds it, and otherwise only into first seen and distinct values.
 4. Only the entity's own newest event evicts hops, not the time of others.
-5. Time since previous is NaN for a late event, age NaN before first seen.
+5. Time since previous is NaN for a late event, age NaN before first seen; age ends at its maximum.
 6. `relabel` changes the frauds of the transaction's hop while the ring holds it.
 7. A fraud rate reads hops ⌊(t - delay - width)/hop⌋ up to, not including,
    ⌊(t - delay)/hop⌋.
@@ -59,7 +59,7 @@ EVENTS, FIRST, NEWEST, WIDE_SLOTS = 0, 1, 2, 3
 SMALL_BASE, SMALL_STRIDE, WIDE_BASE, WIDE_STRIDE, ROWS = 0, 1, 2, 3, 4
 WINDOWS_FROM, WINDOWS_TO, SKETCHES_FROM, SKETCHES_TO, DISTINCTS_FROM, DISTINCTS_TO = 5, 6, 7, 8, 9, 10
 RINGS_FROM, RINGS_TO, RATES_FROM, RATES_TO = 11, 12, 13, 14
-OUT_FROM, OUT_TO, OUT_SINCE, OUT_AGE, KIND_RECORD = 15, 16, 17, 18, 19
+OUT_FROM, OUT_TO, OUT_SINCE, OUT_AGE, AGE_MAX, KIND_RECORD = 15, 16, 17, 18, 19, 20
 # Windows, distincts, rings and rates begin alike; places count from the start of an entity's row.
 WIDTH, HOP, HOPS = 0, 1, 2
 # Window: its rings, then the feature columns; -1: not asked for.
@@ -292,7 +292,7 @@ def read_entity(
         out[event.i, plan[r + OUT_RATE]] = read_rate(plan, r, small, event)
     first_us = wide[event.wide + FIRST] if event.seen else event.time_us
     put(out, event.i, plan[k + OUT_SINCE], elapsed_s(event, event.newest_us))
-    put(out, event.i, plan[k + OUT_AGE], elapsed_s(event, first_us))
+    put(out, event.i, plan[k + OUT_AGE], elapsed_s(event, max(first_us, event.time_us - plan[k + AGE_MAX])))
 
 
 @jit

@@ -101,6 +101,7 @@ class _Drawing:
             *((places[0], places[-1] + 1) if places else (0, 0)),
             self._out(f"{name}_since_previous_s"),
             self._out(f"{name}_age_s"),
+            self.spec.age_max_us,
         ]
         self.records[kind * hops.KIND_RECORD : (kind + 1) * hops.KIND_RECORD] = record
         self.small_base += self.spec.entities_max * self.small

@@ -9,6 +9,7 @@ calls, so what is scored after a repair is what is trained on.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -49,10 +50,12 @@ class Refolded:
     features: NDArray[np.float32]
 
 
-def fold_past(fold: FeatureFold, past: Past, upto: int) -> Iterator[Refolded]:
+def fold_past(fold: FeatureFold, past: Past, upto: int, pauses: Sequence[int] = ()) -> Iterator[Refolded]:
     """Fold what stands after the fold's position and at or before `upto`; yield span by span.
 
-    The fold keeps its view, and ends at `upto` once the iterator is used up.
+    The fold keeps its view, and ends at `upto` once the iterator is used up. It also
+    yields where it has folded all that stands before each position of `pauses`,
+    rising: `fold.position` is then one less.
     """
     known = {name: Coordinates(*found) for name, found in past.labelled_coordinates().items()}
 
@@ -62,17 +65,20 @@ def fold_past(fold: FeatureFold, past: Past, upto: int) -> Iterator[Refolded]:
     for start in range(fold.position, upto, SPAN_POSITIONS):
         stop = min(start + SPAN_POSITIONS, upto)
         frame = _span(past, fold.spec, start, stop)
-        positions = frame["position"].to_numpy()
-        features = replay_columns(
-            fold,
-            positions,
-            frame["transaction_id"].to_list(),
-            _rows(frame, fold.spec),
-            past.feedback(start, stop),
-            find,
-        )
-        fold.advance(stop)
-        yield Refolded(positions, features)
+        positions, ids = frame["position"].to_numpy(), frame["transaction_id"].to_list()
+        rows, feedback = _rows(frame, fold.spec), past.feedback(start, stop)
+        ends = sorted({pause - 1 for pause in pauses if start < pause - 1 < stop} | {stop})
+        if start + 1 in pauses:
+            yield Refolded(positions[:0], np.empty((0, len(fold.spec.names)), np.float32))
+        first = 0
+        for after, end in pairwise([start, *ends]):
+            last = int(np.searchsorted(positions, end, side="right"))
+            between = [entry for entry in feedback if after < entry.position <= end]
+            part = slice(first, last)
+            features = replay_columns(fold, positions[part], ids[part], rows.part(first, last), between, find)
+            fold.advance(end)
+            yield Refolded(positions[part], features)
+            first = last
 
 
 def _span(past: Past, spec: FeatureSpec, start: int, stop: int) -> pl.DataFrame:

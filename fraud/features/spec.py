@@ -25,6 +25,8 @@ STATE_FORMAT = 1
 """Raised when the meaning of stored state changes, so that older snapshots are refused."""
 
 CALENDAR: tuple[Calendar, ...] = ("hour", "day_of_week", "weekend", "night")
+AGE_UNBOUNDED_US = 2**62
+"""No entity gets as old; a time less this is still an int64."""
 AGGREGATES: tuple[Aggregate, ...] = ("count", "sum", "mean", "max", "std", "amount_over_mean")
 
 
@@ -41,6 +43,7 @@ class FeatureSpec:
     entities_max: int = 1_000_000
     distinct_buckets: int = 64
     reach_us: int = 0
+    age_max_us: int = AGE_UNBOUNDED_US
     names: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -72,6 +75,7 @@ class FeatureSpec:
             entities_max=features.entities_max,
             distinct_buckets=features.distinct_buckets,
             reach_us=features.reach_us,
+            age_max_us=features.age_max or AGE_UNBOUNDED_US,
         )
 
     @cached_property

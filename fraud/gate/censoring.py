@@ -15,13 +15,16 @@ shows tails, and for the rest a coin is thrown that comes up with exploration's
 rate of that day, from a hash of the transaction id, so it never changes
 between looks.
 Without declines nothing is mirrored. Imported rows were decided elsewhere and
-count as they stand.
+count as they stand. What a rule or a list decided is no evidence at all: neither
+side decides there, so its declines spend nobody's budget, and counted among
+those that exploration could not reach they would only dilute its rate.
 """
 
 import hashlib
 from collections.abc import Sequence
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from fraud.evaluation.metrics import Bools, Days, Floats, top_of_day
@@ -37,6 +40,13 @@ def coin(transaction_id: str) -> float:
     """
     digest = hashlib.blake2b(transaction_id.encode(), digest_size=8, person=_COIN).digest()
     return int.from_bytes(digest[:7], "big") / 2**56
+
+
+def decided_by_rule(rows: pl.DataFrame) -> Bools:
+    """Mark the rows that a rule or a list decided, bool[n]: `rule` is given."""
+    if "rule" not in rows.columns:
+        return np.zeros(len(rows), dtype=np.bool_)
+    return (rows["rule"].fill_null("") != "").to_numpy()
 
 
 def mirrored(declined: Bools, imported: Bools, days: Days, sides: Sequence[Floats]) -> Bools:

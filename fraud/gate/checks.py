@@ -325,9 +325,10 @@ def figures(side: str, given: Figures) -> list[Check]:
 def left_out(evidence: Evidence) -> Check:
     """Information: rows that are no evidence, and why."""
     out = evidence.left_out
-    total = out.early + out.not_matured + out.censored + out.mirrored
+    total = out.early + out.not_matured + out.ruled + out.censored + out.mirrored
     reason = (
         f"rows left out: {out.early} before the challenger was frozen, {out.not_matured} not matured, "
-        f"{out.censored} declined without exploration, {out.mirrored} to censor both sides alike"
+        f"{out.ruled} decided by rules and lists, {out.censored} declined without exploration, "
+        f"{out.mirrored} to censor both sides alike"
     )
     return check("rows_left_out", total, None, reason)

@@ -2,6 +2,7 @@
 
     matured rows with both sides' scores
       → days of the service's time zone that are completely matured at the cut
+      → rows that a rule or list decided left out
       → censored rows left out, mirrored for both sides (`fraud.gate.censoring`)
       → the same alert budget for both sides, every day
       → one vote per attack and first day (`fraud.gate.clusters`), of all rows and of each slice
@@ -24,7 +25,7 @@ from fraud.evaluation.days import day_start_us, event_days
 from fraud.evaluation.metrics import Bools, Days, Floats, alerts
 from fraud.evaluation.resampling import Sample
 from fraud.gate.attacks import AttackRule, attacks_of
-from fraud.gate.censoring import exploration_rates, heads, mirrored
+from fraud.gate.censoring import decided_by_rule, exploration_rates, heads, mirrored
 from fraud.gate.clusters import units
 from fraud.gate.slices import NO_SLICES, Slice, SliceRules, slices_of
 from fraud.gate.votes import Ballot, Votes
@@ -80,15 +81,17 @@ class EvidenceRules:
 class LeftOut:
     """Rows that are no evidence, and why.
 
+    `ruled` were decided by a rule or a list, where neither side decides;
     `censored` are declines without exploration, `mirrored` those left out so
     that both sides are censored alike; `frauds_expected` is how many frauds the
-    challenger's scores see in both.
+    challenger's scores see in the last two.
     """
 
     early: int = 0
     not_matured: int = 0
     censored: int = 0
     mirrored: int = 0
+    ruled: int = 0
     frauds_expected: float = 0.0
 
 
@@ -128,7 +131,8 @@ def gather(rows: pl.DataFrame, rules: EvidenceRules) -> Evidence:
     Columns: transaction_id str, event_time_us i64, entity_<name> integer (null
     or −1: not given; the first is the card), amount_base_minor i64, is_fraud
     bool, label_known_us i64 (null: no label), outcome integer (`Outcome`),
-    explored bool, propensity f64, imported bool, challenger_score f64, champion_score f64 (all
+    explored bool, propensity f64, imported bool, rule str (null, or no such
+    column: the model decided), challenger_score f64, champion_score f64 (all
     null: there is no champion). Unexplored declines belong among the rows,
     with scores: they are counted, and tell how both sides are censored.
 
@@ -140,9 +144,16 @@ def gather(rows: pl.DataFrame, rules: EvidenceRules) -> Evidence:
     days = event_days(times, rules.zone)
     late_enough = times >= rules.since_us
     due = late_enough & _closed(days, rules)
-    judged = _Rows.of(rows.filter(pl.Series(due)), days[due])
+    ruled = decided_by_rule(rows)
+    mine = due & ~ruled
+    judged = _Rows.of(rows.filter(pl.Series(mine)), days[mine])
     evident, left_out = _uncensored(judged, rules)
-    counted = replace(left_out, early=int(np.sum(~late_enough)), not_matured=int(np.sum(late_enough & ~due)))
+    counted = replace(
+        left_out,
+        early=int(np.sum(~late_enough)),
+        not_matured=int(np.sum(late_enough & ~due)),
+        ruled=int(np.sum(due & ruled)),
+    )
     return _judge_sides(judged.where(evident), rules, counted)
 
 

@@ -1,25 +1,39 @@
 """What the metrics of both processes share: histograms, registries, the endpoint.
 
 `scorer_metrics` and `retrainer_metrics` each hold the metrics of one process,
-in a registry of its own. What the scoring path touches is bound to its labels
-beforehand, so an update is a locked addition. Names begin with `fraud_` (or are
-those of the `grpc_server_*` family that dashboards know), units are base units,
-and labels take their values from the configuration or from tables in the code:
-never from a request. A test walks the registries and holds every name to this.
+in a registry of its own, built from the table in `names`. What the scoring path
+touches is bound to its labels beforehand, so an update is a locked addition.
+A test walks the registries and holds every name and label to the table.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from math import isinf
+from pathlib import Path
 from threading import Thread
-from typing import Any
+from typing import Any, Self
 
-from prometheus_client import CollectorRegistry, ProcessCollector, disable_created_metrics, start_http_server
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    ProcessCollector,
+    disable_created_metrics,
+    start_http_server,
+)
 from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 
 from fraud.errors import ConfigError
+from fraud.monitoring.alarms import thresholds
 from fraud.monitoring.buckets import Buckets
+from fraud.monitoring.names import Process, metrics_of
+from fraud.settings.monitoring import Alarms
+
+Labels = tuple[str, ...]
+"""Values of labels, in the order of the table."""
 
 
 class HistogramFamily(Collector):
@@ -70,6 +84,97 @@ def new_registry() -> CollectorRegistry:
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     return registry
+
+
+class Silent:
+    """Stands for a counter, a gauge, a histogram and its children where nothing is counted."""
+
+    __slots__ = ()
+
+    def labels(self, *values: str) -> Self:
+        """Return itself: all children are alike."""
+        del values
+        return self
+
+    def inc(self, amount: float = 1) -> None:
+        """Do nothing."""
+
+    set = observe = observe_many = inc
+
+    def remove(self, *values: str) -> None:
+        """Do nothing."""
+
+    def set_function(self, function: Any) -> None:
+        """Do nothing."""
+
+
+class Catalogue:
+    """The metrics of one process by name, each as the table in `names` says.
+
+    `bounds` are the upper bounds of each histogram. Where `counting` is off,
+    nothing is registered and an update does nothing.
+    """
+
+    def __init__(
+        self, process: Process, bounds: Mapping[str, Sequence[float]], *, counting: bool = True
+    ) -> None:
+        self.registry = registry = new_registry()
+        self.counting = counting
+        self._metrics: dict[str, Any] = {}
+        self._shown: dict[tuple[str, str], set[Labels]] = {}
+        self._totals: dict[tuple[str, Labels], int] = {}
+        for row in metrics_of(process):
+            if not counting:
+                self._metrics[row.name] = Silent()
+            elif row.kind == "histogram":
+                self._metrics[row.name] = HistogramFamily(
+                    row.name, row.text, bounds[row.name], row.labels, registry
+                )
+            else:
+                made = Counter if row.kind == "counter" else Gauge
+                self._metrics[row.name] = made(row.name, row.text, row.labels, registry=registry)
+        self.gauge("fraud_build_info").labels(version("fraud")).set(1)
+
+    def counter(self, name: str) -> Counter:
+        """Return a counter, named without `_total`; KeyError when the table has none."""
+        found: Counter = self._metrics[name]
+        return found
+
+    def gauge(self, name: str) -> Gauge:
+        """Return a gauge; KeyError when the table has none."""
+        found: Gauge = self._metrics[name]
+        return found
+
+    def histogram(self, name: str) -> HistogramFamily:
+        """Return a histogram; KeyError when the table has none."""
+        found: HistogramFamily = self._metrics[name]
+        return found
+
+    def show(self, name: str, model: str, figures: Mapping[Labels, float]) -> None:
+        """Set a gauge's series of one model, by the values of the other labels; series not given end."""
+        gauge = self.gauge(name)
+        for labels in self._shown.get((name, model), set()) - figures.keys():
+            gauge.remove(model, *labels)
+        for labels, figure in figures.items():
+            gauge.labels(model, *labels).set(figure)
+        self._shown[name, model] = set(figures)
+
+    def raise_to(self, name: str, labels: Labels, total: int) -> None:
+        """Raise a counter to a total that somebody else keeps; it never falls."""
+        former = self._totals.get((name, labels), 0)
+        if total >= former:
+            self.counter(name).labels(*labels).inc(total - former)
+            self._totals[name, labels] = total
+
+    def show_thresholds(self, alarms: Alarms) -> None:
+        """Show from when on each figure is alarming."""
+        for alarm, threshold in thresholds(alarms).items():
+            self.gauge("fraud_alarm_threshold").labels(alarm).set(threshold)
+
+    def watch_disk(self, folder: Path) -> None:
+        """Show size and free space of a folder's file system, asked for at each scrape."""
+        self.gauge("fraud_disk_free_bytes").set_function(lambda: float(shutil.disk_usage(folder).free))
+        self.gauge("fraud_disk_size_bytes").set_function(lambda: float(shutil.disk_usage(folder).total))
 
 
 @dataclass(slots=True)

@@ -1,16 +1,19 @@
 """The metrics of the scoring process: calls, decisions, labels, log, champion, exclusions."""
 
 from collections import Counter as Tally
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from prometheus_client import Counter, Gauge
+from prometheus_client import Counter
 
 from fraud.monitoring.buckets import Buckets
-from fraud.monitoring.metrics import HistogramFamily, new_registry
+from fraud.monitoring.metrics import Catalogue
+from fraud.monitoring.names import OTHER
 from fraud.records import LabelValue, Outcome
+from fraud.settings.monitoring import Alarms
 
 CALL_SECONDS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 APPEND_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5)
@@ -27,7 +30,16 @@ LIMITS = (
 )
 """What stands before the colon of a limit, beside NEW_<ENTITY>; any other kind counts as OTHER."""
 
-OTHER = "OTHER"
+BUCKETS = {
+    "grpc_server_handling_seconds": CALL_SECONDS,
+    "fraud_score": SCORES,
+    "fraud_batch_rows": BATCH_ROWS,
+    "fraud_label_delay_seconds": DELAY_SECONDS,
+    "fraud_log_append_seconds": APPEND_SECONDS,
+    "fraud_swap_seconds": CALL_SECONDS,
+    "fraud_shadow_seconds": CALL_SECONDS,
+}
+"""Upper bounds of each histogram."""
 
 GRPC_CODES = (
     "OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS",
@@ -83,29 +95,34 @@ class ScorerMetrics:
     """
 
     def __init__(
-        self, models: Sequence[str], sources: Sequence[str], entities: Sequence[str] = ("card",)
+        self,
+        models: Sequence[str],
+        sources: Sequence[str],
+        entities: Sequence[str] = ("card",),
+        data_dir: Path | None = None,
+        *,
+        alarms: Alarms | None = None,
+        counting: bool = True,
     ) -> None:
-        self.registry = registry = new_registry()
-        call = ("grpc_type", "grpc_service", "grpc_method")
-        self._started = Counter("grpc_server_started", "Calls begun", call, registry=registry)
-        self._handled = Counter(
-            "grpc_server_handled", "Calls answered, by status", (*call, "grpc_code"), registry=registry
-        )
-        self._seconds = HistogramFamily(
-            "grpc_server_handling_seconds", "Time from call to answer", CALL_SECONDS, call, registry
-        )
+        self._catalogue = catalogue = Catalogue("scorer", BUCKETS, counting=counting)
+        self.registry = catalogue.registry
+        self.counting = counting
+        self._started = catalogue.counter("grpc_server_started")
+        self._handled = catalogue.counter("grpc_server_handled")
+        self._seconds = catalogue.histogram("grpc_server_handling_seconds")
         self._calls: dict[tuple[str, str], CallMetrics] = {}
         self._bind_decisions(models, entities)
         self._bind_labels(sources)
         self._bind_log()
         self._bind_champion()
+        catalogue.show_thresholds(alarms or Alarms())
+        if data_dir is not None:
+            catalogue.watch_disk(data_dir)
 
     def _bind_decisions(self, models: Sequence[str], entities: Sequence[str]) -> None:
-        registry = self.registry
-        decisions = Counter(
-            "fraud_decisions", "Decisions, by outcome", ("model", "outcome"), registry=registry
-        )
-        scores = HistogramFamily("fraud_score", "Calibrated scores given", SCORES, ("model",), registry)
+        catalogue = self._catalogue
+        decisions = catalogue.counter("fraud_decisions")
+        scores = catalogue.histogram("fraud_score")
         self.models = {
             model: ModelMetrics(
                 {int(outcome): decisions.labels(model, outcome.name) for outcome in Outcome},
@@ -113,99 +130,57 @@ class ScorerMetrics:
             )
             for model in models
         }
-        limits = Counter("fraud_limits", "Limits stated in replies, by kind", ("limit",), registry=registry)
+        limits = catalogue.counter("fraud_limits")
         new = [f"NEW_{entity.upper()}" for entity in entities]
         self._limits = {kind: limits.labels(kind) for kind in (*new, *LIMITS, OTHER)}
-        self.duplicates = Counter(
-            "fraud_duplicates", "Transactions sent again and answered as stored", registry=registry
-        )
-        self.late_events = Counter(
-            "fraud_late_events", "Transactions older than what the state holds", registry=registry
-        )
-        self.batch_rows = HistogramFamily(
-            "fraud_batch_rows", "Rows scored together", BATCH_ROWS, (), registry
-        ).labels()
-        self.queue_rows = Gauge("fraud_queue_rows", "Rows waiting to be scored", registry=registry)
-        self._bind_exploration(models)
-
-    def _bind_exploration(self, models: Sequence[str]) -> None:
-        registry = self.registry
-        explored = Counter(
-            "fraud_explored", "Would-be declines let through to learn from", ("model",), registry=registry
-        )
-        minor = Counter(
-            "fraud_explored_minor", "Amounts let through, base currency", ("model",), registry=registry
-        )
+        self.duplicates = catalogue.counter("fraud_duplicates")
+        self.late_events = catalogue.counter("fraud_late_events")
+        self.batch_rows = catalogue.histogram("fraud_batch_rows").labels()
+        self.queue_rows = catalogue.gauge("fraud_queue_rows")
+        explored = catalogue.counter("fraud_explored")
+        minor = catalogue.counter("fraud_explored_minor")
         self._explored = {name: (explored.labels(name), minor.labels(name)) for name in models}
-        self._spent = Gauge(
-            "fraud_exploration_spent_minor", "Amounts let through today", ("model",), registry=registry
-        )
-        self._left = Gauge(
-            "fraud_exploration_left_minor", "What today's budget still admits", ("model",), registry=registry
-        )
-        self._exploring = Gauge(
-            "fraud_exploration_enabled", "1 while a model explores", ("model",), registry=registry
-        )
+        self._spent = catalogue.gauge("fraud_exploration_spent_minor")
+        self._left = catalogue.gauge("fraud_exploration_left_minor")
+        self._exploring = catalogue.gauge("fraud_exploration_enabled")
 
     def _bind_labels(self, sources: Sequence[str]) -> None:
-        registry = self.registry
-        labels = Counter("fraud_labels", "Labels taken", ("source", "value"), registry=registry)
+        labels = self._catalogue.counter("fraud_labels")
         self._labels = {
             (source, int(value)): labels.labels(source, value.name)
             for source in (*sources, OTHER)
             for value in LabelValue
         }
-        delay = HistogramFamily(
-            "fraud_label_delay_seconds", "From event to known label", DELAY_SECONDS, ("source",), registry
-        )
+        delay = self._catalogue.histogram("fraud_label_delay_seconds")
         self._delays = {source: delay.labels(source) for source in (*sources, OTHER)}
-        self.labels_waiting = Gauge(
-            "fraud_labels_waiting", "Labels whose transaction is not known yet", registry=registry
-        )
+        self.labels_waiting = self._catalogue.gauge("fraud_labels_waiting")
 
     def _bind_log(self) -> None:
-        registry = self.registry
-        self.append_seconds = HistogramFamily(
-            "fraud_log_append_seconds", "Time to write a batch durably", APPEND_SECONDS, (), registry
-        ).labels()
-        self.log_position = Gauge("fraud_log_position", "Position of the last log entry", registry=registry)
-        self.restores = Counter(
-            "fraud_restores", "Times the state was rebuilt from snapshot and log", registry=registry
-        )
-        self.dropped = Counter(
-            "fraud_events_dropped", "Events answered but not logged: always 0", registry=registry
-        )
+        catalogue = self._catalogue
+        self.append_seconds = catalogue.histogram("fraud_log_append_seconds").labels()
+        self.log_position = catalogue.gauge("fraud_log_position")
+        self.restores = catalogue.counter("fraud_restores")
+        self.dropped = catalogue.counter("fraud_events_dropped")
 
     def _bind_champion(self) -> None:
-        registry = self.registry
-        self._champion = Gauge(
-            "fraud_champion_info", "1 for the version that serves", ("model", "version"), registry=registry
-        )
-        self._champion_age = Gauge(
-            "fraud_champion_age_seconds", "Since its training cut", ("model",), registry=registry
-        )
-        self._swaps = Counter(
-            "fraud_swaps", "Versions put into service or refused", ("model", "result"), registry=registry
-        )
+        catalogue = self._catalogue
+        self._champion = catalogue.gauge("fraud_champion_info")
+        self._champion_age = catalogue.gauge("fraud_champion_age_seconds")
+        self._swaps = catalogue.counter("fraud_swaps")
+        self._swap_seconds = catalogue.histogram("fraud_swap_seconds")
         self._versions: dict[str, str] = {}
-        self._rollbacks = Counter(
-            "fraud_rollbacks", "Former champions put back into service", ("model",), registry=registry
-        )
-        self._tainted = Gauge(
-            "fraud_tainted_versions",
-            "Versions that learned from excluded data",
-            ("model",),
-            registry=registry,
-        )
-        self._awaiting = Gauge(
-            "fraud_awaiting_approval_versions",
-            "Versions that wait for a person to promote them",
-            ("model",),
-            registry=registry,
-        )
-        self._exclusions = Gauge(
-            "fraud_exclusions_in_force", "Exclusions of data now in force", registry=registry
-        )
+        self._rules: dict[str, frozenset[str]] = {}
+        self._rollbacks = catalogue.counter("fraud_rollbacks")
+        self._tainted = catalogue.gauge("fraud_tainted_versions")
+        self._tainted_champion = catalogue.gauge("fraud_tainted_champion")
+        self._awaiting = catalogue.gauge("fraud_awaiting_approval_versions")
+        self._exclusions = catalogue.gauge("fraud_exclusions_in_force")
+        self._shadow_info = catalogue.gauge("fraud_shadow_info")
+        self._shadow_scored = catalogue.counter("fraud_shadow_scored")
+        self._shadow_disagreed = catalogue.counter("fraud_shadow_disagreed")
+        self._shadow_seconds = catalogue.histogram("fraud_shadow_seconds")
+        self._shadows: dict[str, Mapping[str, str]] = {}
+        self._probation = catalogue.gauge("fraud_probation_e_value")
 
     def call(self, service: str, method: str, kind: str = "unary") -> CallMetrics:
         """Return the bound metrics of a method, e.g. `fraud.v1.ScoringService`, `Score`.
@@ -247,6 +222,33 @@ class ScorerMetrics:
         """Count the delays of labels that found their transactions, seconds float[n]."""
         self._delays.get(source, self._delays[OTHER]).observe_many(seconds)
 
+    def rules_in_force(self, model: str, names: Sequence[str]) -> None:
+        """Begin the series of a model's rules; those of rules that are gone end."""
+        decided = self._catalogue.counter("fraud_rule_decisions")
+        for gone in self._rules.get(model, frozenset()) - set(names):
+            decided.remove(model, gone)
+        for name in names:
+            decided.labels(model, name)
+        self._rules[model] = frozenset(names)
+        self.rules_refused(model, refused=False)
+
+    def rules_refused(self, model: str, *, refused: bool) -> None:
+        """Say whether the rules that the ledger intends for a model do not fit and are not in force."""
+        self._catalogue.gauge("fraud_rules_refused").labels(model).set(refused)
+
+    def rules_failed(self, model: str) -> None:
+        """Count a batch on which the rules failed."""
+        self._catalogue.counter("fraud_rule_failures").labels(model).inc()
+
+    def ruled(self, model: str, rule: str, count: int) -> None:
+        """Count decisions that a rule in force or a list made."""
+        self._catalogue.counter("fraud_rule_decisions").labels(model, rule).inc(count)
+
+    def listed(self, counts: Mapping[str, int]) -> None:
+        """Set how many entities stand on each list."""
+        for name, count in counts.items():
+            self._catalogue.gauge("fraud_listings").labels(name).set(count)
+
     def champion(self, model: str, version: str) -> None:
         """Say which version serves ("" for none); the former one's series ends."""
         former = self._versions.pop(model, "")
@@ -264,18 +266,50 @@ class ScorerMetrics:
         """Count a version put into service, or one that failed its checks and stays out."""
         self._swaps.labels(model, result).inc()
 
+    def swap_took(self, model: str, seconds: float) -> None:
+        """Count the time from a promotion or rollback to the version in service."""
+        self._swap_seconds.labels(model).observe(seconds)
+
     def rolled_back(self, model: str) -> None:
         """Count a rollback put into service."""
         self._rollbacks.labels(model).inc()
 
-    def taint(self, model: str, versions: int) -> None:
-        """Set how many versions of a model learned from data that is excluded now."""
+    def taint(self, model: str, versions: int, *, champion: bool = False) -> None:
+        """Set how many versions learned from data that is excluded now, and whether the champion did."""
         self._tainted.labels(model).set(versions)
+        self._tainted_champion.labels(model).set(champion)
 
     def awaiting_approval(self, model: str, versions: int) -> None:
         """Set how many versions of a model wait for a person to promote them."""
         self._awaiting.labels(model).set(versions)
 
+    def on_probation(self, model: str, *, on: bool) -> None:
+        """Say whether a champion is on probation."""
+        self._catalogue.gauge("fraud_probation_active").labels(model).set(on)
+
     def exclusions_in_force(self, count: int) -> None:
         """Set how many exclusions are in force."""
         self._exclusions.set(count)
+
+    def shadows(self, model: str, versions: Mapping[str, str]) -> None:
+        """Say which version scores in which slot of a model's shadows; what was there before ends."""
+        for slot, version in self._shadows.get(model, {}).items():
+            if versions.get(slot) != version:
+                self._shadow_info.remove(model, slot, version)
+        for slot, version in versions.items():
+            self._shadow_info.labels(model, slot, version).set(1)
+        self._shadows[model] = dict(versions)
+
+    def shadowed(self, model: str, slot: str, rows: int, disagreed: int) -> None:
+        """Count payments scored in a slot, and those it would have answered otherwise."""
+        self._shadow_scored.labels(model, slot).inc(rows)
+        self._shadow_disagreed.labels(model, slot).inc(disagreed)
+
+    def shadow_seconds(self, model: str, seconds: float) -> None:
+        """Count the time a batch took for all shadows of a model."""
+        self._shadow_seconds.labels(model).observe(seconds)
+
+    def probation(self, model: str, outcome: str, *, rise: float, fall: float) -> None:
+        """Set the E-values for a jump of an outcome's rate ("alerts", "declines") on probation."""
+        self._probation.labels(model, f"{outcome}_rise").set(rise)
+        self._probation.labels(model, f"{outcome}_fall").set(fall)

@@ -8,11 +8,7 @@
     Promoted           model version expected          (the champion until here, "" for none)
                        and where it applies: override, overridden (see `fraud.registry.approval`)
     VersionDropped     version why                     (a pending challenger is superseded)
-    RetrainRequested   model cut_position cut_time_us trigger      (model "": every model)
-                       and where it applies: guard_overrides, exclusion
-    CycleStarted       request_seq models
-    CycleFinished      request_seq verdicts seconds
-    CycleFailed        request_seq error
+    RetrainRequested, Cycle…           see `fraud.registry.cycles`
     GuardReported                      see `fraud.registry.guard_reports`
     SentinelAdded, SentinelRetired     see `fraud.registry.sentinels`
 
@@ -20,6 +16,8 @@
     Vacuumed, EntityErased                     see `fraud.registry.upkeep`
     ExplorationSwitched                        see `fraud.registry.exploration`
     AttackConfirmed, AttackEnded               see `fraud.registry.attacks`
+    RulesSet                                   see `fraud.registry.rules`
+    ProbationEnded                             see `fraud.registry.probation`
 
 One function per kind in `FOLDS` checks an entry against the state and then
 changes it; nothing is changed by an entry that is refused. A new kind is one
@@ -36,6 +34,7 @@ from fraud.labels.exclusions import View
 from fraud.registry.attacks import FOLDS as ATTACK_FOLDS
 from fraud.registry.attacks import Attack
 from fraud.registry.chain import GENESIS_HASH, LedgerEntry
+from fraud.registry.cycles import FOLDS as CYCLE_FOLDS
 from fraud.registry.exclusions import (
     ExclusionState,
     check_clean,
@@ -48,6 +47,10 @@ from fraud.registry.exclusions import (
 )
 from fraud.registry.exploration import FOLDS as EXPLORATION_FOLDS
 from fraud.registry.guard_reports import GuardReport, guard_reported
+from fraud.registry.probation import FOLDS as PROBATION_FOLDS
+from fraud.registry.probation import Probation, begin, end
+from fraud.registry.rules import FOLDS as RULES_FOLDS
+from fraud.registry.rules import RulesEntry
 from fraud.registry.sentinels import FOLDS as SENTINEL_FOLDS
 from fraud.registry.sentinels import SentinelSet
 from fraud.registry.upkeep import FOLDS as UPKEEP_FOLDS
@@ -68,7 +71,7 @@ class RegistryState:
         self.versions: dict[str, VersionState] = {}
         self._reigns: dict[str, list[Reign]] = {}
         self._attempts: dict[str, set[int]] = {}
-        self._requests: dict[int, RequestState] = {}
+        self.requested: dict[int, RequestState] = {}
         self.cycles_us: list[int] = []
         self.sentinels: dict[tuple[str, str], SentinelSet] = {}
         self.retired_sentinels: dict[tuple[str, str], SentinelSet] = {}
@@ -78,6 +81,8 @@ class RegistryState:
         self.erased: dict[tuple[str, int], LedgerEntry] = {}
         self.exploration_switches: dict[str, LedgerEntry] = {}
         self.attacks: dict[int, Attack] = {}
+        self.probations: dict[str, list[Probation]] = {}
+        self.rule_sets: dict[str, list[RulesEntry]] = {}
 
     @classmethod
     def fold(cls, entries: Iterable[LedgerEntry]) -> Self:
@@ -151,6 +156,7 @@ class RegistryState:
             self.versions[version].status = "champion"
         self._reigns.setdefault(model, []).append(Reign(version, entry.time_us, entry.seq))
         self._attempts[model] = set()
+        end(self, model, "rolled back" if entry.kind == "RolledBack" else "overtaken", entry)
 
     def exclusion(self, seq: int) -> ExclusionState:
         """Return the exclusion made in entry `seq`.
@@ -189,7 +195,7 @@ class RegistryState:
 
     def repairs_due(self) -> list[ExclusionState]:
         """Return the exclusions in force that want a retrain nobody has asked for yet."""
-        asked = {request.exclusion for request in self._requests.values()}
+        asked = {request.exclusion for request in self.requested.values()}
         return [it for it in self.exclusions.values() if it.in_force and it.retrain and it.seq not in asked]
 
     @property
@@ -238,7 +244,7 @@ class RegistryState:
 
     def requests(self) -> list[RequestState]:
         """Return the retrains asked for, oldest first."""
-        return list(self._requests.values())
+        return list(self.requested.values())
 
     def request(self, seq: int) -> RequestState:
         """Return the retrain asked for in entry `seq`.
@@ -246,7 +252,7 @@ class RegistryState:
         Raises:
             NotFound: that entry asks for none.
         """
-        found = self._requests.get(seq)
+        found = self.requested.get(seq)
         if found is None:
             raise NotFound(
                 f"ledger entry {seq} is no retrain request; TriggerRetrain returns the number of one"
@@ -310,6 +316,7 @@ def _promoted(state: RegistryState, entry: LedgerEntry) -> None:
     check_clean(state, version.version)
     check_kept(state, version.version)
     state.crown(model, version.version, entry)
+    begin(state, entry)
 
 
 def _dropped(state: RegistryState, entry: LedgerEntry) -> None:
@@ -319,64 +326,18 @@ def _dropped(state: RegistryState, entry: LedgerEntry) -> None:
     version.status = "superseded"
 
 
-def _requested(state: RegistryState, entry: LedgerEntry) -> None:
-    body = entry.body
-    state._requests[entry.seq] = RequestState(
-        entry.seq,
-        entry.time_us,
-        body["model"],
-        body["trigger"],
-        body["cut_position"],
-        body["cut_time_us"],
-        entry.actor,
-        entry.reason,
-        guard_overrides=tuple(body.get("guard_overrides", ())),
-        exclusion=body.get("exclusion", 0),
-    )
-
-
-def _cycle_started(state: RegistryState, entry: LedgerEntry) -> None:
-    request = _request_of(state, entry)
-    state.cycles_us.append(entry.time_us)
-    if request is not None:
-        request.state = "RUNNING"
-
-
-def _cycle_finished(state: RegistryState, entry: LedgerEntry) -> None:
-    verdicts = entry.body["verdicts"]
-    request = _request_of(state, entry)
-    if request is not None:
-        request.state, request.verdicts = "FINISHED", list(verdicts)
-        request.finished_us = entry.time_us
-
-
-def _cycle_failed(state: RegistryState, entry: LedgerEntry) -> None:
-    error = entry.body["error"]
-    request = _request_of(state, entry)
-    if request is not None:
-        request.state, request.error = "FAILED", error
-        request.finished_us = entry.time_us
-
-
-def _request_of(state: RegistryState, entry: LedgerEntry) -> RequestState | None:
-    """Return the request that a cycle answers; None for a cycle that started by itself."""
-    seq = entry.body["request_seq"]
-    return None if seq is None else state.request(seq)
-
-
 FOLDS: dict[str, Callable[[RegistryState, LedgerEntry], None]] = {
     "VersionRegistered": _registered,
     "VerdictGiven": _verdict_given,
     "Promoted": _promoted,
     "VersionDropped": _dropped,
-    "RetrainRequested": _requested,
-    "CycleStarted": _cycle_started,
-    "CycleFinished": _cycle_finished,
-    "CycleFailed": _cycle_failed,
+    **CYCLE_FOLDS,
     **SENTINEL_FOLDS,
     **UPKEEP_FOLDS,
     **EXPLORATION_FOLDS,
     **ATTACK_FOLDS,
+    **RULES_FOLDS,
+    **PROBATION_FOLDS,
     "DataExcluded": data_excluded,
     "ExclusionUndone": exclusion_undone,
     "RolledBack": rolled_back,

@@ -3,6 +3,7 @@
     kept, first reason that holds
       champion · serves · served within the span of permitted rollbacks, or when that began
       last clean champion (what an exclusion would fall back to) · challenger awaiting evidence
+      the first champion, where quality is held against it (`monitoring.reference`)
       judged or registered too recently · parent of a kept one, all the way up
     everything else goes; its manifest stays in the ledger
 
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 
 from fraud.records import Applied, Entry
 from fraud.registry.ledger import RegistryState
+from fraud.registry.reference import reference_of
 from fraud.registry.version import VersionState
 from fraud.settings.durations import format_duration
 from fraud.settings.retention import Retention
@@ -49,14 +51,23 @@ def services(applied: Iterable[Entry]) -> list[Service]:
 
 
 def bundle_fates(
-    state: RegistryState, served: Sequence[Service], rule: Retention, now_us: int
+    state: RegistryState,
+    served: Sequence[Service],
+    rule: Retention,
+    now_us: int,
+    *,
+    keep_reference: bool = False,
 ) -> list[BundleFate]:
     """Return the fate of every bundle in the ledger, in order of registration.
 
     `served` is what the event log says was put in service, in order; `now_us`
-    is µs UTC by the clock of the service.
+    is µs UTC by the clock of the service. `keep_reference` keeps each model's first champion.
     """
     reasons = _reasons(state, served, rule, now_us)
+    if keep_reference:
+        models = {version.model for version in state.versions.values()}
+        first = [reference_of(state, model) for model in sorted(models)]
+        _add(reasons, first, "first champion, which quality is held against")
     of_digest: dict[str, list[VersionState]] = {}
     for version in state.versions.values():
         of_digest.setdefault(version.digest, []).append(version)

@@ -182,14 +182,24 @@ class LedgerStore:
 
 
 def promote(
-    store: LedgerStore, model: str, version: str, expected: str, *, actor: str, reason: str, time_us: int
+    store: LedgerStore,
+    model: str,
+    version: str,
+    expected: str,
+    *,
+    actor: str,
+    reason: str,
+    time_us: int,
+    probation_us: int = 0,
 ) -> LedgerEntry:
     """Make `version` the champion in place of `expected` ("" for none), or not at all.
+
+    `probation_us` > 0 puts it on probation beside the former champion for so long.
 
     Raises:
         StaleHead: the champion is another one by now.
         NotAllowedNow: the version was rejected or superseded, or is of another model.
         NotFound: it was never registered.
     """
-    body = {"model": model, "version": version, "expected": expected}
+    body = {"model": model, "version": version, "expected": expected, "probation_us": probation_us}
     return store.append("Promoted", body, actor=actor, reason=reason, time_us=time_us)

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fraud.bundle.references import SCORE_EDGES
+from fraud.monitoring.drift import RISK_BINS, Floats
 from fraud.policy.trade import TradeCurve
 from fraud.report.curves import CalibrationBin, Money, PrecisionRecall
-from fraud.report.drift import RISK_BINS, Floats
 from fraud.report.page import ALARM_COLOUR, FIRST_COLOUR, SECOND_COLOUR, finish, svg
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from fraud.bundle.bundle import Bundle
 from fraud.bundle.references import SCORE_EDGES
 from fraud.clock import format_time
+from fraud.monitoring.drift import Drift, Floats, drift, feature_drift, risk_shares, score_shares
 from fraud.records import Outcome
-from fraud.report.drift import Drift, Floats, drift, feature_drift, risk_shares, score_shares
 from fraud.retrainer.casework import Rival, matrix_of
 
 REASON_ROWS: Final = 500

@@ -30,6 +30,7 @@ from fraud.records import Outcome
 from fraud.registry.attacks import Attack
 from fraud.registry.sentinels import SentinelSet
 from fraud.registry.version import VersionState
+from fraud.retrainer.evading import evasion_checks
 from fraud.retrainer.timing import ROWS_MAX, scoring_ratio
 from fraud.training.assemble import REFERENCE_ROWS_MAX
 from fraud.training.history import History
@@ -102,16 +103,22 @@ class Casework:
             risk=self._risk(challenger.bundle, theirs, challenger.state.cut_position),
             risk_now=self._risk(challenger.bundle, theirs, self._cut.position),
             scoring_ratio=None if champion is None else self._ratio(challenger.bundle, champion.bundle),
+            extra_checks=evasion_checks(self._history, challenger.bundle, theirs, rules.since_us),
             notes=tuple(
                 label_delay(it.source, it.frauds, it.median_days, it.quantile_days, rules.maturity_us)
                 for it in self._delays
             ),
         )
 
-    def scored(self, challenger: Rival, champion: Rival | None) -> tuple[pl.DataFrame, EvidenceRules]:
-        """Return what evidence is gathered from, columns as `gather` takes them, and the rules."""
+    def scored(
+        self, challenger: Rival, champion: Rival | None, since_us: int = 0
+    ) -> tuple[pl.DataFrame, EvidenceRules]:
+        """Return what evidence is gathered from, columns as `gather` takes them, and the rules.
+
+        Events before `since_us`, or that either side may have learned from, are left out.
+        """
         model = challenger.bundle.model
-        since_us = challenger.evidence_from_us
+        since_us = max(since_us, challenger.evidence_from_us)
         if champion is not None:
             since_us = max(since_us, champion.evidence_from_us)
         rows = self._judged(model, since_us)

@@ -5,7 +5,7 @@
       → training set per model → recipes on Ray → bundles, registered in the ledger
       → every pending challenger, new or waiting, before the gate
       → the best that may: promoted, compare-and-swap on the champion; the rest superseded
-        (gate.mode = "approval": whatever may, waits for a person)
+        (gate.mode = "approval": whatever may, waits for a person; "shadow": for its time in shadow)
 
 Each step is an entry of the ledger, so a cycle that dies half-way leaves only
 challengers that nobody promoted, and is run again.
@@ -41,6 +41,7 @@ from fraud.training.challengers import Challenger, FailedRecipe, train_challenge
 from fraud.training.dataset import training_rows
 from fraud.training.history import Cut, History
 from fraud.training.pool import TrainingPool
+from fraud.training.variants import with_variants
 
 _log = structlog.get_logger("fraud.retrainer.cycle")
 ACTOR = "retrainer"
@@ -118,6 +119,7 @@ def run_cycle(shop: Workshop, order: Order, open_pool: Callable[[], TrainingPool
         FraudError: the cycle failed; it is recorded as failed before this is raised.
     """
     started = time.perf_counter()
+    shop.metrics.running.set(1)
     shop.record(
         "CycleStarted",
         {"request_seq": order.request_seq, "models": list(order.models), "cut_position": order.cut.position},
@@ -146,9 +148,10 @@ def run_cycle(shop: Workshop, order: Order, open_pool: Callable[[], TrainingPool
 
 
 def _count(shop: Workshop, order: Order, result: Any, started: float, frozen: Sequence[str] = ()) -> None:
+    shop.metrics.running.set(0)
     for model in order.models:
         ended: Any = "frozen" if model in frozen else result
-        shop.metrics.retrained(model, ended, time.perf_counter() - started, shop.clock.now_us())
+        shop.metrics.retrained(model, ended, time.perf_counter() - started)
 
 
 def _run(shop: Workshop, order: Order, open_pool: Callable[[], TrainingPool]) -> list[CycleVerdict]:
@@ -163,7 +166,11 @@ def _run(shop: Workshop, order: Order, open_pool: Callable[[], TrainingPool]) ->
     settings = with_maturity(shop.settings, delays.values())
     histories = {model: replace(seen, settings=settings) for model, seen in histories.items()}
     champions = {model: champion_of(shop, state, model) for model in histories}
-    sets = {model: training_rows(seen, model) for model, seen in histories.items()}
+    sets = {
+        model: with_variants(training_rows(seen, model), seen, rival.bundle if rival else None)
+        for model, seen in histories.items()
+        for rival in [champions[model]]
+    }
     fitted = train_challengers(
         open_pool(),
         sets,
@@ -263,7 +270,6 @@ def _register(shop: Workshop, model: str, fitted: Sequence[Challenger]) -> None:
             },
             f"recipe {challenger.recipe}",
         )
-        shop.metrics.registered(model)
 
 
 def judge_challengers(
@@ -271,13 +277,14 @@ def judge_challengers(
 ) -> list[CycleVerdict]:
     """Bring every pending challenger before the gate; promote the best that may, or let them wait.
 
-    What awaits approval is not judged again: its verdict stands until a person has decided.
+    What awaits approval, or its time in shadow, is not judged again: its verdict stands.
     """
     passed: list[tuple[VersionState, Verdict]] = []
     waiting = _waiting(shop, model)
     names = {version.version for version in waiting}
     pending = [version for version in shop.state().pending(model) if version.version not in names]
-    concluded = [_waits(version) for version in waiting]
+    what = "awaits approval" if shop.settings.gate.mode == "approval" else "in shadow"
+    concluded = [_waits(version, what) for version in waiting]
     for version in pending:
         rival = Rival(version, shop.bundles.read(version.digest))
         verdict = judge(casework.case(rival, champion), shop.settings.gate)
@@ -297,7 +304,6 @@ def judge_challengers(
             },
             verdict.reason,
         )
-        shop.metrics.verdict(model, verdict.outcome)
         concluded.append(CycleVerdict(model, version.version, verdict.outcome, verdict.way, verdict.reason))
         if verdict.outcome == "PROMOTE":
             passed.append((version, verdict))
@@ -307,20 +313,20 @@ def judge_challengers(
         for version in shop.state().pending(model):
             _drop(shop, version, f"superseded by {best[0].version}")
         return concluded
-    if best is not None:
+    if best is not None and shop.settings.gate.mode == "approval":
         _supersede(shop, model, best[0])
     _trim(shop, model)
     return concluded
 
 
 def _waiting(shop: Workshop, model: str) -> list[VersionState]:
-    """Return what awaits a person's approval; nothing does where promotion is automatic."""
-    return awaiting_approval(shop.state(), model) if shop.settings.gate.mode == "approval" else []
+    """Return what awaits a person's approval or its time in shadow; nothing where promotion is automatic."""
+    return awaiting_approval(shop.state(), model) if shop.settings.gate.mode != "automatic" else []
 
 
-def _waits(version: VersionState) -> CycleVerdict:
+def _waits(version: VersionState, what: str) -> CycleVerdict:
     verdict = version.verdicts[-1]
-    reason = f"awaits approval: {verdict.report['reason']}"
+    reason = f"{what}: {verdict.report['reason']}"
     return CycleVerdict(version.model, version.version, verdict.verdict, verdict.way, reason)
 
 
@@ -356,12 +362,13 @@ def _promote(
         actor=ACTOR,
         reason=verdict.reason,
         time_us=shop.clock.now_us(),
+        probation_us=shop.settings.probation_us,
     )
     _log.info("promoted", model=model, version=version.version, instead_of=expected, way=verdict.way)
 
 
 def _trim(shop: Workshop, model: str) -> None:
-    """Let go of the oldest challengers beyond `gate.pending_max`; those awaiting approval stay."""
+    """Let go of the oldest challengers beyond `gate.pending_max`; those that passed and wait stay."""
     waiting = {version.version for version in _waiting(shop, model)}
     pending = [version for version in shop.state().pending(model) if version.version not in waiting]
     for version in pending[: max(0, len(pending) - shop.settings.gate.pending_max)]:

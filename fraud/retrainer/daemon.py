@@ -2,7 +2,7 @@
 
 watch: copy the log to the archive every so often
 a request on the ledger, or a trigger that is due → one cycle
-realised quality to Prometheus after each copy
+after each copy: monitoring, probations judged, what waits in shadow promoted
 """
 
 import signal
@@ -28,8 +28,10 @@ from fraud.registry.store import LedgerStore
 from fraud.registry.view import Registry
 from fraud.retrainer.cycle import CycleVerdict, Order, Workshop, run_cycle
 from fraud.retrainer.guarding import Judgement, judge_data
-from fraud.retrainer.realised import publish_quality
+from fraud.retrainer.probation import ProbationWatch
+from fraud.retrainer.shadowing import settle_shadowed
 from fraud.retrainer.triggers import CyclesBefore, due
+from fraud.retrainer.watching import Monitor
 from fraud.settings import Settings
 from fraud.training.history import Cut, History
 from fraud.training.pool import TrainingPool
@@ -63,7 +65,7 @@ def open_workshop(settings: Settings) -> Workshop:
         bundles=BundleStore(places.bundles),
         registry=Registry(LedgerStore.open(places.ledger)),
         clock=clock,
-        metrics=RetrainerMetrics(),
+        metrics=RetrainerMetrics(settings.data_dir, settings.monitoring.alarms),
     )
 
 
@@ -169,10 +171,13 @@ class Watch:
         self._stopping = stopping
         self._shop = open_workshop(settings)
         self._archived_at = 0.0
+        self._probations = ProbationWatch(self._shop)
+        self._monitor = Monitor(self._shop)
 
     def run(self) -> None:
         """Watch until stopping."""
         monitoring = self._settings.monitoring
+        self._monitor.observe()
         exporter = serve_metrics(self._shop.metrics.registry, monitoring.host, monitoring.retrainer_port)
         _log.info("watching", models=list(self._settings.models), metrics_port=exporter.port)
         try:
@@ -187,6 +192,7 @@ class Watch:
         try:
             self._shop.clock.observe(self._shop.log.last_arrival_us())
             self._archive()
+            self._monitor.observe()
             order = self._next_order()
             if order is not None:
                 verdicts = run_cycle(self._shop, order, pool.open)
@@ -203,7 +209,9 @@ class Watch:
             self._archived_at = time.monotonic()
             self._shop.copy()
             with self._shop.archive.reading():
-                publish_quality(self._shop)
+                self._monitor.turn()
+                self._probations.turn()
+                settle_shadowed(self._shop)
 
     def _next_order(self) -> Order | None:
         state = self._shop.state()

@@ -111,6 +111,19 @@ def data_of(history: History, model: str, fit_until_us: int, run: Run = run_here
     `fit_until_us` is up to when the data was last found fit, 0 for never: then
     the last day is judged.
     """
+    data, scope = _gathered(history, model, fit_until_us)
+    if not doubted(data, history.settings.guard):
+        return data
+    own = replace(history, view=EVERYTHING).transactions(model, with_features=False)
+    return _crossfitted(recent_traffic(own, scope), data, history, model, run)
+
+
+def flow_of(history: History, model: str) -> GuardData:
+    """Gather the same as `data_of` for the last day, without any model."""
+    return _gathered(history, model, 0)[0]
+
+
+def _gathered(history: History, model: str, fit_until_us: int) -> tuple[GuardData, Scope]:
     settings, cut = history.settings, history.cut
     known = pl.col("arrival_time_us") <= cut.time_us
     retracted = history.source.retractions(cut.position).filter(known).select("batch_id").collect()
@@ -125,10 +138,7 @@ def data_of(history: History, model: str, fit_until_us: int, run: Run = run_here
     own = replace(history, view=EVERYTHING).transactions(model, with_features=False)
     labels = history.source.labels(cut.position).filter(known)
     outcomes = history.source.outcomes(cut.position).filter(known)
-    data = gather(own, labels, outcomes, scope)
-    if not doubted(data, settings.guard):
-        return data
-    return _crossfitted(recent_traffic(own, scope), data, history, model, run)
+    return gather(own, labels, outcomes, scope), scope
 
 
 def _crossfitted(

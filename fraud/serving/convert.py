@@ -75,6 +75,7 @@ def decision_to_wire(
         arrival_time_us=arrival_time_us,
         amount_minor=scored.amount_minor,
         currency=scored.currency,
+        rule=decision.rule,
     )
 
 

@@ -9,6 +9,7 @@ A version that fails stays out, the old one serves, and the log says why
 """
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -21,13 +22,16 @@ from fraud.faults import pass_point
 from fraud.features.spec import FeatureSpec
 from fraud.labels.exclusions import ALL
 from fraud.monitoring.scorer_metrics import ScorerMetrics
+from fraud.policy.rules import ruled_version
 from fraud.records import Applied
 from fraud.registry.ledger import RegistryState
+from fraud.registry.rules import rules_of
 from fraud.registry.view import Registry
 from fraud.serving.batcher import Batcher
 from fraud.serving.champions import Champion, Champions, make_champion
 from fraud.serving.reasons import ReasonsDesk
 from fraud.serving.reconciler import Reconciler, Run
+from fraud.serving.ruling import Ruling
 from fraud.serving.scorer import Scorer
 from fraud.settings import Settings
 
@@ -78,6 +82,7 @@ class Serving:
 
     version: str
     ledger_seq: int
+    policy_version: str = ""
 
 
 class LedgerFollower:
@@ -93,9 +98,13 @@ class LedgerFollower:
         desk: ReasonsDesk,
         reconciler: Reconciler,
         metrics: ScorerMetrics,
+        settle_shadows: Callable[[RegistryState], None],
+        ruling: Ruling,
     ) -> None:
         self._models = tuple(settings.models)
         self._reconciler = reconciler
+        self._settle_shadows = settle_shadows
+        self._ruling = ruling
         self._one_at_a_time = asyncio.Lock()
         self._registry = registry
         self._loader = loader
@@ -111,7 +120,7 @@ class LedgerFollower:
         for model, entry in self._scorer.log.last_applied().items():
             applied = entry.event
             assert isinstance(applied, Applied)
-            self._serving[model] = Serving(applied.version, applied.ledger_seq)
+            self._serving[model] = Serving(applied.version, applied.ledger_seq, applied.policy_version)
             if model in self._models and applied.version:
                 self._resume(model, applied.version)
         self._settle(lambda task: task())
@@ -146,9 +155,11 @@ class LedgerFollower:
             change = self._next_change(state, model)
             if change is not None:
                 self._apply(model, *change, run=run)
+            self._take_rules(state, model, run)
         self._reconciler.take_view(state, run)
         self._reconciler.request_retrains(state)
         self._switch_exploration(state)
+        self._settle_shadows(state)
         if state.seq != self._observed_seq:
             self._observed_seq = state.seq
             self._reconciler.observe(state)
@@ -173,6 +184,7 @@ class LedgerFollower:
         if not version:
             run(lambda: self._serve_none(model, seq))
             return
+        started = time.perf_counter()
         try:
             champion = self._loader.load(version)
         except FraudError as error:
@@ -183,7 +195,7 @@ class LedgerFollower:
                 seq,
                 model,
                 kept.version if kept else "",
-                kept.policy_version if kept else "",
+                self._policy_version(model),
                 self._view_text(),
                 refused=f"{version}: {error}",
             )
@@ -193,14 +205,47 @@ class LedgerFollower:
         pass_point("rollback.loaded")
 
         def swap() -> None:
-            self._scorer.append(Applied(seq, model, version, champion.policy_version, self._view_text()))
+            policy_version = self._scorer.overruling.policy_version(model, champion.policy_version)
+            self._scorer.append(Applied(seq, model, version, policy_version, self._view_text()))
             pass_point("rollback.applied")
             self._put_in_service(model, champion)
-            self._serving[model] = Serving(version, seq)
+            self._serving[model] = Serving(version, seq, policy_version)
 
         run(swap)
         self._metrics.swapped(model, "applied")
+        self._metrics.swap_took(model, time.perf_counter() - started)
         _log.info("champion swapped", model=model, version=version, ledger_seq=seq)
+
+    def _take_rules(self, state: RegistryState, model: str, run: Run) -> None:
+        """Put the rules that the ledger intends in force, and note the policy that decides from here on."""
+        # The state goes on growing under our eyes. Rules first: a promotion entered before them is then seen.
+        intended = rules_of(state, model)
+        if intended is None or self._next_change(state, model) is not None:
+            return
+        rules = self._ruling.due(intended)
+        former = self._serving.get(model, Serving("", 0))
+        if rules is None and self._policy_version(model) == former.policy_version:
+            return
+
+        def swap() -> None:
+            digest = rules.rules.digest if rules is not None else None
+            policy_version = self._policy_version(model, digest)
+            if policy_version != former.policy_version:
+                seq = max(intended.seq, former.ledger_seq)
+                self._scorer.append(Applied(seq, model, former.version, policy_version, self._view_text()))
+                self._serving[model] = Serving(former.version, seq, policy_version)
+            if rules is not None:
+                self._ruling.put(intended, rules)
+
+        run(swap)
+
+    def _policy_version(self, model: str, digest: str | None = None) -> str:
+        """Return the policy that decides a model's payments; by the rules in force, or those of a digest."""
+        champion = self._champions.get(model)
+        own = champion.policy_version if champion is not None else ""
+        if digest is not None:
+            return ruled_version(own, digest)
+        return self._scorer.overruling.policy_version(model, own)
 
     def _view_text(self) -> str:
         """Spell the view that stays in force; on the scoring thread."""
@@ -208,15 +253,16 @@ class LedgerFollower:
         return state.fold.view.to_text() if state is not None else ALL
 
     def _serve_none(self, model: str, seq: int) -> None:
-        self._scorer.append(Applied(seq, model, "", "", self._view_text()))
+        policy_version = self._scorer.overruling.policy_version(model, "")
+        self._scorer.append(Applied(seq, model, "", policy_version, self._view_text()))
         self._champions.remove(model)
-        self._serving[model] = Serving("", seq)
+        self._serving[model] = Serving("", seq, policy_version)
         self._metrics.champion(model, "")
         _log.warning("no champion serves", model=model, ledger_seq=seq)
 
     def _refuse(self, model: str, refusal: Applied) -> None:
         self._scorer.append(refusal)
-        self._serving[model] = Serving(refusal.version, refusal.ledger_seq)
+        self._serving[model] = Serving(refusal.version, refusal.ledger_seq, refusal.policy_version)
 
     def _put_in_service(self, model: str, champion: Champion) -> None:
         self._champions.swap(model, champion)

@@ -45,7 +45,13 @@ class Readiness:
         self._scorer = scorer
         self._batcher = batcher
         self._every_s = settings.server.self_score_every / 1e6
-        self._services = ("", "fraud.v1.ScoringService", "fraud.v1.LabelService", "fraud.v1.ModelService")
+        self._services = (
+            "",
+            "fraud.v1.ScoringService",
+            "fraud.v1.LabelService",
+            "fraud.v1.ModelService",
+            "fraud.v1.PolicyService",
+        )
 
     async def check(self) -> bool:
         """Self-score every model and publish whether all succeeded; recover a lost state first."""

@@ -27,9 +27,11 @@ from fraud.features.replay import replay_columns
 from fraud.features.spec import FeatureSpec
 from fraud.labels.batches import IMPORTER, digest_of
 from fraud.labels.standing import ConflictRule
+from fraud.policy.lists import Lists
+from fraud.policy.spending import Spending
 from fraud.records import NO_DECISION, Entry, Label, LabelsSubmitted, LabelValue, Scored
 from fraud.serving.history_table import History, read_history
-from fraud.serving.recovery import Snapshots
+from fraud.serving.recovery import Beside, Snapshots
 from fraud.settings import Settings
 
 _CHUNK_ROWS = 20_000
@@ -98,7 +100,9 @@ def _load(settings: Settings, history: History, log: EventLog, progress: Progres
         log.append([e.event for e in entries], [e.arrival_time_us for e in entries], tokens.upto(stop))
         if progress is not None:
             progress(stop, total)
-    Snapshots(settings.places.state, settings.log.snapshots_kept).write(fold)
+    # Nobody is listed yet, and a first start need not read the history to find that out.
+    beside: dict[Beside, Spending | Lists] = {"lists": Lists(settings.schema_.entity_names)}
+    Snapshots(settings.places.state, settings.log.snapshots_kept).write(fold, beside)
     times = history.rows.event_time_us
     return ImportSummary(total, labels.given, labels.waiting, int(times[0]), int(times[-1]))
 

@@ -138,13 +138,18 @@ class TransactionIntake:
                     raise InvalidInput(f"entities.{name}", "is missing", "send its token")
             else:
                 found += 1
-                self._check_token(name, token)
+                self.check_token(name, token)
             tokens.append(token)
         if found != len(given):
             raise _unknown("entities", given, self._entity_names)
         return tuple(tokens)
 
-    def _check_token(self, name: str, token: str) -> None:
+    def check_token(self, name: str, token: str) -> None:
+        """Refuse a token of an entity that no transaction could carry.
+
+        Raises:
+            InvalidInput: it is empty, too long, or a card number in clear.
+        """
         if not 0 < len(token) <= self._token_length_max:
             raise InvalidInput(
                 f"entities.{name}",

@@ -51,7 +51,7 @@ class Keeper:
         if state is None or state.fold.position == 0:
             return
         self._snapshot_at = state.fold.position
-        path = self._snapshots.write(state.fold, state.spending)
+        path = self._snapshots.write(state.fold, {"exploration": state.spending, "lists": state.lists})
         _log.info("snapshot written", position=state.fold.position, path=str(path))
 
     def _prunable(self) -> int:

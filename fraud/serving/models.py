@@ -13,6 +13,7 @@ from fraud.labels.batches import COMMENT_LENGTH_MAX, ID_LENGTH_MAX
 from fraud.records import Entry
 from fraud.registry.approval import awaits_approval
 from fraud.registry.ledger import RegistryState
+from fraud.registry.probation import probation_of
 from fraud.registry.version import VersionState
 from fraud.registry.view import Registry
 from fraud.serving.edge import Edge
@@ -102,6 +103,9 @@ class ModelServicer:
         )
 
     def _to_wire(self, state: RegistryState, version: VersionState) -> models_pb2.Version:
+        on = probation_of(state, version.model)
+        until_us = on.until_us if on is not None and on.version == version.version else 0
+        held = [it for it in state.probations.get(version.model, ()) if it.version == version.version]
         return models_pb2.Version(
             version=version.version,
             model=version.model,
@@ -113,7 +117,14 @@ class ModelServicer:
             verdict=version.verdict,
             tainted_by=state.tainted_by(version.version),
             awaiting_approval=self._by_approval and awaits_approval(state, version),
+            shadow=self._shadow(version),
+            probation_until_us=until_us,
+            probation=held[-1].result if held else "",
         )
+
+    def _shadow(self, version: VersionState) -> str:
+        held = self._scorer.shadows.of(version.model)
+        return next((it.slot for it in held if it.champion.version == version.version), "")
 
     async def trigger_retrain(
         self, request: models_pb2.TriggerRetrainRequest

@@ -46,6 +46,7 @@ class PromotionServicer:
         follower: LedgerFollower,
     ) -> None:
         self._models = tuple(settings.models)
+        self._probation_us = settings.probation_us
         self._registry = registry
         self._scorer = scorer
         self._batcher = batcher
@@ -84,6 +85,7 @@ class PromotionServicer:
                 "model": version.model,
                 "version": version.version,
                 "expected": state.champion(version.model),
+                "probation_us": self._probation_us,
             }
             if passed_over:
                 body |= {"override": True, "overridden": passed_over}

@@ -1,8 +1,10 @@
 """Reasons, computed off the scoring thread so that other rows do not wait.
 
-They are not logged: features and version are, and contributions follow from
-them, bit for bit. So the same desk answers a call in flight and `GetDecision`
-a month later.
+    a rule or list decided? its name and text ─► what the model's score is made of
+
+They are not logged: features, version and the name of the rule are. Contributions
+follow from them, bit for bit, and the ledger knows every rule there ever was. So
+the same desk answers a call in flight and `GetDecision` a month later.
 """
 
 import asyncio
@@ -15,6 +17,8 @@ from numpy.typing import NDArray
 
 from fraud.bundle.reasons import reasons_of
 from fraud.errors import FraudError, NotFound
+from fraud.policy.lists import list_of
+from fraud.policy.rules import RuleSet, rules_digest
 from fraud.records import Outcome, Scored
 from fraud.serving.batcher import Answer, Delivery, ScoreWork
 from fraud.serving.champions import Champion
@@ -32,8 +36,16 @@ def wants_reasons(answer: Answer | FraudError) -> bool:
 class ReasonsDesk:
     """One worker thread, and the bundles it has explained with lately."""
 
-    def __init__(self, load: Callable[[str], Champion], feature_count: int, reasons_max: int) -> None:
+    def __init__(
+        self,
+        load: Callable[[str], Champion],
+        feature_count: int,
+        reasons_max: int,
+        rules: Callable[[str, str], RuleSet | None],
+    ) -> None:
+        """`rules(model, digest)` returns a set of rules that was in force at some time."""
         self._load = load
+        self._rules = rules
         self._feature_count = feature_count
         self._reasons_max = reasons_max
         self._champions: OrderedDict[str, Champion] = OrderedDict()
@@ -50,7 +62,7 @@ class ReasonsDesk:
         self._worker.submit(self._explain, work, answers, Delivery(loop))
 
     async def explain_one(self, scored: Scored) -> tuple[Reason, ...]:
-        """Return the reasons of a logged decision; empty when no champion made it.
+        """Return the reasons of a logged decision; empty when neither champion nor rule made it.
 
         Where retention let the bundle go, one reason says so instead.
 
@@ -62,7 +74,7 @@ class ReasonsDesk:
             return (await loop.run_in_executor(self._worker, self._reasons, [scored]))[0]
         except NotFound:
             text = f"the bundle of {scored.decision.version} is no longer kept, so it cannot be explained"
-            return (Reason(code="BUNDLE_GONE", text=text),)
+            return (*self._of_rule(scored), Reason(code="BUNDLE_GONE", text=text))
 
     def close(self) -> None:
         """Finish what is queued and stop."""
@@ -87,12 +99,25 @@ class ReasonsDesk:
         by_version: dict[str, list[int]] = {}
         for i, row in enumerate(rows):
             by_version.setdefault(row.decision.version, []).append(i)
-        found: list[tuple[Reason, ...]] = [()] * len(rows)
+        found = [self._of_rule(row) for row in rows]
         for version, at in by_version.items():
             if version:
                 for i, reasons in zip(at, self._of_version(version, [rows[i] for i in at]), strict=True):
-                    found[i] = reasons
+                    found[i] += reasons
         return found
+
+    def _of_rule(self, row: Scored) -> tuple[Reason, ...]:
+        """Return the reason that names the rule or list that decided; none where the model did."""
+        name = row.decision.rule
+        if not name:
+            return ()
+        list_name = list_of(name)
+        if list_name:
+            text = f"the {name.partition(':')[2]} is on the {list_name} list"
+            return (Reason(code=f"{list_name.upper()}_LIST", feature=name, text=text),)
+        rules = self._rules(row.model, rules_digest(row.decision.policy_version))
+        rule = rules.rule(name) if rules is not None else None
+        return (Reason(code="RULE", feature=name, text=rule.text if rule is not None else f"rule {name}"),)
 
     def _of_version(self, version: str, rows: list[Scored]) -> list[tuple[Reason, ...]]:
         champion = self._champions.get(version) or self._remember(self._load(version))

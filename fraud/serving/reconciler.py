@@ -24,6 +24,7 @@ from fraud.records import Applied
 from fraud.registry.approval import awaiting_approval
 from fraud.registry.exclusions import ExclusionState
 from fraud.registry.ledger import RegistryState
+from fraud.registry.probation import probation_of
 from fraud.registry.view import Registry
 from fraud.serving.aside import rebuild_aside
 from fraud.serving.recovery import catch_up
@@ -157,7 +158,9 @@ class Reconciler:
         """Publish taint, exclusions, and what waits for a person."""
         for model in self._settings.models:
             tainted = [v for v in state.versions.values() if v.model == model and state.tainted_by(v.version)]
-            self._metrics.taint(model, len(tainted))
+            champion = bool(state.champion(model)) and bool(state.tainted_by(state.champion(model)))
+            self._metrics.taint(model, len(tainted), champion=champion)
+            self._metrics.on_probation(model, on=probation_of(state, model) is not None)
             by_approval = self._settings.gate.mode == "approval"
             self._metrics.awaiting_approval(model, len(awaiting_approval(state, model)) if by_approval else 0)
         self._metrics.exclusions_in_force(sum(it.in_force for it in state.exclusions.values()))

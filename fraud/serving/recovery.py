@@ -2,6 +2,7 @@
 
     snapshots: data/state/features-<position>.npz   (kept: log.snapshots_kept)
                data/state/exploration-<position>.json   what exploration had spent by then
+               data/state/lists-<position>.json         who was on a list
     position ≤ log head, same spec fingerprint → load; else an older one; else from nothing
 
 What was pruned from the log since the snapshot is read from the archive. Where
@@ -10,9 +11,9 @@ seen them is left for one that never did.
 """
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -26,14 +27,17 @@ from fraud.features.replay import Find, replay
 from fraud.features.spec import FeatureSpec
 from fraud.labels.exclusions import View
 from fraud.labels.standing import ConflictRule
+from fraud.policy.lists import Lists
 from fraud.policy.spending import Spending, day_of
-from fraud.records import Entry, Outcome
+from fraud.records import EntityListed, Entry, Outcome
 from fraud.serving.dictionary import EntityDictionary
 from fraud.serving.feedback import coordinates_of
 from fraud.serving.scorer import State
 
 _log = structlog.get_logger("fraud.serving.recovery")
 _READ_ROWS = 5_000
+Beside = Literal["exploration", "lists"]
+"""What else folds from the log and is written beside a snapshot, by the beginning of its file's name."""
 
 
 class Snapshots:
@@ -47,35 +51,37 @@ class Snapshots:
         """Return the snapshot files, newest first."""
         return sorted(self._folder.glob("features-*.npz"), reverse=True)
 
-    def write(self, fold: FeatureFold, spending: Spending | None = None) -> Path:
+    def write(self, fold: FeatureFold, beside: Mapping[Beside, Spending | Lists] | None = None) -> Path:
         """Write a snapshot of the fold where it stands, then drop the oldest beyond `kept`.
 
-        `spending` stands at the same position; its file is there before the snapshot is.
+        What is `beside` it stands at the same position; its files are there before the snapshot is.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
-        if spending is not None:
-            place = self._spending_path(fold.position)
+        for name, held in (beside or {}).items():
+            place = self._path_beside(name, fold.position)
             draft = place.with_suffix(".tmp")
-            draft.write_text(json.dumps(spending.to_dict()), encoding="utf-8")
+            draft.write_text(json.dumps(held.to_dict()), encoding="utf-8")
             draft.replace(place)
         path = fold.save(self._folder)
         for old in self.paths()[self._kept :]:
             old.unlink(missing_ok=True)
-        for old in self._folder.glob("exploration-*.json"):
-            if _position(old) < self.oldest_position():
-                old.unlink(missing_ok=True)
+        for name in get_args(Beside):
+            for old in self._folder.glob(f"{name}-*.json"):
+                if _position(old) < self.oldest_position():
+                    old.unlink(missing_ok=True)
         return path
 
-    def spending(self, position: int) -> dict[str, Any] | None:
-        """Return what `Spending.to_dict` gave at the snapshot of a position; None when it cannot be read."""
+    def read_beside(self, name: Beside, position: int) -> dict[str, Any] | None:
+        """Return what `to_dict` gave at the snapshot of a position; None when it cannot be read."""
         try:
-            stored: dict[str, Any] = json.loads(self._spending_path(position).read_text(encoding="utf-8"))
+            text = self._path_beside(name, position).read_text(encoding="utf-8")
+            stored: dict[str, Any] = json.loads(text)
         except (OSError, ValueError):
             return None
         return stored
 
-    def _spending_path(self, position: int) -> Path:
-        return self._folder / f"exploration-{position:020d}.json"
+    def _path_beside(self, name: Beside, position: int) -> Path:
+        return self._folder / f"{name}-{position:020d}.json"
 
     def latest(self, spec: FeatureSpec, rule: ConflictRule, head: int) -> FeatureFold | None:
         """Return the newest fold that fits the spec and lies within the log, or None."""
@@ -109,6 +115,8 @@ def restore(
 ) -> State:
     """Return state at the head of the log; `spending` comes in as nothing is spent yet.
 
+    Whoever is on a list is found again even where the log was pruned.
+
     Raises:
         Damaged: entries are neither in the log nor in the archive.
     """
@@ -118,15 +126,49 @@ def restore(
     if spending is None:
         spending = Spending({}, ZoneInfo("UTC"))
     _resume(spending, log, snapshots, started_at)
-    catch_up(fold, log, archive, head, follow=True, take=spending.take)
+    lists = _lists_at(started_at, spec.entity_names, log, archive, snapshots)
+
+    def take(entry: Entry) -> None:
+        spending.take(entry)
+        lists.take(entry)
+
+    catch_up(fold, log, archive, head, follow=True, take=take)
     _log.info("state restored", from_position=started_at, to_position=head)
     dictionary = EntityDictionary(len(spec.entity_names), log.tokens(), log.next_surrogates())
-    return State(fold, dictionary, spending)
+    return State(fold, dictionary, spending, lists)
+
+
+def _lists_at(
+    position: int, entity_names: Sequence[str], log: EventLog, archive: Archive, snapshots: Snapshots
+) -> Lists:
+    """Return the lists at a position: from their file, else from the archive and the log up to there."""
+    lists = Lists(entity_names)
+    stored = snapshots.read_beside("lists", position) if position else None
+    if stored is not None:
+        lists.resume(stored)
+        return lists
+    for entry in listings_between(log, archive, 0, position):
+        lists.take(entry)
+    return lists
+
+
+def listings_between(log: EventLog, archive: Archive, after: int, upto: int) -> Iterator[Entry]:
+    """Yield the entries with `after` < position ≤ `upto` that change a list, in order.
+
+    Raises:
+        Damaged: a pruned entry is not in the archive.
+    """
+    archived = min(archive.position(), upto)
+    if after < archived:
+        yield from archive.listed(after, archived)
+    for entry in entries_after(log, archive, max(after, archived), upto):
+        if isinstance(entry.event, EntityListed):
+            yield entry
 
 
 def _resume(spending: Spending, log: EventLog, snapshots: Snapshots, position: int) -> None:
     """Bring spending to a position: from its file, else from the log's last day up to there."""
-    stored = snapshots.spending(position) if position else None
+    stored = snapshots.read_beside("exploration", position) if position else None
     if position == 0 or (stored is not None and spending.resume(stored)):
         return
     after = 0

@@ -15,16 +15,15 @@ is restored from snapshot and log before anything else is scored.
 
 import math
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import structlog
 from numpy.typing import NDArray
 
 from fraud.clock import Clock
-from fraud.errors import Conflict, FraudError, Unavailable
+from fraud.errors import FraudError, NotFound, Unavailable
 from fraud.eventlog.log import EventLog
 from fraud.faults import pass_point
 from fraud.features.fold import Coordinates, FeatureFold
@@ -32,11 +31,14 @@ from fraud.features.replay import logged_rows, rows_of
 from fraud.features.state import ScoredRows
 from fraud.labels.exclusions import View
 from fraud.monitoring.scorer_metrics import ScorerMetrics
+from fraud.policy.lists import Lists
 from fraud.policy.spending import DaySpending, Spending
 from fraud.records import (
+    MISSING_SURROGATE,
     Applied,
     BatchRetracted,
     Decision,
+    EntityListed,
     Entry,
     Event,
     LabelsSubmitted,
@@ -44,11 +46,15 @@ from fraud.records import (
     Scored,
     Transaction,
 )
+from fraud.serving.answers import logged, repeated
 from fraud.serving.batcher import Answer, Delivery, ScoreWork
 from fraud.serving.champions import Champions
-from fraud.serving.deciding import RowLimits, decide, decide_without_champion
+from fraud.serving.counting import count_decisions
+from fraud.serving.deciding import Batch, RowLimits, decide, decide_without_champion
 from fraud.serving.dictionary import EntityDictionary
+from fraud.serving.overruling import Overruling
 from fraud.serving.reasons import ReasonsDesk, features_of, wants_reasons
+from fraud.serving.shadows import Shadows
 from fraud.settings import Settings
 
 _log = structlog.get_logger("fraud.serving.scorer")
@@ -63,6 +69,7 @@ class State:
     fold: FeatureFold
     dictionary: EntityDictionary
     spending: Spending
+    lists: Lists
 
 
 class Scorer:
@@ -87,8 +94,11 @@ class Scorer:
         self._restore = restore
         self.state: State | None = None
         self._no_champion = {name: Outcome[model.no_champion] for name, model in settings.models.items()}
-        names = tuple(f"NEW_{name.upper()}" for name in settings.schema_.entity_names)
+        self._entities = settings.schema_.entity_names
+        names = tuple(f"NEW_{name.upper()}" for name in self._entities)
         self._limits = RowLimits(names, settings.server.champion_stale_after)
+        self.shadows = Shadows(metrics)
+        self.overruling = Overruling(metrics)
         self.exploring = frozenset(settings.models)
         """The models that may explore; replaced as a whole when the ledger switches one."""
 
@@ -140,8 +150,8 @@ class Scorer:
             answers: list[Answer | FraudError] = [Answer(row, now_us) for row in scored]
         else:
             self._metrics.duplicates.inc(len(transactions) - len(fresh))
-            logged = {row.transaction_id: Entry(0, now_us, row) for row in scored} | stored
-            answers = [_repeated(t, logged[t.transaction_id], state.dictionary) for t in transactions]
+            known = {row.transaction_id: Entry(0, now_us, row) for row in scored} | stored
+            answers = [repeated(t, known[t.transaction_id], state.dictionary) for t in transactions]
         self._deliver(works, answers, delivery)
 
     def _ready_state(self) -> State:
@@ -157,9 +167,11 @@ class Scorer:
             surrogates = [state.dictionary.surrogates(transaction.entities) for transaction in fresh]
             rows = state.fold.score([t.transaction_id for t in fresh], rows_of(fresh, surrogates))
             state.spending.turn(now_us)
-            decisions = self._decide(fresh, rows, surrogates, state.spending.models, now_us)
+            state.lists.turn(now_us)
+            decisions = self._decide(fresh, rows, surrogates, state.spending.models, state.lists, now_us)
+            decisions = self.shadows.attach(fresh, rows, decisions)
             scored = [
-                _scored(transaction, row, features.tobytes(), decision)
+                logged(transaction, row, features.tobytes(), decision)
                 for transaction, row, features, decision in zip(
                     fresh, surrogates, rows.features, decisions, strict=True
                 )
@@ -168,29 +180,8 @@ class Scorer:
         except Exception:
             self._lose_state()
             raise
-        self._count(scored, rows)
+        count_decisions(self._metrics, scored, rows)
         return scored
-
-    def _count(self, scored: list[Scored], rows: ScoredRows) -> None:
-        metrics = self._metrics
-        metrics.batch_rows.observe(len(scored))
-        late = int(rows.is_late.sum())
-        if late:
-            metrics.late_events.inc(late)
-        by_model: dict[str, list[Decision]] = {}
-        for row in scored:
-            by_model.setdefault(row.model, []).append(row.decision)
-        for limit, count in Counter(limit for row in scored for limit in row.decision.limits).items():
-            metrics.limit(limit, count)
-        for model, decisions in by_model.items():
-            scores = [decision.score for decision in decisions if decision.score is not None]
-            metrics.models[model].decided(
-                [decision.outcome.value for decision in decisions], np.array(scores) if scores else None
-            )
-        explored = [row for row in scored if row.decision.explored]
-        for model in {row.model for row in explored}:
-            amounts = [row.amount_base_minor for row in explored if row.model == model]
-            metrics.explored(model, len(amounts), sum(amounts))
 
     def _decide(
         self,
@@ -198,35 +189,29 @@ class Scorer:
         rows: ScoredRows,
         surrogates: Sequence[tuple[int, ...]],
         spent: Mapping[str, DaySpending],
+        lists: Lists,
         now_us: int,
     ) -> list[Decision]:
         models = {transaction.model for transaction in fresh}
         if len(models) == 1:
             model = models.pop()
-            return self._decide_model(model, fresh, rows, surrogates, spent.get(model), now_us)
+            return self._decide_model(Batch(model, fresh, rows, surrogates, now_us), spent.get(model), lists)
         decisions: dict[int, Decision] = {}
         for model in models:
             at = [i for i, transaction in enumerate(fresh) if transaction.model == model]
             part = ScoredRows(rows.features[at], rows.is_new[at], rows.is_late[at])
             mine, theirs = [fresh[i] for i in at], [surrogates[i] for i in at]
-            decided = self._decide_model(model, mine, part, theirs, spent.get(model), now_us)
+            decided = self._decide_model(Batch(model, mine, part, theirs, now_us), spent.get(model), lists)
             decisions.update(zip(at, decided, strict=True))
         return [decisions[i] for i in range(len(fresh))]
 
-    def _decide_model(
-        self,
-        model: str,
-        fresh: list[Transaction],
-        rows: ScoredRows,
-        surrogates: Sequence[tuple[int, ...]],
-        spent: DaySpending | None,
-        now_us: int,
-    ) -> list[Decision]:
-        champion = self._champions.get(model)
+    def _decide_model(self, batch: Batch, spent: DaySpending | None, lists: Lists) -> list[Decision]:
+        champion = self._champions.get(batch.model)
         if champion is None:
-            return decide_without_champion(self._no_champion[model], rows, self._limits)
-        exploring = spent if model in self.exploring else None
-        return decide(champion, fresh, rows, surrogates, self._limits, now_us, exploring)
+            outcome = self._no_champion[batch.model]
+            return decide_without_champion(outcome, batch, self._limits, self.overruling, lists)
+        exploring = spent if batch.model in self.exploring else None
+        return decide(champion, batch, self._limits, exploring, self.overruling, lists)
 
     def _append(self, state: State, events: Sequence[Event], now_us: int) -> int:
         started = time.perf_counter()
@@ -276,6 +261,31 @@ class Scorer:
         except Exception:
             self._lose_state()
             raise
+
+    def append_listing(self, event: EntityListed, token: str) -> EntityListed:
+        """Log that an entity is put on a list or taken off all, and go by it; return it with its surrogate.
+
+        A token that never came gets a surrogate in the same append, unless it is taken off.
+
+        Raises:
+            NotFound: it is to be taken off and never came.
+            Unavailable: the append failed and nothing was logged.
+        """
+        state = self._ready_state()
+        place = self._entities.index(event.entity)
+        tokens = tuple(token if i == place else None for i in range(len(self._entities)))
+        surrogate = state.dictionary.peek(tokens)[place]
+        if surrogate == MISSING_SURROGATE and not event.list_name:
+            raise NotFound(f"entity {event.entity!r}: no such token ever came, so it is on no list")
+        try:
+            now_us = self.now_us()
+            listed = replace(event, surrogate=state.dictionary.surrogates(tokens)[place])
+            self._append(state, [listed], now_us)
+            state.lists.put(listed, now_us)
+        except Exception:
+            self._lose_state()
+            raise
+        return listed
 
     def change_view(self, applied: Applied, change: Callable[[FeatureFold], None]) -> None:
         """Log that another view is in force, then change the fold to it.
@@ -343,48 +353,8 @@ class Scorer:
         surrogates = [state.dictionary.peek(transaction.entities)]
         rows = state.fold.peek(rows_of([transaction], surrogates))
         spent = {transaction.model: state.spending.models[transaction.model].copy()}
-        decisions = self._decide([transaction], rows, surrogates, spent, self.now_us())
+        decisions = self._decide([transaction], rows, surrogates, spent, state.lists, self.now_us())
         score = decisions[0].score
         if score is not None and not math.isfinite(score):
             raise Unavailable(f"the self-score of {transaction.model} is {score}")
         return decisions[0]
-
-
-def _scored(
-    transaction: Transaction, surrogates: tuple[int, ...], features: bytes, decision: Decision
-) -> Scored:
-    return Scored(
-        transaction.transaction_id,
-        transaction.event_time_us,
-        transaction.model,
-        surrogates,
-        transaction.amount_minor,
-        transaction.currency,
-        transaction.amount_base_minor,
-        transaction.numerics,
-        transaction.categoricals,
-        features,
-        decision,
-    )
-
-
-def _repeated(transaction: Transaction, entry: Entry, dictionary: EntityDictionary) -> Answer | FraudError:
-    """Return the stored answer of an id that came before, or a conflict if the record differs."""
-    scored = entry.event
-    assert isinstance(scored, Scored)
-    same = (
-        transaction.event_time_us == scored.event_time_us
-        and transaction.model == scored.model
-        and dictionary.peek(transaction.entities) == scored.surrogates
-        and transaction.amount_minor == scored.amount_minor
-        and transaction.currency == scored.currency
-        and transaction.amount_base_minor == scored.amount_base_minor
-        and transaction.categoricals == scored.categoricals
-        and np.array_equal(transaction.numerics, scored.numerics, equal_nan=True)
-    )
-    if same:
-        return Answer(scored, entry.arrival_time_us)
-    return Conflict(
-        f"transaction_id {transaction.transaction_id!r} was scored before with another record; "
-        "an id stands for one payment: send a new id, or the same record to get the stored answer"
-    )

@@ -27,7 +27,9 @@ from fraud.features.spec import FeatureSpec
 from fraud.labels.standing import ConflictRule
 from fraud.monitoring.metrics import serve_metrics
 from fraud.monitoring.scorer_metrics import ScorerMetrics
+from fraud.policy.rules import RuleSet
 from fraud.policy.spending import Spending
+from fraud.registry.rules import rules_by_digest
 from fraud.registry.store import LedgerStore
 from fraud.registry.view import Registry
 from fraud.serving.batcher import Batcher
@@ -44,6 +46,7 @@ from fraud.serving.intake import TransactionIntake
 from fraud.serving.keeper import Keeper
 from fraud.serving.lineage import LineageServicer
 from fraud.serving.models import MODELS, ModelServicer
+from fraud.serving.policies import POLICIES, PolicyServicer
 from fraud.serving.promotion import PromotionServicer
 from fraud.serving.queries import Queries
 from fraud.serving.reasons import ReasonsDesk
@@ -51,8 +54,10 @@ from fraud.serving.reconciler import Reconciler
 from fraud.serving.recovery import Snapshots, restore
 from fraud.serving.repairs import RepairServicer
 from fraud.serving.rollback import Rollbacks
+from fraud.serving.ruling import Ruling
 from fraud.serving.scorer import Scorer
 from fraud.serving.servicers import LABELS, SCORING, LabelServicer, ScoringServicer
+from fraud.serving.shadowing import Shadowing
 from fraud.settings import Settings
 
 _log = structlog.get_logger("fraud.serving.server")
@@ -69,7 +74,12 @@ class ScoringProcess:
         self.places = settings.places
         self.spec = FeatureSpec.of(settings)
         self.metrics = ScorerMetrics(
-            tuple(settings.models), settings.labels.sources, settings.schema_.entity_names
+            tuple(settings.models),
+            settings.labels.sources,
+            settings.schema_.entity_names,
+            settings.data_dir,
+            alarms=settings.monitoring.alarms,
+            counting=settings.monitoring.counting,
         )
         self.clock: Clock = WallClock() if settings.service.clock == "wall" else LogClock()
         self.log = SqliteEventLog.open(
@@ -94,7 +104,9 @@ class ScoringProcess:
     def _assemble_scoring(self, settings: Settings) -> None:
         self.loader = ChampionLoader(settings, self.spec, self.registry, self.bundles)
         self.champions = Champions()
-        self.desk = ReasonsDesk(self.loader.load, len(self.spec.names), settings.server.reasons_max)
+        self.desk = ReasonsDesk(
+            self.loader.load, len(self.spec.names), settings.server.reasons_max, self._past_rules
+        )
         rule = ConflictRule.of(settings.labels)
         self.scorer = Scorer(
             settings,
@@ -114,6 +126,7 @@ class ScoringProcess:
         self.feedback = Feedback(settings, self.scorer, self.clock, self.metrics)
 
     def _assemble_repairs(self, settings: Settings) -> None:
+        self.ruling = Ruling(settings, self.spec, self.scorer.overruling, self.metrics)
         self.reconciler = Reconciler(
             settings, self.registry, self.scorer, self.archive, self.bundles, self.metrics
         )
@@ -126,6 +139,8 @@ class ScoringProcess:
             self.desk,
             self.reconciler,
             self.metrics,
+            Shadowing(settings, self.registry, self.loader, self.scorer, self.metrics).settle,
+            self.ruling,
         )
         self.rollbacks = Rollbacks(
             settings,
@@ -146,6 +161,9 @@ class ScoringProcess:
             self.follower,
             self.reconciler,
         )
+
+    def _past_rules(self, model: str, digest: str) -> RuleSet | None:
+        return rules_by_digest(self.registry.state, model, digest)
 
     def build_server(self) -> grpc.aio.Server:
         """Return the gRPC server with every service, not started."""
@@ -181,10 +199,19 @@ class ScoringProcess:
             self.settings, self.registry, self.scorer, self.batcher, self.loader, self.follower
         )
         erasure = ErasureServicer(self.settings, self.eraser)
-        servicers = (scoring, labels, models, lineage, promotion, repairs, erasure)
+        policies = PolicyServicer(
+            self.settings,
+            self.registry,
+            self.scorer,
+            self.batcher,
+            self.champions,
+            self.ruling,
+            self.follower,
+        )
+        servicers = (scoring, labels, models, lineage, promotion, repairs, erasure, policies)
         server.add_generic_rpc_handlers([servicer.handlers(edge) for servicer in servicers])
         health_pb2_grpc.add_HealthServicer_to_server(self.readiness.servicer, server)
-        names = (SCORING, LABELS, MODELS, "grpc.health.v1.Health", reflection.SERVICE_NAME)
+        names = (SCORING, LABELS, MODELS, POLICIES, "grpc.health.v1.Health", reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, server)
         return server
 
@@ -207,6 +234,9 @@ class ScoringProcess:
         self.metrics.log_position.set(self.log.head())
         self.metrics.queue_rows.set(self.batcher.queued_rows)
         self._observe_exploration()
+        if self.scorer.state is not None:
+            self.metrics.listed(dict(self.scorer.state.lists.counts))
+            self.metrics.labels_waiting.set(len(self.scorer.state.fold.waiting))
         for model, champion in self.champions.all().items():
             self.metrics.champion_age(model, max(0, now_us - champion.trained_until_us) / 1e6)
 

@@ -111,7 +111,13 @@ class Vacuum:
         """Return what may go now; nothing is changed."""
         state = self.ledger.state()
         served = services(self.log.applied())
-        fates = bundle_fates(state, served, self.settings.retention, self._now_us())
+        fates = bundle_fates(
+            state,
+            served,
+            self.settings.retention,
+            self._now_us(),
+            keep_reference=self.settings.monitoring.reference,
+        )
         removals = [
             *self._bundles(fates),
             *self._archive_files(),

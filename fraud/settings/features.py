@@ -121,6 +121,9 @@ class Features(Section):
     night_hours: tuple[Hour, Hour] = (0, 6)
     entities_max: int = Field(default=1_000_000, ge=16, le=2**30)
     distinct_buckets: int = Field(default=64, ge=16, le=1024)
+    age_max: PositiveDurationUs | None = Field(
+        default=None, description="an entity's age stops here; default: it grows as long as the log does"
+    )
     entities: dict[Name, EntityFeatures] = Field(default_factory=dict)
 
     @property

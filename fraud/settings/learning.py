@@ -10,7 +10,7 @@ from fraud.settings.durations import DurationUs, PositiveDurationUs
 from fraud.settings.section import Name, Section
 from fraud.settings.slices import Slices
 
-RecipeKind = Literal["full", "recent", "continue"]
+RecipeKind = Literal["full", "recent", "continue", "hardened"]
 
 
 class MeasuredMaturity(Section):
@@ -60,6 +60,19 @@ class Recipe(Section):
     )
     replay_share: float = Field(
         default=0.0, ge=0, le=1, description="recent: share of older frauds kept beside the window"
+    )
+    variant_frauds: int = Field(
+        default=300, ge=10, le=10_000, description="hardened: frauds that the champion is attacked with"
+    )
+    variant_cost: float = Field(
+        default=0.5, gt=0, le=10, description="hardened: evasions dearer than that are left out"
+    )
+    variant_weight: float = Field(default=1.0, gt=0, le=100, description="hardened: an evasion ÷ its fraud")
+    variant_share: float = Field(
+        default=0.5, gt=0, le=1, description="hardened: all evasions weigh at most so much of all frauds"
+    )
+    monotone: dict[str, Literal["rising", "falling"]] = Field(
+        default_factory=dict, max_length=64, description="features with which the score may only go one way"
     )
 
 
@@ -118,12 +131,41 @@ class Training(Section):
         return self.cpus_per_task or min(2, self.local_cpus)
 
 
+class Shadow(Section):
+    """Versions that score live traffic without effect, in the champion's own batches."""
+
+    challengers: int = Field(default=1, ge=0, le=8, description="that score beside the champion, at most")
+    least: PositiveDurationUs = Field(
+        default=DAY_US, description='gate.mode = "shadow": time in shadow before a promotion'
+    )
+    rows_min: int = Field(default=1_000, ge=1, description="and payments scored there")
+
+
+class Probation(Section):
+    """After a promotion the former champion stays in shadow; what goes wrong rolls back by itself."""
+
+    enabled: bool = True
+    length: PositiveDurationUs | None = Field(default=None, description="default: labels.maturity")
+    outcome_ratio_max: float = Field(
+        default=3.0,
+        gt=1,
+        description="alerts and declines ÷ the former champion's on the same payments, either way",
+    )
+    outcome_share_min: float = Field(
+        default=0.002, gt=0, lt=1, description="of payments; fewer alerts than that are no jump"
+    )
+
+
 class Gate(Section):
     """What a challenger has to prove. Every bound is a check in the verdict."""
 
-    mode: Literal["automatic", "approval"] = Field(
-        default="automatic", description='"approval": a promotion waits for a person (fraud promote)'
+    mode: Literal["automatic", "shadow", "approval"] = Field(
+        default="automatic",
+        description='"shadow": a promotion waits until the version has scored live traffic in shadow; '
+        '"approval": for a person (fraud promote)',
     )
+    shadow: Shadow = Shadow()
+    probation: Probation = Probation()
     evidence_frauds_min: int = Field(default=50, ge=1)
     alert_share: float = Field(default=0.01, gt=0, lt=1, description="equal alert budget, of a day")
     e_value: float = Field(default=20.0, ge=1)

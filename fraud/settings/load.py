@@ -12,19 +12,22 @@ from typing import Any, Self
 from pydantic import Field, ValidationError, model_validator
 
 from fraud.errors import ConfigError
+from fraud.settings.attacks import Attacks
 from fraud.settings.durations import UNITS_REQUIRED
 from fraud.settings.environment import override
 from fraud.settings.features import Features
 from fraud.settings.guard import Guard
 from fraud.settings.learning import Gate, GateSettings, Import, Labels, Training
 from fraud.settings.model import ModelSettings
+from fraud.settings.monitoring import Monitoring
 from fraud.settings.places import Places
 from fraud.settings.problems import describe
 from fraud.settings.retention import Retention
+from fraud.settings.rules import Rules
 from fraud.settings.schema import Schema
 from fraud.settings.section import Name, Section
 from fraud.settings.sentinels import Sentinels
-from fraud.settings.server import Log, Monitoring, Server, Service
+from fraud.settings.server import Log, Server, Service
 
 
 class Settings(Section):
@@ -38,7 +41,9 @@ class Settings(Section):
     training: Training = Training()
     gate: GateSettings = Gate()
     sentinels: Sentinels = Sentinels()
+    attacks: Attacks = Attacks()
     guard: Guard = Guard()
+    rules: Rules = Rules()
     server: Server = Server()
     log: Log = Log()
     retention: Retention = Retention()
@@ -86,6 +91,17 @@ class Settings(Section):
         embargo = self.training.embargo
         return self.labels.maturity if embargo is None else embargo
 
+    @property
+    def probation_us(self) -> int:
+        """How long a promoted version is on probation, µs; 0: it is not."""
+        probation = self.gate.probation
+        return (probation.length or self.labels.maturity) if probation.enabled else 0
+
+    @property
+    def shadow_challengers(self) -> int:
+        """How many challengers may score in shadow; one at least where a promotion waits for it."""
+        return max(self.gate.shadow.challengers, self.gate.mode == "shadow")
+
     @model_validator(mode="after")
     def _references_exist(self) -> Self:
         entities = self.schema_.entity_names
@@ -107,6 +123,13 @@ class Settings(Section):
                     f'gate.slices.new_entities: the age of {name} is no feature; add since = ["first"] to '
                     f"[features.entities.{name}]"
                 )
+        age_max = self.features.age_max
+        if self.new_entities and age_max is not None and age_max < self.gate.slices.new_within:
+            raise ValueError(
+                "features.age_max: is shorter than gate.slices.new_within, so every entity would be new; "
+                "raise it, or lower that"
+            )
+        self._attacks_fit()
         if self.guard.entity_share.entity:
             _known("guard.entity_share.entity", [self.guard.entity_share.entity], entities)
         _known("sentinels.source", [self.sentinel_source], self.labels.sources)
@@ -122,6 +145,16 @@ class Settings(Section):
             _known("import.categorical", self.import_.categorical, self.schema_.categorical_names)
             _known("import.label_source", [self.import_.label_source], self.labels.sources)
         return self
+
+    def _attacks_fit(self) -> None:
+        """Refuse control over what the schema does not have."""
+        given, schema = self.attacks, self.schema_
+        _known("attacks.entities", given.entities or {}, schema.entity_names[1:])
+        _known("attacks.categorical", given.categorical or {}, schema.categorical_names)
+        _known("attacks.numeric", given.numeric, schema.numeric_names)
+        for table in (given.entities, given.categorical, given.numeric):
+            for name, control in (table or {}).items():
+                _known(f"attacks.{name}.sets", control.sets, schema.numeric_names)
 
 
 def _known(where: str, names: Any, allowed: Any) -> None:

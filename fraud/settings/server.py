@@ -1,4 +1,4 @@
-"""`[service]`, `[server]`, `[log]` and `[monitoring]`: where it runs and within which limits."""
+"""`[service]`, `[server]` and `[log]`: where it runs and within which limits."""
 
 from pathlib import Path
 from typing import Literal
@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import Field, field_validator
 
 from fraud.clock import DAY_US, SECOND_US
-from fraud.settings.durations import DurationUs, PositiveDurationUs
+from fraud.settings.durations import PositiveDurationUs
 from fraud.settings.section import Name, Section
 
 
@@ -65,13 +65,3 @@ class Log(Section):
     snapshot_every_events: int = Field(default=500_000, ge=1_000)
     snapshots_kept: int = Field(default=2, ge=1, le=100)
     prune_every: PositiveDurationUs = 60 * SECOND_US
-
-
-class Monitoring(Section):
-    """Prometheus ports, one per process; 0: any free port, -1: off."""
-
-    host: str = "127.0.0.1"
-    scorer_port: int = Field(default=9464, ge=-1, le=65_535)
-    retrainer_port: int = Field(default=9465, ge=-1, le=65_535)
-    quality_window: DurationUs = 28 * DAY_US
-    log_level: Literal["debug", "info", "warning", "error"] = "info"

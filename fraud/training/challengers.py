@@ -25,8 +25,9 @@ from fraud.settings.model import Exploration, Policy
 from fraud.training.assemble import assemble
 from fraud.training.dataset import TrainingSet, batches_used
 from fraud.training.fit import fit
-from fraud.training.recipes import Parent, choose_rows, matrix_of, start_of, vocabularies_of
+from fraud.training.recipes import Parent, choose_rows, directions, matrix_of, start_of, vocabularies_of
 from fraud.training.splits import Spans, walk_forward
+from fraud.training.variants import harden
 
 if TYPE_CHECKING:
     from fraud.training.pool import TrainingPool
@@ -166,12 +167,12 @@ def train_one(rows: TrainingSet, plan: Plan, nthread: int) -> Trained:
     taught = np.union1d(chosen.rows, calibration)
     _check_enough(rows, plan, int(is_fraud.sum()), len(chosen.rows), len(calibration))
     vocabularies = vocabularies_of(rows, chosen.rows, plan.parent)
+    hardening = harden(plan.recipe, rows, chosen, vocabularies)
     booster = fit(
-        matrix_of(rows, chosen.rows, vocabularies),
-        is_fraud,
-        chosen.weights,
+        *hardening.after(matrix_of(rows, chosen.rows, vocabularies), is_fraud, chosen.weights),
         plan.recipe,
         categoricals=len(vocabularies),
+        monotone=directions(plan.recipe, rows.feature_names),
         seed=plan.seed,
         nthread=nthread,
         parent=None if plan.parent is None else plan.parent.booster,
@@ -196,6 +197,7 @@ def train_one(rows: TrainingSet, plan: Plan, nthread: int) -> Trained:
             "train_frauds": int(is_fraud.sum()),
             "calibration": len(calibration),
             "calibration_frauds": int((rows.label[calibration] == 1).sum()),
+            "train_variants": len(hardening.weights),
         },
         "effective_sample_size": effective_sample_size(chosen.weights),
     }

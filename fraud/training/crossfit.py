@@ -29,6 +29,7 @@ def crossfit(
     categoricals: int,
     seed: int,
     nthread: int = 1,
+    recipe: Recipe = SMALL,
 ) -> NDArray[np.float64]:
     """Return a score in [0, 1] for each row by a booster that was fitted without it, float64[n].
 
@@ -42,6 +43,7 @@ def crossfit(
         categoricals: number of categorical columns.
         seed: of the boosters.
         nthread: threads; shapes the time, not the result.
+        recipe: rounds and parameters.
     """
     folds = (draws * _STEPS).astype(np.int64) % FOLDS
     scores = np.full(len(matrix), np.nan)
@@ -54,7 +56,7 @@ def crossfit(
             matrix[train],
             is_fraud[train],
             weights[train],
-            SMALL,
+            recipe,
             categoricals=categoricals,
             seed=seed,
             nthread=nthread,

@@ -33,6 +33,20 @@ NOT_USABLE = -1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Variants:
+    """Payments that were never made: frauds of a training set, changed until the champion accepts them.
+
+    `features` float32[m, f] and `words` stand in the set's order of names, `of`
+    int64[m] are the rows of the frauds, `cost` float64[m] what the evasion costs.
+    """
+
+    features: NDArray[np.float32]
+    words: tuple[tuple[str, ...], ...]
+    of: NDArray[np.int64]
+    cost: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class TrainingSet:
     """Traffic of one model as known at a cut, one row a transaction in log order.
 
@@ -43,6 +57,7 @@ class TrainingSet:
     carries the verdict (0: none), and
     `batch_parts` has a row for each of these; `propensity` float64[n] is 1
     unless explored; `draws` float64[n] in [0, 1) are hashes of the transaction ids.
+    `variants` are for hardened recipes; None where nobody asked for them.
     """
 
     model: str
@@ -62,6 +77,7 @@ class TrainingSet:
     draws: NDArray[np.float64]
     batch_parts: pl.DataFrame
     manifest: dict[str, Any]
+    variants: Variants | None = None
 
     def __len__(self) -> int:
         return len(self.position)

@@ -7,6 +7,8 @@ cost .075 average precision on the Handbook's split. The same rows, weights,
 parameters and seed give the same UBJ bytes whatever the number of threads.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import xgboost as xgb
 from numpy.typing import NDArray
@@ -25,6 +27,7 @@ def fit(
     seed: int,
     nthread: int,
     parent: bytes | None = None,
+    monotone: Sequence[int] = (),
 ) -> bytes:
     """Return a fitted booster as UBJ bytes.
 
@@ -38,6 +41,7 @@ def fit(
         seed: of row and column sampling.
         nthread: threads; shapes the time, not the result.
         parent: UBJ bytes of a booster to continue with `recipe.rounds` more.
+        monotone: 1 for a column with which the score may only rise, -1 for fall, else 0; no categoricals.
     """
     rows = xgb.QuantileDMatrix(
         matrix,
@@ -49,8 +53,9 @@ def fit(
         enable_categorical=categoricals > 0,
         nthread=nthread,
     )
+    constrained = {"monotone_constraints": (*monotone, *[0] * categoricals)} if any(monotone) else {}
     booster = xgb.train(
-        parameters(recipe, seed, nthread),
+        {**parameters(recipe, seed, nthread), **constrained},
         rows,
         num_boost_round=recipe.rounds,
         xgb_model=None if parent is None else bytearray(parent),

@@ -5,18 +5,23 @@
               an old attack that returns is still known
     continue  more rounds on top of the champion, over a short window; its
               vocabularies grow at the end, so codes it has split on keep their words
+    hardened  as full, and beside the frauds the ways in which they would have got
+              past the champion (`fraud.training.variants`)
 
 `continue` without a champion, or with one of other features, is fitted from
-nothing as `full` would be; where a `full` recipe runs anyway it is skipped.
+nothing as `full` would be; where a `full` recipe runs anyway it is skipped. So is
+`hardened` without a champion to attack.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fraud.bundle.bundle import Bundle
+from fraud.errors import ConfigError
 from fraud.features.encoding import Vocabulary
 from fraud.settings.learning import Recipe
 from fraud.training.dataset import TrainingSet
@@ -55,9 +60,13 @@ class ChosenRows:
 
 def start_of(recipe: Recipe, recipes: Sequence[Recipe], rows: TrainingSet, champion: Bundle | None) -> Start:
     """Return from where a recipe starts; `recipes` are all that run in this cycle."""
-    if recipe.kind != "continue":
+    if recipe.kind not in ("continue", "hardened") or (
+        recipe.kind == "hardened" and rows.variants is not None
+    ):
         return Start()
-    if champion is None:
+    if recipe.kind == "hardened":
+        note = "the service lacks features of the champion" if champion else "there is no champion to attack"
+    elif champion is None:
         note = "there is no champion to continue from"
     elif (champion.feature_names, champion.categorical_names) != (rows.feature_names, rows.categorical_names):
         note = "the champion has other features"
@@ -82,6 +91,24 @@ def choose_rows(recipe: Recipe, rows: TrainingSet, spans: Spans) -> ChosenRows:
     weights *= inverse_propensity(rows.propensity[chosen])
     weights[rows.label[chosen] == 0] /= recipe.legitimate_share
     return ChosenRows(chosen, weights)
+
+
+def directions(recipe: Recipe, names: Sequence[str]) -> tuple[int, ...]:
+    """Return for each feature whether the score may only rise (1) or fall (-1) with it, or both (0).
+
+    Raises:
+        ConfigError: a pattern of `monotone` matches no feature of the model.
+    """
+    found = dict.fromkeys(names, 0)
+    for pattern, way in recipe.monotone.items():
+        matching = [name for name in names if fnmatchcase(name, pattern)]
+        if not matching:
+            raise ConfigError(
+                f"training.recipes: monotone {pattern!r} matches none of the model's features; there are: "
+                f"{', '.join(names)}"
+            )
+        found |= dict.fromkeys(matching, 1 if way == "rising" else -1)
+    return tuple(found.values())
 
 
 def vocabularies_of(

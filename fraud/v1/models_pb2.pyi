@@ -95,6 +95,9 @@ class Version(_message.Message):
     VERDICT_FIELD_NUMBER: _builtins.int
     TAINTED_BY_FIELD_NUMBER: _builtins.int
     AWAITING_APPROVAL_FIELD_NUMBER: _builtins.int
+    SHADOW_FIELD_NUMBER: _builtins.int
+    PROBATION_UNTIL_US_FIELD_NUMBER: _builtins.int
+    PROBATION_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     model: _builtins.str
     recipe: _builtins.str
@@ -110,6 +113,14 @@ class Version(_message.Message):
     """True when the gate says PROMOTE against the present champion and a person has to agree
     (gate.mode = "approval").
     """
+    shadow: _builtins.str
+    """Its place while it scores live traffic without effect: "former" (the champion before, on
+    probation), "challenger_1" …; empty: it does not.
+    """
+    probation_until_us: _builtins.int
+    """While a champion is on probation, until when the former one scores beside it; else 0."""
+    probation: _builtins.str
+    """How its last probation as champion ended: "passed", "rolled back", "overtaken"; empty: not ended, or none."""
     @_builtins.property
     def tainted_by(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Exclusions in force whose data the version learned from; empty: clean."""
@@ -127,10 +138,13 @@ class Version(_message.Message):
         verdict: _builtins.str = ...,
         tainted_by: _abc.Iterable[_builtins.int] | None = ...,
         awaiting_approval: _builtins.bool = ...,
+        shadow: _builtins.str = ...,
+        probation_until_us: _builtins.int = ...,
+        probation: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["awaiting_approval", b"awaiting_approval", "created_us", b"created_us", "digest", b"digest", "model", b"model", "parent", b"parent", "recipe", b"recipe", "status", b"status", "tainted_by", b"tainted_by", "verdict", b"verdict", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["awaiting_approval", b"awaiting_approval", "created_us", b"created_us", "digest", b"digest", "model", b"model", "parent", b"parent", "probation", b"probation", "probation_until_us", b"probation_until_us", "recipe", b"recipe", "shadow", b"shadow", "status", b"status", "tainted_by", b"tainted_by", "verdict", b"verdict", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

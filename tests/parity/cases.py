@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from fraud.features.fold import Coordinates
-from fraud.features.spec import FeatureSpec
+from fraud.features.spec import AGE_UNBOUNDED_US, FeatureSpec
 from fraud.features.state import Rows
 from fraud.records import NO_DECISION, Entry, Label, LabelsSubmitted, LabelValue, Scored
 from tests.features.making import EVERYTHING, SECOND, START, spec_of
@@ -65,6 +65,7 @@ def specs(draw: st.DrawFn) -> FeatureSpec:
         timezone="America/New_York",
         entities_max=3,
         distinct_buckets=draw(st.sampled_from([16, 50])),
+        age_max_us=draw(st.sampled_from([30 * SECOND, AGE_UNBOUNDED_US])),
     )
 
 

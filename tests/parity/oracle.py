@@ -168,7 +168,8 @@ class Oracle:
             features[f"{name}_since_previous_s"] = NAN if late else (event.time_us - newest_us) / 1e6
         if "first" in entity.since:
             before = event.time_us < first_us
-            features[f"{name}_age_s"] = NAN if before else (event.time_us - first_us) / 1e6
+            age_us = NAN if before else min(event.time_us - first_us, self.spec.age_max_us)
+            features[f"{name}_age_s"] = age_us / 1e6
         for rate in entity.fraud_rates:
             features[f"{name}_fraud_rate_{rate.name}"] = self._rate(entity, rate, past, event)
         return features

@@ -8,6 +8,7 @@ from fraud.clock import DAY_US
 from fraud.errors import NotAllowedNow
 from fraud.records import Applied, Entry
 from fraud.registry import LedgerStore, promote
+from fraud.registry.reference import reference_of
 from fraud.registry.retention import Service, bundle_fates, services
 from fraud.settings.retention import Retention
 from tests.registry.entries import add, registered, verdict
@@ -55,6 +56,18 @@ def test_what_served_when_the_span_of_rollbacks_began_is_kept_and_what_came_befo
     assert kept(store, 251)["card-4"] == "champion"
     gone = [fate for fate in bundle_fates(store.state(), [], RULE, 251 * DAY_US) if not fate.kept]
     assert [fate.why for fate in gone] == ["served last more than 100d ago"] * 2
+
+
+def test_the_first_champion_is_kept_where_quality_is_held_against_it(store: LedgerStore) -> None:
+    succession(store, 0, 50, 150, 220)
+    fates = bundle_fates(store.state(), [], RULE, 251 * DAY_US, keep_reference=True)
+    assert [fate.versions[0] for fate in fates if fate.kept] == ["card-1", "card-3", "card-4"]
+    assert fates[0].why == "first champion, which quality is held against"
+    # Where its bundle went before, the earliest that is left stands in.
+    state = store.state()
+    state.vacuumed[state.version("card-1").digest] = state.seq
+    assert reference_of(state, "card") == "card-2"
+    assert reference_of(state, "transfer") == ""
 
 
 def test_the_border_of_the_span_belongs_to_the_version_that_began_then(store: LedgerStore) -> None:

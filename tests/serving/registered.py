@@ -14,7 +14,8 @@ from fraud.labels.exclusions import Exclusion
 from fraud.records import Label, LabelValue
 from fraud.registry.store import LedgerStore, promote
 from fraud.settings import Settings, load_settings
-from tests.bundle.made import made_bundle
+from fraud.settings.model import Policy
+from tests.bundle.made import POLICY, made_bundle
 from tests.serving.worlds import Process, Stream, serving
 
 
@@ -35,10 +36,11 @@ class Ledger:
         parent: str = "",
         exclusions: Sequence[Exclusion] = (),
         label_fed: Sequence[str] = (),
+        policy: Policy = POLICY,
     ) -> None:
         """Register a version that learned from positions 1 to `upto` and the labels of `batches`."""
         model, _, number = version.rpartition("-")
-        bundle = made_bundle(model, seed=int(number))
+        bundle = made_bundle(model, seed=int(number), policy=policy)
         digest = self._bundles.write(bundle)
         manifest = dict(bundle.manifest) | {
             "positions": {"traffic": [1, upto], "train": [1, upto], "calibration": [1, upto]},
@@ -64,7 +66,7 @@ class Ledger:
         """Append an entry by the retrainer; return its number."""
         return self.store.append(kind, body, actor="retrainer", reason="a test", time_us=1).seq
 
-    def promote(self, client: Client, version: str) -> None:
+    def promote(self, client: Client, version: str, probation_us: int = 0) -> None:
         """Make a version the champion and wait until it serves."""
         model = version.rpartition("-")[0]
         promote(
@@ -75,6 +77,7 @@ class Ledger:
             actor="retrainer",
             reason=f"{version} is better",
             time_us=1,
+            probation_us=probation_us,
         )
         wait_until(lambda: client.get_champion(model).version == version)
 

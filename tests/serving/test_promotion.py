@@ -63,6 +63,7 @@ def test_what_the_gate_stands_behind_waits_until_a_person_promotes_it(world: Pol
     assert (newest.kind, newest.actor, newest.reason) == ("Promoted", "ann", "the committee agreed")
     assert (newest.ledger_seq, newest.overridden) == (done.ledger_seq, "")
     body = world.ledger.store.find([done.ledger_seq])[done.ledger_seq].body
+    assert body.pop("probation_us") > 0
     assert body == {"model": "card", "version": "card-4", "expected": "card-2"}
     assert waiting(world) == []
 

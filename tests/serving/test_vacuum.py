@@ -20,7 +20,7 @@ from fraud.labels.standing import ConflictRule
 from fraud.registry import LedgerStore, promote
 from fraud.serving.recovery import Snapshots, restore
 from fraud.serving.vacuum import Vacuum
-from fraud.settings import Settings
+from fraud.settings import Settings, load_settings
 from tests.eventlog.events import applied, same_entries
 from tests.registry.entries import add, registered, verdict
 from tests.serving.worlds import Stream, serving, settings_in
@@ -50,6 +50,10 @@ def digest(number: int) -> str:
 def settings(tmp_path: Path) -> Settings:
     """Four champions of years, one rejected version, one nobody registered; the last serves."""
     settings = settings_in(tmp_path)
+    # The first champion, which quality would be held against, is as old as any other here.
+    config = tmp_path / "fraud.toml"
+    config.write_text(config.read_text().replace("[monitoring]\n", "[monitoring]\nreference = false\n", 1))
+    settings = load_settings(config, {})
     log = open_log(settings)
     ledger = LedgerStore.open(settings.places.ledger)
     for number in range(1, 5):

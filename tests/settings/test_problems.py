@@ -49,7 +49,7 @@ WRONG = {
     '[sentinels]\nsource = "rumour"': ["sentinels.source: unknown rumour", "allowed: chargeback, analyst"],
     "[sentinels]\nrows_min = 9\nrows_max = 5": ["sentinels", "rows_min: 9 is above rows_max, 5"],
     "[training.recipes.full]\nrounds = 10": ["training.recipes.full.kind", "is required"],
-    '[training.recipes.full]\nkind = "ful"': ["training.recipes.full.kind", "'full', 'recent' or 'continue'"],
+    '[training.recipes.full]\nkind = "ful"': ["training.recipes.full.kind", "'continue' or 'hardened'"],
     "[gate]": ["gate: is empty", "leave it out"],
     '[import]\nmodel = "card"': ["import.transaction_id: is required", "import.label: is required"],
 }  # fmt: skip

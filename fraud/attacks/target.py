@@ -1,0 +1,46 @@
+"""The bundle under attack: features and words in, accepted or stopped out.
+
+Anything but APPROVE stops a fraudster: a challenge is not his to pass, and a review
+finds him out before the goods are gone.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fraud.bundle.bundle import Bundle
+from fraud.bundle.splits import split_values
+from fraud.features.spec import FeatureSpec
+from fraud.records import Outcome
+from fraud.settings import Settings
+
+
+class Target:
+    """A bundle as attacks see it. `thresholds` are the split values of each feature of the service."""
+
+    def __init__(self, bundle: Bundle, spec: FeatureSpec, settings: Settings) -> None:
+        self.bundle = bundle
+        self._index = spec.indices(bundle.feature_names)
+        names = settings.schema_.categorical_names
+        self._words = [names.index(name) for name in bundle.categorical_names]
+        found = split_values(bundle.booster)
+        self.thresholds = {
+            int(self._index[column]): values
+            for column, values in found.items()
+            if column < len(bundle.feature_names)
+        }
+
+    def margins(self, features: NDArray[np.float32], words: Sequence[tuple[str, ...]]) -> NDArray[np.float32]:
+        """Return margins of rows: features of the service float32[n, F], words in the schema's order."""
+        return self.bundle.margins(self.matrix(features, words))
+
+    def matrix(self, features: NDArray[np.float32], words: Sequence[tuple[str, ...]]) -> NDArray[np.float32]:
+        """Return the booster's input, float32[n, d]."""
+        own = [tuple(row[field] for field in self._words) for row in words]
+        return self.bundle.matrix(features, self._index, own)
+
+    def accepts(self, features: NDArray[np.float32], words: Sequence[tuple[str, ...]]) -> NDArray[np.bool_]:
+        """Tell which rows would be approved, bool[n]."""
+        scores = self.bundle.scores(self.margins(features, words))
+        return np.equal(self.bundle.thresholds.outcomes(scores), int(Outcome.APPROVE))

@@ -1,0 +1,185 @@
+"""What is alarming in one scrape of both processes, by the thresholds and names of the alert rules.
+
+One look has no memory: rates are those since a process started, and nothing holds an alarm down.
+The rules in `deploy/` are for operators; this is for somebody at a terminal.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from fraud.monitoring.scrape import Sample, Samples
+
+Severity = Literal["page", "ticket", "notice"]
+SEVERITIES: tuple[Severity, ...] = ("page", "ticket", "notice")
+
+EXPECTED_MIN = 20
+"""Fewer labels promised say nothing about a feed."""
+CALLS_MIN = 100
+"""Fewer calls say nothing about errors or latency."""
+CALIBRATION_FACTOR = 2.0
+_LATENCY_QUANTILE = 0.99
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """One alarming figure, under the name of its alert rule."""
+
+    name: str
+    severity: Severity
+    text: str
+
+
+def alarming(seen: Samples, thresholds: Mapping[str, float], now_us: int) -> list[Alarm]:
+    """Return what is alarming, the most severe first; a process that was not scraped says nothing.
+
+    `thresholds` are those of `fraud.monitoring.alarms`, `now_us` is µs UTC by the clock of the service.
+    """
+    found = [
+        *_flags(seen),
+        *_limits(seen, thresholds),
+        *_quality(seen, thresholds),
+        *_traffic(seen, thresholds),
+        *_feeds(seen, thresholds),
+        *_calls(seen, thresholds),
+        *_ages(seen, thresholds, now_us),
+    ]
+    return sorted(found, key=lambda alarm: SEVERITIES.index(alarm.severity))
+
+
+_FLAGS: tuple[tuple[str, str, Severity, str], ...] = (
+    ("fraud_events_dropped_total", "FraudEventsDropped", "page", "decisions are not in the log"),
+    ("fraud_tainted_champion", "FraudChampionTainted", "page", "serves, but learned from excluded data"),
+    ("fraud_retrain_frozen", "FraudRetrainFrozen", "ticket", "the guard keeps it from training"),
+    ("fraud_monitoring_failures_total", "FraudQualityNotMeasured", "ticket", "figures could not be computed"),
+    ("fraud_guard_findings", "FraudGuardFinding", "notice", "findings of the guard"),
+    ("fraud_awaiting_approval_versions", "FraudAwaitingApproval", "notice", "versions wait for a person"),
+)
+"""Figures that are alarming above 0."""
+_LIMITS: tuple[tuple[str, str, Severity, str, str], ...] = (
+    ("fraud_queue_rows", "FraudScorerQueueFull", "page", "queue_rows", "rows wait to be scored"),
+    ("fraud_archive_lag_events", "FraudArchiveLag", "ticket", "archive_lag_events", "entries not archived"),
+    ("fraud_labels_waiting", "FraudLabelsWaiting", "ticket", "labels_waiting", "labels without a payment"),
+)
+"""Figures that are alarming above a threshold."""
+
+
+def _flags(seen: Samples) -> Iterator[Alarm]:
+    for name, alarm, severity, text in _FLAGS:
+        for sample in seen.find(name):
+            if sample.value > 0:
+                count = f" ({sample.value:g})" if sample.value > 1 else ""
+                yield Alarm(alarm, severity, f"{_of(sample)}{text}{count}")
+    for sample in seen.find("fraud_retrain_last_result", result="failed"):
+        if sample.value > 0:
+            yield Alarm("FraudRetrainFailing", "ticket", f"{_of(sample)}the last retrain failed")
+    for sample in seen.find("fraud_exploration_left_minor"):
+        enabled = seen.value("fraud_exploration_enabled", model=sample.labels["model"])
+        if enabled and sample.value == 0:
+            yield Alarm("FraudExplorationSpent", "notice", f"{_of(sample)}today's budget to explore is spent")
+
+
+def _limits(seen: Samples, thresholds: Mapping[str, float]) -> Iterator[Alarm]:
+    for name, alarm, severity, key, text in _LIMITS:
+        value = seen.value(name)
+        if value is not None and value > thresholds[key]:
+            yield Alarm(alarm, severity, f"{value:,.0f} {text}")
+    free, size = seen.value("fraud_disk_free_bytes"), seen.value("fraud_disk_size_bytes")
+    if free is not None and size and free / size < thresholds["disk_free_share"]:
+        yield Alarm(
+            "FraudDiskFilling", "ticket", f"{free / size:.1%} of the disk is free ({free / 1e9:.1f} GB)"
+        )
+
+
+def _quality(seen: Samples, thresholds: Mapping[str, float]) -> Iterator[Alarm]:
+    for sample in seen.find("fraud_realised_decay", bound="lower", figure="recall"):
+        if sample.value > thresholds["decay"]:
+            window = sample.labels["window"]
+            yield Alarm(
+                "FraudDecay", "ticket", f"{_of(sample)}recall of {window} fell by {sample.value:.2f} at least"
+            )
+    for sample in seen.find("fraud_realised_gain", bound="upper", figure="recall"):
+        if -sample.value > thresholds["decay"]:
+            text = f"{_of(sample)}the first champion catches {-sample.value:.0%} more frauds at least"
+            yield Alarm("FraudWorseThanFirst", "ticket", text)
+    for sample in seen.find("fraud_realised_calibration_ratio", subject="champion", bound="lower"):
+        high = seen.value("fraud_realised_calibration_ratio", **{**sample.labels, "bound": "upper"})
+        if sample.value > CALIBRATION_FACTOR or (high is not None and high < 1 / CALIBRATION_FACTOR):
+            window = sample.labels["window"]
+            yield Alarm(
+                "FraudCalibrationOff", "notice", f"{_of(sample)}scores of {window} promise other frauds"
+            )
+
+
+def _traffic(seen: Samples, thresholds: Mapping[str, float]) -> Iterator[Alarm]:
+    moved: tuple[tuple[str, str, Severity], ...] = (
+        ("scores", "FraudScoreDrift", "ticket"),
+        ("features", "FraudFeatureDrift", "notice"),
+    )
+    for kind, alarm, severity in moved:
+        for sample in seen.find("fraud_drift_findings", kind=kind):
+            if sample.value > 0:
+                yield Alarm(alarm, severity, f"{_of(sample)}{kind} have moved ({sample.value:g})")
+    most = thresholds["alert_ratio"]
+    for sample in seen.find("fraud_recent_alert_ratio", bound="point"):
+        model = sample.labels["model"]
+        low, high = (
+            seen.value("fraud_recent_alert_ratio", model=model, bound=it) for it in ("lower", "upper")
+        )
+        if (low is not None and low > most) or (high is not None and high < 1 / most):
+            yield Alarm(
+                "FraudAlertRateJump", "page", f"{_of(sample)}{sample.value:.2g} times the promised alerts"
+            )
+
+
+def _feeds(seen: Samples, thresholds: Mapping[str, float]) -> Iterator[Alarm]:
+    for sample in seen.find("fraud_feed_observed_ratio"):
+        expected = seen.value("fraud_feed_expected_labels", **sample.labels) or 0.0
+        if expected >= EXPECTED_MIN and sample.value < thresholds["feed_observed_ratio"]:
+            feed = f"{sample.labels['source']} in {sample.labels['window']}"
+            text = f"{_of(sample)}{sample.value:.0%} of {expected:,.0f} fraud labels came from {feed}"
+            yield Alarm("FraudLabelFeedSilent", "ticket", text)
+
+
+def _calls(seen: Samples, thresholds: Mapping[str, float]) -> Iterator[Alarm]:
+    calls = sum(it.value for it in seen.find("grpc_server_handled_total"))
+    wrong = sum(
+        it.value
+        for code in ("INTERNAL", "UNKNOWN", "UNAVAILABLE", "DATA_LOSS")
+        for it in seen.find("grpc_server_handled_total", grpc_code=code)
+    )
+    if calls >= CALLS_MIN and wrong / calls > thresholds["error_share"]:
+        yield Alarm("FraudGrpcErrors", "page", f"{wrong / calls:.1%} of calls failed since the start")
+    slow = score_latency(seen)
+    if slow is not None and slow > thresholds["latency_seconds"]:
+        yield Alarm("FraudScoringSlow", "ticket", f"1 % of calls took longer than {slow * 1e3:,.0f} ms")
+
+
+def score_latency(seen: Samples) -> float | None:
+    """Return the upper bound of the bucket with the 99th percentile of Score, s; None for few calls."""
+    buckets = sorted(
+        (float(it.labels["le"]), it.value)
+        for it in seen.find("grpc_server_handling_seconds_bucket", grpc_method="Score")
+    )
+    if not buckets or buckets[-1][1] < CALLS_MIN:
+        return None
+    return next(bound for bound, count in buckets if count >= _LATENCY_QUANTILE * buckets[-1][1])
+
+
+def _ages(seen: Samples, thresholds: Mapping[str, float], now_us: int) -> Iterator[Alarm]:
+    for sample in seen.find("fraud_champion_age_seconds"):
+        if sample.value > thresholds["champion_age_seconds"]:
+            yield Alarm(
+                "FraudChampionStale", "ticket", f"{_of(sample)}trained {sample.value / 86_400:.0f} days ago"
+            )
+    for sample in seen.find("fraud_retrain_last_success_timestamp_seconds"):
+        age = now_us / 1e6 - sample.value
+        if age > thresholds["retrain_age_seconds"]:
+            yield Alarm(
+                "FraudRetrainOverdue", "ticket", f"{_of(sample)}last retrained {age / 86_400:.0f} days ago"
+            )
+
+
+def _of(sample: Sample) -> str:
+    model = sample.labels.get("model")
+    return f"{model}: " if model else ""

@@ -1,0 +1,76 @@
+"""Publishes how label feeds flow: delays by source, what came against what was promised, when last."""
+
+import time
+from collections import defaultdict
+
+import polars as pl
+
+from fraud.clock import DAY_US
+from fraud.guard.data import ALL_SOURCES
+from fraud.guard.delays import label_delays
+from fraud.guard.flow import flows
+from fraud.monitoring.metrics import Labels
+from fraud.monitoring.names import OTHER
+from fraud.monitoring.quality_series import window_name
+from fraud.retrainer.cycle import Workshop
+from fraud.retrainer.guarding import flow_of
+from fraud.settings.learning import MeasuredMaturity
+from fraud.training.history import Cut, History
+
+ALL = "all"
+_MEDIAN = "0.5"
+
+
+class FeedWatch:
+    """Looks at the feeds every `monitoring.quality_every`, and at the start. One owner."""
+
+    def __init__(self, shop: Workshop) -> None:
+        self._shop = shop
+        self._looked_at = float("-inf")
+
+    def turn(self) -> None:
+        """Publish, when it is time; the caller holds the archive's files in place."""
+        shop = self._shop
+        every_s = shop.settings.monitoring.quality_every / 1e6
+        if time.monotonic() - self._looked_at < every_s:
+            return
+        self._looked_at = started = time.monotonic()
+        cut = Cut(shop.archive.position(), max(shop.clock.now_us(), shop.log.last_arrival_us()))
+        history = History(shop.archive, shop.spec, shop.settings, cut, shop.state().view())
+        for model in shop.settings.models:
+            self._publish(history, model)
+        self._publish_last(cut)
+        shop.metrics.took("feeds", time.monotonic() - started)
+
+    def _publish(self, history: History, model: str) -> None:
+        shop = self._shop
+        data = flow_of(history, model)
+        ratios: dict[Labels, float] = {}
+        expected: dict[Labels, float] = {}
+        for flow in flows(data, shop.settings.guard):
+            key = (self._named(flow.source), window_name(flow.days))
+            ratios[key], expected[key] = flow.ratio, flow.expected
+        catalogue = shop.metrics.catalogue
+        catalogue.show("fraud_feed_observed_ratio", model, ratios)
+        catalogue.show("fraud_feed_expected_labels", model, expected)
+        measured = shop.settings.labels.measured or MeasuredMaturity()
+        delays: dict[Labels, float] = {}
+        for delay in label_delays(data, measured.quantile):
+            source = self._named(delay.source)
+            delays[source, _MEDIAN] = delay.median_days * DAY_US / 1e6
+            delays[source, f"{measured.quantile:g}"] = delay.quantile_days * DAY_US / 1e6
+        catalogue.show("fraud_feed_delay_seconds", model, delays)
+
+    def _publish_last(self, cut: Cut) -> None:
+        labels = self._shop.archive.labels(cut.position).group_by("source")
+        last: dict[str, int] = defaultdict(int)
+        for source, time_us in labels.agg(pl.col("arrival_time_us").max()).collect().iter_rows():
+            last[self._named(source)] = max(last[self._named(source)], time_us)
+        gauge = self._shop.metrics.catalogue.gauge("fraud_feed_last_label_timestamp_seconds")
+        for source, time_us in last.items():
+            gauge.labels(source).set(time_us / 1e6)
+
+    def _named(self, source: str) -> str:
+        if source == ALL_SOURCES:
+            return ALL
+        return source if source in self._shop.settings.labels.sources else OTHER

@@ -1,0 +1,93 @@
+"""Judges probations by frauds: would the former champion have caught more?
+
+payments since the promotion, while both scored them → matured → scored by both from the logged features
+→ the gate's evidence, the former champion standing as the challenger → superiority → RolledBack
+nothing shown once all of them have matured → ProbationEnded
+"""
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import polars as pl
+import structlog
+
+from fraud.errors import NotAllowedNow, StaleHead
+from fraud.evaluation.days import event_days
+from fraud.gate.eprocess import e_of
+from fraud.gate.evidence import gather
+from fraud.gate.probation import Demotion, demotion
+from fraud.registry.probation import Probation, probation_of
+from fraud.registry.sentinels import sentinel_ids
+from fraud.retrainer.casework import Casework, Rival
+from fraud.retrainer.cycle import Workshop
+from fraud.training.history import Cut, History
+
+_log = structlog.get_logger("fraud.retrainer.probation")
+ACTOR = "probation"
+
+
+class ProbationWatch:
+    """Judges each probation once per day that has matured. One owner."""
+
+    def __init__(self, shop: Workshop) -> None:
+        self._shop = shop
+        self._judged: dict[str, tuple[int, int]] = {}
+
+    def turn(self) -> None:
+        """Judge what has new evidence; roll back, or end what has shown nothing."""
+        shop = self._shop
+        now_us = shop.clock.now_us()
+        maturity_us = shop.settings.labels.maturity
+        for model in shop.settings.models:
+            probation = probation_of(shop.state(), model)
+            if probation is None or now_us - maturity_us <= probation.since_us:
+                continue
+            matured = event_days(np.array([now_us - maturity_us]), shop.settings.service.zone)
+            key = probation.seq, int(matured[0])
+            over = now_us >= probation.until_us + maturity_us
+            if over or self._judged.get(model) != key:
+                self._judged[model] = key
+                self._conclude(probation, judge_probation(shop, probation), over=over)
+
+    def _conclude(self, probation: Probation, found: Demotion, *, over: bool) -> None:
+        shop = self._shop
+        shop.metrics.probation(probation.model, e_of(found.log_e))
+        evidence = asdict(found)
+        if found.reached:
+            body: dict[str, Any] = {
+                "model": probation.model,
+                "version": probation.former,
+                "expected": probation.version,
+                "before_us": None,
+                "exclusion": 0,
+                "mute": None,
+                "probation": evidence,
+            }
+            self._append("RolledBack", body, f"on probation: {found.reason}")
+        elif over:
+            body = {"model": probation.model, "version": probation.version, "evidence": evidence}
+            self._append("ProbationEnded", body, f"passed: {found.reason}")
+
+    def _append(self, kind: str, body: dict[str, Any], reason: str) -> None:
+        shop = self._shop
+        try:
+            shop.registry.store.append(kind, body, actor=ACTOR, reason=reason, time_us=shop.clock.now_us())
+        except (StaleHead, NotAllowedNow):
+            return  # somebody was first; the next turn finds what is true now
+        _log.warning("probation ended", kind=kind, model=body["model"], why=reason)
+
+
+def judge_probation(shop: Workshop, probation: Probation) -> Demotion:
+    """Return what the frauds of a probation say, as of what the archive holds now."""
+    state = shop.state()
+    cut = Cut(shop.archive.position(), shop.clock.now_us())
+    apart = sentinel_ids(state.sentinels.values())
+    history = History(shop.archive, shop.spec, shop.settings, cut, state.view(), apart)
+    former, champion = (
+        Rival(version, shop.bundles.read(version.digest))
+        for version in (state.version(probation.former), state.version(probation.version))
+    )
+    scored, rules = Casework(history, shop.bundles).scored(former, champion, since_us=probation.since_us)
+    inside = scored.filter(pl.col("event_time_us") < probation.until_us)
+    return demotion(gather(inside, rules).votes, shop.settings.gate.e_value)

@@ -1,0 +1,58 @@
+"""Scores archived payments with another bundle than the one that answered, by their logged features.
+
+positions ─ not scored yet ─▶ spans of rows, features as logged ─▶ scores, kept by position
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import polars as pl
+
+from fraud.bundle.bundle import Bundle
+from fraud.retrainer.casework import matrix_of
+
+ROWS_AT_ONCE = 100_000
+_TYPES = {"position": pl.Int64, "score": pl.Float64}
+
+
+class Rescoring:
+    """The scores of one bundle, each payment scored once. One owner."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self.bundle = bundle
+        self._known = pl.DataFrame(schema=_TYPES)
+
+    @property
+    def evidence_from_us(self) -> int:
+        """Events at or after this were not seen by fitting, calibration or selection; µs UTC."""
+        return int(self.bundle.manifest["spans"]["evidence_us"][0])
+
+    def scores(self, positions: pl.Series, transactions: Callable[[], pl.LazyFrame]) -> pl.DataFrame:
+        """Return `position` and `score` of the payments at some positions; others are forgotten.
+
+        `transactions` gives the archive's rows with their logged features.
+        """
+        wanted = positions.sort().to_frame("position")
+        known = self._known.join(wanted, on="position", how="semi")
+        missing = wanted.join(known, on="position", how="anti")["position"]
+        found = [
+            self._score(missing.slice(start, ROWS_AT_ONCE), transactions())
+            for start in range(0, len(missing), ROWS_AT_ONCE)
+        ]
+        self._known = pl.concat([known, *found])
+        return self._known
+
+    def _score(self, positions: pl.Series, transactions: pl.LazyFrame) -> pl.DataFrame:
+        bundle = self.bundle
+        columns = [f"f_{name}" for name in bundle.feature_names]
+        columns += [f"categorical_{name}" for name in bundle.categorical_names]
+        first, last = positions[0], positions[-1]
+        rows = (
+            transactions.filter(pl.col("position").is_between(first, last))
+            .select("position", *columns)
+            .join(positions.to_frame("position").lazy(), on="position", how="semi")
+            .sort("position")
+            .collect()
+        )
+        scores = bundle.scores(bundle.margins(matrix_of(bundle, rows))) if len(rows) else np.empty(0)
+        return pl.DataFrame({"position": rows["position"], "score": scores}, schema=_TYPES)

@@ -1,0 +1,50 @@
+"""The monitoring of the retraining process: what is due is computed between cycles, a scrape only reads.
+
+    each turn of the daemon     the ledger's figures, when it has grown
+    after each copy             realised quality, when something has matured or come in
+                                recent traffic and feeds, every so often
+
+A part that fails is counted and logged; it keeps neither the others nor a retrain from running.
+"""
+
+from collections.abc import Callable
+
+import structlog
+
+from fraud.retrainer.cycle import Workshop
+from fraud.retrainer.drifting import TrafficWatch
+from fraud.retrainer.feeding import FeedWatch
+from fraud.retrainer.looping import LoopWatch
+from fraud.retrainer.realised import QualityWatch
+
+_log = structlog.get_logger("fraud.retrainer.watching")
+
+
+class Monitor:
+    """All that watches, for one retraining process."""
+
+    def __init__(self, shop: Workshop) -> None:
+        self._shop = shop
+        self._loop = LoopWatch(shop.registry.store, shop.metrics, shop.settings.models)
+        quality = QualityWatch(shop)
+        self._parts: dict[str, Callable[[], None]] = {
+            "quality": quality.turn,
+            "feeds": FeedWatch(shop).turn,
+            "traffic": TrafficWatch(shop, quality.calibration).turn,
+        }
+
+    def observe(self) -> None:
+        """Publish what the ledger says; cheap, for every turn."""
+        self._guarded("loop", lambda: self._loop.turn(self._shop.state()))
+
+    def turn(self) -> None:
+        """Compute what is due; after a copy, while the archive's files are held in place."""
+        for part, turn in self._parts.items():
+            self._guarded(part, turn)
+
+    def _guarded(self, part: str, turn: Callable[[], None]) -> None:
+        try:
+            turn()
+        except Exception:  # noqa: BLE001 — figures may be late, the loop may not stop for them
+            self._shop.metrics.failed(part)
+            _log.exception("monitoring failed", part=part)

@@ -1,0 +1,266 @@
+"""`fraud.v1.PolicyService`: the rules beside the models, and who stands on a list.
+
+    SetRules   do they fit this configuration? → one ledger entry → the follower applies it at once
+    SetListing on the scoring thread: logged, in force with the next batch
+
+Tokens come in and do not go out again: what is listed is named by surrogate.
+"""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+from itertools import islice
+from typing import Any, cast
+
+import grpc
+
+from fraud.errors import InvalidInput, LimitExceeded, Unavailable
+from fraud.policy.lists import LIST_NAMES, Listing
+from fraud.policy.rules import Rule, RuleSet, rule_set
+from fraud.records import MISSING_SURROGATE, EntityListed, Outcome
+from fraud.registry.rules import RULES_SET, rules_of
+from fraud.registry.view import Registry
+from fraud.serving.batcher import Batcher
+from fraud.serving.champions import Champions
+from fraud.serving.edge import Edge
+from fraud.serving.follower import LedgerFollower
+from fraud.serving.intake import TransactionIntake
+from fraud.serving.models import check_model, check_signed
+from fraud.serving.ruling import Ruling
+from fraud.serving.scorer import Scorer, State
+from fraud.serving.servicers import handler
+from fraud.settings import Settings
+from fraud.v1 import policy_pb2, scoring_pb2
+
+POLICIES = "fraud.v1.PolicyService"
+
+
+class PolicyServicer:
+    """Rules and lists of one service."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        registry: Registry,
+        scorer: Scorer,
+        batcher: Batcher,
+        champions: Champions,
+        ruling: Ruling,
+        follower: LedgerFollower,
+    ) -> None:
+        self._models = tuple(settings.models)
+        self._entities = settings.schema_.entity_names
+        self._limits = settings.rules
+        self._page_size_max = settings.server.page_size_max
+        self._intake = TransactionIntake(settings)
+        self._registry = registry
+        self._scorer = scorer
+        self._batcher = batcher
+        self._champions = champions
+        self._ruling = ruling
+        self._follower = follower
+
+    def handlers(self, edge: Edge) -> grpc.GenericRpcHandler:
+        """Return the service's methods, wrapped by the edge."""
+        methods: dict[str, tuple[Any, Callable[[Any], Awaitable[Any]]]] = {
+            "SetRules": (policy_pb2.SetRulesRequest, self.set_rules),
+            "GetRules": (policy_pb2.GetRulesRequest, self.get_rules),
+            "SetListing": (policy_pb2.SetListingRequest, self.set_listing),
+            "ListListings": (policy_pb2.ListListingsRequest, self.list_listings),
+        }
+        return handler(edge, POLICIES, methods)
+
+    async def set_rules(self, request: policy_pb2.SetRulesRequest) -> policy_pb2.SetRulesResponse:
+        """Set the rules of a model; on return they decide, or the answer says that they do not."""
+        check_model(request.model, self._models)
+        check_signed(request.actor, request.reason, "the rules")
+        limits = self._limits
+        rules = rule_set(
+            [_from_wire(rule) for rule in request.rules],
+            rules_max=limits.rules_max,
+            length_max=limits.expression_length_max,
+        )
+        await asyncio.to_thread(self._ruling.check, rules)
+        body = {"model": request.model, "rules": [rule.to_dict() for rule in rules.rules]}
+        entry = await asyncio.to_thread(
+            self._registry.store.append,
+            RULES_SET,
+            body,
+            actor=request.actor,
+            reason=request.reason,
+            time_us=self._scorer.now_us(),
+        )
+        await asyncio.to_thread(self._registry.refresh)
+        await self._follower.poll(self._batcher)
+        return policy_pb2.SetRulesResponse(
+            ledger_seq=entry.seq,
+            policy_version=self._policy_version(request.model),
+            applied=self._in_force(request.model, rules),
+        )
+
+    async def get_rules(self, request: policy_pb2.GetRulesRequest) -> policy_pb2.GetRulesResponse:
+        """Return the rules that the ledger intends for a model, and whether they are in force."""
+        check_model(request.model, self._models)
+        state = await asyncio.to_thread(self._registry.refresh)
+        reply = policy_pb2.GetRulesResponse(policy_version=self._policy_version(request.model))
+        intended = rules_of(state, request.model)
+        if intended is None:
+            reply.in_force = True
+            return reply
+        reply.rules.extend(_to_wire(rule) for rule in intended.rules.rules)
+        reply.ledger_seq, reply.time_us = intended.seq, intended.time_us
+        reply.actor, reply.reason = intended.actor, intended.reason
+        reply.refused = self._ruling.refused(request.model)
+        reply.in_force = self._in_force(request.model, intended.rules)
+        return reply
+
+    async def set_listing(self, request: policy_pb2.SetListingRequest) -> policy_pb2.SetListingResponse:
+        """Put an entity on a list or take it off; on return the next payment is decided by it."""
+        self._check_entity(request.entity)
+        check_signed(request.actor, request.reason, "the listing")
+        if request.list_name and request.list_name not in LIST_NAMES:
+            raise InvalidInput(
+                "list_name", f"{request.list_name!r} is no list", f"send {' or '.join(LIST_NAMES)}"
+            )
+        self._intake.check_token(request.entity, request.token)
+        _check_hidden(request.token, request.actor, request.reason)
+        reply: policy_pb2.SetListingResponse = await self._batcher.run(lambda: self._set_listing(request))
+        return reply
+
+    def _set_listing(self, request: policy_pb2.SetListingRequest) -> policy_pb2.SetListingResponse:
+        """Check against what is listed, then log; on the scoring thread."""
+        now_us = self._scorer.now_us()
+        if request.until_us < 0 or 0 < request.until_us <= now_us:
+            raise InvalidInput("until_us", "lies in the past", "send a moment to come, or 0 for no end")
+        state = self._state()
+        state.lists.turn(now_us)
+        former = self._find(state, request.entity, request.token, now_us)
+        if request.list_name and former is None and len(state.lists) >= self._limits.listings_max:
+            raise LimitExceeded(
+                "listings",
+                f"are {len(state.lists)}, as many as there may be (rules.listings_max)",
+                "take some off or let them end",
+            )
+        event = EntityListed(
+            request.list_name,
+            request.entity,
+            MISSING_SURROGATE,
+            request.until_us if request.list_name else 0,
+            request.actor,
+            request.reason,
+        )
+        listed = self._scorer.append_listing(event, request.token)
+        return policy_pb2.SetListingResponse(
+            surrogate=listed.surrogate, former=former.list_name if former is not None else ""
+        )
+
+    async def list_listings(self, request: policy_pb2.ListListingsRequest) -> policy_pb2.ListListingsResponse:
+        """Return a page of what is listed now, by entity in the schema's order, then by surrogate."""
+        if request.entity or request.token:
+            self._check_entity(request.entity)
+        if not 0 <= request.page_size <= self._page_size_max:
+            raise InvalidInput(
+                "page_size",
+                f"is {request.page_size}",
+                f"send 0 to {self._page_size_max} (server.page_size_max)",
+            )
+        after = _after(request.page_token)
+        size = request.page_size or min(100, self._page_size_max)
+        state, now_us = self._state(), self._scorer.now_us()
+        if request.token:
+            found = self._find(state, request.entity, request.token, now_us)
+            wanted = found is not None and request.list_name in ("", found.list_name)
+            return policy_pb2.ListListingsResponse(listings=[_listing(found)] if found and wanted else [])
+
+        def page() -> list[Listing]:
+            rows = (
+                it
+                for it in state.lists.listings(now_us)
+                if request.list_name in ("", it.list_name)
+                and request.entity in ("", it.entity)
+                and self._key(it) > after
+            )
+            return list(islice(rows, size))
+
+        rows = await asyncio.to_thread(page)
+        token = ".".join(map(str, self._key(rows[-1]))) if len(rows) == size else ""
+        return policy_pb2.ListListingsResponse(listings=map(_listing, rows), next_page_token=token)
+
+    def _state(self) -> State:
+        state = self._scorer.state
+        if state is None:
+            raise Unavailable("the scorer is restoring its state from the log; try again")
+        return state
+
+    def _key(self, listing: Listing) -> tuple[int, int]:
+        return self._entities.index(listing.entity), listing.surrogate
+
+    def _find(self, state: State, entity: str, token: str, now_us: int) -> Listing | None:
+        surrogate = state.dictionary.peek(tuple(token if it == entity else None for it in self._entities))
+        return state.lists.find(entity, surrogate[self._entities.index(entity)], now_us)
+
+    def _check_entity(self, entity: str) -> None:
+        if entity not in self._entities:
+            raise InvalidInput("entity", f"{entity!r} is none", f"send one of: {', '.join(self._entities)}")
+
+    def _in_force(self, model: str, rules: RuleSet) -> bool:
+        held = self._scorer.overruling.get(model)
+        return (held.rules.digest if held is not None else "") == rules.digest
+
+    def _policy_version(self, model: str) -> str:
+        champion = self._champions.get(model)
+        own = champion.policy_version if champion is not None else ""
+        return self._scorer.overruling.policy_version(model, own)
+
+
+def _check_hidden(token: str, actor: str, reason: str) -> None:
+    """Refuse a token in words that are kept, or an erasure would leave it there.
+
+    Raises:
+        InvalidInput: actor or reason holds it.
+    """
+    for field, text in (("actor", actor), ("reason", reason)):
+        if re.search(rf"(?<!\w){re.escape(token)}(?!\w)", text):
+            raise InvalidInput(field, "holds the token", "it is kept for ever: name the case instead")
+
+
+def _after(page_token: str) -> tuple[int, int]:
+    if not page_token:
+        return -1, -1
+    place, _, surrogate = page_token.partition(".")
+    if not (place.isdigit() and surrogate.isdigit()):
+        raise InvalidInput("page_token", f"{page_token!r} is none", "send the one of the page before")
+    return int(place), int(surrogate)
+
+
+def _from_wire(rule: policy_pb2.Rule) -> dict[str, Any]:
+    known = rule.outcome in {outcome.value for outcome in Outcome}
+    return {
+        "name": rule.name,
+        "when": rule.when,
+        "outcome": Outcome(rule.outcome).name if known else str(rule.outcome),
+        "stage": rule.stage or "before",
+        "text": rule.text,
+    }
+
+
+def _to_wire(rule: Rule) -> policy_pb2.Rule:
+    return policy_pb2.Rule(
+        name=rule.name,
+        when=rule.when,
+        outcome=cast("scoring_pb2.Outcome.ValueType", rule.outcome.value),
+        stage=rule.stage,
+        text=rule.text,
+    )
+
+
+def _listing(listing: Listing) -> policy_pb2.Listing:
+    return policy_pb2.Listing(
+        list_name=listing.list_name,
+        entity=listing.entity,
+        surrogate=listing.surrogate,
+        since_us=listing.since_us,
+        until_us=listing.until_us,
+        actor=listing.actor,
+        reason=listing.reason,
+    )

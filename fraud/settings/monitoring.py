@@ -1,0 +1,85 @@
+"""`[monitoring]`: where metrics are scraped, what is measured over which spans, when it is alarming."""
+
+from itertools import pairwise
+from typing import Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from fraud.clock import DAY_US, HOUR_US, MINUTE_US
+from fraud.settings.durations import PositiveDurationUs
+from fraud.settings.section import Section
+
+WINDOWS_MAX = 6
+
+
+class Drift(Section):
+    """When recent traffic counts as moved. All of them must hold: effect, chance, and enough rows."""
+
+    window: PositiveDurationUs = Field(
+        default=7 * DAY_US, description="traffic held against the reference; a whole week has all weekdays"
+    )
+    rows_min: int = Field(default=1_000, ge=100, description="in the window; fewer: nothing is said")
+    rows_max: int = Field(default=50_000, ge=1_000, description="of the window that are looked at")
+    ignore: tuple[str, ...] = Field(
+        default=("*_age_s",), description="features shown but never found: they grow with the service"
+    )
+    effect: float = Field(default=0.1, gt=0, lt=10, description="PSI beyond what chance gives")
+    p_value: float = Field(
+        default=1e-3, gt=0, lt=0.5, description="for all features of a look together (Holm)"
+    )
+
+
+class Alarms(Section):
+    """From when on a figure is alarming: alert rules and `fraud status` read these."""
+
+    decay: float = Field(default=0.05, gt=0, lt=1, description="recall lost since promotion, beyond doubt")
+    alert_ratio: float = Field(default=2.0, gt=1, description="alerts ÷ promised, either way")
+    feed_observed_ratio: float = Field(default=0.3, gt=0, lt=1, description="fraud labels ÷ promised; below")
+    champion_age: PositiveDurationUs = 60 * DAY_US
+    retrain_age: PositiveDurationUs = Field(default=14 * DAY_US, description="since one ended well")
+    error_share: float = Field(default=0.01, gt=0, lt=1, description="of calls")
+    latency: PositiveDurationUs = Field(default=100_000, description="99th percentile of Score")
+    archive_lag_events: int = Field(default=1_000_000, ge=1)
+    labels_waiting: int = Field(default=10_000, ge=1, description="whose payment is not known")
+    disk_free_share: float = Field(default=0.1, gt=0, lt=1, description="of the data folder; below")
+    queue_rows: int = Field(default=10_000, ge=1, description="waiting to be scored")
+
+
+class Monitoring(Section):
+    """Prometheus ports, one per process (0: any free port, -1: off), and what they show."""
+
+    host: str = "127.0.0.1"
+    scorer_port: int = Field(default=9464, ge=-1, le=65_535)
+    retrainer_port: int = Field(default=9465, ge=-1, le=65_535)
+    counting: bool = Field(default=True, description="false: the scorer counts nothing at all")
+    quality_windows: tuple[PositiveDurationUs, ...] = Field(
+        default=(7 * DAY_US, 28 * DAY_US, 90 * DAY_US), description="of matured payments, rising"
+    )
+    quality_every: PositiveDurationUs = Field(
+        default=HOUR_US, description="at most so often when labels come in; a new day counts at once"
+    )
+    bootstrap_rounds: int = Field(default=100, ge=20, le=10_000, description="behind each interval")
+    cohorts: int = Field(default=13, ge=1, le=53, description="weeks shown one by one")
+    shadows: int = Field(default=2, ge=0, le=9, description="versions in shadow whose quality is shown")
+    reference: bool = Field(
+        default=True, description="score with the first champion too, to see what retraining brings"
+    )
+    traffic_every: PositiveDurationUs = Field(default=5 * MINUTE_US, description="looks at recent traffic")
+    drift: Drift = Drift()
+    alarms: Alarms = Alarms()
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @field_validator("quality_windows")
+    @classmethod
+    def _whole_days(cls, windows: tuple[int, ...]) -> tuple[int, ...]:
+        if not 1 <= len(windows) <= WINDOWS_MAX:
+            raise ValueError(f"has {len(windows)} spans; give 1 to {WINDOWS_MAX}")
+        if any(window % DAY_US for window in windows):
+            raise ValueError("must be whole days, like '28d'")
+        return windows
+
+    @model_validator(mode="after")
+    def _windows_rise(self) -> Self:
+        if any(low >= high for low, high in pairwise(self.quality_windows)):
+            raise ValueError("quality_windows: must rise from one to the next")
+        return self

@@ -1,0 +1,93 @@
+"""Figures of a campaign: shares of the stopped, curves that rise, the same from the same seed."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+
+from fraud.attacks.campaign import attack
+from fraud.attacks.curve import summarize, wilson
+from fraud.training.dataset import training_rows
+from fraud.training.recoverable import recoverable
+from fraud.training.redteam import red_team
+from tests.attacks.worlds import START_US, World
+
+
+@pytest.mark.parametrize(("hits", "n"), [(0, 10), (10, 10), (3, 200)])
+def test_an_interval_holds_its_share_and_stays_a_share(hits: int, n: int) -> None:
+    low, high = wilson(hits, n)
+    assert 0 <= low <= hits / n <= high <= 1
+
+
+def test_a_curve_rises_and_nobody_gets_more_than_who_knows_the_trees(world: World) -> None:
+    (results,) = red_team(world.history, [world.bundle], frauds=20)
+    summary = summarize(results, world.settings.attacks.costs)
+    assert summary.frauds == len(results) == 20
+    assert 5 < summary.stopped <= 20
+    for points in (summary.white, summary.black):
+        assert (np.diff([point.share for point in points]) >= 0).all()
+        assert all(point.low <= point.share <= point.high for point in points)
+    assert summary.white[-1].share > 0.5
+    for white, black in zip(summary.white, summary.black, strict=True):
+        assert black.share <= white.share
+    assert 0 <= summary.black_profit <= 1
+    assert 1 <= summary.first <= world.settings.attacks.queries
+    for result in results:
+        assert result.black is not None
+        assert result.black.tries <= world.settings.attacks.queries
+        assert result.black.taken_minor <= result.fraud.value_minor
+
+
+def test_each_fraud_meets_the_state_of_its_moment(world: World) -> None:
+    (results,) = red_team(world.history, [world.bundle], frauds=300, black_box=False)
+    logged = world.known.filter(pl.col("position").is_in([each.fraud.position for each in results]))
+    features = logged.select(f"f_{name}" for name in world.spec.names).to_numpy().astype(np.float32)
+    words = [each.fraud.payment.words for each in results]
+    assert len(results) > 150
+    assert [not each.stopped for each in results] == world.target.accepts(features, words).tolist()
+
+
+def test_two_campaigns_with_one_seed_are_one_and_targets_do_not_disturb_each_other(world: World) -> None:
+    alone = red_team(world.history, [world.bundle], frauds=10)[0]
+    other = replace(world.bundle, thresholds=replace(world.bundle.thresholds, review=0.9))
+    beside = red_team(world.history, [other, world.bundle], frauds=10)[1]
+    assert [(each.cost, each.black) for each in alone] == [(each.cost, each.black) for each in beside]
+
+
+def test_nothing_stopped_is_no_figure(world: World) -> None:
+    open_ = replace(world.bundle.thresholds, challenge=None, review=None, decline=None)
+    (results,) = red_team(world.history, [replace(world.bundle, thresholds=open_)], frauds=10)
+    summary = summarize(results, (0.5,))
+    assert summary.stopped == 0
+    assert math.isnan(summary.white[0].share)
+    assert summary.white_profit == 1
+
+
+def test_what_leaves_a_trace_is_recoverable_and_what_leaves_none_is_not(world: World) -> None:
+    rows = training_rows(world.history, "card")
+    (results,) = attack(
+        world.fold(),
+        world.archive,
+        world.frauds(60),
+        [world.target],
+        world.allowed,
+        world.reach,
+        black_box=False,
+    )
+    evaded = [result for result in results if result.white is not None]
+    assert len(evaded) > 10
+    marked, blank = [], []
+    legitimate = rows.features[rows.label == 0]
+    for place, result in enumerate(evaded):
+        assert result.white is not None
+        features = legitimate[place * 5 : place * 5 + len(result.white.payments)].copy()
+        trace = features.copy()
+        trace[:, world.spec.places["card_count_1h"]] = 77
+        words = tuple(replace(each, words=("web",)) for each in result.white.payments)
+        marked.append(replace(result, white=replace(result.white, features=trace, payments=words)))
+        blank.append(replace(result, white=replace(result.white, features=features, payments=words)))
+    for given, low, high in ((marked, 0.9, 1.0), (blank, 0.0, 0.4)):
+        found = recoverable(given, world.target, rows, START_US, seed=7)
+        assert low <= found.mean() <= high

@@ -1,0 +1,82 @@
+"""The upper bound: amounts that stand for all others, and an evasion that the bundle accepts."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from fraud.attacks.campaign import attack
+from fraud.attacks.payment import Capabilities
+from fraud.attacks.whitebox import cheapest, steps
+from tests.attacks.worlds import World
+
+
+def test_the_steps_of_an_amount_miss_no_answer_of_the_trees(world: World) -> None:
+    for fraud in world.frauds(4):
+        rehearsal, _ = world.before(fraud)
+        least, most = max(1, fraud.value_minor - 3_000), fraud.value_minor
+        every = np.arange(least, most + 1)
+        words = [fraud.payment.words] * len(every)
+        margins = world.target.margins(rehearsal.peek_amounts(fraud.payment, every), words)
+        chosen = steps(world.target, rehearsal, fraud.payment, least, most)
+        changes = every[:-1][np.diff(margins) != 0]
+        assert set(changes.tolist()) <= set(chosen.tolist()), "the last amount before each change"
+        assert len(chosen) < len(every) / 3
+
+
+def test_an_evasion_is_accepted_and_costs_what_is_changed_and_given_up(world: World) -> None:
+    found = 0
+    for fraud in world.frauds(6):
+        rehearsal, _ = world.before(fraud)
+        if world.target.accepts(rehearsal.peek([fraud.payment]), [fraud.payment.words])[0]:
+            continue
+        choices = world.allowed.choices(fraud, world.reach, seed=1)
+        evasion = cheapest(world.target, rehearsal, fraud, choices, world.allowed)
+        if evasion is None:
+            continue
+        found += 1
+        with rehearsal.undone(evasion.payments):
+            features = rehearsal.fold(evasion.payments)
+        np.testing.assert_array_equal(features, evasion.features)
+        assert world.target.accepts(features, [each.words for each in evasion.payments]).all()
+        assert evasion.cost >= 1 - evasion.taken_minor / fraud.value_minor
+        assert evasion.changed
+    assert found >= 2
+
+
+def test_who_controls_more_never_pays_more(world: World) -> None:
+    settings = world.settings
+    poorer = settings.attacks.model_copy(update={"entities": {}, "categorical": {}, "split": None})
+    stiff = Capabilities(settings.model_copy(update={"attacks": poorer}))
+    plenty = settings.attacks.model_copy(update={"combinations": 100_000})
+    free = Capabilities(settings.model_copy(update={"attacks": plenty}))
+    results = [
+        attack(
+            world.fold(),
+            world.archive,
+            world.frauds(8),
+            [world.target],
+            allowed,
+            world.reach,
+            black_box=False,
+        )
+        for allowed in (stiff, free)
+    ]
+    for less, more in zip(*(each[0] for each in results), strict=True):
+        assert less.stopped == more.stopped
+        assert more.cost <= less.cost + 1e-12
+
+
+def test_a_bundle_that_stops_all_or_nothing_is_evaded_never_or_needs_no_evasion(world: World) -> None:
+    shut = replace(world.bundle.thresholds, challenge=0.0, review=0.0, decline=0.0)
+    open_ = replace(world.bundle.thresholds, challenge=None, review=None, decline=None)
+    for thresholds, stopped in ((shut, True), (open_, False)):
+        target = type(world.target)(replace(world.bundle, thresholds=thresholds), world.spec, world.settings)
+        (results,) = attack(
+            world.fold(), world.archive, world.frauds(4), [target], world.allowed, world.reach
+        )
+        for result in results:
+            assert (result.stopped, result.white) == (stopped, None)
+            assert result.cost == (float("inf") if stopped else 0)
+            assert result.black is not None
+            assert result.black.first == (None if stopped else 1)
+            assert stopped or result.black.taken_minor == result.fraud.value_minor

@@ -1,0 +1,61 @@
+"""`fraud redteam` on a data folder without a service."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fraud.cli.main import run
+from tests.attacks.worlds import World, made
+from tests.report.pages import Page, check_self_contained
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    return made(tmp_path_factory.mktemp("attacked"))
+
+
+def test_a_page_is_written_that_needs_nothing_beside_it(
+    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "page.html"
+    arguments = ["--config", str(world.folder / "fraud.toml"), "--output", "json", "redteam"]
+    assert run([*arguments, "--model", "card", "--budget", "5", "--out", str(path)]) == 0
+    document = json.loads(capsys.readouterr().out)
+    text = path.read_text()
+    page = Page(text)
+    check_self_contained(text, page)
+    assert set(page.plots) == {"evasion", "recoverable", "tries", "profit"}
+    assert all(plot.paths > 3 for plot in page.plots.values())
+    shown = [(float(row["data-cost"]), float(row["data-white"])) for row in page.rows("data-cost")]
+    assert shown == [(point["cost"], point["white_box"]) for point in document["curve"]]
+    assert (document["version"], document["frauds"]) == ("card-1", 20)
+    for point in document["curve"]:
+        parts = point["recoverable"] + point["unrecoverable"]
+        assert parts == pytest.approx(point["white_box"])
+
+
+def test_a_budget_of_one_try_finds_no_more_than_one_of_many(
+    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shares = []
+    for budget in ("1", "30"):
+        arguments = ["--config", str(world.folder / "fraud.toml"), "--output", "json", "redteam"]
+        assert run([*arguments, "--version", "card-1", "--budget", budget, "--out", str(tmp_path / "p")]) == 0
+        shares.append(json.loads(capsys.readouterr().out)["curve"][-1]["black_box"])
+    assert shares[0] < shares[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "says"),
+    [
+        (("--model", "transfer"), 2, "'transfer' is not in the configuration"),
+        (("--version", "card-9"), 1, "'card-9' is not in the ledger"),
+        (("--model", "transfer", "--version", "card-1"), 2, "is of model 'card'"),
+    ],
+)
+def test_a_wrong_command_says_what_to_do(
+    world: World, arguments: tuple[str, ...], status: int, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["--config", str(world.folder / "fraud.toml"), "redteam", *arguments]) == status
+    assert says in capsys.readouterr().err

@@ -1,0 +1,172 @@
+"""What cannot be started everywhere: containers, units, Alertmanager. Read, checked against each other."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fraud.settings import load_settings
+from tests.deploy.known import DEPLOY, ROOT, alerts, read_yaml
+from tests.serving.worlds import settings_in
+
+COMPOSE: dict[str, Any] = read_yaml(DEPLOY / "compose.yaml")
+SERVICES: dict[str, Any] = COMPOSE["services"]
+DOCKERFILE = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
+UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
+ALERTMANAGER: dict[str, Any] = read_yaml(DEPLOY / "alertmanager" / "alertmanager.yml")
+
+
+def test_compose_has_everything_and_starts_it_again() -> None:
+    assert set(SERVICES) == {"scorer", "retrainer", "prometheus", "alertmanager", "grafana"}
+    for name, service in SERVICES.items():
+        assert service["restart"] == "unless-stopped", name
+        # The image's own health check is the scorer's.
+        assert "healthcheck" in service or name == "scorer", name
+        assert set(service.get("depends_on", {})) <= set(SERVICES), name
+
+
+@pytest.mark.parametrize("name", ["prometheus", "alertmanager", "grafana"])
+def test_images_are_pinned_by_version(name: str) -> None:
+    assert re.fullmatch(r"[a-z]+/[a-z]+:v?\d+\.\d+\.\d+", SERVICES[name]["image"])
+
+
+def test_every_file_mounted_exists_and_every_volume_is_declared() -> None:
+    for name, service in SERVICES.items():
+        for mount in service.get("volumes", ()):
+            source = mount.rpartition(":/")[0]
+            if source.startswith("."):
+                assert (DEPLOY / source).exists(), (name, source)
+            elif not source.startswith("$"):
+                assert source in COMPOSE["volumes"], (name, source)
+
+
+def test_ports_are_published_to_loopback_only() -> None:
+    ports = [port for service in SERVICES.values() for port in service.get("ports", ())]
+    assert ports
+    assert all(re.fullmatch(r"127\.0\.0\.1:\d+:\d+", port) for port in ports)
+
+
+def test_prometheus_looks_where_the_services_are() -> None:
+    known = {
+        group["labels"]["job"]: group["targets"]
+        for group in read_yaml(DEPLOY / "prometheus/targets/compose.yml")
+    }
+    assert known == {"fraud-scorer": ["scorer:9464"], "fraud-retrainer": ["retrainer:9465"]}
+    host = read_yaml(DEPLOY / "prometheus/targets/host.yml")
+    assert [group["labels"]["job"] for group in host] == list(known)
+    told = read_yaml(DEPLOY / "prometheus/prometheus.yml")["alerting"]["alertmanagers"][0]["static_configs"]
+    assert told == [{"targets": ["alertmanager:9093"]}]
+    for target in ("scorer", "retrainer", "alertmanager"):
+        assert target in SERVICES
+
+
+def test_ports_are_those_of_the_configuration(tmp_path: Path) -> None:
+    path = tmp_path / "fraud.toml"
+    settings_in(tmp_path)
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.partition("[monitoring]")[0].replace("port = 0\n", ""), encoding="utf-8")
+    settings = load_settings(path, {})
+    exposed = re.search(r"^EXPOSE (.*)$", DOCKERFILE, re.MULTILINE)
+    assert exposed is not None
+    monitoring = settings.monitoring
+    assert exposed[1].split() == [
+        str(port) for port in (settings.server.port, monitoring.scorer_port, monitoring.retrainer_port)
+    ]
+
+
+def test_the_environment_of_the_image_is_one_that_the_configuration_takes(tmp_path: Path) -> None:
+    given = dict(re.findall(r"(FRAUD__\w+)=(\S+)", DOCKERFILE))
+    assert {"FRAUD__SERVICE__DATA_DIR", "FRAUD__SERVER__HOST", "FRAUD__MONITORING__HOST"} == set(given)
+    settings_in(tmp_path)
+    settings = load_settings(tmp_path / "fraud.toml", given)
+    assert settings.server.host == settings.monitoring.host == "0.0.0.0"
+    assert str(settings.data_dir) == "/var/lib/fraud/data"
+
+
+def test_the_image_runs_as_nobody_in_particular_and_watches_its_health() -> None:
+    lines = DOCKERFILE.splitlines()
+    assert "USER fraud" in lines
+    assert lines.index("USER fraud") < next(
+        i for i, line in enumerate(lines) if line.startswith("ENTRYPOINT")
+    )
+    assert "HEALTHCHECK" in DOCKERFILE
+    assert ":latest" not in DOCKERFILE
+    copied = re.findall(r"^COPY (?!--from)(.*) \S+$", DOCKERFILE, re.MULTILINE)
+    for name in " ".join(copied).split():
+        assert (ROOT / name).exists(), name
+
+
+def test_scorer_and_retrainer_share_one_folder_and_run_what_exists() -> None:
+    for name, command in (("scorer", "serve"), ("retrainer", "retrain")):
+        service = SERVICES[name]
+        assert service["command"][0] == command
+        assert "fraud:/var/lib/fraud" in service["volumes"]
+        assert service["read_only"] is True
+        assert service["cap_drop"] == ["ALL"]
+
+
+def test_what_alertmanager_mutes_and_routes_exists() -> None:
+    receivers = {receiver["name"] for receiver in ALERTMANAGER["receivers"]}
+    routes = [ALERTMANAGER["route"], *ALERTMANAGER["route"]["routes"]]
+    assert {route["receiver"] for route in routes} == receivers
+    routed = {matcher for route in routes for matcher in route.get("matchers", ())}
+    severities = {rule["labels"]["severity"] for rule in alerts().values()}
+    assert {f'severity = "{severity}"' for severity in severities} - routed == {'severity = "ticket"'}
+    for rule in ALERTMANAGER["inhibit_rules"]:
+        for matcher in (*rule["source_matchers"], *rule["target_matchers"]):
+            label, _, value = re.fullmatch(r'(\w+) (=~|=) "(.*)"', matcher).groups()  # type: ignore[union-attr]
+            known = set(alerts()) if label == "alertname" else severities
+            for one in value.split("|"):
+                assert any(re.fullmatch(one, name) for name in known), (matcher, one)
+
+
+def test_a_frozen_retrain_mutes_a_stale_champion() -> None:
+    muted = [
+        rule
+        for rule in ALERTMANAGER["inhibit_rules"]
+        if "FraudRetrainFrozen" in rule["source_matchers"][0]
+        and "FraudChampionStale" in rule["target_matchers"][0]
+    ]
+    assert [rule["equal"] for rule in muted] == [["model"]]
+
+
+@pytest.mark.skipif(
+    shutil.which("amtool") is None, reason="amtool is not installed (prometheus-alertmanager)"
+)
+def test_alertmanager_accepts_its_configuration() -> None:
+    path = DEPLOY / "alertmanager" / "alertmanager.yml"
+    done = subprocess.run(["amtool", "check-config", str(path)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
+def test_systemd_accepts_the_units_and_finds_them_locked_in(tmp_path: Path) -> None:
+    copies = []
+    for unit in UNITS:
+        text = unit.read_text(encoding="utf-8").replace("/opt/fraud/bin/fraud", "/bin/true")
+        copies.append(tmp_path / unit.name)
+        copies[-1].write_text(text, encoding="utf-8")
+    names = [str(path) for path in copies]
+    done = subprocess.run(["systemd-analyze", "verify", *names], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Unknown" not in done.stderr
+    command = ["systemd-analyze", "security", "--offline=true", "--threshold=20", *names]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, "exposure above 2.0:\n" + done.stdout
+
+
+def test_units_start_what_exists_and_end_it_with_sigterm() -> None:
+    assert [unit.name for unit in UNITS] == ["fraud-retrain.service", "fraud-serve.service"]
+    for unit, command in zip(UNITS, ("retrain --watch", "serve"), strict=True):
+        text = unit.read_text(encoding="utf-8")
+        assert re.search(rf"^ExecStart=.* {command}$", text, re.MULTILINE)
+        for line in (
+            "KillSignal=SIGTERM",
+            "Restart=on-failure",
+            "NoNewPrivileges=true",
+            "ProtectSystem=strict",
+        ):
+            assert line in text.splitlines()

@@ -1,0 +1,104 @@
+"""Alert rules: what they ask for exists, each fires and stays silent when it should, each has its section."""
+
+import inspect
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from deploy.prometheus.cases import CASES, FOLDER, THRESHOLDS, files
+from fraud.monitoring import alarming
+from fraud.settings.monitoring import Alarms
+from tests.deploy.known import DEPLOY, RULES, alarm_names, alerts, faults, rules
+from tests.deploy.promql import selectors
+
+needs_promtool = pytest.mark.skipif(
+    shutil.which("promtool") is None, reason="promtool is not installed (Debian package prometheus)"
+)
+
+
+def promtool(*arguments: str) -> None:
+    done = subprocess.run(["promtool", *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@needs_promtool
+def test_prometheus_accepts_configuration_and_rules() -> None:
+    promtool("check", "config", "--syntax-only", str(DEPLOY / "prometheus" / "prometheus.yml"))
+    promtool("check", "rules", *(str(path) for path in sorted(RULES.glob("*.yml"))))
+
+
+@needs_promtool
+def test_every_alert_fires_when_it_should_and_not_sooner_or_for_less() -> None:
+    promtool("test", "rules", *(str(path) for path in files()))
+
+
+def test_every_alert_is_tried() -> None:
+    assert {case.alert for case in CASES} == set(alerts())
+    held = {name for name, rule in alerts().items() if rule.get("for")}
+    assert {case.alert for case in CASES if case.before is not None} >= held
+    written = {path: path.read_text(encoding="utf-8") for path in FOLDER.glob("*.yml")}
+    assert written == files(), "run python -m deploy.prometheus.cases"
+
+
+def test_what_the_cases_play_exists() -> None:
+    assert [fault for case in CASES for name in (*case.bad, *case.good) for fault in faults(name)] == []
+
+
+@pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule.get("alert") or rule["record"])
+def test_what_a_rule_asks_for_exists(rule: dict[str, str]) -> None:
+    assert list(faults(rule["expr"])) == []
+
+
+def test_faults_are_seen() -> None:
+    assert list(faults("fraud_queue_rowz > 1")) == ["no series fraud_queue_rowz"]
+    assert list(faults('fraud_queue_rows{model="card"}')) == ["fraud_queue_rows has no label model"]
+    assert list(faults('fraud_realised_recall{bound="low"}')) == ["bound is never 'low'"]
+    assert list(faults("sum by (shop) (fraud_queue_rows)")) == ["nothing has a label shop to group by"]
+
+
+def test_thresholds_are_those_of_the_configuration() -> None:
+    asked = {
+        value
+        for rule in rules()
+        for selector in selectors(rule["expr"])
+        for label, _, value in selector.matchers
+        if label == "alarm"
+    }
+    assert asked >= {"decay", "alert_ratio", "latency_seconds"}
+    assert asked <= alarm_names()
+    defaults = Alarms()
+    for alarm, value in THRESHOLDS.items():
+        name = alarm.removesuffix("_seconds")
+        given = getattr(defaults, name)
+        assert value == (given / 1e6 if name != alarm else given), alarm
+
+
+def test_fallbacks_are_the_defaults() -> None:
+    expr = next(rule["expr"] for rule in rules() if rule.get("record") == "alarm:fraud_alarm_threshold:max")
+    found = re.findall(r'vector\(([\d. *]+)\), "alarm", "(\w+)"', expr)
+    assert len(found) >= 5
+    for spelt, alarm in found:
+        factors = [float(factor) for factor in spelt.split("*")]
+        product = factors[0] * (factors[1] if len(factors) > 1 else 1)
+        name = alarm.removesuffix("_seconds")
+        given = getattr(Alarms(), name)
+        assert product == pytest.approx(given / 1e6 if name != alarm else given), alarm
+
+
+def test_fraud_status_knows_alerts_by_the_same_names_and_severities() -> None:
+    source = inspect.getsource(alarming)
+    told = dict(re.findall(r'"(Fraud[A-Z]\w+)",\s*"(page|ticket|notice)"', source))
+    assert len(told) > 10
+    assert told == {name: alerts()[name]["labels"]["severity"] for name in told}
+
+
+@pytest.mark.parametrize("alert", sorted(alerts()))
+def test_every_alert_says_how_grave_it_is_and_what_to_do(alert: str) -> None:
+    rule = alerts()[alert]
+    assert rule["labels"]["severity"] in ("page", "ticket", "notice")
+    assert {"summary", "description", "runbook"} == set(rule["annotations"])
+    assert rule["annotations"]["runbook"] == f"deploy/runbook.md#{alert.lower()}"
+    named = set(re.findall(r"\$labels\.(\w+)", " ".join(rule["annotations"].values())))
+    assert not named - {"model", "source", "check", "figure", "window", "part", "kind", "grpc_method"}

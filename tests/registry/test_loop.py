@@ -1,0 +1,76 @@
+"""The loop as a fold: what happened is counted, by model, and the same however often it is read."""
+
+from typing import Any
+
+import pytest
+
+from fraud.registry.chain import LedgerEntry
+from fraud.registry.loop import REASONS, LoopCounts, reason_of
+
+
+def entries() -> list[LedgerEntry]:
+    told: list[tuple[str, dict[str, Any]]] = [
+        ("CycleStarted", {"models": ["card", "transfer"]}),
+        ("VersionRegistered", {"model": "card"}),
+        ("VerdictGiven", {"model": "card", "verdict": "PROMOTE", "way": "superiority", "report": {}}),
+        ("Promoted", {"model": "card"}),
+        ("CycleFinished", {"verdicts": [{"model": "transfer", "verdict": "FROZEN"}], "seconds": 7.5}),
+        ("CycleStarted", {"models": ["card"]}),
+        ("CycleStarted", {"models": ["card"]}),
+        ("CycleFailed", {"error": "no disk"}),
+        ("RolledBack", {"model": "card"}),
+        ("DataExcluded", {}),
+    ]
+    return [
+        LedgerEntry(i + 1, 100 * (i + 1), kind, "a", "", body, "", "") for i, (kind, body) in enumerate(told)
+    ]
+
+
+def counted(parts: int) -> LoopCounts:
+    counts = LoopCounts()
+    for entry in entries()[:parts]:
+        counts.apply(entry)
+    return counts
+
+
+def test_each_end_of_a_retrain_counts_once_for_each_model() -> None:
+    counts = counted(10)
+    assert dict(counts.retrains) == {
+        ("card", "finished"): 1,
+        ("transfer", "frozen"): 1,
+        ("card", "failed"): 1,
+    }
+    assert (counts.last["card"].result, counts.last["card"].time_us) == ("failed", 800)
+    assert (counts.last["transfer"].result, counts.last["transfer"].seconds) == ("frozen", 7.5)
+    # A failure leaves the last success, and a frozen retrain is none.
+    assert counts.succeeded_us == {"card": 500}
+
+
+def test_what_was_promoted_and_rolled_back_is_counted_with_its_time() -> None:
+    counts = counted(10)
+    assert (counts.promotions["card"], counts.rollbacks["card"], counts.versions["card"]) == (1, 1, 1)
+    assert (counts.promoted_us, counts.rolled_back_us) == ({"card": 400}, {"card": 900})
+    assert counts.reasons["card", "PROMOTE", "superiority"] == 1
+    assert counts.seq == 10
+
+
+@pytest.mark.parametrize(
+    ("verdict", "way", "failed", "reason"),
+    [
+        ("PROMOTE", "refresh", [], "refresh"),
+        ("PROMOTE", "a way nobody knows", [], "undecided"),
+        ("REJECT", "", ["superiority", "risk_990", "inferiority"], "risk_scale"),
+        ("REJECT", "", ["slice_channel=web"], "slices"),
+        ("REJECT", "", ["plugged_in"], "undecided"),
+        ("INCONCLUSIVE", "", ["evidence_frauds", "superiority"], "evidence_frauds"),
+        ("INCONCLUSIVE", "", ["superiority"], "undecided"),
+    ],
+)
+def test_a_verdict_is_counted_under_its_way_or_the_first_bound_it_missed(
+    verdict: str, way: str, failed: list[str], reason: str
+) -> None:
+    report = {
+        "checks": [{"name": "win_share", "passed": None}, *({"name": it, "passed": False} for it in failed)]
+    }
+    assert reason_of(verdict, way, report) == reason
+    assert reason in REASONS

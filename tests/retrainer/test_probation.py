@@ -1,0 +1,232 @@
+"""Probations judged by frauds, and promotions that wait for their time in shadow."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fraud.clock import DAY_US
+from fraud.records import Event, Outcome, Scored, ShadowScore
+from fraud.registry.ledger import RegistryState
+from fraud.registry.probation import probation_of
+from fraud.registry.shadows import shadows_of
+from fraud.registry.store import promote
+from fraud.retrainer.casework import Casework
+from fraud.retrainer.cycle import Workshop, judge_challengers
+from fraud.retrainer.daemon import open_workshop
+from fraud.retrainer.probation import ProbationWatch, judge_probation
+from fraud.retrainer.shadowing import settle_shadowed, shadow_record
+from fraud.settings import load_settings
+from tests.retrainer.patterns import START_US, World
+
+PROMOTED_DAY, PROBATION_DAYS = 24, 5
+WIDE = {"FRAUD__GATE__ALERT_SHARE": "0.05"}
+
+
+class Shadowed(World):
+    """A world whose log holds what version `shadow` makes of each payment, moved by `error`."""
+
+    shadow = ""
+    error = 0.0
+
+    def _traffic(self, day: int) -> list[Event]:
+        events = super()._traffic(day)
+        rival = self.rival(self.shadow)
+        if rival is None:
+            return events
+        bundle = rival.bundle
+        columns = self.spec.indices(bundle.feature_names)
+        logged = [event for event in events if isinstance(event, Scored)]
+        features = np.stack([np.frombuffer(event.features, "<f4") for event in logged])
+        scores = bundle.scores(bundle.margins(bundle.matrix(features, columns, [("web",)] * len(logged))))
+        outcomes = bundle.thresholds.outcomes(scores)
+        return [
+            replace(event, decision=replace(event.decision, score=0.01, shadows=(shadow,)))
+            for event, shadow in zip(
+                logged,
+                [
+                    ShadowScore(self.shadow, float(score) + self.error, Outcome(outcome))
+                    for score, outcome in zip(scores, outcomes, strict=True)
+                ],
+                strict=True,
+            )
+        ]
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[Shadowed]:
+    opened = Shadowed(tmp_path)
+    opened.pass_days(PROMOTED_DAY)
+    yield opened
+    opened.close()
+
+
+def shop_of(world: World, **environment: str) -> Workshop:
+    return open_workshop(load_settings(world.config, WIDE | environment))
+
+
+def blind(world: World) -> str:
+    """Train a version that sees amounts only, so it knows one of the two patterns."""
+    whole = world.settings
+    card = whole.models["card"].model_copy(update={"features": ("amount", "night")})
+    world.settings = whole.model_copy(update={"models": {**whole.models, "card": card}})
+    version = world.train()
+    world.settings = whole
+    return version
+
+
+def crown(world: World, version: str, day: int = PROMOTED_DAY) -> None:
+    """Promote a version, on probation if it follows another one."""
+    champion = world.ledger.state().champion("card")
+    promote(
+        world.ledger,
+        "card",
+        version,
+        champion,
+        actor="test",
+        reason="",
+        time_us=START_US + day * DAY_US,
+        probation_us=PROBATION_DAYS * DAY_US,
+    )
+
+
+def state_after(world: World, watch: ProbationWatch, shop: Workshop, day: int) -> RegistryState:
+    """What the ledger says at the end of a day, once the archive has it and the watch has looked."""
+    world.pass_days(day)
+    shop.clock.observe(world.log.last_arrival_us())
+    shop.copy()
+    watch.turn()
+    return world.ledger.state()
+
+
+def test_a_champion_that_misses_frauds_gives_way_to_the_former_one(world: World) -> None:
+    knowing, blinded = world.train(), blind(world)
+    crown(world, knowing)
+    crown(world, blinded)
+    shop = shop_of(world)
+    watch = ProbationWatch(shop)
+    assert state_after(world, watch, shop, PROMOTED_DAY + 4).champion("card") == blinded, (
+        "nothing has matured"
+    )
+    day = PROMOTED_DAY + 5
+    while state_after(world, watch, shop, day).champion("card") == blinded:
+        day += 1
+        assert day < PROMOTED_DAY + 2 * PROBATION_DAYS
+    state = world.ledger.state()
+    assert state.champion("card") == knowing
+    (probation,) = state.probations["card"]
+    assert (probation.result, probation.former) == ("rolled back", knowing)
+    evidence = probation.evidence
+    assert evidence["losses"] >= 8
+    assert evidence["losses"] > 4 * evidence["wins"]
+    assert evidence["value_minor"] > 0
+    entry = world.ledger.find([probation.ended_seq])[probation.ended_seq]
+    assert (entry.kind, entry.actor) == ("RolledBack", "probation")
+    assert "only the former champion would have caught" in entry.reason
+
+
+def test_a_better_champion_passes_when_all_of_its_payments_have_matured(world: World) -> None:
+    knowing, blinded = world.train(), blind(world)
+    crown(world, blinded)
+    crown(world, knowing)
+    shop = shop_of(world)
+    watch = ProbationWatch(shop)
+    last = PROMOTED_DAY + 2 * PROBATION_DAYS
+    assert probation_of(state_after(world, watch, shop, last - 1), "card") is not None
+    state = state_after(world, watch, shop, last)
+    assert state.champion("card") == knowing
+    (probation,) = state.probations["card"]
+    assert probation.result == "passed"
+    assert probation.evidence["wins"] > 4 * probation.evidence["losses"]
+
+
+def test_only_payments_of_the_probation_are_evidence(world: World) -> None:
+    knowing, blinded = world.train(), blind(world)
+    crown(world, knowing)
+    crown(world, blinded)
+    shop = shop_of(world)
+    world.pass_days(PROMOTED_DAY + 12)
+    shop.clock.observe(world.log.last_arrival_us())
+    shop.copy()
+    (probation,) = world.ledger.state().probations["card"]
+    whole = judge_probation(shop, probation)
+    first = judge_probation(shop, replace(probation, until_us=probation.since_us + DAY_US))
+    assert 0 < first.losses < whole.losses
+    assert judge_probation(shop, replace(probation, until_us=probation.since_us)).losses == 0
+
+
+def passed(world: World, shop: Workshop, version: str) -> None:
+    """Let the gate say PROMOTE."""
+    history = replace(world.history(), settings=shop.settings)
+    (concluded,) = judge_challengers(shop, "card", None, Casework(history, world.bundles), history)
+    assert (concluded.version, concluded.verdict) == (version, "PROMOTE"), concluded.reason
+
+
+def settled(world: World, shop: Workshop, day: int) -> RegistryState:
+    world.pass_days(day)
+    shop.clock.observe(world.log.last_arrival_us())
+    shop.copy()
+    settle_shadowed(shop)
+    return world.ledger.state()
+
+
+def in_shadow(world: Shadowed, **environment: str) -> tuple[Workshop, str]:
+    """A service whose only version has passed the gate and scores in shadow."""
+    shadow = {
+        "FRAUD__GATE__MODE": "shadow",
+        "FRAUD__GATE__SHADOW__LEAST": "2d",
+        "FRAUD__GATE__SHADOW__ROWS_MIN": "500",
+    }
+    shop = shop_of(world, **shadow, **environment)
+    world.pass_days(34)
+    version = world.train()
+    shop.clock.observe(world.log.last_arrival_us())
+    passed(world, shop, version)
+    places = shadows_of(world.ledger.state(), "card", 0, shop.settings.shadow_challengers)
+    assert [(it.slot, it.version) for it in places] == [("challenger_1", version)]
+    assert settled(world, shop, 34).champion("card") == "", "it waits for payments in shadow"
+    world.shadow = version
+    return shop, version
+
+
+def test_shadow_first_promotes_after_time_and_payments_in_shadow(world: Shadowed) -> None:
+    shop, version = in_shadow(world, FRAUD__GATE__SHADOW__CHALLENGERS="0")
+    assert settled(world, shop, 35).champion("card") == "", "one day is not enough"
+    # Entries of a day arrive at its end: after the third day, two lie between first and last.
+    state = settled(world, shop, 37)
+    assert state.champion("card") == version
+    promoted = world.ledger.find([state.reigns("card")[0].seq])[state.reigns("card")[0].seq]
+    assert "900 payments in 2.00 days in shadow" in promoted.reason
+    assert "900 scores equal bit for bit" in promoted.reason
+
+
+def test_scores_in_shadow_that_the_bundle_does_not_give_end_it(world: Shadowed) -> None:
+    shop, version = in_shadow(world)
+    world.error = 1e-12
+    state = settled(world, shop, 37)
+    assert state.champion("card") == ""
+    assert state.version(version).status == "superseded"
+    (dropped,) = [it for it in world.ledger.read() if it.kind == "VersionDropped"]
+    assert "failed in shadow: 900 of 900 scores" in dropped.reason
+
+
+def test_a_record_counts_only_what_the_version_scored(world: Shadowed) -> None:
+    shop, version = in_shadow(world)
+    world.pass_days(35)
+    world.shadow = ""
+    world.pass_days(36)
+    shop.clock.observe(world.log.last_arrival_us())
+    shop.copy()
+    record = shadow_record(shop, world.ledger.state().version(version))
+    assert (record.rows, record.compared, record.differing, record.pairs.rows) == (300, 300, 0, 300)
+    assert record.before == pytest.approx(0.04, abs=0.02)
+
+
+def test_in_automatic_mode_nothing_waits_in_shadow(world: Shadowed) -> None:
+    world.pass_days(34)
+    world.train()
+    shop = shop_of(world)
+    assert settled(world, shop, 35).champion("card") == ""
+    assert not [it for it in world.ledger.read() if it.kind in ("Promoted", "VersionDropped")]
