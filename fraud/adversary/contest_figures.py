@@ -1,0 +1,164 @@
+"""What a contest between attackers and a defender came to: a row per day, and figures over days.
+
+Truth is the contest's own, so recall is exact: of all frauds of the day, declined ones
+among them, and at a rate of false positives, whatever threshold the defender uses.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from fraud.adversary.honest import Bools, Floats
+
+FPR = 0.005
+RECOVERED_SHARE = 0.9
+_BEFORE_DAYS = 7
+_SMOOTH_DAYS = 3
+_DOMINANT_DAYS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class ContestDay:
+    """One day. Amounts are minor units.
+
+    `caught` of `frauds` score above all but a share `FPR` of the day's honest payments (None:
+    nothing was scored), `detected` were declined. `profit_minor` is the attackers', costs of
+    that day included. `attempted` holds attempted amounts by strategy; mutants count for
+    their ancestor.
+    """
+
+    day: int
+    honest: int
+    frauds: int
+    caught: int | None
+    detected: int
+    false_declines: int
+    attempted_minor: int
+    detected_minor: int
+    lost_minor: int
+    profit_minor: int
+    retrains: int
+    attempted: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """A change of the strategy that most is attempted with, and how long recall took to come back.
+
+    `days` is 0 where it never fell below, None where it did not come back before the next
+    change or the end.
+    """
+
+    day: int
+    before: str
+    after: str
+    days: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ContestResult:
+    """All days of one contest, with the seed that gives them again."""
+
+    defender: str
+    seed: int
+    days: tuple[ContestDay, ...]
+
+    def recall(self, first: int, end: int) -> float:
+        """Return recall at `FPR` over days [first, end), frauds pooled; NaN when nothing was scored."""
+        days = [day for day in self.days[first:end] if day.caught is not None]
+        frauds = sum(day.frauds for day in days)
+        return sum(day.caught or 0 for day in days) / frauds if frauds else float("nan")
+
+    def value_detected(self, first: int, end: int) -> float:
+        """Return the share of attempted amounts that was declined over days [first, end); NaN for none."""
+        attempted = sum(day.attempted_minor for day in self.days[first:end])
+        return sum(day.detected_minor for day in self.days[first:end]) / attempted if attempted else np.nan
+
+    def lost_per_day(self, first: int, end: int) -> float:
+        """Return what attackers got approved a day over days [first, end), minor units."""
+        days = self.days[first:end]
+        return sum(day.lost_minor for day in days) / len(days) if days else float("nan")
+
+    def recoveries(self, first: int) -> list[Recovery]:
+        """Return each change of strategy from a day on, and the days to 90 % of the recall before it."""
+        used = _dominant(self.days)
+        changes = [day for day in range(max(first, 1), len(used)) if used[day] != used[day - 1]]
+        found = []
+        for change, following in zip(changes, [*changes, len(used)][1:], strict=True):
+            goal = RECOVERED_SHARE * self.recall(max(0, change - _BEFORE_DAYS), change)
+            below = [
+                self.recall(max(change, day - _SMOOTH_DAYS + 1), day + 1) < goal
+                for day in range(change, following)
+            ]
+            found.append(Recovery(change, used[change - 1], used[change], _days_below(below)))
+        return found
+
+    def row(self, first: int, end: int) -> dict[str, Any]:
+        """Return the columns of a benchmark's table over days [first, end)."""
+        recoveries = self.recoveries(first)
+        known = [change.days for change in recoveries if change.days is not None]
+        days = self.days[first:end]
+        return {
+            "defender": self.defender,
+            "recall at .5 % FPR": self.recall(first, end),
+            "value detected": self.value_detected(first, end),
+            "lost a day": self.lost_per_day(first, end) / 100,
+            "changes": len(recoveries),
+            "recovered": len(known),
+            "days to 90 %": float(median(known)) if known else float("nan"),
+            "retrains": sum(day.retrains for day in days),
+            "false declines a day": sum(day.false_declines for day in days) / max(1, len(days)),
+        }
+
+    def as_json(self) -> dict[str, Any]:
+        """Return everything as plain values."""
+        return asdict(self)
+
+
+def caught_at_fpr(is_fraud: Bools, scores: Floats, fpr: float = FPR) -> int | None:
+    """Count frauds above the honest score that a share `fpr` of honest rows exceed; None without scores.
+
+    `scores` float64[n], NaN where none was given. A tie with that score is not caught.
+
+    >>> caught_at_fpr(np.array([False] * 200 + [True]), np.arange(201.0))
+    1
+    """
+    if np.isnan(scores).any() or not len(scores):
+        return None
+    honest = np.sort(scores[~is_fraud])[::-1]
+    budget = int(fpr * len(honest) + 1e-9)
+    bound = honest[budget] if budget < len(honest) else -np.inf
+    return int(np.count_nonzero(scores[is_fraud] > bound))
+
+
+def family(strategy: str) -> str:
+    """Return the ancestor of a mutant, or the strategy itself.
+
+    >>> family("card_testing~7")
+    'card_testing'
+    """
+    return strategy.partition("~")[0]
+
+
+def _days_below(below: Sequence[bool]) -> int | None:
+    """Return the day on which what had fallen was back; 0 if it never fell, None if it never came back."""
+    if True not in below:
+        return 0
+    fell = below.index(True)
+    return below.index(False, fell) if False in below[fell:] else None
+
+
+def _dominant(days: Sequence[ContestDay]) -> list[str]:
+    """Return by day the strategy that most was attempted with in the last five; "" before any."""
+    found: list[str] = []
+    for end in range(1, len(days) + 1):
+        sums: Counter[str] = Counter()
+        for day in days[max(0, end - _DOMINANT_DAYS) : end]:
+            sums.update(day.attempted)
+        best = max(sums, key=lambda name: (sums[name], name), default="")
+        found.append(best or (found[-1] if found else ""))
+    return found

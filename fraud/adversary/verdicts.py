@@ -1,0 +1,67 @@
+"""What becomes known of payments, and when: chargebacks late, answers to declines sooner, some never."""
+
+import heapq
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from fraud.adversary.gang import Filing
+from fraud.adversary.honest import Bools, Ints
+from fraud.clock import DAY_US
+from fraud.records import Label, LabelValue
+
+
+@dataclass(frozen=True, slots=True)
+class LabelRules:
+    """How truth turns into labels. Delays are µs, shares 0..1.
+
+    An approved fraud comes back as a chargeback between `delay_min_us` and `delay_max_us`
+    later, but for `unreported_share`. The owner of a declined payment is asked, and
+    `declined_share` of them answer within `declined_delay_us`.
+    """
+
+    delay_min_us: int = DAY_US
+    delay_max_us: int = 7 * DAY_US
+    unreported_share: float = 0.05
+    declined_share: float = 0.7
+    declined_delay_us: int = DAY_US
+
+    @classmethod
+    def at_once(cls) -> Self:
+        """Return the rules of an oracle: every fraud and every decline is known by the end of its day."""
+        return cls(0, 1, 0.0, 1.0, 1)
+
+
+class Verdicts:
+    """Holds labels under way and hands out those that have arrived. Mutable, owned by a contest."""
+
+    def __init__(self, rules: LabelRules, seed: int) -> None:
+        self._rules = rules
+        self._rng = np.random.default_rng([seed, 23])
+        self._waiting: list[tuple[int, str, str, LabelValue]] = []
+
+    def expect(self, ids: Sequence[str], event_time_us: Ints, is_fraud: Bools, approved: Bools) -> None:
+        """Take answered payments in, n each."""
+        rules, n = self._rules, len(ids)
+        draws, spread = self._rng.random(n), self._rng.random(n)
+        span_us = rules.delay_max_us - rules.delay_min_us
+        back = is_fraud & approved & (draws >= rules.unreported_share)
+        asked = ~approved & (draws < rules.declined_share)
+        delay_us = np.where(
+            approved, rules.delay_min_us + spread * span_us, spread * rules.declined_delay_us
+        ).astype(np.int64)
+        for at in np.flatnonzero(back | asked).tolist():
+            source = "analyst" if asked[at] else "chargeback"
+            value = LabelValue.FRAUD if is_fraud[at] else LabelValue.LEGITIMATE
+            known_us = int(event_time_us[at] + delay_us[at])
+            heapq.heappush(self._waiting, (known_us, ids[at], source, value))
+
+    def due(self, now_us: int) -> list[Filing]:
+        """Hand out what is known by `now_us`, each once, a filing per source."""
+        found: dict[str, list[Label]] = {}
+        while self._waiting and self._waiting[0][0] <= now_us:
+            known_us, name, source, value = heapq.heappop(self._waiting)
+            found.setdefault(source, []).append(Label(name, value, known_us))
+        return [Filing(source, source, tuple(labels)) for source, labels in sorted(found.items())]

@@ -1,0 +1,95 @@
+import pytest
+
+from fraud.adversary.choosers import Scripted
+from fraud.adversary.economy import Economy
+from fraud.adversary.gang import Filing, Gang
+from fraud.adversary.honest import wire_rows
+from fraud.adversary.poisoner import Poisoner, PoisonSettings
+from fraud.adversary.statements import Statements
+from fraud.adversary.strategy import known_strategies
+from fraud.adversary.tariff import Tariff
+from fraud.client.scoring import to_message
+from fraud.clock import DAY_US
+from fraud.records import LabelValue
+from fraud.serving.intake import TransactionIntake
+from tests.adversary.streams import SMALL
+
+ECONOMY = Economy(SMALL)
+TARIFF = Tariff.of(ECONOMY.settings)
+FROM_DAY = 5
+
+
+class Played:
+    """All days of a poisoner with a gang, answered by amount; the truth by transaction id."""
+
+    def __init__(self, settings: PoisonSettings) -> None:
+        gang = Gang(ECONOMY, Scripted(known_strategies()), TARIFF, cards_per_day=6.0, seed=1)
+        self.poisoner = Poisoner(gang, ECONOMY, settings, TARIFF.prices, seed=1)
+        self.gang = gang
+        self.is_fraud: dict[str, bool] = {}
+        self.approved: dict[str, bool] = {}
+        self.amount_minor: dict[str, int] = {}
+        self.filed: list[tuple[int, Filing]] = []
+        statements = Statements(ECONOMY)
+        intake = TransactionIntake(ECONOMY.settings)
+        for day in range(ECONOMY.days):
+            from_us = ECONOMY.start_us + day * DAY_US
+            attempts = self.poisoner.plan(day, from_us, from_us + DAY_US, statements)
+            ids = [f"{day}-{place}" for place in range(len(attempts.payments))]
+            for row in wire_rows(ECONOMY, ids, attempts.payments, "card"):
+                intake.read(to_message(row), from_us + DAY_US)
+            approved = attempts.payments.amount_minor < 20_000
+            self.is_fraud.update(zip(ids, attempts.is_fraud.tolist(), strict=True))
+            self.approved.update(zip(ids, approved.tolist(), strict=True))
+            self.amount_minor.update(zip(ids, attempts.payments.amount_minor.tolist(), strict=True))
+            self.poisoner.see(ids, approved)
+            self.filed += [(day, filing) for filing in self.poisoner.file(from_us + DAY_US)]
+
+    def labels(self, value: LabelValue) -> list[str]:
+        return [
+            label.transaction_id
+            for _, filing in self.filed
+            for label in filing.labels
+            if label.value is value
+        ]
+
+
+@pytest.fixture(scope="module")
+def played() -> Played:
+    return Played(PoisonSettings(disputes_per_day=8.0, cleared_per_day=5, from_day=FROM_DAY))
+
+
+def test_every_filed_label_is_false(played: Played) -> None:
+    disputed, cleared = played.labels(LabelValue.FRAUD), played.labels(LabelValue.LEGITIMATE)
+    assert len(disputed) > 30
+    assert len(cleared) > 30
+    assert not any(played.is_fraud[name] for name in disputed)
+    assert all(played.approved[name] for name in disputed)
+    assert all(played.is_fraud[name] for name in cleared)
+
+
+def test_nothing_is_filed_before_its_day_and_an_analyst_files_no_more_than_allowed(played: Played) -> None:
+    assert min(day for day, _ in played.filed) == FROM_DAY
+    cleared = [len(filing.labels) for _, filing in played.filed if filing.source == "analyst"]
+    assert max(cleared) == 5
+
+
+def test_no_payment_is_disputed_twice(played: Played) -> None:
+    disputed = played.labels(LabelValue.FRAUD)
+    assert len(set(disputed)) == len(disputed)
+
+
+def test_filing_is_paid_for_and_the_gang_earns_as_if_alone(played: Played) -> None:
+    prices, purse = TARIFF.prices, played.poisoner.purse
+    disputes = len(played.labels(LabelValue.FRAUD))
+    assert purse.pollution_minor == prices.analyst_minor + disputes * prices.dispute_minor
+    assert purse.stolen_minor == played.gang.purse.stolen_minor > 0
+    idle = Played(PoisonSettings(disputes_per_day=0.0, cleared_per_day=0))
+    assert idle.filed == []
+    assert idle.poisoner.purse == played.gang.purse
+
+
+def test_answers_reach_the_payments_they_belong_to(played: Played) -> None:
+    frauds = [name for name, is_fraud in played.is_fraud.items() if is_fraud and played.approved[name]]
+    assert played.gang.purse.approved == len(frauds)
+    assert played.gang.purse.stolen_minor == sum(played.amount_minor[name] for name in frauds)
