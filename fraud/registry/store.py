@@ -203,3 +203,28 @@ def promote(
     """
     body = {"model": model, "version": version, "expected": expected, "probation_us": probation_us}
     return store.append("Promoted", body, actor=actor, reason=reason, time_us=time_us)
+
+
+def roll_back(
+    store: LedgerStore,
+    model: str,
+    version: str,
+    expected: str,
+    *,
+    actor: str,
+    reason: str,
+    time_us: int,
+    **why: Any,
+) -> LedgerEntry:
+    """Put a former champion back in place of `expected`, or ("") none; or do not at all.
+
+    `why` holds what applies of before_us, exclusion, mute (see `fraud.registry.exclusions`) and
+    probation (see `fraud.registry.probation`).
+
+    Raises:
+        StaleHead: the champion is another one by now.
+        NotAllowedNow: the version never was champion, is tainted, or its bundle is gone.
+    """
+    body = {"model": model, "version": version, "expected": expected}
+    body |= {"before_us": None, "exclusion": 0, "mute": None} | why
+    return store.append("RolledBack", body, actor=actor, reason=reason, time_us=time_us)

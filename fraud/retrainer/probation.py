@@ -19,6 +19,7 @@ from fraud.gate.evidence import gather
 from fraud.gate.probation import Demotion, demotion
 from fraud.registry.probation import Probation, probation_of
 from fraud.registry.sentinels import sentinel_ids
+from fraud.registry.store import roll_back
 from fraud.retrainer.casework import Casework, Rival
 from fraud.retrainer.cycle import Workshop
 from fraud.training.history import Cut, History
@@ -54,28 +55,28 @@ class ProbationWatch:
         shop = self._shop
         shop.metrics.probation(probation.model, e_of(found.log_e))
         evidence = asdict(found)
-        if found.reached:
-            body: dict[str, Any] = {
-                "model": probation.model,
-                "version": probation.former,
-                "expected": probation.version,
-                "before_us": None,
-                "exclusion": 0,
-                "mute": None,
-                "probation": evidence,
-            }
-            self._append("RolledBack", body, f"on probation: {found.reason}")
-        elif over:
-            body = {"model": probation.model, "version": probation.version, "evidence": evidence}
-            self._append("ProbationEnded", body, f"passed: {found.reason}")
-
-    def _append(self, kind: str, body: dict[str, Any], reason: str) -> None:
-        shop = self._shop
+        signed: dict[str, Any] = {"actor": ACTOR, "time_us": shop.clock.now_us()}
+        model, version = probation.model, probation.version
         try:
-            shop.registry.store.append(kind, body, actor=ACTOR, reason=reason, time_us=shop.clock.now_us())
+            if found.reached:
+                reason = f"on probation: {found.reason}"
+                roll_back(
+                    shop.registry.store,
+                    model,
+                    probation.former,
+                    version,
+                    **signed,
+                    reason=reason,
+                    probation=evidence,
+                )
+                _log.warning("rolled back", model=model, from_version=version, why=reason)
+            elif over:
+                reason = f"passed: {found.reason}"
+                body = {"model": model, "version": version, "evidence": evidence}
+                shop.registry.store.append("ProbationEnded", body, **signed, reason=reason)
+                _log.info("probation passed", model=model, version=version, why=reason)
         except (StaleHead, NotAllowedNow):
             return  # somebody was first; the next turn finds what is true now
-        _log.warning("probation ended", kind=kind, model=body["model"], why=reason)
 
 
 def judge_probation(shop: Workshop, probation: Probation) -> Demotion:

@@ -25,6 +25,7 @@ from fraud.registry.approval import awaiting_approval
 from fraud.registry.exclusions import ExclusionState
 from fraud.registry.ledger import RegistryState
 from fraud.registry.probation import probation_of
+from fraud.registry.store import roll_back
 from fraud.registry.view import Registry
 from fraud.serving.aside import rebuild_aside
 from fraud.serving.recovery import catch_up
@@ -70,18 +71,17 @@ class Reconciler:
 
     def _roll_back(self, state: RegistryState, model: str, champion: str, by: ExclusionState) -> None:
         version = self.replacement(state.clean_champions(model), state)
-        body = {
-            "model": model,
-            "version": version,
-            "expected": champion,
-            "before_us": None,
-            "exclusion": by.seq,
-            "mute": None,
-        }
         reason = f"tainted by exclusion {by.seq}: {by.reason}"
         try:
-            self._registry.store.append(
-                "RolledBack", body, actor=by.actor, reason=reason, time_us=self._scorer.now_us()
+            roll_back(
+                self._registry.store,
+                model,
+                version,
+                champion,
+                actor=by.actor,
+                reason=reason,
+                time_us=self._scorer.now_us(),
+                exclusion=by.seq,
             )
         except StaleHead:
             return  # somebody was first; the next look finds what is true now

@@ -28,6 +28,7 @@ from fraud.monitoring.scorer_metrics import ScorerMetrics
 from fraud.records import Applied, Outcome, Scored
 from fraud.registry.exclusions import check_clean
 from fraud.registry.ledger import RegistryState
+from fraud.registry.store import roll_back
 from fraud.registry.view import Registry
 from fraud.serving.batcher import Batcher
 from fraud.serving.champions import Champion
@@ -226,16 +227,16 @@ class Rollbacks:
                 "muted": True,
                 "retrain": False,
             }
-        body = {
-            "model": order.model,
-            "version": version,
-            "expected": state.champion(order.model),
-            "before_us": order.before_us or None,
-            "exclusion": 0,
-            "mute": mute,
-        }
-        entry = self._registry.store.append(
-            "RolledBack", body, actor=order.actor, reason=order.reason, time_us=self._scorer.now_us()
+        entry = roll_back(
+            self._registry.store,
+            order.model,
+            version,
+            state.champion(order.model),
+            actor=order.actor,
+            reason=order.reason,
+            time_us=self._scorer.now_us(),
+            before_us=order.before_us or None,
+            mute=mute,
         )
         return entry.seq
 

@@ -20,6 +20,7 @@ from fraud.records import Outcome, Scored
 from fraud.registry.ledger import RegistryState
 from fraud.registry.probation import Probation, probation_of
 from fraud.registry.shadows import ShadowPlace, shadows_of
+from fraud.registry.store import roll_back
 from fraud.registry.view import Registry
 from fraud.serving.champions import Champion
 from fraud.serving.follower import ChampionLoader
@@ -152,18 +153,16 @@ class Shadowing:
         )
         if before is not None:
             reason += f", and {before:.2%} were foreseen"
-        body = {
-            "model": probation.model,
-            "version": probation.former,
-            "expected": probation.version,
-            "before_us": None,
-            "exclusion": 0,
-            "mute": None,
-            "probation": evidence,
-        }
         try:
-            self._registry.store.append(
-                "RolledBack", body, actor=ACTOR, reason=reason, time_us=self._scorer.now_us()
+            roll_back(
+                self._registry.store,
+                probation.model,
+                probation.former,
+                probation.version,
+                actor=ACTOR,
+                reason=reason,
+                time_us=self._scorer.now_us(),
+                probation=evidence,
             )
         except (StaleHead, NotAllowedNow):
             return  # somebody was first; the next look finds what is true now

@@ -5,7 +5,9 @@
 
 A shadow that fails is taken out and the batch goes on without it. Where the
 former champion is in shadow, alerts and declines of both are counted side by
-side, for the probation of the present one.
+side, for the probation of the present one. Where they differ, a card counts once
+a day: whoever floods a service with payments that one version alone alerts on
+must not be able to have it rolled back with a single card.
 """
 
 import time
@@ -16,6 +18,7 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
+from fraud.clock import DAY_US
 from fraud.features.state import ScoredRows
 from fraud.gate.probation import Pairs
 from fraud.monitoring.scorer_metrics import ScorerMetrics
@@ -37,11 +40,31 @@ class InShadow:
 
 @dataclass(slots=True)
 class LivePairs:
-    """What champion `version` and its predecessor made of the same payments since both score them."""
+    """What champion `version` and its predecessor made of the same payments since both score them.
+
+    `moved` holds the cards (the schema's first entity) on which they differed on `day`.
+    """
 
     version: str
     alerts: Pairs = field(default_factory=Pairs)
     declines: Pairs = field(default_factory=Pairs)
+    day: int = 0
+    moved: set[str] = field(default_factory=set)
+
+    def take(self, transaction: Transaction, ours: Outcome, theirs: Outcome) -> None:
+        """Count a payment, unless they differ on one of a card they differed on that day."""
+        alerts = ours is not Outcome.APPROVE, theirs is not Outcome.APPROVE
+        declines = ours is Outcome.DECLINE, theirs is Outcome.DECLINE
+        card = transaction.entities[0]
+        if card is not None and (alerts[0] != alerts[1] or declines[0] != declines[1]):
+            day = transaction.event_time_us // DAY_US
+            if day > self.day:
+                self.day, self.moved = day, set()
+            if card in self.moved:
+                return
+            self.moved.add(card)
+        _tally(self.alerts, *alerts)
+        _tally(self.declines, *declines)
 
 
 class Shadows:
@@ -91,7 +114,7 @@ class Shadows:
             for place, i in enumerate(at):
                 held = tuple([found[place] for _, found in scores])
                 attached[i] = replace(decisions[i], shadows=held)
-            self._count(model, scores, [decisions[i] for i in at])
+            self._count(model, scores, mine, [decisions[i] for i in at])
             self._metrics.shadow_seconds(model, time.perf_counter() - started)
         return attached
 
@@ -119,19 +142,19 @@ class Shadows:
         self,
         model: str,
         scores: Sequence[tuple[InShadow, list[ShadowScore]]],
+        transactions: Sequence[Transaction],
         decisions: Sequence[Decision],
     ) -> None:
         for shadow, found in scores:
             pairs = self._pairs(model, shadow, decisions)
             disagreed = 0
-            for decision, theirs in zip(decisions, found, strict=True):
+            for transaction, decision, theirs in zip(transactions, decisions, found, strict=True):
                 if decision.score is None or decision.rule:
                     continue
                 ours = Outcome.DECLINE if decision.explored else decision.outcome
                 disagreed += ours is not theirs.outcome
                 if pairs is not None and decision.version == pairs.version:
-                    _tally(pairs.alerts, ours is not Outcome.APPROVE, theirs.outcome is not Outcome.APPROVE)
-                    _tally(pairs.declines, ours is Outcome.DECLINE, theirs.outcome is Outcome.DECLINE)
+                    pairs.take(transaction, ours, theirs.outcome)
             self._metrics.shadowed(model, shadow.slot, len(found), disagreed)
 
     def _pairs(self, model: str, shadow: InShadow, decisions: Sequence[Decision]) -> LivePairs | None:
