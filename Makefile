@@ -3,6 +3,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
+# Tests run two files at a time; the tests of a file share what they set up.
+SPREAD := -n 2 --dist loadfile
 BENCHMARKS := scoring features training handbook replay guard pollution selection gate stability evasion alerts monitoring world
 
 .PHONY: setup demo test quick check lint types proto dashboards bench clean
@@ -20,11 +22,11 @@ demo: setup
 
 # Every rule of the repository is a test: lint, types, import direction, sizes, generated code.
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(SPREAD)
 
 # Unit and property tests alone: nothing that starts and kills processes.
 quick: setup
-	$(BIN)/python -m pytest -m "not process"
+	$(BIN)/python -m pytest $(SPREAD) -m "not process"
 
 check: lint types test
 
