@@ -103,6 +103,12 @@ SHADOWS = pl.List(pl.Struct({"version": pl.String(), "score": pl.Float64(), "out
 """What each version in shadow made of a row; null where none was."""
 
 
+def shadow_of(version: str) -> pl.Expr:
+    """Return what a version in shadow made of each row, a struct; null where it was not in shadow."""
+    own = pl.element().filter(pl.element().struct.field("version") == version)
+    return pl.col("shadows").list.eval(own).list.first()
+
+
 @dataclass(frozen=True, slots=True)
 class TransactionColumns:
     """The columns of `transactions` for one schema and one list of features."""

@@ -21,6 +21,7 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy.stats import norm
 
+from fraud.archive.columns import shadow_of
 from fraud.bundle.bundle import Bundle
 from fraud.evaluation.metrics import Bools, Days, Floats, alerts
 from fraud.evaluation.resampling import Interval
@@ -179,8 +180,7 @@ def disagreement(rows: pl.DataFrame, version: str) -> float | None:
 
     Columns outcome, explored, shadows as archived; None where the version scored none of them.
     """
-    own = pl.element().filter(pl.element().struct.field("version") == version)
-    seen = rows.with_columns(pl.col("shadows").list.eval(own).list.first().alias("own")).drop_nulls("own")
+    seen = rows.with_columns(shadow_of(version).alias("own")).drop_nulls("own")
     if seen.is_empty():
         return None
     alerted = (seen["outcome"] != int(Outcome.APPROVE)) | seen["explored"]

@@ -20,6 +20,8 @@ from fraud.registry.upkeep import vacuumed_by
 if TYPE_CHECKING:
     from fraud.registry.ledger import RegistryState
 
+ACTOR = "probation"
+"""Who rolls back, and ends a probation, by itself."""
 Result = Literal["", "passed", "rolled back", "overtaken"]
 
 

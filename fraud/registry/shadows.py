@@ -27,15 +27,6 @@ class ShadowPlace:
     version: str
 
 
-def slots(challengers_max: int) -> tuple[str, ...]:
-    """Return every slot there can be.
-
-    >>> slots(2)
-    ('former', 'challenger_1', 'challenger_2')
-    """
-    return (FORMER, *(f"{CHALLENGER}_{i + 1}" for i in range(challengers_max)))
-
-
 def shadows_of(
     state: "RegistryState", model: str, now_us: int, challengers_max: int
 ) -> tuple[ShadowPlace, ...]:

@@ -309,9 +309,9 @@ def judge_challengers(
             passed.append((version, verdict))
     best = max(passed, key=_strength, default=None)
     if best is not None and shop.settings.gate.mode == "automatic":
-        _promote(shop, model, champion, *best)
+        promote_version(shop, best[0], champion.state.version if champion else "", best[1].reason)
         for version in shop.state().pending(model):
-            _drop(shop, version, f"superseded by {best[0].version}")
+            drop(shop, version, f"superseded by {best[0].version}")
         return concluded
     if best is not None and shop.settings.gate.mode == "approval":
         _supersede(shop, model, best[0])
@@ -334,7 +334,7 @@ def _supersede(shop: Workshop, model: str, best: VersionState) -> None:
     """Let go of what awaits approval and is older than a version that awaits it now."""
     for version in _waiting(shop, model):
         if version.cut_time_us < best.cut_time_us:
-            _drop(shop, version, f"superseded by {best.version}")
+            drop(shop, version, f"superseded by {best.version}")
         else:
             _log.info("awaits approval", model=model, version=version.version)
 
@@ -350,21 +350,23 @@ def _strength(passed: tuple[VersionState, Verdict]) -> tuple[int, float]:
     return (version.cut_time_us, value if value is not None else 0.0)
 
 
-def _promote(
-    shop: Workshop, model: str, champion: Rival | None, version: VersionState, verdict: Verdict
-) -> None:
-    expected = champion.state.version if champion else ""
+def promote_version(shop: Workshop, version: VersionState, expected: str, reason: str) -> None:
+    """Promote a version in place of `expected` ("" for none), on probation as configured.
+
+    Raises:
+        StaleHead, NotAllowedNow: as `fraud.registry.store.promote`.
+    """
     promote(
         shop.registry.store,
-        model,
+        version.model,
         version.version,
         expected=expected,
         actor=ACTOR,
-        reason=verdict.reason,
+        reason=reason,
         time_us=shop.clock.now_us(),
         probation_us=shop.settings.probation_us,
     )
-    _log.info("promoted", model=model, version=version.version, instead_of=expected, way=verdict.way)
+    _log.info("promoted", model=version.model, version=version.version, instead_of=expected, why=reason)
 
 
 def _trim(shop: Workshop, model: str) -> None:
@@ -372,8 +374,9 @@ def _trim(shop: Workshop, model: str) -> None:
     waiting = {version.version for version in _waiting(shop, model)}
     pending = [version for version in shop.state().pending(model) if version.version not in waiting]
     for version in pending[: max(0, len(pending) - shop.settings.gate.pending_max)]:
-        _drop(shop, version, "waited longest; gate.pending_max reached")
+        drop(shop, version, "waited longest; gate.pending_max reached")
 
 
-def _drop(shop: Workshop, version: VersionState, why: str) -> None:
+def drop(shop: Workshop, version: VersionState, why: str) -> None:
+    """Let go of a challenger."""
     shop.record("VersionDropped", {"version": version.version, "why": why}, why)

@@ -17,7 +17,7 @@ from fraud.evaluation.days import event_days
 from fraud.gate.eprocess import e_of
 from fraud.gate.evidence import gather
 from fraud.gate.probation import Demotion, demotion
-from fraud.registry.probation import Probation, probation_of
+from fraud.registry.probation import ACTOR, Probation, probation_of
 from fraud.registry.sentinels import sentinel_ids
 from fraud.registry.store import roll_back
 from fraud.retrainer.casework import Casework, Rival
@@ -25,7 +25,6 @@ from fraud.retrainer.cycle import Workshop
 from fraud.training.history import Cut, History
 
 _log = structlog.get_logger("fraud.retrainer.probation")
-ACTOR = "probation"
 
 
 class ProbationWatch:

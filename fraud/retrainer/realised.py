@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import polars as pl
 
+from fraud.archive.columns import shadow_of
 from fraud.errors import FraudError
 from fraud.evaluation.days import day_start_us
 from fraud.evaluation.resampling import Interval
@@ -152,8 +153,7 @@ class QualityWatch:
             scores = scores.rename({"score": SCORE_PREFIX + subject})
             rows = rows.join(scores, on="position", how="left", maintain_order="left")
         for subject, version in shadows.items():
-            own = pl.element().filter(pl.element().struct.field("version") == version)
-            given = pl.col("shadows").list.eval(own).list.first().struct.field("score")
+            given = shadow_of(version).struct.field("score")
             rows = rows.with_columns(given.alias(SCORE_PREFIX + subject))
         return rows
 

@@ -67,6 +67,10 @@ class Forecast:
     alerts: int
     declines: int
 
+    def share(self, count: int) -> float | None:
+        """Return a count as a share of the rows, None without rows."""
+        return count / self.rows if self.rows else None
+
 
 @dataclass(frozen=True, slots=True)
 class RollbackPlan:
@@ -129,12 +133,12 @@ class Rollbacks:
         logged = features_of(rows, self._feature_count)
         forecasts = []
         if champion is not None:
-            forecasts.append(_forecast(NOW, champion, rows, logged))
-        forecasts.append(_forecast(ALL_LABELS, target, rows, logged))
+            forecasts.append(forecast(NOW, champion, rows, logged))
+        forecasts.append(forecast(ALL_LABELS, target, rows, logged))
         if order.mute_since_us and rows:
             view = self._view().with_([self._muted(order)])
             features = await self._batcher.run(lambda: self._scorer.peek_under(view, rows))
-            forecasts.append(_forecast(MUTED, target, rows, features))
+            forecasts.append(forecast(MUTED, target, rows, features))
         return RollbackPlan(
             order.model,
             champion.version if champion else "",
@@ -277,7 +281,7 @@ def recent(log: EventLog, model: str) -> list[Scored]:
     return [it.event for it in entries if isinstance(it.event, Scored) and it.event.model == model]
 
 
-def _forecast(
+def forecast(
     view: str, champion: Champion, rows: Sequence[Scored], features: NDArray[np.float32]
 ) -> Forecast:
     """Count the outcomes a champion gives rows with these service features, float32[n, F]."""

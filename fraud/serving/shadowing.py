@@ -6,7 +6,6 @@ a champion on probation: its alerts and declines beside the former one's on the 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import structlog
 
@@ -16,15 +15,16 @@ from fraud.features.spec import FeatureSpec
 from fraud.gate.eprocess import e_of
 from fraud.gate.probation import JumpEvidence, Pairs, outcome_log_e
 from fraud.monitoring.scorer_metrics import ScorerMetrics
-from fraud.records import Outcome, Scored
+from fraud.records import Scored
 from fraud.registry.ledger import RegistryState
-from fraud.registry.probation import Probation, probation_of
+from fraud.registry.probation import ACTOR, Probation, probation_of
 from fraud.registry.shadows import ShadowPlace, shadows_of
 from fraud.registry.store import roll_back
 from fraud.registry.view import Registry
 from fraud.serving.champions import Champion
 from fraud.serving.follower import ChampionLoader
 from fraud.serving.reasons import features_of
+from fraud.serving.rollback import NOW, Forecast, forecast
 from fraud.serving.scorer import Scorer
 from fraud.serving.shadows import InShadow
 from fraud.settings import Settings
@@ -34,16 +34,6 @@ BEFORE_ROWS = 5_000
 """Newest payments from before a promotion on which the rates of the promoted version are foreseen."""
 _TESTS = 4
 """Rise and fall, of alerts and of declines: each takes a quarter of the error budget."""
-ACTOR = "probation"
-
-
-@dataclass(frozen=True, slots=True)
-class Before:
-    """What a version makes of the payments just before its promotion, shares in [0, 1]; None: no payments."""
-
-    version: str
-    alerts: float | None
-    declines: float | None
 
 
 class Shadowing:
@@ -64,7 +54,7 @@ class Shadowing:
         self._scorer = scorer
         self._metrics = metrics
         self._failed: set[str] = set()
-        self._before: dict[str, Before] = {}
+        self._foreseen_by_model: dict[str, Forecast] = {}
 
     def settle(self, state: RegistryState) -> None:
         """Load and unload shadows as the ledger says, and judge probations."""
@@ -106,8 +96,8 @@ class Shadowing:
         before = self._foreseen(probation)
         settings, required = self._settings.gate, _TESTS * self._settings.gate.e_value
         for noun, pairs, share in (
-            ("alerts", live.alerts, before.alerts),
-            ("declines", live.declines, before.declines),
+            ("alerts", live.alerts, before.share(before.alerts)),
+            ("declines", live.declines, before.share(before.declines)),
         ):
             rule = settings.probation
             found = outcome_log_e(pairs, share, rule.outcome_ratio_max, rule.outcome_share_min)
@@ -116,24 +106,15 @@ class Shadowing:
                 self._roll_back(probation, noun, pairs, share, found)
                 return
 
-    def _foreseen(self, probation: Probation) -> Before:
-        """Return the shares the version has on payments that others decided; read once a probation."""
-        known = self._before.get(probation.model)
-        if known is not None and known.version == probation.version:
-            return known
-        rows = decided_by_others(self._scorer.log, probation.model, probation.version)
-        alerts = declines = None
-        if rows:
-            champion = self._loader.load(probation.version)
-            matrix = champion.matrix(features_of(rows, self._feature_count), champion.words(rows))
-            outcomes = champion.bundle.thresholds.outcomes(
-                champion.bundle.scores(champion.bundle.margins(matrix))
-            )
-            alerts = float((outcomes != Outcome.APPROVE).mean())
-            declines = float((outcomes == Outcome.DECLINE).mean())
-        found = Before(probation.version, alerts, declines)
-        self._before[probation.model] = found
-        return found
+    def _foreseen(self, probation: Probation) -> Forecast:
+        """Return what the version makes of payments that others decided; read once a probation."""
+        known = self._foreseen_by_model.get(probation.model)
+        if known is None or known.version != probation.version:
+            rows = decided_by_others(self._scorer.log, probation.model, probation.version)
+            logged = features_of(rows, self._feature_count)
+            known = forecast(NOW, self._loader.load(probation.version), rows, logged)
+            self._foreseen_by_model[probation.model] = known
+        return known
 
     def _roll_back(
         self, probation: Probation, noun: str, pairs: Pairs, before: float | None, found: JumpEvidence
