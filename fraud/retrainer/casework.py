@@ -265,6 +265,13 @@ def rule_of(attack: Attack) -> AttackRule:
     return AttackRule(f"attack_{attack.seq}", attack.entities, attack.words, attack.since_us)
 
 
+def traffic_before(history: History, version: VersionState) -> pl.LazyFrame:
+    """Return the payments of the week before a version's cut, as logged: what it was made for."""
+    week = pl.col("event_time_us").is_between(version.cut_time_us - TRAFFIC_US, version.cut_time_us)
+    known = pl.col("position") <= version.cut_position
+    return history.transactions(version.model, with_features=False).filter(week & known)
+
+
 def alerts_on(bundle: Bundle, rows: pl.DataFrame) -> int:
     """Count the archived rows that a bundle's own thresholds alert on, by their logged features."""
     scores = bundle.scores(bundle.margins(matrix_of(bundle, rows)))

@@ -23,7 +23,7 @@ from fraud.monitoring.quality_series import bounds
 from fraud.monitoring.traffic import Shares, Traffic, disagreement, is_calibrated, look_at, oddities
 from fraud.registry.ledger import RegistryState
 from fraud.registry.version import VersionState
-from fraud.retrainer.casework import TRAFFIC_US, matrix_of
+from fraud.retrainer.casework import matrix_of, traffic_before
 from fraud.retrainer.cycle import Workshop
 from fraud.retrainer.realised import shadow_subjects
 from fraud.training.history import Cut, History
@@ -136,11 +136,7 @@ class TrafficWatch:
         if known is not None and known.version == version.version:
             return known
         bundle = self._shop.bundles.read(version.digest)
-        week = pl.col("event_time_us").is_between(version.cut_time_us - TRAFFIC_US, version.cut_time_us)
-        before = history.transactions(version.model, with_features=False).filter(
-            week & (pl.col("position") <= version.cut_position)
-        )
-        rows = self._thinned(before, bundle, ("position",))
+        rows = self._thinned(traffic_before(history, version), bundle, ("position",))
         scores = bundle.scores(bundle.margins(matrix_of(bundle, rows)))
         made = Yardstick(version.version, bundle, Shares.of(bundle.thresholds.outcomes(scores)))
         self._yardsticks[version.model] = made

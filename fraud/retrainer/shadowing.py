@@ -15,7 +15,7 @@ from fraud.gate.shadow import ShadowRecord, judge_shadow
 from fraud.records import Outcome
 from fraud.registry.approval import awaiting_approval
 from fraud.registry.version import VersionState
-from fraud.retrainer.casework import TRAFFIC_US, matrix_of
+from fraud.retrainer.casework import matrix_of, traffic_before
 from fraud.retrainer.cycle import Workshop, drop, promote_version
 from fraud.training.history import Cut, History
 
@@ -94,9 +94,7 @@ def _pairs(rows: pl.DataFrame) -> Pairs:
 
 def _foreseen(history: History, version: VersionState, bundle: Bundle) -> float | None:
     """Return the share of alerts the version has on the week before its cut; None without payments."""
-    week = pl.col("event_time_us").is_between(version.cut_time_us - TRAFFIC_US, version.cut_time_us)
-    known = pl.col("position") <= version.cut_position
-    rows = history.transactions(version.model, with_features=False).filter(week & known).collect()
+    rows = traffic_before(history, version).collect()
     if rows.is_empty():
         return None
     outcomes = bundle.thresholds.outcomes(bundle.scores(bundle.margins(matrix_of(bundle, rows))))
