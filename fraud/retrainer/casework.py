@@ -34,6 +34,7 @@ from fraud.retrainer.evading import evasion_checks
 from fraud.retrainer.timing import ROWS_MAX, scoring_ratio
 from fraud.training.assemble import REFERENCE_ROWS_MAX
 from fraud.training.history import History
+from fraud.training.unseen import Unseen
 
 TRAFFIC_US = 7 * DAY_US
 """Recent traffic on which outcome rates are predicted."""
@@ -47,9 +48,9 @@ class Rival:
     bundle: Bundle
 
     @property
-    def evidence_from_us(self) -> int:
-        """Events at or after this were not seen by fitting, calibration or selection."""
-        return int(self.bundle.manifest["spans"]["evidence_us"][0])
+    def unseen(self) -> Unseen:
+        """The payments that fitting, calibration and selection have not seen."""
+        return Unseen.by(self.bundle.manifest)
 
 
 class Casework:
@@ -118,10 +119,11 @@ class Casework:
         Events before `since_us`, or that either side may have learned from, are left out.
         """
         model = challenger.bundle.model
-        since_us = max(since_us, challenger.evidence_from_us)
-        if champion is not None:
-            since_us = max(since_us, champion.evidence_from_us)
+        both = [each.unseen for each in (challenger, champion) if each is not None]
+        since_us = max(since_us, *(unseen.from_us for unseen in both))
         rows = self._judged(model, since_us)
+        for unseen in both:
+            rows = unseen.of(rows)
         scored = rows.with_columns(
             pl.Series("challenger_score", self._scores(challenger.bundle, rows), pl.Float64),
             pl.Series("champion_score", self._scores(champion.bundle, rows), pl.Float64)

@@ -148,7 +148,7 @@ class QualityWatch:
             rescoring = self._rescoring(state, version) if version else None
             if rescoring is None:
                 continue
-            fresh = rows.filter(pl.col("event_time_us") >= rescoring.evidence_from_us)["position"]
+            fresh = rescoring.unseen.of(rows)["position"]
             scores = rescoring.scores(fresh, lambda: history.transactions(model, with_features=False))
             scores = scores.rename({"score": SCORE_PREFIX + subject})
             rows = rows.join(scores, on="position", how="left", maintain_order="left")
@@ -202,12 +202,12 @@ def promised_quality(state: RegistryState, model: str) -> dict[str, Interval]:
 
 def _rows(history: History, model: str, since_us: int, until_us: int) -> pl.DataFrame:
     """Read the payments of a span of event time that were scored or that a rule decided, in log order."""
-    card = f"{ENTITY_PREFIX}{history.settings.schema_.entity_names[0]}"
+    entities = [f"{ENTITY_PREFIX}{name}" for name in history.settings.schema_.entity_names]
     answered = pl.col("score").is_not_null() | pl.col("rule").is_not_null()
     return (
         history.judged(model, since_us, with_features=False)
         .filter((pl.col("event_time_us") < until_us) & answered)
-        .select(*_COLUMNS, card)
+        .select(*_COLUMNS, *entities)
         .sort("position")
         .collect()
     )

@@ -10,6 +10,7 @@ import polars as pl
 
 from fraud.bundle.bundle import Bundle
 from fraud.retrainer.casework import matrix_of
+from fraud.training.unseen import Unseen
 
 ROWS_AT_ONCE = 100_000
 _TYPES = {"position": pl.Int64, "score": pl.Float64}
@@ -23,9 +24,9 @@ class Rescoring:
         self._known = pl.DataFrame(schema=_TYPES)
 
     @property
-    def evidence_from_us(self) -> int:
-        """Events at or after this were not seen by fitting, calibration or selection; µs UTC."""
-        return int(self.bundle.manifest["spans"]["evidence_us"][0])
+    def unseen(self) -> Unseen:
+        """The payments that fitting, calibration and selection have not seen."""
+        return Unseen.by(self.bundle.manifest)
 
     def scores(self, positions: pl.Series, transactions: Callable[[], pl.LazyFrame]) -> pl.DataFrame:
         """Return `position` and `score` of the payments at some positions; others are forgotten.

@@ -160,7 +160,7 @@ class SentinelDesk:
         champion = self._champion(state, model)
         seen = 0
         if champion is not None:
-            seen = int((rows["event_time_us"] < champion.evidence_from_us).sum())
+            seen = len(rows) - len(champion.unseen.of(rows))
         body = {
             "model": model,
             "pattern": pattern,

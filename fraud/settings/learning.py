@@ -99,10 +99,20 @@ class Triggers(Section):
     per_day_max: int = Field(default=4, ge=1, le=1_000)
 
 
+class Fresh(Section):
+    """Verdicts teach as soon as they are known; payments of entities set apart judge meanwhile."""
+
+    apart: float = Field(default=0.3, gt=0, le=0.5, description="share of the entities that judge")
+    entity: Name | None = Field(default=None, description="default: the first of the schema")
+
+
 class Training(Section):
     """Splits, recipes and the Ray workers."""
 
     seed: int = Field(default=7, ge=0, lt=2**31)
+    fresh: Fresh | None = Field(
+        default=None, description="default: only matured rows teach, and time alone parts what judges"
+    )
     embargo: DurationUs | None = Field(default=None, description="default: the label maturity")
     calibration: PositiveDurationUs = 7 * DAY_US
     evidence: PositiveDurationUs = 7 * DAY_US

@@ -130,6 +130,9 @@ class Settings(Section):
                 "raise it, or lower that"
             )
         self._attacks_fit()
+        fresh = self.training.fresh
+        if fresh is not None and fresh.entity is not None:
+            _known("training.fresh.entity", [fresh.entity], entities)
         if self.guard.entity_share.entity:
             _known("guard.entity_share.entity", [self.guard.entity_share.entity], entities)
         _known("sentinels.source", [self.sentinel_source], self.labels.sources)

@@ -28,7 +28,7 @@ from fraud.policy.trade import Calibration, trade_curve
 from fraud.settings.model import Policy
 from fraud.training.dataset import TrainingSet
 from fraud.training.recipes import matrix_of
-from fraud.training.splits import Span
+from fraud.training.splits import Span, Spans
 from fraud.training.weights import inverse_propensity
 
 REFERENCE_ROWS_MAX = 200_000
@@ -43,7 +43,7 @@ def assemble(
     booster: bytes,
     vocabularies: Sequence[Vocabulary],
     trained: NDArray[np.int64],
-    calibration: Span,
+    spans: Spans,
     policy: Policy,
     manifest: dict[str, Any],
     nthread: int,
@@ -54,9 +54,9 @@ def assemble(
     `policy_curve` (`fraud.policy.trade`).
     """
     predict = partial(margins_of, load_booster(booster, nthread))
-    traffic = np.flatnonzero(calibration.holds(rows.event_time_us))
+    traffic = np.flatnonzero(spans.calibrates(rows.event_time_us, rows.apart))
     margins = predict(matrix_of(rows, traffic, vocabularies))
-    calibrator, solved_on = _calibrate(rows, traffic, margins, calibration)
+    calibrator, solved_on = _calibrate(rows, traffic, margins, spans.calibration)
     solution = _solve(policy, solved_on)
     curve = trade_curve(policy, solution.thresholds, solved_on)
     newest = np.arange(len(rows))[-REFERENCE_ROWS_MAX:]
@@ -101,13 +101,15 @@ def _calibrate(
     calibrator = Calibrator.fit(margins[usable], is_fraud, inverse_propensity(propensity))
     scores = calibrator(margins)
     amounts = rows.amount_minor[traffic]
+    # Of the days' traffic only a part may be here (cards set apart): a number a day is one of so much less.
+    part = len(traffic) / max(1, int(np.count_nonzero(span.holds(rows.event_time_us))))
     return calibrator, Calibration(
         scores=scores[usable],
         is_fraud=is_fraud,
         amounts=amounts[usable],
         weights=1.0 / propensity,
         traffic=Risks(scores, amounts),
-        days=(span.end_us - span.start_us) / DAY_US,
+        days=(span.end_us - span.start_us) / DAY_US * part,
     )
 
 

@@ -163,7 +163,8 @@ def train_one(rows: TrainingSet, plan: Plan, nthread: int) -> Trained:
     started = time.perf_counter()
     chosen = choose_rows(plan.recipe, rows, plan.spans)
     is_fraud = rows.label[chosen.rows] == 1
-    calibration = np.flatnonzero(plan.spans.calibration.holds(rows.event_time_us) & (rows.label >= 0))
+    calibrating = plan.spans.calibrates(rows.event_time_us, rows.apart)
+    calibration = np.flatnonzero(calibrating & (rows.label >= 0))
     taught = np.union1d(chosen.rows, calibration)
     _check_enough(rows, plan, int(is_fraud.sum()), len(chosen.rows), len(calibration))
     vocabularies = vocabularies_of(rows, chosen.rows, plan.parent)
@@ -201,9 +202,7 @@ def train_one(rows: TrainingSet, plan: Plan, nthread: int) -> Trained:
         },
         "effective_sample_size": effective_sample_size(chosen.weights),
     }
-    bundle = assemble(
-        rows, booster, vocabularies, chosen.rows, plan.spans.calibration, plan.policy, manifest, nthread
-    )
+    bundle = assemble(rows, booster, vocabularies, chosen.rows, plan.spans, plan.policy, manifest, nthread)
     return Trained(bundle.files(), time.perf_counter() - started)
 
 

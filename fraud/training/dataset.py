@@ -26,6 +26,7 @@ from fraud.bundle.manifest import library_versions
 from fraud.settings import Settings
 from fraud.training.history import Cut, History
 from fraud.training.splits import walk_forward
+from fraud.training.unseen import Apart
 from fraud.training.weights import draws_of
 
 NOT_USABLE = -1
@@ -57,7 +58,8 @@ class TrainingSet:
     carries the verdict (0: none), and
     `batch_parts` has a row for each of these; `propensity` float64[n] is 1
     unless explored; `draws` float64[n] in [0, 1) are hashes of the transaction ids.
-    `variants` are for hardened recipes; None where nobody asked for them.
+    `apart` is bool[n], the rows of entities that judge while they are fresh (all False without
+    `training.fresh`). `variants` are for hardened recipes; None where nobody asked for them.
     """
 
     model: str
@@ -75,6 +77,7 @@ class TrainingSet:
     label_position: NDArray[np.int64]
     propensity: NDArray[np.float64]
     draws: NDArray[np.float64]
+    apart: NDArray[np.bool_]
     batch_parts: pl.DataFrame
     manifest: dict[str, Any]
     variants: Variants | None = None
@@ -93,9 +96,10 @@ def training_rows(history: History, model: str) -> TrainingSet:
     spec, settings, cut = history.spec, history.settings, history.cut
     chosen = settings.models[model]
     names = spec.select(chosen.features)
+    apart = Apart.of(settings)
     categoricals = _matching(settings.schema_.categorical_names, chosen.categoricals)
     frame = (
-        history.judged(model)
+        history.judged(model, matured_only=apart is None)
         .filter((pl.col("event_time_us") >= _oldest_us(settings, cut)) | pl.col("is_fraud"))
         .select(
             "position",
@@ -104,6 +108,7 @@ def training_rows(history: History, model: str) -> TrainingSet:
             "amount_base_minor",
             *[pl.col(f"f_{name}") for name in names],
             *[pl.col(f"categorical_{name}") for name in categoricals],
+            *([] if apart is None else [f"entity_{apart.entity}"]),
             label=pl.col("is_fraud").cast(pl.Int8).fill_null(NOT_USABLE),
             label_position=pl.col("label_position").fill_null(0),
             # Only exploration made a row visible by chance; other rows were sure to be seen.
@@ -130,6 +135,7 @@ def training_rows(history: History, model: str) -> TrainingSet:
         label_position=frame["label_position"].to_numpy(),
         propensity=frame["propensity"].to_numpy(),
         draws=draws_of(frame["transaction_id"]),
+        apart=np.zeros(len(frame), np.bool_) if apart is None else apart.rows(frame),
         batch_parts=parts,
         manifest=_manifest(frame, parts, history, model, names),
     )
@@ -229,6 +235,7 @@ def _manifest(
     frame: pl.DataFrame, parts: pl.DataFrame, history: History, model: str, names: Sequence[str]
 ) -> dict[str, Any]:
     spec, settings, cut = history.spec, history.settings, history.cut
+    apart = Apart.of(settings)
     label = frame["label"]
     ends = [frame["position"].min(), frame["position"].max()]
     return {
@@ -248,5 +255,6 @@ def _manifest(
         },
         "spec_fingerprint": spec.fingerprint,
         "seed": settings.training.seed,
+        **({} if apart is None else {"apart": apart.to_dict()}),
         "libraries": library_versions(),
     }

@@ -97,7 +97,9 @@ class History:
         """Return the verdicts that stand, as `standing_table` does."""
         return standing_table(self.labels(), ConflictRule.of(self.settings.labels))
 
-    def judged(self, model: str, since_us: int = 0, *, with_features: bool = True) -> pl.LazyFrame:
+    def judged(
+        self, model: str, since_us: int = 0, *, with_features: bool = True, matured_only: bool = True
+    ) -> pl.LazyFrame:
         """Return a model's transactions since a moment, with what `fraud.labels.maturity.judged` adds."""
         known = pl.col("arrival_time_us") <= self.cut.time_us
         return judged(
@@ -106,6 +108,7 @@ class History:
             self.source.outcomes(self.cut.position).filter(known),
             self.settings.labels,
             self.cut.time_us,
+            matured_only=matured_only,
         )
 
     def with_present_features(self, transactions: pl.LazyFrame) -> pl.LazyFrame:

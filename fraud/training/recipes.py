@@ -81,7 +81,7 @@ def start_of(recipe: Recipe, recipes: Sequence[Recipe], rows: TrainingSet, champ
 def choose_rows(recipe: Recipe, rows: TrainingSet, spans: Spans) -> ChosenRows:
     """Return the training rows of a recipe; of an already split set, so sampling cannot leak."""
     train = spans.train
-    inside = train.holds(rows.event_time_us) & (rows.label >= 0)
+    inside = spans.teaches(rows.event_time_us, rows.apart) & (rows.label >= 0)
     if recipe.kind == "recent" and recipe.replay_share > 0:
         older = (rows.event_time_us < train.start_us) & (rows.label == 1)
         inside |= older & (rows.draws < recipe.replay_share)

@@ -8,6 +8,12 @@ gate judges on `evidence`, which nothing else touches. The embargo keeps
 label-fed features of judged rows from having been computed beside the labels
 that trained (López de Prado 2018, "Advances in Financial Machine Learning",
 section 7.4.2).
+
+With `training.fresh` the judged rows are those of cards set apart (`fraud.training.unseen`),
+and the other cards' verdicts teach up to the cut:
+
+    ├── train (the recipe's window) ──┤ calibration ├ evidence ├── maturity ──┤ cut
+                                      ├──────────── fresh ────────────────────┤
 """
 
 from dataclasses import dataclass
@@ -32,22 +38,36 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Spans:
-    """The three spans of one recipe, in order, none overlapping."""
+    """The three spans of one recipe, in order, none overlapping.
+
+    `fresh`, where there is one, begins with `calibration` and ends at the cut; who is not
+    set apart teaches in it.
+    """
 
     train: Span
     calibration: Span
     evidence: Span
+    fresh: Span | None = None
+
+    def teaches(self, event_time_us: NDArray[np.int64], apart: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Mark the rows that may be fitted, bool[n], if they have a label."""
+        taught = self.train.holds(event_time_us)
+        return taught if self.fresh is None else taught | (self.fresh.holds(event_time_us) & ~apart)
+
+    def calibrates(self, event_time_us: NDArray[np.int64], apart: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Mark the rows that calibrator and thresholds see, bool[n]."""
+        seen = self.calibration.holds(event_time_us)
+        return seen if self.fresh is None else seen & apart
 
     def to_dict(self) -> dict[str, list[int]]:
         """Return `{span: [start_us, end_us]}` for the manifest."""
-        return {
-            name: [span.start_us, span.end_us]
-            for name, span in (
-                ("train_us", self.train),
-                ("calibration_us", self.calibration),
-                ("evidence_us", self.evidence),
-            )
+        spans = {
+            "train_us": self.train,
+            "calibration_us": self.calibration,
+            "evidence_us": self.evidence,
+            "fresh_us": self.fresh,
         }
+        return {name: [span.start_us, span.end_us] for name, span in spans.items() if span is not None}
 
 
 def walk_forward(settings: Settings, cut_time_us: int, window_us: int) -> Spans:
@@ -60,9 +80,11 @@ def walk_forward(settings: Settings, cut_time_us: int, window_us: int) -> Spans:
     evidence_end_us = cut_time_us - settings.labels.maturity
     evidence_start_us = evidence_end_us - training.evidence
     calibration_start_us = evidence_start_us - training.calibration
-    train_end_us = calibration_start_us - settings.embargo_us
+    fresh = None if training.fresh is None else Span(calibration_start_us, cut_time_us)
+    train_end_us = calibration_start_us - (settings.embargo_us if fresh is None else 0)
     return Spans(
         Span(train_end_us - window_us, train_end_us),
         Span(calibration_start_us, evidence_start_us),
         Span(evidence_start_us, evidence_end_us),
+        fresh,
     )

@@ -62,7 +62,12 @@ def _draws(ids: pl.Series) -> NDArray[np.float64]:
     for place in range(letters.shape[1]):
         stepped = (hashed ^ letters[:, place].astype(np.uint64)) * _PRIME
         hashed = np.where(place < length, stepped, hashed)
+    return mixed(hashed)
+
+
+def mixed(numbers: NDArray[np.uint64]) -> NDArray[np.float64]:
+    """Return a number in [0, 1) for each, float64[n]: the finaliser of SplitMix64, upper 53 bits."""
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-        hashed = (hashed ^ (hashed >> np.uint64(shift))) * np.uint64(factor)
-    hashed ^= hashed >> np.uint64(31)
-    return (hashed >> np.uint64(11)).astype(np.float64) / (1 << 53)
+        numbers = (numbers ^ (numbers >> np.uint64(shift))) * np.uint64(factor)
+    numbers = numbers ^ (numbers >> np.uint64(31))
+    return (numbers >> np.uint64(11)).astype(np.float64) / (1 << 53)

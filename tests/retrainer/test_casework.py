@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from fraud.clock import DAY_US
@@ -13,7 +14,8 @@ from fraud.guard.delays import SOURCE_SHARE_MIN
 from fraud.retrainer.casework import Casework
 from fraud.retrainer.guarding import judge_data, with_maturity
 from fraud.retrainer.timing import scoring_ratio
-from fraud.settings.learning import MeasuredMaturity
+from fraud.settings.learning import Fresh, MeasuredMaturity
+from fraud.training.unseen import Apart
 from tests.retrainer.patterns import CHAMPION_DAY, DAYS, ROWS_A_DAY, World, with_champion
 
 
@@ -112,3 +114,20 @@ def test_more_rows_take_more_time(world: World) -> None:
     assert rival is not None
     rows = rival.bundle.selftest.matrix
     assert scoring_ratio(rival.bundle, rows.repeat(200, axis=0), rival.bundle, rows) > 3
+
+
+def test_with_cards_set_apart_only_they_are_evidence_up_to_the_cut(world: World) -> None:
+    training = world.settings.training.model_copy(update={"fresh": Fresh(apart=0.3)})
+    world.settings = world.settings.model_copy(update={"training": training})
+    version = world.train()
+    world.pass_days(DAYS + 10)
+    rival = world.rival(version)
+    assert rival is not None
+    rows = Casework(world.history(), world.bundles).scored(rival, None)[0]
+    cut_us = rival.state.cut_time_us
+    fresh = rows.filter(pl.col("event_time_us") < cut_us)
+    assert 0.2 < len(fresh) / (ROWS_A_DAY * 15) < 0.4, "evidence of 10 days, maturity of 5"
+    assert Apart("card", 0.3).rows(fresh).all()
+    later = rows.filter(pl.col("event_time_us") >= cut_us)
+    assert 0.2 < Apart("card", 0.3).rows(later).mean() < 0.4
+    assert world.case(version).evidence.frauds > 0

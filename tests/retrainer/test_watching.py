@@ -89,7 +89,7 @@ def test_a_champion_is_judged_only_where_it_has_learned_nothing(world: Scoring) 
     rival = world.rival("card-3")
     assert rival is not None
     last_day = START_US + (LAST_DAY - 5) * DAY_US
-    fresh = (last_day - rival.evidence_from_us) // DAY_US
+    fresh = (last_day - rival.unseen.from_us) // DAY_US
     assert 0 < fresh < 12
     assert rows["champion"] == pytest.approx(rows["decisions"] * fresh / 12, rel=0.01)
     assert rows["first"] == rows["decisions"]

@@ -117,6 +117,7 @@ def made_history(spec: FeatureSpec, seed: int = 1, rows: int = 9_000, fraud_shar
             "explored": np.zeros(rows, bool),
             "propensity": np.ones(rows),
             "imported": np.zeros(rows, bool),
+            "entity_card": np.where(rng.random(rows) < 0.02, -1, rng.integers(0, 900, rows)).astype(np.int32),
             "amount_base_minor": (100 * values["amount"]).astype(np.int64),
             "categorical_channel": np.where(
                 is_fraud & (rng.random(rows) < 0.6), "moto", rng.choice(["web", "pos"], rows)

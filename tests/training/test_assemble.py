@@ -34,7 +34,7 @@ def made() -> tuple[TrainingSet, Challenger, Bundle]:
         challenger.bundle.booster,
         challenger.bundle.vocabularies,
         chosen,
-        challenger.spans.calibration,
+        challenger.spans,
         POLICY,
         dict(challenger.bundle.manifest),
         1,

@@ -42,6 +42,22 @@ def test_an_event_is_in_one_span_at_most_borders_included() -> None:
     assert np.sum([span.holds(times) for span in ends], axis=0).max() == 1
 
 
+def test_a_fresh_verdict_teaches_or_its_card_judges_and_none_does_both() -> None:
+    settings = made_settings(fresh={"apart": 0.3})
+    cut_us = 1_000 * DAY_US
+    spans = walk_forward(settings, cut_us, 30 * DAY_US)
+    assert spans.fresh is not None
+    assert (spans.train.end_us, spans.fresh.end_us) == (spans.calibration.start_us, cut_us)
+    ends = [spans.train, spans.calibration, spans.evidence, spans.fresh]
+    times = np.array([t + d for span in ends for t in (span.start_us, span.end_us) for d in (-1, 0, 1)])
+    for apart in (np.zeros(len(times), np.bool_), np.ones(len(times), np.bool_)):
+        judged = spans.evidence.holds(times) & apart
+        roles = [spans.teaches(times, apart), spans.calibrates(times, apart), judged]
+        assert np.sum(roles, axis=0).max() == 1
+        assert bool(roles[0][times == cut_us - 1].all()) is not apart[0]
+    assert not spans.teaches(np.array([cut_us]), np.array([False])).any()
+
+
 def test_draws_are_uniform() -> None:
     ids = pl.Series([f"t-{i}" for i in range(100_000)])
     draws = draws_of(ids)
