@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from fraud.clock import DAY_US
 
 Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
 ALL_SOURCES = ""
 """The feed of all sources together."""
 
@@ -37,6 +38,9 @@ class Feed:
 @dataclass(frozen=True, slots=True, eq=False)
 class GuardData:
     """One model's data at a cut; ages in days, H of them.
+
+    `foreseen` is float64[H]: the frauds that the scores given at the time expect among the
+    payments let through, NaN on days of which too few were scored; empty when nobody asked.
 
     Frames hold only what no exclusion hides:
 
@@ -65,6 +69,7 @@ class GuardData:
     missing: pl.DataFrame
     scored: pl.DataFrame
     certain: pl.DataFrame
+    foreseen: Floats = field(default_factory=lambda: np.empty(0))
     champion_low: float | None = None
     crossfit_low: float | None = field(default=None)
 

@@ -9,8 +9,14 @@
 The curve's shape comes from matured days, its height from what arrived lately,
 so a slow change of fraud moves the expectation along. What an exclusion hides
 did come: it cannot make a feed silent, and its days judge no others.
+
+Fraud may also stop at once: a new champion stops an attack, and the attackers leave. So
+where the champion of the time scored the payments, a feed is silent only if it is also
+short of what those scores expect to come back of the payments let through. A feed that
+broke stays short of both; scores know nothing of a break.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
@@ -35,6 +41,8 @@ COMPLETE = 0.95
 """An event day is judged by itself once this share of its labels must have come."""
 TOUCHED = 0.2
 """Event days that lack this share of their labels are suspect."""
+DOUBT = 0.01
+"""Chance that what came is luck, by the scores; `guard.p_value` is asked of the feed's own past."""
 CREDIT_DAYS = 7
 """A backlog of so many days may come at once."""
 
@@ -77,6 +85,8 @@ class Promise:
     curve: Floats
     arrivals: Series
     events: Series
+    foreseen: tuple[Floats, Floats] | None = None
+    """Facts that the scores expect by age of arrival and of event, float64[H] each; NaN: they say nothing."""
 
     @classmethod
     def of(cls, data: GuardData, feed: Feed, rules: Guard) -> Self | None:
@@ -100,7 +110,16 @@ class Promise:
             curve,
             Series(feed.came.sum(axis=0), due, inside & (due > 0) & ~hidden.any(axis=0)),
             Series(feed.came.sum(axis=1), by_age, inside & (by_age > 0) & ~hidden.any(axis=1)),
+            _foreseen(data, shares, curve) if feed is not data.outcomes else None,
         )
+
+    def is_missed(self, series: Series, span: slice, short: float) -> bool:
+        """Tell whether the scores, too, expected more facts than came; True where they say nothing."""
+        if self.foreseen is None:
+            return True
+        expected = float(self.foreseen[0 if series is self.arrivals else 1][span].sum())
+        came = float(series.came[span].sum())
+        return math.isnan(expected) or (came <= short * expected and fewer(came, expected, 0.0) <= DOUBT)
 
     def by(self, age: int) -> float:
         """Return the share of an event day's facts that have arrived by an age."""
@@ -109,6 +128,15 @@ class Promise:
     def fell_due(self, age: int, days: int) -> float:
         """Return the share of an event day's facts that fell due in the last days."""
         return self.by(age) - self.by(age - days)
+
+
+def _foreseen(data: GuardData, shares: Floats, curve: Floats) -> tuple[Floats, Floats] | None:
+    """Return what the scores expect to have arrived, by age of arrival and of event."""
+    if not len(data.foreseen):
+        return None
+    frauds = data.foreseen
+    arrivals = np.convolve(frauds[::-1], shares)[: data.days][::-1]
+    return arrivals, frauds * np.concatenate([curve, np.ones(data.days)])[: data.days]
 
 
 def delay_counts(data: GuardData, feed: Feed) -> Floats:
@@ -147,7 +175,7 @@ def _short(
     ]
     for series, first, days, base in spans:
         found = _shortfall(series, first, days, base, rules, check)
-        if found is None:
+        if found is None or not promise.is_missed(series, slice(first, first + days), check.short):
             continue
         came, expected = found
         what = "payment outcomes" if name == "outcomes" else f"fraud labels of {feed.source or 'all sources'}"

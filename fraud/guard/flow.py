@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
 from fraud.guard.data import GuardData
 from fraud.guard.feeds import Promise
 from fraud.settings.guard import Guard
@@ -34,4 +36,7 @@ def flows(data: GuardData, rules: Guard) -> Iterator[Flow]:
         arrivals = promise.arrivals
         for days in FLOW_DAYS:
             expected = arrivals.rate(days) * float(arrivals.worth[:days].sum())
+            if promise.foreseen is not None:
+                # A champion that has stopped an attack expects fewer labels than the feed's past does.
+                expected = float(np.fmin(expected, promise.foreseen[0][:days].sum()))
             yield Flow(feed.source, days, int(arrivals.came[:days].sum()), expected)

@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from fraud.clock import DAY_US, HOUR_US
-from fraud.guard.data import ALL_SOURCES, Feed, GuardData, Ints
+from fraud.guard.data import ALL_SOURCES, Feed, Floats, GuardData, Ints
 from fraud.labels.exclusions import EVERYTHING, View
 from fraud.records import LabelValue, Outcome
 from fraud.settings.guard import Guard
@@ -22,6 +22,8 @@ from fraud.settings.guard import Guard
 ENTITY, NUMERIC, CATEGORICAL = "entity_", "numeric_", "categorical_"
 SLACK_MAX_US = 7 * DAY_US
 """Beyond the maturity, a payment without a label is decided after this at the latest."""
+SCORED_MIN = 0.9
+"""Share of a day's payments that must have a score, or the scores say nothing of the day."""
 _FRAUD = int(LabelValue.FRAUD)
 _ORDER = ("position", "row")
 
@@ -102,6 +104,7 @@ def gather(
         missing=_missing(traffic),
         scored=_scored(visible),
         certain=_certain(traffic, verdicts, scope),
+        foreseen=_foreseen(traffic, days),
         champion_low=None if low is None else float(low),
     )
 
@@ -129,9 +132,22 @@ def _traffic(transactions: pl.LazyFrame, scope: Scope) -> pl.DataFrame:
             age=scope.age("event_time_us"),
             hour=((scope.cut_time_us - pl.col("event_time_us")) // HOUR_US).cast(pl.Int64),
             declined=(pl.col("outcome") == int(Outcome.DECLINE)) & ~pl.col("explored"),
+            let_through=(pl.col("outcome") == int(Outcome.APPROVE)) | pl.col("explored"),
         )
         .collect()
     )
+
+
+def _foreseen(traffic: pl.DataFrame, days: int) -> Floats:
+    """Sum the scores of payments let through by day; NaN where fewer than `SCORED_MIN` of all were scored."""
+    score = pl.col("score").fill_nan(None)
+    by_day = traffic.group_by("age").agg(
+        scored=score.is_not_null().mean(), frauds=score.filter(pl.col("let_through")).sum()
+    )
+    foreseen = np.full(days, np.nan)
+    told = by_day.filter((pl.col("scored") >= SCORED_MIN) & (pl.col("age") < days))
+    foreseen[told["age"].to_numpy()] = told["frauds"].to_numpy()
+    return foreseen
 
 
 def _is_missing(name: str) -> pl.Expr:

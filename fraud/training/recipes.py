@@ -90,7 +90,28 @@ def choose_rows(recipe: Recipe, rows: TrainingSet, spans: Spans) -> ChosenRows:
     weights = recency(rows.event_time_us[chosen], train.end_us, recipe.recency_half_life)
     weights *= inverse_propensity(rows.propensity[chosen])
     weights[rows.label[chosen] == 0] /= recipe.legitimate_share
+    if spans.fresh is not None:
+        _restore_prior(weights, rows.label[chosen] == 1, _prevalence(rows, spans))
     return ChosenRows(chosen, weights)
+
+
+def _prevalence(rows: TrainingSet, spans: Spans) -> float:
+    """Return the weighted share of frauds among rows that matured before anything judges; NaN without any."""
+    matured = spans.train.holds(rows.event_time_us) | spans.calibrates(rows.event_time_us, rows.apart)
+    usable = matured & (rows.label >= 0)
+    weights = inverse_propensity(rows.propensity[usable])
+    return float(weights[rows.label[usable] == 1].sum() / weights.sum()) if len(weights) else float("nan")
+
+
+def _restore_prior(weights: NDArray[np.float64], is_fraud: NDArray[np.bool_], prevalence: float) -> None:
+    """Raise the weights of legitimate rows until frauds weigh their natural share.
+
+    Of fresh payments the frauds are known first; left alone, the booster would take fraud for commoner
+    than it is.
+    """
+    frauds, others = float(weights[is_fraud].sum()), float(weights[~is_fraud].sum())
+    if prevalence > 0 and others > 0:
+        weights[~is_fraud] *= max(1.0, frauds * (1 - prevalence) / prevalence / others)
 
 
 def directions(recipe: Recipe, names: Sequence[str]) -> tuple[int, ...]:

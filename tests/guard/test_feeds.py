@@ -5,10 +5,13 @@ import polars as pl
 import pytest
 
 from benchmarks.guard_feed import chargebacks, completed, flood, silence
+from fraud.bundle.calibrator import Calibrator
 from fraud.clock import DAY_US, HOUR_US
 from fraud.guard.examine import examine
 from fraud.guard.feeds import Promise
+from fraud.guard.flow import flows
 from fraud.labels.exclusions import Exclusion, View
+from fraud.records import Outcome
 from tests.guard.worlds import DAYS, FIRST_DAY, RULES, SEEDS, checks, honest, judged, made_payments
 
 LAST = FIRST_DAY + DAYS - 1
@@ -113,3 +116,43 @@ def test_a_slow_decline_of_fraud_is_no_silence() -> None:
     labels = chargebacks(declining)
     for last in range(FIRST_DAY + 70, FIRST_DAY + 100, 5):
         assert not checks(examine(judged(declining, labels, last), RULES))
+
+
+def stopped(payments: pl.DataFrame, *, declined: bool) -> pl.DataFrame:
+    """Calibrated payments whose visible frauds end ten days before the last: not made, or declined.
+
+    The fifth of the frauds that no model tells apart goes on.
+    """
+    score = payments["score"].to_numpy()
+    odds = np.log(score / (1 - score)).astype(np.float32)
+    calibrator = Calibrator.fit(odds, payments["is_fraud"].to_numpy(), np.ones(len(odds)))
+    payments = payments.with_columns(score=pl.Series(calibrator(odds)))
+    visible = pl.col("is_fraud") & (pl.col("f_signal") > 2)
+    late = visible & (pl.col("event_time_us") >= (LAST - 10) * DAY_US)
+    if declined:
+        return payments.with_columns(
+            outcome=pl.when(late).then(pl.lit(int(Outcome.DECLINE))).otherwise("outcome").cast(pl.Int32)
+        )
+    return payments.filter(~late)
+
+
+@pytest.mark.parametrize("declined", [True, False])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_labels_that_stop_because_fraud_was_stopped_are_no_silence(seed: int, *, declined: bool) -> None:
+    payments = stopped(made_payments(seed), declined=declined)
+    labels = chargebacks(payments.filter(pl.col("outcome") == int(Outcome.APPROVE)))
+    data = judged(payments, labels, LAST, since=3)
+    assert "silence" not in checks(examine(data, RULES))
+    # Without the scores nobody could tell that from a broken feed, and it is taken for one.
+    unscored = payments.with_columns(score=pl.lit(None, pl.Float64))
+    assert "silence" in checks(examine(judged(unscored, labels, LAST, since=3), RULES))
+    (flow,) = [it for it in flows(data, RULES) if it.days == 1]
+    assert flow.expected < 15, "half of the usual thirty is more than the other scores add up to"
+
+
+def test_a_feed_that_breaks_after_fraud_has_halved_is_still_silent() -> None:
+    payments = made_payments()
+    fewer = payments.filter(~pl.col("is_fraud") | (pl.int_range(pl.len()) % 2 == 0))
+    labels = silence("chargeback")(fewer, chargebacks(fewer), LAST)
+    found = [it for it in examine(judged(fewer, labels, LAST), RULES) if it.check == "silence"]
+    assert [it.value for it in found] == [0.0]

@@ -55,6 +55,18 @@ def test_known_verdicts_teach_up_to_the_cut_and_unlabelled_payments_wait() -> No
     assert rows.event_time_us[chosen].max() - plain.event_time_us[plain.label == 1].max() > DAY_US
 
 
+def test_frauds_that_are_known_first_do_not_make_fraud_look_commoner() -> None:
+    rows = made_set(FRESH)
+    results = train_here({"card": rows}, SPEC, FRESH, {})
+    full = next(each for each in results if isinstance(each, Challenger) and each.recipe == "full")
+    chosen = choose_rows(FRESH.training.recipes["full"], rows, full.spans)
+    is_fraud = rows.label[chosen.rows] == 1
+    matured = full.spans.train.holds(rows.event_time_us) & (rows.label >= 0)
+    natural = (rows.label[matured] == 1).mean()
+    assert is_fraud.mean() > 1.02 * natural, "unweighted, fresh frauds are too many"
+    assert chosen.weights[is_fraud].sum() / chosen.weights.sum() == pytest.approx(natural, rel=0.05)
+
+
 def test_what_a_version_has_learned_from_is_never_unseen_by_it() -> None:
     history = made_history(SPEC)
     rows = training_rows(History(history, SPEC, FRESH, cut_at(history)), "card")
