@@ -9,9 +9,10 @@ takes the steps away, and the trace of a sigmoid makes the curve rise strictly:
 margins a millionth apart never share a score (up to ±12, where float64 still
 tells them apart), so ranking by score and ranking by margin are the same.
 
-With fewer than `FRAUDS_MIN` frauds, or frauds alone, isotonic regression would
-only repeat chance. The curve is then the sigmoid itself: a booster fitted on
-weights that restore the prior is calibrated up to its fit.
+With fewer than `FRAUDS_MIN` frauds isotonic regression would only repeat chance. The
+curve is then the sigmoid, moved until it expects as many frauds as there were: a small
+booster ends far from the odds of rare fraud, and its sigmoid alone would see fraud
+everywhere. Without any fraud, or with frauds alone, it is the sigmoid itself.
 """
 
 from collections.abc import Mapping
@@ -20,12 +21,16 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import isotonic_regression
+from scipy.optimize import brentq, isotonic_regression
+from scipy.special import expit
 
 FRAUDS_MIN = 10
 """Frauds below which the sigmoid is not corrected."""
 
 _SIGMOID_SHARE = 1e-3
+_OFFSET_MAX = 40.0
+_KNOTS, _KNOTS_TO = 129, 16.0
+"""Knots of a moved sigmoid, and the margins that they reach at least; one in each quarter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +64,10 @@ class Calibrator:
     ) -> Self:
         """Fit on rows the booster has not seen; `weights` restore natural prevalence."""
         frauds = int(is_fraud.sum())
-        if frauds < FRAUDS_MIN or frauds == len(is_fraud):
+        if frauds in (0, len(is_fraud)):
             return cls()
+        if frauds < FRAUDS_MIN:
+            return cls._moved(margins.astype(np.float64), float(weights @ is_fraud), weights)
         x, group = np.unique(margins.astype(np.float64), return_inverse=True)
         weight = np.bincount(group, weights)
         share = np.bincount(group, weights * is_fraud) / weight
@@ -73,6 +80,18 @@ class Calibrator:
         values = np.maximum.accumulate(np.clip(values, 0.0, 1.0))
         keep = np.concatenate([[True], np.diff(knots) > 0])
         return cls(tuple(knots[keep].tolist()), tuple(values[keep].tolist()))
+
+    @classmethod
+    def _moved(cls, margins: NDArray[np.float64], frauds: float, weights: NDArray[np.float64]) -> Self:
+        """Return the sigmoid with the offset at which the rows' weights expect `frauds`, as knots."""
+
+        def surplus(offset: float) -> float:
+            return float(weights @ expit(margins + offset)) - frauds
+
+        span = float(np.abs(margins).max()) + _OFFSET_MAX
+        offset = float(brentq(surplus, -span, span))
+        knots = np.linspace(min(margins.min(), -_KNOTS_TO), max(margins.max(), _KNOTS_TO), _KNOTS)
+        return cls(tuple(knots.tolist()), tuple(expit(knots + offset).tolist()))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the knots for JSON; floats survive the round trip exactly."""

@@ -156,6 +156,13 @@ class _Curve:
         count = int(np.searchsorted(self.weight, weight_max * (1 + 1e-12), side="right"))
         return float(self.scores[count - 1]) if count else None
 
+    def lowest_sparing(self, rate: float) -> float | None:
+        """The lowest score with no more than a share of the legitimate rows at or above it."""
+        legitimate = self.weight - self.frauds
+        allowed = rate * float(legitimate[-1]) * (1 + 1e-12)
+        count = int(np.searchsorted(legitimate, allowed, side="right"))
+        return float(self.scores[count - 1]) if count else None
+
     def lowest_precise(self, precision: float) -> float | None:
         """The lowest score whose share of frauds at or above it reaches `precision`."""
         enough = np.flatnonzero(self.frauds >= precision * self.weight * (1 - 1e-12))
@@ -179,6 +186,12 @@ def _threshold(
         return threshold, "" if threshold is not None else "no alert is worth its friction"
     if not len(labelled.scores) or not len(everything.scores):
         return None, "the calibration span is empty"
+    if target.false_positive_rate is not None:
+        threshold = labelled.lowest_sparing(target.false_positive_rate)
+        told = (
+            f"the highest score alone is that of more than {target.false_positive_rate:g} of the legitimate"
+        )
+        return threshold, "" if threshold is not None else told
     if target.precision is not None:
         threshold = labelled.lowest_precise(target.precision)
         return (

@@ -38,11 +38,13 @@ class Target(Section):
     """How a threshold is found; exactly one key is given.
 
     `share` of traffic or `per_day` transactions at or above it (review
-    capacity), `precision` at or above it, `cost` of mistakes, or a `score`.
+    capacity), `false_positive_rate`, the share of legitimate payments there, `precision`
+    at or above it, `cost` of mistakes, or a `score`.
     """
 
     share: float | None = Field(default=None, gt=0, lt=1)
     per_day: float | None = Field(default=None, gt=0)
+    false_positive_rate: float | None = Field(default=None, gt=0, lt=1)
     precision: float | None = Field(default=None, gt=0, lt=1)
     cost: Cost | None = None
     score: float | None = Field(default=None, gt=0, lt=1)

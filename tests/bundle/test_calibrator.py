@@ -57,12 +57,25 @@ def test_weights_count_as_repeated_rows() -> None:
     np.testing.assert_allclose(weighted.probabilities, repeated.probabilities, atol=1e-12)
 
 
-@pytest.mark.parametrize("frauds", [0, 9, 100])
-def test_too_few_frauds_or_frauds_alone_leave_the_sigmoid(frauds: int) -> None:
+@pytest.mark.parametrize("frauds", [0, 100])
+def test_no_fraud_or_frauds_alone_leave_the_sigmoid(frauds: int) -> None:
     margins = np.linspace(-4, 4, 100, dtype=np.float32)
     calibrator = Calibrator.fit(margins, np.arange(100) < frauds, np.ones(100))
     assert calibrator == Calibrator()
     np.testing.assert_allclose(calibrator(margins), 1 / (1 + np.exp(-margins.astype(float))))
+
+
+@pytest.mark.parametrize("frauds", [1, 4, 9])
+def test_few_frauds_move_the_sigmoid_until_it_expects_as_many(frauds: int) -> None:
+    rng = np.random.default_rng(frauds)
+    margins = rng.normal(-3.9, 0.3, 5_000).astype(np.float32)
+    margins[:frauds] += 6
+    weights = rng.uniform(0.5, 1.5, 5_000)
+    is_fraud = np.arange(5_000) < frauds
+    scores = Calibrator.fit(margins, is_fraud, weights)(margins)
+    assert weights @ scores == pytest.approx(weights @ is_fraud, abs=0.5)
+    assert (1 / (1 + np.exp(-margins.astype(float)))).sum() > 90, "the sigmoid alone sees a hundred"
+    assert np.array_equal(np.argsort(scores, kind="stable"), np.argsort(margins, kind="stable"))
 
 
 def test_knots_survive_storage_to_the_bit() -> None:

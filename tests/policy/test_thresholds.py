@@ -51,6 +51,21 @@ def test_a_precision_is_reached_at_the_lowest_score_that_reaches_it(
         assert reached(float(lower)) < precision
 
 
+@pytest.mark.parametrize("rate", [0.004, 0.03, 0.4])
+def test_a_false_positive_rate_is_that_of_legitimate_rows_however_much_fraud_there_is(rate: float) -> None:
+    rng = np.random.default_rng(3)
+    for frauds in (5, 400):
+        scores, is_fraud = rng.random(2_000), np.arange(2_000) < frauds
+        scores[is_fraud] = 0.5 + scores[is_fraud] / 2
+        policy = Policy(review=None, decline=Target(false_positive_rate=rate))
+        found = solve(policy, scores, is_fraud, np.ones(2_000), 1.0).thresholds.decline
+        assert found is not None
+        honest = scores[~is_fraud]
+        assert (honest >= found).mean() <= rate
+        lower = scores[scores < found].max()
+        assert (honest >= lower).mean() >= rate - 1 / len(honest)
+
+
 def test_a_precision_out_of_reach_gives_no_outcome_and_says_so() -> None:
     scores = np.array([0.1, 0.2, 0.9])
     policy = Policy(review=None, decline=Target(precision=0.5))
