@@ -76,7 +76,9 @@ class Prober:
                 features = rehearsal.fold([payment])
                 accepted = bool(self._target.accepts(features, [payment.words])[0])
                 self._learn(share, way, accepted=accepted)
-                if accepted:
+                if not accepted:
+                    rehearsal.decline()
+                else:
                     taken, spent, first = taken + amount, spent + choice.cost * amount / value, first or tries
                     got.append((payment, features, way))
         if first is None:
