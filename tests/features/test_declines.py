@@ -64,6 +64,13 @@ def test_what_a_view_hides_was_never_declined() -> None:
     assert read(fold.state, NAME, 2) == 1
 
 
+def test_a_fold_that_becomes_another_takes_over_what_waits_there() -> None:
+    fold = FeatureFold(SPEC, RULE)
+    fold.become(declined_twice())
+    fold.settle(51)
+    assert read(fold.state, NAME, 2) == 2
+
+
 def test_without_a_feature_that_counts_them_nothing_is_kept() -> None:
     fold = FeatureFold(card_spec(windows=["1h"], aggregates=["count"]), RULE)
     fold.take_declines(rows_of((0, 100), (1, 100)), BOTH, 50)

@@ -9,10 +9,11 @@ import pytest
 
 from fraud.clock import DAY_US
 from fraud.errors import Damaged, FraudError, Unavailable
+from fraud.labels.exclusions import View
 from fraud.records import Label, LabelValue
 from fraud.serving.batcher import Answer
 from fraud.serving.intake import TransactionIntake
-from fraud.serving.recovery import Snapshots, restore
+from fraud.serving.recovery import Snapshots, rebuilt, restore
 from fraud.serving.server import ScoringProcess
 from fraud.settings import Settings, load_settings
 from tests.serving.worlds import Stream, settings_in
@@ -115,6 +116,8 @@ def test_a_pruned_log_restores_from_the_archive(tmp_path: Path) -> None:
         assert state.fold.equals(
             restore(process.spec, rule, process.log, process.archive, process.snapshots).fold
         )
+        again = rebuilt(process.spec, rule, process.log, process.archive, View(), process.log.head())
+        assert state.fold.state.equals(again.state)
 
     inside(settings, body)
 
