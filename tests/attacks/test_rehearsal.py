@@ -82,7 +82,7 @@ class _Watching(Target):
 
 @dataclass
 class _AllDeclined:
-    """The archive as if all of it had been declined, and what stands before a position had arrived together."""
+    """The archive as if all of it had been declined; what stands before a position arrived together."""
 
     archive: Archive
     position: int
