@@ -23,7 +23,7 @@ import polars as pl
 import psutil
 
 from benchmarks.report import Bar, Report, finish, parser
-from fraud.features.spec import AGGREGATES, FeatureSpec
+from fraud.features.spec import AGGREGATES, TALLIES, FeatureSpec
 from fraud.features.state import FeatureState, Rows
 from fraud.settings.features import EntityFeatures
 
@@ -35,8 +35,11 @@ EVENTS_PER_ENTITY = (20, 200, 15)  # of a card, a merchant, a device
 CHUNK_ROWS = 50_000
 
 
-def spec_of(full: bool, entities_max: int) -> FeatureSpec:
-    """Return count and sum, or the full specification, for three entities × four windows."""
+def spec_of(full: bool, entities_max: int, tried: bool = False) -> FeatureSpec:
+    """Return count and sum, or the full specification, for three entities × four windows.
+
+    `tried` adds what shows somebody trying things out: steps, small payments, declines.
+    """
     entities = []
     for name in ENTITIES:
         features: dict[str, Any] = {"windows": WINDOWS, "aggregates": ("count", "sum")}
@@ -45,6 +48,9 @@ def spec_of(full: bool, entities_max: int) -> FeatureSpec:
             others = [other for other in ENTITIES if other != name]
             features |= {"aggregates": AGGREGATES, "distinct": others, "since": ("previous", "first")}
             features |= {"fraud_rates": rates}
+        if tried:
+            features["aggregates"] = (*features["aggregates"], *TALLIES)
+            features |= {"small_amount_minor": 500, "steps": {}}
         entities.append(EntityFeatures.model_validate(features))
     return FeatureSpec(
         entity_names=ENTITIES, numeric_names=(), entities=tuple(entities), entities_max=entities_max
@@ -77,10 +83,11 @@ def replay_seconds(spec: FeatureSpec, rows: Rows) -> tuple[float, FeatureState]:
     return time.perf_counter() - started, state
 
 
-def measure_kernel(full: bool, events: int, repeats: int) -> dict[str, Any]:
+def measure_kernel(full: bool, events: int, repeats: int, tried: bool = False) -> dict[str, Any]:
     """Return the best rate of `repeats` replays, and the bytes of state they touched."""
     rows = payments(events)
-    spec = spec_of(full, entities_max=int(rows.surrogates.max()) + 1)
+    spec = spec_of(full, entities_max=int(rows.surrogates.max()) + 1, tried=tried)
+    what = "this kernel, all features" if full else "this kernel, count and sum"
     seconds = []
     for _ in range(repeats):
         took, state = replay_seconds(spec, rows)
@@ -88,7 +95,7 @@ def measure_kernel(full: bool, events: int, repeats: int) -> dict[str, Any]:
     used = state.marks[:-1].tolist()
     touched = sum(state.layout.row_bytes(kind) * rows_used for kind, rows_used in enumerate(used))
     return {
-        "what": "this kernel, all features" if full else "this kernel, count and sum",
+        "what": f"{what}, steps, small, declined" if tried else what,
         "threads": 1,
         "events": events,
         "entities": sum(used),
@@ -184,7 +191,8 @@ def measure(quick: bool) -> Report:
         for events in sizes
     ]
     full = measure_kernel(full=True, events=10**5 if quick else 10**6, repeats=repeats)
-    rows = [*sums, full, measure_calls(1), measure_calls(64)]
+    tried = measure_kernel(full=True, events=full["events"], repeats=repeats, tried=True)
+    rows = [*sums, full, tried, measure_calls(1), measure_calls(64)]
     rows += [polars_with(threads, 10**6, repeats) for threads in sorted({1, cores})]
     resident = measure_resident(20_000 if quick else 200_000)
     bars = [

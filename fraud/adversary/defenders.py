@@ -126,10 +126,12 @@ class KernelDefender:
         self._memory = _Memory()
         self._margins: Callable[[NDArray[np.float32]], NDArray[np.float32]] | None = None
         self._threshold = np.inf
-        self._batches = 0
+        self._batches = self._calls = 0
 
     def decide(self, ids: Sequence[str], payments: Payments) -> Answers:
         """Fold and answer payments; without a model all are approved."""
+        self._calls += 1
+        self._fold.settle(self._calls)
         features = self._fold.score(ids, payments.rows).features
         matrix = np.concatenate([features, payments.words.astype(np.float32)], axis=1)
         if self._margins is None:
@@ -138,6 +140,7 @@ class KernelDefender:
         else:
             scores = self._margins(matrix).astype(np.float64)
             approved = scores < self._threshold
+        self._fold.take_declines(payments.rows, ~approved, self._calls)
         if len(ids):
             self._memory.keep(
                 _Span(tuple(ids), payments.event_time_us, payments.surrogates, matrix, approved)

@@ -19,6 +19,7 @@ from fraud.attacks.rehearsal import Rehearsal
 from fraud.attacks.target import Target
 from fraud.attacks.whitebox import Evasion
 from fraud.clock import DAY_US
+from fraud.records import Outcome
 
 SHARES = (1.0, 0.5, 0.25, 0.1)
 """Shares of the value that a try may ask for; those below `amount.least_share` are left out."""
@@ -74,8 +75,11 @@ class Prober:
                 payment = replace(choice.payment, amount_minor=amount, event_time_us=later_us)
                 tries += 1
                 features = rehearsal.fold([payment])
-                accepted = bool(self._target.accepts(features, [payment.words])[0])
+                outcome = int(self._target.outcomes(features, [payment.words])[0])
+                accepted = outcome == Outcome.APPROVE
                 self._learn(share, way, accepted=accepted)
+                if outcome == Outcome.DECLINE:
+                    rehearsal.decline()
                 if accepted:
                     taken, spent, first = taken + amount, spent + choice.cost * amount / value, first or tries
                     got.append((payment, features, way))

@@ -87,6 +87,7 @@ def attack(
     for _ in fold_past(fold, past, pauses[-1] - 1, pauses):
         while waiting and waiting[0].position == fold.position + 1:
             fraud = waiting.pop(0)
+            fold.settle(fraud.arrival_us)
             choices = allowed.choices(fraud, reach, seed)
             features = rehearsal.peek([fraud.payment])
             for place, target in enumerate(targets):
@@ -109,6 +110,7 @@ def frauds_of(rows: pl.DataFrame, settings: Settings, most: int) -> list[Fraud]:
     return [
         Fraud(
             row["position"],
+            row["arrival_time_us"],
             Payment(
                 row["event_time_us"],
                 tuple(_or(row[f"entity_{name}"], MISSING_SURROGATE) for name in schema.entity_names),

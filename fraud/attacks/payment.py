@@ -43,9 +43,10 @@ class Payment:
 
 @dataclass(frozen=True, slots=True)
 class Fraud:
-    """A fraud as it stands in the log."""
+    """A fraud as it stands in the log; `arrival_us` is when it came in."""
 
     position: int
+    arrival_us: int
     payment: Payment
 
     @property

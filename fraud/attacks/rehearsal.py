@@ -27,6 +27,7 @@ class Rehearsal:
 
     def __init__(self, fold: FeatureFold) -> None:
         self._state = fold.state
+        self._folded: Rows | None = None
         spec = fold.spec
         self._widths = len(spec.names), len(spec.numeric_names)
 
@@ -45,9 +46,24 @@ class Rehearsal:
         )
         return self._state.peek(rows).features
 
+    def jumps(self, payment: Payment) -> NDArray[np.int64]:
+        """Return the largest amount before each place where a run of small steps begins or ends, int64[m]."""
+        amounts: list[int] = []
+        for kind, entity in enumerate(self._state.spec.entities):
+            previous = self._state.previous_minor(kind, payment.surrogates[kind])
+            if entity.steps is not None and previous is not None:
+                amounts += [previous - 1, previous * entity.steps.ratio_thousandths // 1_000]
+        return np.array(amounts, np.int64)
+
     def fold(self, payments: Sequence[Payment]) -> NDArray[np.float32]:
         """Read and fold payments in order, float32[n, F]; only inside `undone`."""
-        return self._state.score(self._rows(payments)).features
+        self._folded = self._rows(payments)
+        return self._state.score(self._folded).features
+
+    def decline(self) -> None:
+        """Count the payments that were folded last as declined: the next try is seen with that."""
+        if self._folded is not None:
+            self._state.decline(self._folded.surrogates, self._folded.event_time_us)
 
     @contextmanager
     def undone(self, payments: Sequence[Payment]) -> Iterator[None]:

@@ -42,5 +42,8 @@ class Target:
 
     def accepts(self, features: NDArray[np.float32], words: Sequence[tuple[str, ...]]) -> NDArray[np.bool_]:
         """Tell which rows would be approved, bool[n]."""
-        scores = self.bundle.scores(self.margins(features, words))
-        return np.equal(self.bundle.thresholds.outcomes(scores), int(Outcome.APPROVE))
+        return np.equal(self.outcomes(features, words), int(Outcome.APPROVE))
+
+    def outcomes(self, features: NDArray[np.float32], words: Sequence[tuple[str, ...]]) -> NDArray[np.int64]:
+        """Return what would be answered, `Outcome` numbers int64[n]."""
+        return self.bundle.thresholds.outcomes(self.bundle.scores(self.margins(features, words)))

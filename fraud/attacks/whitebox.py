@@ -6,7 +6,9 @@
 
 The margin is a step function of the amount: it changes only where a feature that
 follows the amount passes a split value, so one amount below each split stands for all.
-Features of the event itself are linear in its amount. Nothing else is searched in
+Features of the event itself are linear in its amount, but for the run of small
+steps: it jumps where the amount reaches the one before and where it is no small step
+any more, and one amount below each jump is tried as well. Nothing else is searched in
 steps of its own: who, which words, how late are tried as `Capabilities.choices` gives
 them. Whoever knows the trees pays at least this; nobody who sees accept or decline
 alone can do better.
@@ -66,7 +68,7 @@ def steps(target: Target, rehearsal: Rehearsal, payment: Payment, least: int, mo
         return np.array([most], np.int64)
     ends = np.array([least, most], np.int64)
     low, high = rehearsal.peek_amounts(payment, ends).astype(np.float64)
-    amounts = [ends]
+    amounts = [ends, rehearsal.jumps(payment)]
     for column, values in target.thresholds.items():
         slope = (high[column] - low[column]) / (most - least)
         if not np.isfinite(slope) or slope == 0:

@@ -26,6 +26,8 @@ _PHRASES = (
         rf"(?P<entity>\w+?)_amount_over_mean_{_WINDOW}",
         "{entity}: amount is {value} times its mean within {window}",
     ),
+    (rf"(?P<entity>\w+?)_small_count_{_WINDOW}", "{entity}: {value} small transactions within {window}"),
+    (rf"(?P<entity>\w+?)_declined_count_{_WINDOW}", "{entity}: {value} declined within {window}"),
     (rf"(?P<entity>\w+?)_count_{_WINDOW}", "{entity}: {value} transactions within {window}"),
     (rf"(?P<entity>\w+?)_sum_{_WINDOW}", "{entity}: {value} spent within {window}"),
     (rf"(?P<entity>\w+?)_mean_{_WINDOW}", "{entity}: mean amount {value} within {window}"),
@@ -36,6 +38,8 @@ _PHRASES = (
         "{entity}: about {value} different values of {other} within {window}",
     ),
     (r"(?P<entity>\w+)_since_previous_s", "{entity}: {value} s since its previous transaction"),
+    (r"(?P<entity>\w+)_amount_over_previous", "{entity}: amount is {value} times the one before"),
+    (r"(?P<entity>\w+)_steps", "{entity}: {value} small steps in a row led up to the amount"),
     (r"(?P<entity>\w+)_age_s", "{entity}: first seen {value} s ago"),
     (
         rf"(?P<entity>\w+)_fraud_rate_{_RATE}",
@@ -76,14 +80,15 @@ def _reason(bundle: Bundle, place: int, value: float, contribution: float) -> Re
     name = bundle.column_names[place]
     numeric = len(bundle.feature_names)
     if place < numeric:
-        direction, text = _describe_number(bundle.references.columns[place], value)
+        direction, text = describe_number(bundle.references.columns[place], value)
     else:
         words = bundle.vocabularies[place - numeric].words
         direction, text = _describe_word(bundle.references.categoricals[place - numeric], words, value)
     return Reason(f"{name.upper()}_{direction}", name, contribution, text)
 
 
-def _describe_number(reference: ColumnReference, value: float) -> tuple[str, str]:
+def describe_number(reference: ColumnReference, value: float) -> tuple[str, str]:
+    """Return how a feature's value lies to its reference, the end of the code, and a text for people."""
     if math.isnan(value):
         return "MISSING", f"{reference.name}: not given"
     text = _phrase(reference.name, _spell(value))

@@ -17,8 +17,9 @@ def jit(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
     No `fastmath`: additions are not reordered and nothing is fused, so the same
     integers give the same float32 on every run. The cache on disk is renewed
     when the *file of the called function* changes, so a kernel and all that it
-    calls stand in one file. The interpreter lock is held: a call takes
-    microseconds, and winning the lock back from the event loop takes longer.
+    calls stand in one file, or it names the digest of the other (`hops.CELLS`).
+    The interpreter lock is held: a call takes microseconds, and winning the lock
+    back from the event loop takes longer.
     """
     compiled: Callable[Arguments, Result] = _compile(
         cache=True, nogil=False, fastmath=False, error_model="numpy"

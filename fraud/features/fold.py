@@ -4,6 +4,7 @@
     labels ──▶ book (which verdict stands) ──▶ change in frauds ──▶ relabel
                 └──▶ transaction not folded yet: wait
     retraction, another view of the labels ──▶ what stands now ──▶ change in frauds ──▶ relabel
+    decisions ──▶ declines wait for a payment that arrives later (`declines`) ──▶ decline
 
 The fold sees the log through a view. What it hides is scored (somebody asks) but
 not folded, and its labels do not count. Another view of the labels is taken in
@@ -24,9 +25,11 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fraud.errors import Damaged
 from fraud.features import snapshot
+from fraud.features.declines import Declines
 from fraud.features.spec import FeatureSpec
 from fraud.features.state import FeatureState, Rows, ScoredRows
 from fraud.labels.exclusions import View
@@ -71,6 +74,7 @@ class FeatureFold:
         self.book = LabelBook(rule, view)
         self.coordinates: dict[str, Coordinates] = {}
         self.waiting: dict[str, list[Waiting]] = {}
+        self.declines = Declines()
         self.position = 0
 
     @property
@@ -100,6 +104,22 @@ class FeatureFold:
                 start = i + 1
         self.state.run(rows, scored, start, len(rows), fold=True)
         return scored
+
+    def settle(self, arrival_us: int) -> None:
+        """Let rows that arrive at `arrival_us` see the declines of those before; then `score` them."""
+        self.declines.settle(self.state, arrival_us)
+
+    def take_declines(self, rows: Rows, declined: NDArray[np.bool_], arrival_us: int) -> None:
+        """Take note of which of the rows just folded, all of one arrival, were declined, bool[n].
+
+        Without a feature that counts declines, and for rows that the view hides, nothing is kept.
+        """
+        if not self.spec.counts_declines or not declined.any():
+            return
+        hidden = self.view.hidden_rows(rows.event_time_us, rows.surrogates, self.spec.entity_names)
+        at = np.flatnonzero(declined if hidden is None else declined & ~hidden)
+        if len(at):
+            self.declines.take(rows.at(at), arrival_us)
 
     def peek(self, rows: Rows) -> ScoredRows:
         """Read features and change nothing."""
@@ -156,6 +176,7 @@ class FeatureFold:
         """Take over everything that another fold of the same spec and rule holds."""
         self.state, self.book = other.state, other.book
         self.coordinates, self.waiting = other.coordinates, other.waiting
+        self.declines = other.declines
         self.position = other.position
 
     def forget_before(self, event_time_us: int) -> None:
@@ -256,7 +277,7 @@ class FeatureFold:
         }
 
     def _notes(self) -> dict[str, Any]:
-        book = {
+        book: dict[str, Any] = {
             "retracted": sorted(self.book.retracted),
             "facts": {name: [list(astuple(f)) for f in facts] for name, facts in self.book.facts.items()},
             "coordinates": {
@@ -268,11 +289,14 @@ class FeatureFold:
                 for name, labels in self.waiting.items()
             },
         }
+        if self.declines.surrogates:
+            book["declines"] = self.declines.to_notes()
         return {"header": self._header(), "book": book}
 
     def _take_notes(self, header: Mapping[str, Any], book: Mapping[str, Any]) -> None:
         self.position = int(header["position"])
         self.book.view = View.from_text(header["view"])
+        self.declines = Declines.from_notes(book.get("declines", []))
         self.book.retracted = set(book["retracted"])
         self.book.facts = {name: [_fact(values) for values in facts] for name, facts in book["facts"].items()}
         self.waiting = {

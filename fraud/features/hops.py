@@ -20,16 +20,12 @@ Where the rings stand in memory: `layout`. Rules of time, each with its test in
    the ring holds it, and otherwise only into first seen and distinct values.
 4. Only the entity's own newest event evicts hops, not the time of others.
 5. Time since previous is NaN for a late event, age NaN before first seen; age ends at its maximum.
-6. `relabel` changes the frauds of the transaction's hop while the ring holds it.
+6. `relabel` changes the frauds or declines of the transaction's hop while the ring holds it.
 7. A fraud rate reads hops ⌊(t - delay - width)/hop⌋ up to, not including,
    ⌊(t - delay)/hop⌋.
+8. The amount before is the newest event's; a late event has none (NaN) and changes no run of steps.
 
-Distinct values: linear counting [Whang, Vander-Zanden, Taylor 1990] over buckets
-that hold the last second at which a value fell into them [timestamp vector: Kim,
-O'Hallaron 2003; sliding HyperLogLog: Chabchoub, Hébrail 2010]. One array serves
-all windows: a bucket is empty for those whose first hop begins after its second.
-
-All that the kernel calls stands in this file, see `compiled.jit`.
+All that the kernel calls stands in this file and in `cells`, see `compiled.jit`.
 """
 
 from typing import NamedTuple, TypeAlias
@@ -37,36 +33,51 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from fraud.features.cells import (
+    MASK_32,
+    SECOND_US,
+    Integer,
+    Real,
+    Small,
+    Values,
+    Wide,
+    bucket_of,
+    deviation,
+    put,
+    ring_clear,
+    ring_largest,
+    ring_sum,
+    second_mark,
+)
 from fraud.features.compiled import jit
 
-Integer: TypeAlias = int | np.int64
-Real: TypeAlias = float | np.float64
+CELLS = "0bb53d8e5e6f"
+"""Begins the SHA-256 of `cells.py`: a change there must change this file too (`compiled.jit`)."""
+
 Plan: TypeAlias = NDArray[np.int64]
-Small: TypeAlias = NDArray[np.uint32]
-Wide: TypeAlias = NDArray[np.int64]
-Values: TypeAlias = NDArray[np.float32]
 
 MINOR_PER_MAJOR = 100.0
-SECOND_US = 1_000_000
-LAST_SECOND = 2**32 - 2  # a bucket holds second + 1 in 32 bits: until the year 2106
-MASK_32 = 0xFFFFFFFF
 SMALL_PER_LINE, WIDE_PER_LINE = 16, 8  # numbers in a cache line of 64 bytes
 
-# Slots at the start of a wide row.
-EVENTS, FIRST, NEWEST, WIDE_SLOTS = 0, 1, 2, 3
+EVENTS, FIRST, NEWEST, WIDE_SLOTS = 0, 1, 2, 3  # slots at the start of a wide row
 
 # The plan (`layout`) is one array of records, named by their offsets; first one per entity kind:
 SMALL_BASE, SMALL_STRIDE, WIDE_BASE, WIDE_STRIDE, ROWS = 0, 1, 2, 3, 4
 WINDOWS_FROM, WINDOWS_TO, SKETCHES_FROM, SKETCHES_TO, DISTINCTS_FROM, DISTINCTS_TO = 5, 6, 7, 8, 9, 10
-RINGS_FROM, RINGS_TO, RATES_FROM, RATES_TO = 11, 12, 13, 14
-OUT_FROM, OUT_TO, OUT_SINCE, OUT_AGE, AGE_MAX, KIND_RECORD = 15, 16, 17, 18, 19, 20
+RINGS_FROM, TALLIES_FROM, RINGS_TO, RATES_FROM, RATES_TO = 11, 12, 13, 14, 15
+OUT_FROM, OUT_TO, OUT_SINCE, OUT_AGE, AGE_MAX = 16, 17, 18, 19, 20
+# Where the amount before stands, then the run of steps; -1: not kept.
+PREVIOUS, STEP_THOUSANDTHS, STEP_WITHIN, OUT_OVER_PREVIOUS, OUT_STEPS, KIND_RECORD = 21, 22, 23, 24, 25, 26
 # Windows, distincts, rings and rates begin alike; places count from the start of an entity's row.
 WIDTH, HOP, HOPS = 0, 1, 2
 # Window: its rings, then the feature columns; -1: not asked for.
 COUNTS, LARGEST, SUMS, SQUARES = 3, 4, 5, 6
 OUT_COUNT, OUT_SUM, OUT_MEAN, OUT_MAX, OUT_STD, OUT_OVER_MEAN, WINDOW_RECORD = 7, 8, 9, 10, 11, 12, 13
-# Feedback ring, and the rates read from it; rates that have the hop in common share one.
-TRANSACTIONS, FRAUDS, RING_RECORD, DELAY, OUT_RATE, RATE_RECORD = 3, 4, 5, 5, 6, 7
+# Ring: events up to an amount are counted, some are marked later, as fraud or declined; rates that have
+# the hop in common share one. Tallies are the rings that are read as windows.
+COUNTED, MARKED, UPTO, MARK, OUT_COUNTED, OUT_MARKED, RING_RECORD = 3, 4, 5, 6, 7, 8, 9
+FRAUD, DECLINED = 0, 1
+DELAY, OUT_RATE, RATE_RECORD = 5, 6, 7
 # Sketch: which entity's values, where its buckets start. Distinct: one window over one sketch.
 OTHER, BUCKETS, SKETCH_RECORD, DISTINCT_BUCKETS, OUT_DISTINCT, DISTINCT_RECORD = 0, 1, 2, 3, 4, 5
 
@@ -89,77 +100,6 @@ def row_of(plan: Plan, k: Integer, surrogate: Integer) -> tuple[Integer, Integer
     """Return where an entity's rows start in both blocks."""
     small = plan[k + SMALL_BASE] + surrogate * plan[k + SMALL_STRIDE]
     return small, plan[k + WIDE_BASE] + surrogate * plan[k + WIDE_STRIDE]
-
-
-@jit
-def bucket_of(surrogate: Integer, buckets: Integer) -> Integer:
-    """Return the bucket of a surrogate: the finaliser of MurmurHash3, scaled to `buckets`."""
-    h = np.int64(surrogate) & MASK_32
-    h = ((h ^ (h >> 16)) * 0x85EBCA6B) & MASK_32
-    h = ((h ^ (h >> 13)) * 0xC2B2AE35) & MASK_32
-    h ^= h >> 16
-    return (h * buckets) >> 32
-
-
-@jit
-def second_mark(time_us: Integer) -> Integer:
-    """Return what a bucket stores for a time: its second + 1, for 0 means never."""
-    return min(max(time_us // SECOND_US, 0), LAST_SECOND) + 1
-
-
-@jit
-def ring_sum(block: Small | Wide, ring: Integer, hops: Integer, first: Integer, last: Integer) -> Integer:
-    """Add the cells `first` to `last`, both included, of the ring that starts at `ring`."""
-    total = np.int64(0)
-    wraps = first > last
-    for cell in range(ring + first, ring + (hops if wraps else last + 1)):
-        total += np.int64(block[cell])
-    for cell in range(ring, ring + (last + 1 if wraps else 0)):
-        total += np.int64(block[cell])
-    return total
-
-
-@jit
-def ring_largest(block: Small, ring: Integer, hops: Integer, first: Integer, last: Integer) -> Integer:
-    """Return the largest of the cells `first` to `last`; 0 when all are empty."""
-    largest = np.int64(0)
-    for cell in range(first, first + (last - first) % hops + 1):
-        largest = max(largest, np.int64(block[ring + (cell if cell < hops else cell - hops)]))
-    return largest
-
-
-@jit
-def ring_clear(block: Small | Wide, ring: Integer, hops: Integer, first: Integer, last: Integer) -> None:
-    """Empty the cells `first` to `last`, both included."""
-    if first <= last:
-        block[ring + first : ring + last + 1] = 0
-    else:
-        block[ring : ring + last + 1] = 0
-        block[ring + first : ring + hops] = 0
-
-
-@jit
-def put(out: Values, i: Integer, column: Integer, value: Real) -> None:
-    """Write a feature if it was asked for."""
-    if column >= 0:
-        out[i, column] = value
-
-
-@jit
-def deviation(count: Integer, total: Integer, upper: Integer, lower: Integer) -> Real:
-    """Return the sample standard deviation of `count` ≥ 2 integers, in their unit.
-
-    `total` is their sum S, `upper`·2^32 + `lower` the sum of their squares. With
-    q = ⌊S/n⌋ and r = S - n·q, exactly and in integers, Σ(x - q)² = Σx² - q·(S + r);
-    Σ(x - mean)² is smaller by r²/n. Nothing cancels: equal amounts deviate by 0.
-    """
-    quotient = total // count
-    rest = total - quotient * count
-    upper -= quotient * ((total + rest) >> 32)
-    lower -= quotient * ((total + rest) & MASK_32)
-    about = np.float64(upper + (lower >> 32)) * 4294967296.0 + np.float64(lower & MASK_32)
-    squares = about - np.float64(rest) * np.float64(rest) / np.float64(count)
-    return np.float64(np.sqrt(max(squares, 0.0) / np.float64(count - 1)))
 
 
 @jit
@@ -217,9 +157,49 @@ def read_rate(plan: Plan, r: Integer, small: Small, event: Event) -> Real:
     if not event.seen or low > high:
         return np.nan
     first, last = low % hops, high % hops
-    transactions = ring_sum(small, event.small + plan[r + TRANSACTIONS], hops, first, last)
-    frauds = ring_sum(small, event.small + plan[r + FRAUDS], hops, first, last)
+    transactions = ring_sum(small, event.small + plan[r + COUNTED], hops, first, last)
+    frauds = ring_sum(small, event.small + plan[r + MARKED], hops, first, last)
     return np.float64(frauds) / np.float64(transactions) if transactions > 0 else np.nan
+
+
+@jit
+def read_tally(plan: Plan, r: Integer, small: Small, event: Event, out: Values) -> None:
+    """Write how many small and how many declined events one window holds before this event."""
+    hop, hops = plan[r + HOP], plan[r + HOPS]
+    counted: Integer = np.int64(0)
+    marked, head = counted, event.newest_us // hop
+    low = max((event.time_us - plan[r + WIDTH]) // hop, head - hops + 1)
+    high = min(event.time_us // hop, head)
+    if event.seen and low <= high:
+        first, last = low % hops, high % hops
+        if plan[r + COUNTED] >= 0:
+            counted = ring_sum(small, event.small + plan[r + COUNTED], hops, first, last)
+        if plan[r + MARKED] >= 0:
+            marked = ring_sum(small, event.small + plan[r + MARKED], hops, first, last)
+    put(out, event.i, plan[r + OUT_COUNTED], np.float64(counted))
+    put(out, event.i, plan[r + OUT_MARKED], np.float64(marked))
+
+
+@jit
+def steps_with(plan: Plan, small: Small, event: Event) -> Integer:
+    """Return the run of small steps that this event ends; 0 when it is no small step. Not for late ones."""
+    at, k = event.small + plan[event.k + PREVIOUS], event.k
+    if not event.seen or event.time_us - event.newest_us > plan[k + STEP_WITHIN]:
+        return np.int64(0)
+    previous, bound = np.int64(small[at]), np.int64(small[at]) * plan[k + STEP_THOUSANDTHS]
+    is_step = previous <= event.amount_minor and 1_000 * event.amount_minor <= bound
+    return np.int64(small[at + 1]) + 1 if is_step else np.int64(0)
+
+
+@jit
+def read_steps(plan: Plan, small: Small, event: Event, out: Values) -> None:
+    """Write the amount as a multiple of the one before, and the run of small steps (rule 8)."""
+    late = event.time_us < event.newest_us
+    previous = np.int64(small[event.small + plan[event.k + PREVIOUS]]) if event.seen and not late else 0
+    over = np.float64(event.amount_minor) / np.float64(previous) if previous > 0 else np.nan
+    put(out, event.i, plan[event.k + OUT_OVER_PREVIOUS], over)
+    run = np.nan if late else np.float64(steps_with(plan, small, event))
+    put(out, event.i, plan[event.k + OUT_STEPS], run)
 
 
 @jit
@@ -257,17 +237,21 @@ def fold_window(plan: Plan, w: Integer, small: Small, wide: Wide, event: Event) 
 
 @jit
 def fold_ring(plan: Plan, r: Integer, small: Small, event: Event) -> None:
-    """Count the transaction in its hop of a feedback ring; frauds come with `relabel`."""
+    """Count the event in its hop if its amount is counted; marks come with `relabel`."""
     hop, hops = plan[r + HOP], plan[r + HOPS]
+    counted, marked = event.small + plan[r + COUNTED], event.small + plan[r + MARKED]
     own, head = event.time_us // hop, event.newest_us // hop
     if own <= head - hops:
         return
     cell = own % hops
     if own > head:
         first = (max(head, own - hops) + 1) % hops
-        ring_clear(small, event.small + plan[r + TRANSACTIONS], hops, first, cell)
-        ring_clear(small, event.small + plan[r + FRAUDS], hops, first, cell)
-    small[event.small + plan[r + TRANSACTIONS] + cell] += 1
+        if plan[r + COUNTED] >= 0:
+            ring_clear(small, counted, hops, first, cell)
+        if plan[r + MARKED] >= 0:
+            ring_clear(small, marked, hops, first, cell)
+    if event.amount_minor <= plan[r + UPTO]:
+        small[counted + cell] += 1
 
 
 @jit
@@ -290,6 +274,10 @@ def read_entity(
         out[event.i, plan[d + OUT_DISTINCT]] = read_distinct(plan, d, small, event, estimates)
     for r in range(plan[k + RATES_FROM], plan[k + RATES_TO], RATE_RECORD):
         out[event.i, plan[r + OUT_RATE]] = read_rate(plan, r, small, event)
+    for r in range(plan[k + TALLIES_FROM], plan[k + RINGS_TO], RING_RECORD):
+        read_tally(plan, r, small, event, out)
+    if plan[k + PREVIOUS] >= 0:
+        read_steps(plan, small, event, out)
     first_us = wide[event.wide + FIRST] if event.seen else event.time_us
     put(out, event.i, plan[k + OUT_SINCE], elapsed_s(event, event.newest_us))
     put(out, event.i, plan[k + OUT_AGE], elapsed_s(event, max(first_us, event.time_us - plan[k + AGE_MAX])))
@@ -310,6 +298,9 @@ def fold_entity(
         if other >= 0:
             bucket = event.small + plan[s + BUCKETS] + bucket_of(other, buckets)
             small[bucket] = np.int64(max(np.int64(small[bucket]), second_mark(event.time_us)))
+    if plan[k + PREVIOUS] >= 0 and event.time_us >= event.newest_us:
+        small[event.small + plan[k + PREVIOUS] + 1] = steps_with(plan, small, event)
+        small[event.small + plan[k + PREVIOUS]] = event.amount_minor
     first_us = wide[event.wide + FIRST] if event.seen else event.time_us
     wide[event.wide + FIRST] = min(first_us, event.time_us)
     wide[event.wide + NEWEST] = max(event.newest_us, event.time_us)
@@ -385,9 +376,15 @@ def score(
 
 @jit
 def relabel(
-    plan: Plan, small: Small, wide: Wide, surrogates: NDArray[np.int32], times_us: Wide, deltas: Wide
+    plan: Plan,
+    small: Small,
+    wide: Wide,
+    surrogates: NDArray[np.int32],
+    times_us: Wide,
+    deltas: Wide,
+    mark: int,
 ) -> None:
-    """Add `deltas[j]` to the frauds of the hop of transaction j, wherever a ring still holds it."""
+    """Add `deltas[j]` to the marks, FRAUD or DECLINED, of transaction j's hop where a ring still holds it."""
     for j in range(times_us.shape[0]):
         for kind in range(surrogates.shape[1]):
             k, surrogate = kind * KIND_RECORD, np.int64(surrogates[j, kind])
@@ -396,5 +393,5 @@ def relabel(
                 for r in range(plan[k + RINGS_FROM], plan[k + RINGS_TO], RING_RECORD):
                     hop, hops = plan[r + HOP], plan[r + HOPS]
                     own, head = times_us[j] // hop, wide[at_wide + NEWEST] // hop
-                    if head - hops < own <= head:
-                        small[at_small + plan[r + FRAUDS] + own % hops] += deltas[j]
+                    if plan[r + MARK] == mark and head - hops < own <= head:
+                        small[at_small + plan[r + MARKED] + own % hops] += deltas[j]

@@ -6,6 +6,7 @@ other, each kind with its own row length:
     small, uint32   per window: event counts [H], largest amounts [H]
                     per feedback ring: transactions [H], frauds [H]
                     per other entity: last sightings [buckets]
+                    per window with tallies: small [H], declined [H]; previous amount, run of steps
     wide, int64     events, first seen, newest; per window: sums [H], squares [2·H]
 
 Only what a feature needs has a place: a window with only `count` keeps no sums.
@@ -22,8 +23,9 @@ from numpy.typing import NDArray
 
 from fraud.features import hops
 from fraud.features.hops import Plan
-from fraud.features.spec import AGGREGATES, FeatureSpec
+from fraud.features.spec import AGGREGATES, TALLIES, FeatureSpec
 from fraud.settings.features import EntityFeatures, FraudRate
+from fraud.settings.schema import AMOUNT_MINOR_BOUND
 
 COUNTED = {"count", "mean", "max", "std", "amount_over_mean"}
 SUMMED = {"sum", "mean", "std", "amount_over_mean"}
@@ -91,9 +93,11 @@ class _Drawing:
             *self._append(self._windows(name, entity)),
             *self._append(sketches := self._sketches(entity)),
             *self._append(self._distincts(name, entity, [start for _, start in sketches])),
-            *self._append(rings),
+            self._append(rings)[0],
+            *self._append(self._tallies(name, entity)),
             *self._append(rates),
         ]
+        steps = self._steps(name, entity)
         places = [self.spec.places[feature] for feature in self.spec.features_of(kind)]
         record = [
             *(self.small_base, self.small, self.wide_base, self.wide, self.spec.entities_max),
@@ -102,6 +106,7 @@ class _Drawing:
             self._out(f"{name}_since_previous_s"),
             self._out(f"{name}_age_s"),
             self.spec.age_max_us,
+            *steps,
         ]
         self.records[kind * hops.KIND_RECORD : (kind + 1) * hops.KIND_RECORD] = record
         self.small_base += self.spec.entities_max * self.small
@@ -159,8 +164,31 @@ class _Drawing:
         for hop, rates in by_hop.items():
             cells = max(ring_hops(rate.width + rate.delay, hop) for rate in rates)
             transactions, frauds = self._take_small(cells), self._take_small(cells)
-            ring_records.append([0, hop, cells, transactions, frauds])
+            marked = [AMOUNT_MINOR_BOUND, hops.FRAUD, NOWHERE, NOWHERE]
+            ring_records.append([0, hop, cells, transactions, frauds, *marked])
             for rate in rates:
                 out = self._out(f"{name}_fraud_rate_{rate.name}")
                 rate_records.append([rate.width, hop, cells, transactions, frauds, rate.delay, out])
         return ring_records, rate_records
+
+    def _tallies(self, name: str, entity: EntityFeatures) -> list[list[int]]:
+        small, declined = (tally in entity.aggregates for tally in TALLIES)
+        records = []
+        for window in entity.windows if small or declined else ():
+            cells = ring_hops(window.width, window.hop)
+            record = [
+                *(window.width, window.hop, cells),
+                *(self._take_small(cells, small), self._take_small(cells, declined)),
+                NOWHERE if entity.small_amount_minor is None else entity.small_amount_minor,
+                hops.DECLINED if declined else NOWHERE,
+                *(self._out(f"{name}_{tally}_{window.name}") for tally in TALLIES),
+            ]
+            records.append(record)
+        return records
+
+    def _steps(self, name: str, entity: EntityFeatures) -> list[int]:
+        steps = entity.steps
+        if steps is None:
+            return [NOWHERE] * 5
+        outs = [self._out(f"{name}_amount_over_previous"), self._out(f"{name}_steps")]
+        return [self._take_small(2), steps.ratio_thousandths, steps.within, *outs]

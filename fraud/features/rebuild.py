@@ -16,11 +16,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from fraud.features.declines import Decided
 from fraud.features.fold import Coordinates, FeatureFold
 from fraud.features.replay import replay_columns
 from fraud.features.spec import FeatureSpec
 from fraud.features.state import Rows
-from fraud.records import MISSING_SURROGATE, Entry
+from fraud.records import MISSING_SURROGATE, Entry, Outcome
 
 SPAN_POSITIONS = 200_000
 """Positions that are read and folded at once; about 100 MB with a hundred features."""
@@ -66,7 +67,11 @@ def fold_past(fold: FeatureFold, past: Past, upto: int, pauses: Sequence[int] = 
         stop = min(start + SPAN_POSITIONS, upto)
         frame = _span(past, fold.spec, start, stop)
         positions, ids = frame["position"].to_numpy(), frame["transaction_id"].to_list()
-        rows, feedback = _rows(frame, fold.spec), past.feedback(start, stop)
+        rows, decided, feedback = (
+            _rows(frame, fold.spec),
+            _decided(frame, fold.spec),
+            past.feedback(start, stop),
+        )
         ends = sorted({pause - 1 for pause in pauses if start < pause - 1 < stop} | {stop})
         if start + 1 in pauses:
             yield Refolded(positions[:0], np.empty((0, len(fold.spec.names)), np.float32))
@@ -75,7 +80,10 @@ def fold_past(fold: FeatureFold, past: Past, upto: int, pauses: Sequence[int] = 
             last = int(np.searchsorted(positions, end, side="right"))
             between = [entry for entry in feedback if after < entry.position <= end]
             part = slice(first, last)
-            features = replay_columns(fold, positions[part], ids[part], rows.part(first, last), between, find)
+            features = replay_columns(
+                *(fold, positions[part], ids[part], rows.part(first, last), between, find),
+                decided and decided.part(first, last),
+            )
             fold.advance(end)
             yield Refolded(positions[part], features)
             first = last
@@ -90,6 +98,7 @@ def _span(past: Past, spec: FeatureSpec, start: int, stop: int) -> pl.DataFrame:
             "transaction_id",
             "event_time_us",
             "amount_base_minor",
+            *(("arrival_time_us", "outcome") if spec.counts_declines else ()),
             *[pl.col(f"entity_{name}").fill_null(MISSING_SURROGATE) for name in spec.entity_names],
             *[pl.col(f"numeric_{name}").fill_null(float("nan")) for name in spec.numeric_names],
         )
@@ -109,3 +118,10 @@ def _rows(frame: pl.DataFrame, spec: FeatureSpec) -> Rows:
     return Rows(
         frame["event_time_us"].to_numpy(), frame["amount_base_minor"].to_numpy(), surrogates, numerics
     )
+
+
+def _decided(frame: pl.DataFrame, spec: FeatureSpec) -> Decided | None:
+    if not spec.counts_declines:
+        return None
+    declined = frame["outcome"].fill_null(int(Outcome.UNSPECIFIED)) == int(Outcome.DECLINE)
+    return Decided(frame["arrival_time_us"].to_numpy(), declined.to_numpy())

@@ -1,6 +1,7 @@
 """Folds a log again, in order, and recomputes the features of every transaction.
 
     entries ──▶ runs of transactions ──▶ one kernel call each ──▶ features
+                      │   (where declines are counted: one for all that see the same ones)
                       └──▶ between two runs, where they stand in the log: labels, retractions,
                            and, where a replay follows them, changes of the view
 
@@ -15,10 +16,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from fraud.features.declines import Decided
 from fraud.features.fold import Coordinates, FeatureFold
 from fraud.features.state import Rows
 from fraud.labels.exclusions import View
-from fraud.records import Applied, BatchRetracted, Entry, LabelsSubmitted, Scored, Transaction
+from fraud.records import Applied, BatchRetracted, Entry, LabelsSubmitted, Outcome, Scored, Transaction
 
 RUN_ROWS = 4_096
 """Most transactions in one kernel call of `replay`."""
@@ -82,6 +84,7 @@ def replay_columns(
     rows: Rows,
     labels: Sequence[Entry],
     find: Find,
+    decided: Decided | None = None,
 ) -> NDArray[np.float32]:
     """Fold columns of transactions with label entries between them; return features float32[n, F].
 
@@ -89,7 +92,7 @@ def replay_columns(
     BatchRetracted entries in position order; the fold keeps its view. The
     result and the state are those of `replay` over the same entries. `find` is
     asked only for labelled transactions that are neither in these columns nor
-    known to the fold.
+    known to the fold. `decided`: what was answered; None: nothing was declined.
     """
     submitted = [entry.event for entry in labels if isinstance(entry.event, LabelsSubmitted)]
     named = {label.transaction_id for event in submitted for label in event.labels}
@@ -103,25 +106,51 @@ def replay_columns(
         elsewhere = [name for name in names if name not in here]
         return ChainMap(here, dict(find(elsewhere)) if elsewhere else {})
 
+    def score(start: int, stop: int) -> NDArray[np.float32]:
+        answers = None if decided is None else decided.part(start, stop)
+        return score_decided(fold, transaction_ids[start:stop], rows.part(start, stop), answers)
+
     parts = []
     start = 0
     for entry in labels:
         stop = int(np.searchsorted(positions, entry.position))
         if stop > start:
-            parts.append(fold.score(transaction_ids[start:stop], rows.part(start, stop)).features)
+            parts.append(score(start, stop))
             start = stop
         take_other(fold, entry, find_here)
     if start < len(rows):
-        parts.append(fold.score(transaction_ids[start:], rows.part(start, len(rows))).features)
+        parts.append(score(start, len(rows)))
         fold.advance(int(positions[-1]))
     return np.concatenate([np.empty((0, len(fold.spec.names)), np.float32), *parts])
 
 
 def _score(fold: FeatureFold, run: list[Entry]) -> NDArray[np.float32]:
     scored = [entry.event for entry in run if isinstance(entry.event, Scored)]
-    features = fold.score([event.transaction_id for event in scored], logged_rows(scored)).features
+    ids, decided = [event.transaction_id for event in scored], None
+    if fold.spec.counts_declines:
+        decided = Decided(
+            np.array([entry.arrival_time_us for entry in run], np.int64),
+            np.array([event.decision.outcome is Outcome.DECLINE for event in scored], np.bool_),
+        )
+    features = score_decided(fold, ids, logged_rows(scored), decided)
     fold.advance(run[-1].position)
     return features
+
+
+def score_decided(
+    fold: FeatureFold, transaction_ids: Sequence[str], rows: Rows, decided: Decided | None
+) -> NDArray[np.float32]:
+    """Read and fold n logged rows and what was decided of them; return features float32[n, F]."""
+    if decided is None or not fold.spec.counts_declines or not len(rows):
+        return fold.score(transaction_ids, rows).features
+    parts = []
+    fold.settle(int(decided.arrival_us[0]))
+    for start, stop in decided.runs(waiting=bool(fold.declines.surrogates)):
+        run, arrival_us = rows.part(start, stop), int(decided.arrival_us[stop - 1])
+        fold.settle(int(decided.arrival_us[start]))
+        parts.append(fold.score(transaction_ids[start:stop], run).features)
+        fold.take_declines(run, decided.declined[start:stop], arrival_us)
+    return np.concatenate(parts)
 
 
 def logged_rows(scored: Sequence[Scored]) -> Rows:

@@ -1,7 +1,7 @@
 """Which features the service has, in which order, and what shapes their state.
 
 fraud.toml ──▶ FeatureSpec ──▶ names     amount, calendar, numeric fields, then per entity:
-                   │                     windows, since, fraud rates
+                   │                     windows, since, steps, fraud rates
                    ├──▶ fingerprint      equal if and only if states can be exchanged
                    └──▶ Layout           tables of the kernel (`layout.py`)
 """
@@ -28,6 +28,7 @@ CALENDAR: tuple[Calendar, ...] = ("hour", "day_of_week", "weekend", "night")
 AGE_UNBOUNDED_US = 2**62
 """No entity gets as old; a time less this is still an int64."""
 AGGREGATES: tuple[Aggregate, ...] = ("count", "sum", "mean", "max", "std", "amount_over_mean")
+TALLIES: tuple[Aggregate, ...] = ("small_count", "declined_count")
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,11 @@ class FeatureSpec:
             for rate in entity.fraud_rates
         )
 
+    @cached_property
+    def counts_declines(self) -> bool:
+        """Whether what the service decides is part of its state."""
+        return any("declined_count" in entity.aggregates and entity.windows for entity in self.entities)
+
     def select(self, patterns: Sequence[str]) -> tuple[str, ...]:
         """Return the features that match any of the shell-style patterns, in the spec's order.
 
@@ -138,17 +144,21 @@ class FeatureSpec:
 
 
 def _shape(entity: EntityFeatures) -> list[Any]:
+    """What came later stands at the end and only where it is declared: older fingerprints stay."""
+    steps, small = entity.steps, entity.small_amount_minor
     return [
         [[window.width, window.hop] for window in entity.windows],
         sorted(entity.aggregates),
         list(entity.distinct),
         [[rate.width, rate.delay, rate.hop] for rate in entity.fraud_rates],
+        *([] if small is None else [["small", small]]),
+        *([] if steps is None else [["steps", steps.ratio_thousandths, steps.within]]),
     ]
 
 
 def _features(name: str, entity: EntityFeatures) -> Iterator[str]:
     for window in entity.windows:
-        for aggregate in AGGREGATES:
+        for aggregate in AGGREGATES + TALLIES:
             if aggregate in entity.aggregates:
                 yield f"{name}_{aggregate}_{window.name}"
         for other in entity.distinct:
@@ -157,5 +167,8 @@ def _features(name: str, entity: EntityFeatures) -> Iterator[str]:
         yield f"{name}_since_previous_s"
     if "first" in entity.since:
         yield f"{name}_age_s"
+    if entity.steps is not None:
+        yield f"{name}_amount_over_previous"
+        yield f"{name}_steps"
     for rate in entity.fraud_rates:
         yield f"{name}_fraud_rate_{rate.name}"

@@ -46,6 +46,15 @@ class Rows:
             self.numerics[start:stop],
         )
 
+    def at(self, places: NDArray[np.intp]) -> "Rows":
+        """Return the rows at these places, in their order."""
+        return Rows(
+            self.event_time_us[places],
+            self.amount_minor[places],
+            self.surrogates[places],
+            self.numerics[places],
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class ScoredRows:
@@ -143,6 +152,19 @@ class FeatureState:
         `surrogates` int32[m, E], `event_time_us` and `delta` int64[m]. A hop that
         the entity's ring no longer holds is left alone.
         """
+        self._mark(surrogates, event_time_us, delta, hops.FRAUD)
+
+    def decline(self, surrogates: NDArray[np.int32], event_time_us: NDArray[np.int64]) -> None:
+        """Count m folded transactions as declined; shapes and the ring's limit as for `relabel`."""
+        self._mark(surrogates, event_time_us, np.ones(len(event_time_us), np.int64), hops.DECLINED)
+
+    def _mark(
+        self,
+        surrogates: NDArray[np.int32],
+        event_time_us: NDArray[np.int64],
+        delta: NDArray[np.int64],
+        mark: int,
+    ) -> None:
         hops.relabel(
             self.layout.plan,
             self.small,
@@ -150,7 +172,16 @@ class FeatureState:
             np.ascontiguousarray(surrogates, np.int32),
             np.ascontiguousarray(event_time_us, np.int64),
             np.ascontiguousarray(delta, np.int64),
+            mark,
         )
+
+    def previous_minor(self, kind: int, surrogate: int) -> int | None:
+        """Return the amount of an entity's newest event; None where it has none or it is not kept."""
+        place = int(self.layout.kind(kind)[hops.PREVIOUS])
+        if place < 0 or not 0 <= surrogate < self.marks[kind]:
+            return None
+        small, wide = self.rows_of(kind, surrogate + 1)
+        return int(small[-1, place]) if wide[-1, hops.EVENTS] else None
 
     def rows_of(self, kind: int, used: int) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
         """Return views of the first `used` rows of a kind: uint32[used, s] and int64[used, w]."""

@@ -4,7 +4,8 @@
          │ fresh
          ▼
     surrogates → features (read, then fold) → decisions per model → append, durable → answers
-                                                                        │ not APPROVE
+                    ▲                                │                  │ not APPROVE
+                    └ declines, for later arrivals ──┘                  │
                                                                         ▼
                                                            reasons, off this thread
 
@@ -165,7 +166,9 @@ class Scorer:
             return []
         try:
             surrogates = [state.dictionary.surrogates(transaction.entities) for transaction in fresh]
-            rows = state.fold.score([t.transaction_id for t in fresh], rows_of(fresh, surrogates))
+            columns = rows_of(fresh, surrogates)
+            state.fold.settle(now_us)
+            rows = state.fold.score([t.transaction_id for t in fresh], columns)
             state.spending.turn(now_us)
             state.lists.turn(now_us)
             decisions = self._decide(fresh, rows, surrogates, state.spending.models, state.lists, now_us)
@@ -177,6 +180,9 @@ class Scorer:
                 )
             ]
             self._append(state, scored, now_us)
+            if state.fold.spec.counts_declines:
+                declined = [decision.outcome is Outcome.DECLINE for decision in decisions]
+                state.fold.take_declines(columns, np.array(declined, np.bool_), now_us)
         except Exception:
             self._lose_state()
             raise

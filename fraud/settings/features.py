@@ -2,6 +2,8 @@
 
 A window `[floor(t - width, hop), t)` is made of hops: exact at the head,
 rounded to a hop at the tail. `hop` defaults to a twelfth of the width.
+What shows somebody trying things out (small payments, declines, a ladder of amounts)
+is declared like any other aggregate, and costs nothing where it is not.
 """
 
 from typing import Annotated, Any, Literal, Self
@@ -10,12 +12,13 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from fraud.clock import HOUR_US, MINUTE_US, SECOND_US
 from fraud.settings.durations import DurationUs, PositiveDurationUs, format_duration, parse_duration_us
+from fraud.settings.schema import AMOUNT_MINOR_BOUND
 from fraud.settings.section import Name, Section
 
 HOPS_MAX = 128
 """Hops in one window or label-feedback ring."""
 
-Aggregate = Literal["count", "sum", "mean", "max", "std", "amount_over_mean"]
+Aggregate = Literal["count", "sum", "mean", "max", "std", "amount_over_mean", "small_count", "declined_count"]
 Since = Literal["previous", "first"]
 Calendar = Literal["hour", "day_of_week", "weekend", "night"]
 Hour = Annotated[int, Field(ge=0, le=24)]
@@ -96,6 +99,29 @@ def _unique(values: list[str]) -> list[str]:
     return values
 
 
+class Steps(Section):
+    """What is a small step from an entity's previous amount to the next: upward or level, and soon."""
+
+    ratio: float = Field(
+        default=2.0,
+        ge=1,
+        le=10,
+        description="the amount is at most so many times the one before, and no less",
+    )
+    within: PositiveDurationUs = 24 * HOUR_US
+
+    @model_validator(mode="after")
+    def _ratio_is_exact(self) -> Self:
+        if round(self.ratio, 3) != self.ratio:
+            raise ValueError("ratio: has more than three decimals; round it, steps are compared in integers")
+        return self
+
+    @property
+    def ratio_thousandths(self) -> int:
+        """The ratio in thousandths, 1,000 to 10,000: what the kernel compares with."""
+        return round(self.ratio * 1_000)
+
+
 class EntityFeatures(Section):
     """What is kept about one entity."""
 
@@ -106,6 +132,22 @@ class EntityFeatures(Section):
     )
     since: Annotated[tuple[Since, ...], BeforeValidator(_unique)] = ()
     fraud_rates: tuple[FraudRate, ...] = Field(default=(), max_length=8)
+    small_amount_minor: int | None = Field(
+        default=None, ge=1, le=AMOUNT_MINOR_BOUND, description="largest amount that small_count counts"
+    )
+    steps: Steps | None = Field(
+        default=None, description="compare each amount with the one before, and count runs of small steps"
+    )
+
+    @model_validator(mode="after")
+    def _small_is_said(self) -> Self:
+        if "small_count" in self.aggregates and self.small_amount_minor is None:
+            raise ValueError(
+                "small_amount_minor: small_count needs it; say up to which amount a payment is small"
+            )
+        if "small_count" not in self.aggregates and self.small_amount_minor is not None:
+            raise ValueError('small_amount_minor: nothing counts by it; add "small_count" to aggregates')
+        return self
 
     @model_validator(mode="after")
     def _windows_are_distinct(self) -> Self:

@@ -1,12 +1,19 @@
 """Payments tried on the state: what the kernel would have logged, and no trace afterwards."""
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
+import polars as pl
+from numpy.typing import NDArray
 
+from fraud.archive.archive import Archive
+from fraud.attacks.campaign import attack
 from fraud.attacks.payment import UNSEEN
+from fraud.attacks.target import Target
 from fraud.features.fold import FeatureFold
 from fraud.features.rebuild import fold_past
+from fraud.records import Entry, Outcome
 from tests.attacks.worlds import World
 
 
@@ -34,6 +41,77 @@ def test_what_is_folded_is_seen_by_later_payments_and_taken_back(world: World) -
     assert (np.diff(seen[:, count]) == 1).all()
     assert np.isnan(seen[1, world.spec.places["merchant_mean_1d"]])
     assert fold.equals(untouched)
+
+
+def test_a_declined_try_is_seen_by_the_next_one_and_taken_back(world: World) -> None:
+    fraud = world.frauds()[10]
+    rehearsal, fold = world.before(fraud)
+    untouched = world.before(fraud)[1]
+    tries = [fraud.payment, replace(fraud.payment, surrogates=(fraud.payment.surrogates[0], UNSEEN, UNSEEN))]
+    declined = world.spec.places["card_declined_count_1h"]
+    seen = []
+    with rehearsal.undone(tries):
+        for payment in [*tries, fraud.payment]:
+            seen.append(int(rehearsal.fold([payment])[0, declined]))
+            rehearsal.decline()
+    assert seen == [0, 1, 2]
+    assert fold.equals(untouched)
+
+
+def test_a_run_of_small_steps_changes_where_it_is_said_to(world: World) -> None:
+    place, jumped = world.spec.places["card_steps"], 0
+    for fraud in world.frauds(8):
+        rehearsal, _ = world.before(fraud)
+        amounts = np.arange(1, 60_000)
+        runs = rehearsal.peek_amounts(fraud.payment, amounts)[:, place]
+        changes = set(amounts[:-1][np.diff(runs) != 0].tolist())
+        assert changes == set(rehearsal.jumps(fraud.payment).tolist()) & set(amounts.tolist())
+        jumped += len(changes)
+    assert jumped > 4
+
+
+class _Watching(Target):
+    """Keeps what it was shown, and lets everything through."""
+
+    seen: tuple[NDArray[np.float32], Sequence[tuple[str, ...]]]
+
+    def accepts(self, features: NDArray[np.float32], words: Sequence[tuple[str, ...]]) -> NDArray[np.bool_]:
+        self.seen = features, words
+        return np.ones(len(features), np.bool_)
+
+
+@dataclass
+class _AllDeclined:
+    """The archive as if all of it had been declined; what stands before a position arrived together."""
+
+    archive: Archive
+    position: int
+
+    def transactions(self, upto: int | None = None) -> pl.LazyFrame:
+        later = (pl.col("position") >= self.position).cast(pl.Int64)
+        declined = pl.lit(int(Outcome.DECLINE), pl.Int32)
+        return self.archive.transactions(upto).with_columns(outcome=declined, arrival_time_us=1 + later)
+
+    def feedback(self, after: int, upto: int) -> list[Entry]:
+        return self.archive.feedback(after, upto)
+
+    def labelled_coordinates(self) -> dict[str, tuple[tuple[int, ...], int, int]]:
+        return self.archive.labelled_coordinates()
+
+
+def test_a_fraud_meets_every_decline_that_arrived_before_it(world: World) -> None:
+    count, target = world.spec.places["card_count_1d"], _Watching(world.bundle, world.spec, world.settings)
+    declined, met = world.spec.places["card_declined_count_1d"], 0
+    for fraud in world.frauds(8):
+        past = _AllDeclined(world.archive, fraud.position)
+        for arrival_us, seen in ((1, False), (2, True)):
+            met_now = replace(fraud, arrival_us=arrival_us)
+            attack(world.fold(), past, [met_now], [target], world.allowed, world.reach, black_box=False)
+            features, words = target.seen
+            assert features[0, declined] == (features[0, count] if seen else 0)
+            assert words == [fraud.payment.words]
+        met += int(features[0, declined])
+    assert met > 4
 
 
 def test_a_fold_that_pauses_ends_as_one_that_does_not(world: World) -> None:

@@ -47,8 +47,9 @@ max_minor = 500000
 entities_max = 4096
 [features.entities.card]
 windows = ["1h", "24h"]
-aggregates = ["count", "sum", "amount_over_mean"]
+aggregates = ["count", "sum", "amount_over_mean", "declined_count"]
 since = ["previous"]
+steps = { ratio = 1.5, within = "30d" }
 [features.entities.merchant]
 windows = ["24h"]
 aggregates = ["count", "mean"]

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from fraud.bundle.bundle import Bundle
-from fraud.bundle.reasons import reasons_of
+from fraud.bundle.reasons import describe_number, reasons_of
 from fraud.bundle.references import References
 from tests.bundle.made import CHANNELS, FEATURES, made_bundle, made_rows
 
@@ -74,3 +74,18 @@ def test_every_reason_has_a_code_of_its_feature_and_a_text(bundle: Bundle) -> No
     assert not any(math.isnan(reason.contribution) for row in reasons_of(bundle, rows, 9) for reason in row)
     assert reasons_of(bundle, rows[:0], 3) == []
     assert CHANNELS.words == bundle.references.categoricals[0].words
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("card_small_count_1h", "card: 4 small transactions within 1h"),
+        ("card_declined_count_1d", "card: 4 declined within 1d"),
+        ("card_amount_over_previous", "card: amount is 4 times the one before"),
+        ("card_steps", "card: 4 small steps in a row led up to the amount"),
+    ],
+)
+def test_what_somebody_tries_out_is_told_in_words(name: str, text: str) -> None:
+    values = np.array([0, 0, 0, 1], np.float32)
+    (column,) = References.of([name], {}, values[:, None], np.full(4, 0.5)).columns
+    assert describe_number(column, 4) == ("HIGH", f"{text}; typical 0–1")

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from fraud.features.spec import FeatureSpec
+from fraud.features.spec import AGGREGATES, TALLIES, FeatureSpec
 from fraud.features.state import FeatureState, Rows
 from fraud.labels.standing import ConflictRule
 from fraud.records import Entry, Label, LabelsSubmitted, LabelValue
@@ -14,7 +14,7 @@ from fraud.settings.features import EntityFeatures, FraudRate
 SECOND = 1_000_000
 START = 1_700_000_000 * SECOND  # a multiple of 100 s, so hops of 10 s start here
 RULE = ConflictRule("LABELER_PRIORITY", ("chargeback", "analyst", "customer"))
-EVERYTHING = ("count", "sum", "mean", "max", "std", "amount_over_mean")
+EVERYTHING = AGGREGATES + TALLIES
 
 
 def rates_reach_us(entities: Sequence[EntityFeatures]) -> int:

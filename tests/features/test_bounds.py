@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fraud.errors import ConfigError
-from fraud.features import hops
+from fraud.features import cells, hops
 from fraud.features.layout import Layout
 from fraud.features.state import FeatureState
 from fraud.settings.features import HOPS_MAX
@@ -36,7 +36,7 @@ def test_sums_and_squares_of_as_many_events_as_can_be_fit_their_integers() -> No
 
 @pytest.mark.parametrize("zeros", [0, 1, 2**30, 2**31 - 2])
 def test_the_kernel_reads_a_ring_at_its_bounds_without_overflow(zeros: int) -> None:
-    state = FeatureState(card_spec(windows=["1h"], aggregates=EVERYTHING))
+    state = FeatureState(card_spec(windows=["1h"], aggregates=EVERYTHING, small_amount_minor=100))
     state.score(rows_of((0, AMOUNT_MINOR_BOUND)))
     n, full = 2**31 - 1, 2**31 - 1 - zeros
     small, wide = state.rows_of(0, 1)
@@ -61,7 +61,7 @@ def test_the_kernel_reads_a_ring_at_its_bounds_without_overflow(zeros: int) -> N
 @given(st.lists(st.integers(0, AMOUNT_MINOR_BOUND) | st.just(AMOUNT_MINOR_BOUND), min_size=2, max_size=50))
 def test_the_deviation_of_integers_loses_nothing_to_cancellation(amounts: list[int]) -> None:
     n, total, squares = len(amounts), sum(amounts), [x * x for x in amounts]
-    found = hops.deviation(n, total, sum(s >> 32 for s in squares), sum(s & 0xFFFFFFFF for s in squares))
+    found = cells.deviation(n, total, sum(s >> 32 for s in squares), sum(s & 0xFFFFFFFF for s in squares))
     variance = (sum(squares) - Fraction(total) ** 2 / n) / (n - 1)
     assert math.isclose(found, math.sqrt(variance), rel_tol=1e-12)
 
@@ -109,6 +109,8 @@ def test_an_entity_takes_at_most_4_kib_at_the_full_specification() -> None:
                 name: {
                     "windows": ["1h", "24h", "7d", "30d"],
                     "aggregates": EVERYTHING,
+                    "small_amount_minor": 100,
+                    "steps": {},
                     "distinct": [other for other in NAMES if other != name],
                     "since": ["previous", "first"],
                     "fraud_rates": [{"width": "7d", "delay": "7d"}, {"width": "30d", "delay": "7d"}],

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fraud.features import hops
+from fraud.features import cells
 from fraud.features.layout import estimates
 from fraud.features.state import FeatureState, Rows
 from tests.features.making import START, spec_of
@@ -48,7 +48,7 @@ def test_the_estimate_grows_with_occupied_buckets_and_is_capped() -> None:
 
 
 def test_surrogates_in_a_row_spread_over_all_buckets_like_random_ones() -> None:
-    counts = np.bincount([int(hops.bucket_of(surrogate, 64)) for surrogate in range(64_000)], minlength=64)
+    counts = np.bincount([int(cells.bucket_of(surrogate, 64)) for surrogate in range(64_000)], minlength=64)
     assert len(counts) == 64
     chi_square = ((counts - 1_000) ** 2 / 1_000).sum()
     assert chi_square < 103  # 63 degrees of freedom, one in a thousand

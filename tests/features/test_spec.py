@@ -79,3 +79,32 @@ def test_the_fingerprint_changes_with_what_shapes_state_and_with_nothing_else() 
         spec_of({"iban": {"windows": ["1h"]}}).fingerprint,
     ]
     assert len({plain, *others}) == len(others) + 1
+
+
+def test_features_that_came_later_change_the_fingerprint_of_those_who_declare_them_only() -> None:
+    plain = {"windows": ["1h"], "fraud_rates": [{"width": "7d", "delay": "7d"}]}
+    first = "ddb3056ff1d793815d1a6eeae75b75ce14141ac073a3d9ac84fa5d748c6869a1"
+    assert card_spec(**plain).fingerprint == first, "snapshots of before these features must go on"
+    small = {"aggregates": ["count", "sum", "small_count"]}
+    declaring = [
+        card_spec(**plain, **small, small_amount_minor=100),
+        card_spec(**plain, **small, small_amount_minor=101),
+        card_spec(**plain, aggregates=["count", "sum", "declined_count"]),
+        card_spec(**plain, steps={}),
+        card_spec(**plain, steps={"ratio": 1.5}),
+        card_spec(**plain, steps={"within": "1h"}),
+    ]
+    assert len({first, *(spec.fingerprint for spec in declaring)}) == len(declaring) + 1
+
+
+def test_what_shows_somebody_trying_things_out_stands_in_names_where_it_belongs() -> None:
+    tried = ["declined_count", "small_count", "count"]
+    spec = card_spec(
+        windows=["1h"], aggregates=tried, small_amount_minor=100, steps={}, since=["previous", "first"]
+    )
+    assert spec.names == (
+        *("amount", "card_count_1h", "card_small_count_1h", "card_declined_count_1h"),
+        *("card_since_previous_s", "card_age_s", "card_amount_over_previous", "card_steps"),
+    )
+    assert spec.counts_declines
+    assert not card_spec(aggregates=["declined_count"]).counts_declines

@@ -1,21 +1,23 @@
 """Random specs and random logs: equal and late times, missing entities, labels before and after."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from fraud.features.declines import Decided
 from fraud.features.fold import Coordinates
 from fraud.features.spec import AGE_UNBOUNDED_US, FeatureSpec
 from fraud.features.state import Rows
-from fraud.records import NO_DECISION, Entry, Label, LabelsSubmitted, LabelValue, Scored
+from fraud.records import NO_DECISION, Entry, Label, LabelsSubmitted, LabelValue, Outcome, Scored
 from tests.features.making import EVERYTHING, SECOND, START, spec_of
 from tests.parity.oracle import Event
 
 WINDOWS = [(1, 1), (10, 3), (30, 10), (60, 7), (100, 100), (500, 60)]  # width and hop, seconds
 RATES = [(10, 0, 10), (30, 20, 10), (25, 10, 7), (300, 60, 60)]  # width, delay, hop
+OUTCOMES = [*Outcome, Outcome.DECLINE, Outcome.DECLINE]
 STEPS = [0, 0, 1, 2, 5, 9, 10, 30, 70, 200, 600]  # the clock goes on by, seconds
 LATE = [1, 4, 20, 90, 700]  # an event is late by, seconds; also by the length of a ring
 NAMES = ("card", "merchant", "device")
@@ -51,9 +53,13 @@ def specs(draw: st.DrawFn) -> FeatureSpec:
         others = [other for other in names if other != name]
         windows = draw(st.lists(st.sampled_from(WINDOWS), max_size=3, unique=True))
         rates = draw(st.lists(st.sampled_from(RATES), max_size=3, unique=True))
+        aggregates = draw(st.lists(st.sampled_from(EVERYTHING), unique=True))
+        small = draw(st.sampled_from([1, 3, 50_000])) if "small_count" in aggregates else None
         entities[name] = {
             "windows": [{"width": f"{width}s", "hop": f"{hop}s"} for width, hop in windows],
-            "aggregates": draw(st.lists(st.sampled_from(EVERYTHING), unique=True)),
+            "aggregates": aggregates,
+            "small_amount_minor": small,
+            "steps": draw(st.none() | _steps()),
             "distinct": draw(st.lists(st.sampled_from(others), unique=True)) if others else [],
             "since": draw(st.lists(st.sampled_from(["previous", "first"]), unique=True)),
             "fraud_rates": [{"width": f"{w}s", "delay": f"{d}s", "hop": f"{h}s"} for w, d, h in rates],
@@ -67,6 +73,11 @@ def specs(draw: st.DrawFn) -> FeatureSpec:
         distinct_buckets=draw(st.sampled_from([16, 50])),
         age_max_us=draw(st.sampled_from([30 * SECOND, AGE_UNBOUNDED_US])),
     )
+
+
+def _steps() -> st.SearchStrategy[dict[str, Any]]:
+    ratios, times = st.sampled_from([1, 1.25, 2, 10]), st.sampled_from(["1s", "30s", "600s"])
+    return st.fixed_dictionaries({"ratio": ratios, "within": times})
 
 
 @st.composite
@@ -102,7 +113,8 @@ def _transactions(draw: st.DrawFn, spec: FeatureSpec, i: int, time_us: int) -> S
     amount = draw(st.one_of(st.integers(0, 5), st.integers(0, 100_000), st.just(2**31 - 1)))
     surrogates = tuple(draw(st.sampled_from([0, 0, 0, 1, 2, 3, -1])) for _ in spec.entity_names)
     numerics = tuple(draw(st.sampled_from([0.1, -3.0, float("nan")])) for _ in spec.numeric_names)
-    return Scored(f"t{i}", time_us, "card", surrogates, amount, "EUR", amount, numerics, (), b"", NO_DECISION)
+    decision = replace(NO_DECISION, outcome=draw(st.sampled_from(OUTCOMES)))
+    return Scored(f"t{i}", time_us, "card", surrogates, amount, "EUR", amount, numerics, (), b"", decision)
 
 
 @st.composite
@@ -117,14 +129,29 @@ def _labels(draw: st.DrawFn, size: int) -> LabelsSubmitted:
     return LabelsSubmitted(batch, 0, source, submitter, labels, "digest")
 
 
-def event_of(scored: Scored) -> Event:
+def event_of(entry: Entry) -> Event:
+    scored = entry.event
+    assert isinstance(scored, Scored)
     return Event(
         scored.transaction_id,
         scored.event_time_us,
         scored.amount_base_minor,
         scored.surrogates,
         scored.numerics,
+        entry.arrival_time_us,
+        scored.decision.outcome is Outcome.DECLINE,
     )
+
+
+def declined_of(scored: list[Scored]) -> NDArray[np.bool_]:
+    return np.array([event.decision.outcome is Outcome.DECLINE for event in scored], np.bool_)
+
+
+def decided_of(entries: list[Entry]) -> Decided:
+    """What stands in the log of the transactions among entries."""
+    rows = [entry for entry in entries if isinstance(entry.event, Scored)]
+    scored = [entry.event for entry in rows if isinstance(entry.event, Scored)]
+    return Decided(np.array([entry.arrival_time_us for entry in rows], np.int64), declined_of(scored))
 
 
 def columns_of(scored: list[Scored]) -> Rows:

@@ -5,7 +5,8 @@ What a view hides is not there: a hidden transaction is answered and forgotten, 
 hidden or retracted label does not stand. An event counts in a window when its
 hop lies in the window and is among the H newest hops of its entity; a fraud when
 a verdict stands that was reported while its transaction was within reach, or that
-came first and waited no longer than that.
+came first and waited no longer than that; a decline when it arrived before the event
+that asks, or before any later one.
 """
 
 import math
@@ -13,13 +14,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 from fraud.features.spec import FeatureSpec
 from fraud.labels.exclusions import View
 from fraud.labels.standing import ConflictRule, LabelFact
 from fraud.records import LabelsSubmitted, LabelValue
-from fraud.settings.features import EntityFeatures, FraudRate, Window
+from fraud.settings.features import EntityFeatures, FraudRate, Steps, Window
 
 NAN = math.nan
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -32,6 +34,8 @@ class Event:
     amount: int
     surrogates: tuple[int, ...]
     numerics: tuple[float, ...]
+    arrival_us: int
+    declined: bool
     facts: list[LabelFact] = field(default_factory=list)
     is_fraud: bool = False
 
@@ -154,9 +158,20 @@ class Oracle:
         name = self.spec.entity_names[kind]
         features: dict[str, float] = {}
         for window in entity.windows:
-            amounts = [earlier.amount for earlier in past if self._in_window(window, earlier, past, event)]
+            inside = [earlier for earlier in past if self._in_window(window, earlier, past, event)]
+            amounts = [earlier.amount for earlier in inside]
+            small = [amount for amount in amounts if amount <= (entity.small_amount_minor or 0)]
+            declined = [
+                earlier for earlier in inside if earlier.declined and earlier.arrival_us < event.arrival_us
+            ]
+            tallies = {"small_count": len(small), "declined_count": len(declined)}
             for aggregate in entity.aggregates:
-                features[f"{name}_{aggregate}_{window.name}"] = _aggregate(aggregate, amounts, event.amount)
+                value = (
+                    tallies[aggregate]
+                    if aggregate in tallies
+                    else _aggregate(aggregate, amounts, event.amount)
+                )
+                features[f"{name}_{aggregate}_{window.name}"] = value
             for other in entity.distinct:
                 features[f"{name}_distinct_{other}_{window.name}"] = self._distinct(
                     window, other, past, event
@@ -170,9 +185,25 @@ class Oracle:
             before = event.time_us < first_us
             age_us = NAN if before else min(event.time_us - first_us, self.spec.age_max_us)
             features[f"{name}_age_s"] = age_us / 1e6
+        if entity.steps is not None:
+            over, run = self._steps(entity.steps, past, event)
+            features |= {f"{name}_amount_over_previous": over, f"{name}_steps": run}
         for rate in entity.fraud_rates:
             features[f"{name}_fraud_rate_{rate.name}"] = self._rate(entity, rate, past, event)
         return features
+
+    def _steps(self, steps: Steps, past: Sequence[Event], event: Event) -> tuple[float, float]:
+        """Walk the whole past: an event counts when it is as new as all before it."""
+        on_time = [e for i, e in enumerate(past) if all(e.time_us >= before.time_us for before in past[:i])]
+        if on_time and event.time_us < on_time[-1].time_us:
+            return NAN, NAN
+        run = 0
+        for before, after in pairwise([*on_time, event]):
+            soon = after.time_us - before.time_us <= steps.within
+            ladder = before.amount <= after.amount <= Fraction(str(steps.ratio)) * before.amount
+            run = run + 1 if soon and ladder else 0
+        previous = on_time[-1].amount if on_time else 0
+        return event.amount / previous if previous else NAN, run
 
     def _in_window(self, window: Window, earlier: Event, past: Sequence[Event], event: Event) -> bool:
         hop = earlier.time_us // window.hop

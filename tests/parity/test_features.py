@@ -13,7 +13,7 @@ from fraud.features.replay import replay, replay_columns
 from fraud.features.state import ScoredRows
 from fraud.records import Entry, LabelsSubmitted, Scored
 from tests.features.making import RULE
-from tests.parity.cases import Case, cases, columns_of, event_of, same
+from tests.parity.cases import Case, cases, columns_of, decided_of, declined_of, event_of, same
 from tests.parity.oracle import Answer, Oracle
 
 thorough = settings(
@@ -22,14 +22,20 @@ thorough = settings(
 
 
 def online(case: Case, cuts: list[int] | None = None) -> tuple[FeatureFold, list[ScoredRows]]:
-    """Drive the fold as the server does: one call per run of transactions, cut further at `cuts`."""
+    """Drive the fold as the server does: one call per run of transactions, cut further at `cuts`.
+
+    A call has one arrival, so a run is cut where that changes.
+    """
     fold = FeatureFold(case.spec, RULE)
     answers, batch = [], list[Entry]()
 
     def score() -> None:
         scored = [entry.event for entry in batch if isinstance(entry.event, Scored)]
         if scored:
-            answers.append(fold.score([event.transaction_id for event in scored], columns_of(scored)))
+            fold.settle(batch[0].arrival_time_us)
+            rows = columns_of(scored)
+            answers.append(fold.score([event.transaction_id for event in scored], rows))
+            fold.take_declines(rows, declined_of(scored), batch[0].arrival_time_us)
         batch.clear()
 
     for entry in case.entries:
@@ -38,6 +44,8 @@ def online(case: Case, cuts: list[int] | None = None) -> tuple[FeatureFold, list
             fold.advance(entry.position)
             fold.take_labels(entry.event, case.find(fold.lacking(entry.event)), entry.arrival_time_us)
             continue
+        if batch and batch[0].arrival_time_us != entry.arrival_time_us:
+            score()
         batch.append(entry)
         if cuts is None or entry.position in cuts:
             score()
@@ -60,7 +68,7 @@ def judged(case: Case) -> list[Answer]:
     oracle, answers = Oracle(case.spec, RULE), []
     for entry in case.entries:
         if isinstance(entry.event, Scored):
-            answers.append(oracle.score(event_of(entry.event)))
+            answers.append(oracle.score(event_of(entry)))
         elif isinstance(entry.event, LabelsSubmitted):
             oracle.take_labels(entry.event)
     return answers
@@ -131,6 +139,7 @@ def test_columns_replay_as_entries_do(case: Case, cut: int) -> None:
                 columns_of(scored),
                 [entry for entry in entries if isinstance(entry.event, LabelsSubmitted)],
                 case.find,
+                decided_of(entries),
             )
         )
     assert same(np.concatenate(parts), features)

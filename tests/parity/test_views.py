@@ -14,7 +14,7 @@ from fraud.features.spec import FeatureSpec
 from fraud.labels.exclusions import Exclusion, View
 from fraud.records import Applied, BatchRetracted, Entry, LabelsSubmitted, Scored
 from tests.features.making import RULE, SECOND, START
-from tests.parity.cases import BATCHES, SUBMITTERS, Case, cases, columns_of, event_of, same
+from tests.parity.cases import BATCHES, SUBMITTERS, Case, cases, columns_of, decided_of, event_of, same
 from tests.parity.oracle import Oracle
 
 thorough = settings(
@@ -61,7 +61,7 @@ def judged(
     for entry in entries:
         event = entry.event
         if isinstance(event, Scored):
-            answers.append(oracle.score(event_of(event)).features)
+            answers.append(oracle.score(event_of(entry)).features)
         elif isinstance(event, LabelsSubmitted):
             oracle.take_labels(event, entry.arrival_time_us)
         elif isinstance(event, BatchRetracted):
@@ -124,6 +124,7 @@ def test_a_view_from_the_start_is_as_if_the_hidden_had_never_been(
                 columns_of(scored),
                 [entry for entry in entries if isinstance(entry.event, LabelsSubmitted | BatchRetracted)],
                 case.find,
+                decided_of(entries),
             )
         )
     assert same(np.concatenate(again), features)

@@ -23,9 +23,11 @@ pytestmark = pytest.mark.process
 
 def test_replay_of_the_log_equals_the_logged_features(tmp_path: Path) -> None:
     stream = Stream(seed=11)
-    with serving(tmp_path) as process, process.client() as client:
+    declining = {"FRAUD__MODELS__TRANSFER__NO_CHAMPION": "DECLINE"}
+    with serving(tmp_path, **declining) as process, process.client() as client:
         for step in range(60):
             wires = stream.take(20, step_us=20 * 60_000_000)
+            wires[stream.random.randrange(20)].model = "transfer"
             late = wires[stream.random.randrange(20)]
             late.event_time_us -= stream.random.randrange(3 * 86_400_000_000)
             ahead = stream.next()
@@ -47,13 +49,17 @@ def test_replay_of_the_log_equals_the_logged_features(tmp_path: Path) -> None:
     archive = Archive(settings.places.archive, settings.schema_, spec.names)
     fold = FeatureFold(spec, ConflictRule.of(settings.labels))
     compared = 0
+    declined = spec.names.index("card_declined_count_7d")
+    most_declined = 0.0
     runs = replay(fold, entries_after(log, archive, 0, log.head()), lambda ids: coordinates_of(log.find(ids)))
     for run, computed in runs:
         scored = [entry.event for entry in run if isinstance(entry.event, Scored)]
         logged = features_of(scored, len(spec.names))
         np.testing.assert_array_equal(logged.view(np.uint32), computed.view(np.uint32))
         compared += len(scored)
+        most_declined = max(most_declined, float(np.nanmax(computed[:, declined])))
     log.close()
     assert compared == 60 * 21
     rate = spec.names.index("merchant_fraud_rate_7d_delay_1d")
     assert np.nanmax(computed[:, rate]) > 0, "the labels must have reached the features"
+    assert most_declined > 1, "declines must have reached the features"

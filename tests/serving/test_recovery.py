@@ -9,10 +9,11 @@ import pytest
 
 from fraud.clock import DAY_US
 from fraud.errors import Damaged, FraudError, Unavailable
+from fraud.labels.exclusions import View
 from fraud.records import Label, LabelValue
 from fraud.serving.batcher import Answer
 from fraud.serving.intake import TransactionIntake
-from fraud.serving.recovery import Snapshots, restore
+from fraud.serving.recovery import Snapshots, rebuilt, restore
 from fraud.serving.server import ScoringProcess
 from fraud.settings import Settings, load_settings
 from tests.serving.worlds import Stream, settings_in
@@ -25,8 +26,8 @@ class Inside:
         self.process = ScoringProcess(settings)
         self.intake = TransactionIntake(settings)
 
-    async def score(self, stream: Stream, rows: int) -> list[Answer | FraudError]:
-        transactions = tuple(self.intake.read(wire, 2**61) for wire in stream.take(rows))
+    async def score(self, stream: Stream, rows: int, *, model: str = "card") -> list[Answer | FraudError]:
+        transactions = tuple(self.intake.read(wire, 2**61) for wire in stream.take(rows, model=model))
         return await self.process.batcher.score(transactions, with_reasons=False)
 
     async def label(self, stream: Stream) -> None:
@@ -89,14 +90,17 @@ def test_nothing_of_a_batch_is_answered_when_its_append_fails(tmp_path: Path) ->
 
 def test_a_pruned_log_restores_from_the_archive(tmp_path: Path) -> None:
     stream = Stream(seed=32)
-    settings = settings_in(tmp_path, FRAUD__LOG__IDEMPOTENCY_HORIZON="1d")
+    declining = {"FRAUD__MODELS__TRANSFER__NO_CHAMPION": "DECLINE"}
+    settings = settings_in(tmp_path, FRAUD__LOG__IDEMPOTENCY_HORIZON="1d", **declining)
 
     async def body(here: Inside) -> None:
         process = here.process
         for _ in range(10):
             await here.score(stream, 100)
+            await here.score(stream, 10, model="transfer")
             await here.label(stream)
             stream.skip_days(2)
+        await here.score(stream, 10, model="transfer")
         process.keeper.snapshot_now()
         await here.score(stream, 50)
         process.archive.copy_from(process.log)
@@ -112,6 +116,8 @@ def test_a_pruned_log_restores_from_the_archive(tmp_path: Path) -> None:
         assert state.fold.equals(
             restore(process.spec, rule, process.log, process.archive, process.snapshots).fold
         )
+        again = rebuilt(process.spec, rule, process.log, process.archive, View(), process.log.head())
+        assert state.fold.state.equals(again.state)
 
     inside(settings, body)
 

@@ -37,7 +37,9 @@ calendar = ["hour", "night"]
 entities_max = 5000
 [features.entities.card]
 windows = ["1h", "24h", "7d"]
-aggregates = ["count", "sum", "mean", "max", "std", "amount_over_mean"]
+aggregates = ["count", "sum", "mean", "max", "std", "amount_over_mean", "small_count", "declined_count"]
+small_amount_minor = 2000
+steps = { ratio = 1.5 }
 distinct = ["merchant"]
 since = ["previous", "first"]
 [features.entities.merchant]
