@@ -222,15 +222,14 @@ class Watch:
                 cut = Cut(request.cut_position, request.cut_time_us)
                 return Order(models, cut, request.trigger, request.seq)
         now_us = self._shop.clock.now_us()
-        cycles = state.cycles_us
-        since_us = cycles[-1] if cycles else 0
-        trigger = due(
-            self._settings.training.triggers, CyclesBefore(cycles, self._frauds_since(since_us)), now_us
-        )
-        if trigger is None or self._shop.log.head() == 0:
+        since_us = state.cycles[-1].time_us if state.cycles else 0
+        before = CyclesBefore(state.cycles, self._frauds_since(since_us), self._monitor.alarms())
+        wanted = due(self._settings.training.triggers, before, now_us)
+        if wanted is None or self._shop.log.head() == 0:
             return None
         cut = Cut(self._shop.log.head(), max(now_us, self._shop.log.last_arrival_us()))
-        return Order(tuple(self._settings.models), cut, trigger)
+        models = wanted.models or tuple(self._settings.models)
+        return Order(models, cut, wanted.reason, kind=wanted.trigger)
 
     def _frauds_since(self, since_us: int) -> int:
         if self._settings.training.triggers.new_frauds is None:

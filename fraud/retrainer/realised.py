@@ -16,6 +16,7 @@ from fraud.archive.columns import shadow_of
 from fraud.errors import FraudError
 from fraud.evaluation.days import day_start_us
 from fraud.evaluation.resampling import Interval
+from fraud.monitoring.metrics import Labels
 from fraud.monitoring.names import CHAMPION, FIRST, SHADOW
 from fraud.monitoring.quality import (
     COMPARED,
@@ -30,11 +31,14 @@ from fraud.monitoring.quality import (
     gains,
     judged_rows,
 )
+from fraud.monitoring.quality_fall import Fall, value_fall
 from fraud.monitoring.quality_series import show_cohorts, show_decay, show_windows
 from fraud.registry.ledger import RegistryState
 from fraud.registry.reference import reference_of
 from fraud.retrainer.cycle import Workshop
+from fraud.retrainer.misses import by_cluster
 from fraud.retrainer.rescoring import Rescoring
+from fraud.retrainer.trusting import only_trusted, trust_in
 from fraud.training.history import Cut, History
 
 _TABLES = ("labels", "outcomes", "retractions")
@@ -67,6 +71,8 @@ class QualityWatch:
         self._first_figures: dict[tuple[str, int, str], Cohort] = {}
         self.calibration: dict[str, Interval] = {}
         """Frauds expected ÷ observed of what matured last and was enough, by model."""
+        self.falls: dict[str, tuple[Fall, int]] = {}
+        """How value detection fell, by model, and when that was seen, µs UTC; where a trigger asks."""
 
     def turn(self) -> None:
         """Publish what has changed; the caller holds the archive's files in place."""
@@ -105,7 +111,9 @@ class QualityWatch:
         if shop.settings.monitoring.reference:
             versions[FIRST] = reference_of(state, model)
         shadows = shadow_subjects(rows, versions[CHAMPION], shop.settings.monitoring.shadows)
-        judged = judged_rows(self._scored(state, history, model, rows, versions, shadows), rules)
+        scored = self._scored(state, history, model, rows, versions, shadows)
+        judged = judged_rows(scored, rules)
+        self._watch_value(state, history, model, scored, rules)
         catalogue = shop.metrics.catalogue
         named = {(it, version): 1.0 for it, version in {**versions, **shadows}.items() if version}
         catalogue.show("fraud_quality_subject_info", model, {(*key,): one for key, one in named.items()})
@@ -116,6 +124,22 @@ class QualityWatch:
         matured_us = day_start_us(rules.last_day + 1, rules.zone)
         catalogue.show("fraud_quality_matured_timestamp_seconds", model, {(): matured_us / 1e6})
         catalogue.show("fraud_quality_computed_timestamp_seconds", model, {(): at_us / 1e6})
+
+    def _watch_value(
+        self, state: RegistryState, history: History, model: str, scored: pl.DataFrame, rules: QualityRules
+    ) -> None:
+        """Tell whether value detection fell, by labels that may move a trigger, frauds drawn by cluster."""
+        self.falls.pop(model, None)
+        wanted = self._shop.settings.training.triggers.value_detection
+        if wanted is None:
+            return
+        trust = trust_in(history, model, state.guard_reports.get(model))
+        trusted = by_cluster(only_trusted(scored, history, trust))
+        fall = value_fall(judged_rows(trusted, rules), rules, wanted)
+        lost: dict[Labels, float] = {} if fall is None else {(): fall.surely}
+        self._shop.metrics.catalogue.show("fraud_value_detection_lost_share", model, lost)
+        if fall is not None:
+            self.falls[model] = (fall, history.cut.time_us)
 
     def _publish_windows(self, state: RegistryState, model: str, rows: Judged, rules: QualityRules) -> None:
         catalogue = self._shop.metrics.catalogue
@@ -202,12 +226,13 @@ def promised_quality(state: RegistryState, model: str) -> dict[str, Interval]:
 
 def _rows(history: History, model: str, since_us: int, until_us: int) -> pl.DataFrame:
     """Read the payments of a span of event time that were scored or that a rule decided, in log order."""
-    card = f"{ENTITY_PREFIX}{history.settings.schema_.entity_names[0]}"
+    entities = [f"{ENTITY_PREFIX}{name}" for name in history.settings.schema_.entity_names]
+    wanted = entities if history.settings.training.triggers.value_detection is not None else entities[:1]
     answered = pl.col("score").is_not_null() | pl.col("rule").is_not_null()
     return (
         history.judged(model, since_us, with_features=False)
         .filter((pl.col("event_time_us") < until_us) & answered)
-        .select(*_COLUMNS, card)
+        .select(*_COLUMNS, *wanted)
         .sort("position")
         .collect()
     )
