@@ -34,8 +34,8 @@ from fraud.settings.triggers import MissBurst
 from fraud.training.history import History
 
 SPANS: Final = (1, 2, 3, 7)
-STRANGER_VOTES: Final = 5
-"""Whoever gave fewer of the past votes is a stranger; strangers count as one submitter."""
+STRANGER_CARDS: Final = 5
+"""Whoever gave frauds of fewer cards before is a stranger; strangers count as one submitter."""
 TRAFFIC_ROWS: Final = 200_000
 """Payments that tell which merchants are out of line; of more, an even part."""
 _ENTITY = "entity_"
@@ -58,7 +58,8 @@ class Facts:
 
     `surrogates` int64[n, E] with -1 where missing, the card first; `days` int32[n], for a miss the day its
     label came, else that of the payment, `last_day` for the day that ends now; `fresh` bool[n] marks
-    misses of the champion that count now; `submitters` str[n], "" for what is no miss.
+    misses of the champion that count now; `submitters` str[n], "" for what is no miss. `givers` are the
+    cards with a confirmed fraud of the weeks before by submitter, whether it was missed or not.
     """
 
     surrogates: NDArray[np.int64]
@@ -67,6 +68,7 @@ class Facts:
     fresh: NDArray[np.bool_]
     submitters: NDArray[np.str_]
     last_day: int
+    givers: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +99,9 @@ def judge_misses(facts: Facts, rules: MissBurst, submitter_share_max: float) -> 
     # The judged days are no part of the weeks that judge them, whatever the span.
     oldest = facts.last_day - WEEK * (rules.weeks + 1) + 1
     daily = np.zeros(WEEK * rules.weeks, np.int64)
-    past: Counter[str] = Counter()
-    for unit, row in zip(found, first_of, strict=True):
+    for unit in found:
         if oldest <= unit.day <= facts.last_day - WEEK:
             daily[facts.last_day - WEEK - unit.day] += 1
-            past[str(facts.submitters[row])] += 1
     lived = _days_lived(facts)
     bursts = []
     for days in SPANS:
@@ -113,7 +113,7 @@ def judge_misses(facts: Facts, rules: MissBurst, submitter_share_max: float) -> 
             for unit, row in zip(found, first_of, strict=True)
             if unit.day > facts.last_day - days and facts.fresh[unit.rows].any()
         )
-        votes = bounded(now, past, submitter_share_max)
+        votes = bounded(now, facts.givers, submitter_share_max)
         chance = promised.chance(votes)
         enough = votes >= max(rules.least, rules.jump * promised.expected)
         alarming = enough and chance <= rules.p_value / len(SPANS)
@@ -131,7 +131,8 @@ def _days_lived(facts: Facts) -> int:
 def bounded(now: Mapping[str, int], past: Mapping[str, int], share_max: float) -> int:
     """Return how many votes count when no submitter who gave few before may give more than a share.
 
-    Whoever gave at least that share of the past votes is not bounded: the feed is his.
+    `past` are the frauds that each gave before. Whoever gave at least that share of them is not bounded:
+    the feed is his.
 
     >>> bounded({"bank": 10, "jane": 90}, {"bank": 50, "jane": 10}, 0.5)
     20
@@ -139,7 +140,7 @@ def bounded(now: Mapping[str, int], past: Mapping[str, int], share_max: float) -
     total = sum(past.values())
     by_name: Counter[str] = Counter()
     for name, votes in now.items():
-        by_name[name if past.get(name, 0) >= STRANGER_VOTES else ""] += votes
+        by_name[name if past.get(name, 0) >= STRANGER_CARDS else ""] += votes
     everybody = by_name.total()
     counted = 0
     for name, votes in by_name.items():
@@ -157,14 +158,15 @@ def misses_of(history: History, model: str, reign: Reign, trust: Trust, rules: M
     reach_us = min(now_us - reign.since_us, 2 * settings.labels.maturity)
     entities = [f"{_ENTITY}{name}" for name in settings.schema_.entity_names]
     since = pl.col("event_time_us") > now_us - span_us - reach_us
-    own = history.transactions(model, with_features=False).filter(since & ~pl.col("imported"))
+    own = history.transactions(model, with_features=False).filter(
+        since & ~pl.col("imported") & (pl.col("version") != "")
+    )
     approved = (pl.col("outcome") == int(Outcome.APPROVE)) & ~pl.col("explored") & pl.col("rule").is_null()
     known = pl.col("known_us")
+    frauds = own.join(confirmed(history, trust), on="transaction_id").filter(known > now_us - span_us)
     misses = (
-        own.filter(approved)
-        .select("transaction_id", "position", "event_time_us", "version", *entities)
-        .join(confirmed(history, trust), on="transaction_id")
-        .filter((known - pl.col("event_time_us") <= reach_us) & (known > now_us - span_us))
+        frauds.filter(approved & (known - pl.col("event_time_us") <= reach_us))
+        .select("transaction_id", "position", "event_time_us", "version", "known_us", "submitter", *entities)
         .with_columns(
             time_us=known,
             fresh=(pl.col("version") == reign.version) & (known > reign.new_from_us),
@@ -183,10 +185,13 @@ def misses_of(history: History, model: str, reign: Reign, trust: Trust, rules: M
         .join(misses.select("transaction_id"), on="transaction_id", how="anti")
     )
     columns = ["position", "time_us", "fresh", "is_miss", "submitter", *entities]
-    return _facts(pl.concat([misses.select(columns), others.select(columns)]).collect(), entities, now_us)
+    both = pl.concat([misses.select(columns), others.select(columns)]).collect()
+    before = frauds.filter(known <= now_us - WEEK * DAY_US).group_by("submitter")
+    givers = before.agg(cards=pl.col(entities[0]).n_unique()).collect()
+    return _facts(both, entities, now_us, dict(givers.iter_rows()))
 
 
-def _facts(rows: pl.DataFrame, entities: Sequence[str], now_us: int) -> Facts:
+def _facts(rows: pl.DataFrame, entities: Sequence[str], now_us: int, givers: Mapping[str, int]) -> Facts:
     rows = rows.sort("position")
     last_day = now_us // DAY_US
     ages = (now_us - rows["time_us"].to_numpy()) // DAY_US
@@ -198,6 +203,7 @@ def _facts(rows: pl.DataFrame, entities: Sequence[str], now_us: int) -> Facts:
         rows["fresh"].to_numpy(),
         rows["submitter"].to_numpy().astype(np.str_),
         last_day,
+        givers,
     )
 
 

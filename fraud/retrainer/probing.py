@@ -7,6 +7,7 @@ A day is counted once; imported payments were decided elsewhere and do not count
 the rows of one day and one kind of entity, at most `probing.rows_max` of them.
 """
 
+import math
 import time
 from collections.abc import Sequence
 
@@ -99,5 +100,6 @@ class ProbingWatch:
         show = self._shop.metrics.catalogue.show
         keyed: dict[Labels, Probe] = {(it.pattern, it.kind): it for it in probes}
         show("fraud_probing_entities", model, {key: it.entities for key, it in keyed.items()})
-        show("fraud_probing_expected_entities", model, {key: it.expected for key, it in keyed.items()})
+        expected = {key: it.expected for key, it in keyed.items() if not math.isnan(it.expected)}
+        show("fraud_probing_expected_entities", model, expected)
         show("fraud_probing_findings", model, {key: float(it.alarming) for key, it in keyed.items()})
