@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -151,7 +152,7 @@ def conclude(world: Scoring, order: Order, now_us: int) -> None:
     world.ledger.append(
         "CycleStarted", {**body, "trigger": order.kind}, actor="t", reason=order.trigger, time_us=now_us
     )
-    ended = {"request_seq": None, "verdicts": [], "seconds": 1.0}
+    ended: dict[str, Any] = {"request_seq": None, "verdicts": [], "seconds": 1.0}
     world.ledger.append("CycleFinished", ended, actor="t", reason=order.trigger, time_us=now_us)
 
 
