@@ -84,27 +84,28 @@ def count(rows: pl.DataFrame, entity: str, patterns: Sequence[str], rules: Probi
     return {pattern: Seen(found[pattern](), len(own)) for pattern in patterns}
 
 
+def _earlier(column: str, entity: str, rows: int) -> pl.Expr:
+    """Return a column so many rows before, null in another entity; rows are in order of entity and time."""
+    same = pl.col(entity) == pl.col(entity).shift(rows)
+    return pl.when(same).then(pl.col(column).shift(rows))
+
+
 def _climbers(own: pl.DataFrame, entity: str, rules: Ladder) -> int:
     """Count entities with a run of small rising steps; rows are in order of entity and time."""
-    amount, before = pl.col("amount_base_minor"), pl.col("amount_base_minor").shift(1).over(entity)
+    amount, before = pl.col("amount_base_minor"), _earlier("amount_base_minor", entity, 1)
     step = (before > 0) & (amount > before) & (amount <= before * rules.factor)
-    marked = own.with_columns(
-        step=step.fill_null(value=False).cast(pl.Int32),
-        began=pl.col("event_time_us").shift(rules.steps_min).over(entity),
-    ).with_columns(run=pl.col("step").rolling_sum(rules.steps_min).over(entity))
-    climbed = (pl.col("run") == rules.steps_min) & (pl.col("event_time_us") - pl.col("began") <= rules.within)
-    return int(marked.filter(climbed)[entity].n_unique())
+    # No step leads from one entity to another, so a run stays within one.
+    run = step.fill_null(value=False).cast(pl.Int32).rolling_sum(rules.steps_min)
+    took = pl.col("event_time_us") - _earlier("event_time_us", entity, rules.steps_min)
+    return int(own.filter((run == rules.steps_min) & (took <= rules.within))[entity].n_unique())
 
 
 def _frequent(own: pl.DataFrame, entity: str, marked: pl.Expr, rules: ManyDeclines | ManySmall) -> int:
     """Count entities with so many marked payments within a span, and a large share of them overall."""
-    with_marks = own.with_columns(mark=marked)
-    rest = pl.col("event_time_us").shift(rules.count_min - 1).over(entity)
-    dense = with_marks.filter("mark").filter(pl.col("event_time_us") - rest <= rules.within)
-    shares = with_marks.group_by(entity).agg(share=pl.col("mark").mean())
-    return int(
-        dense.join(shares.filter(pl.col("share") >= rules.share), on=entity, how="semi")[entity].n_unique()
-    )
+    took = pl.col("event_time_us") - _earlier("event_time_us", entity, rules.count_min - 1)
+    dense = own.filter(marked).filter(took <= rules.within).select(entity).unique()
+    counts = own.join(dense, on=entity, how="semi").group_by(entity).agg(share=marked.mean())
+    return counts.filter(pl.col("share") >= rules.share).height
 
 
 def judge(now: Mapping[Key, Seen], before: Sequence[Mapping[Key, Seen]], rules: Probing) -> tuple[Probe, ...]:

@@ -34,6 +34,7 @@ class ProbingWatch:
         self._looked_at = float("-inf")
         self._position = -1
         self._view = ""
+        self._first: dict[str, int] = {}
         self._days: dict[tuple[str, int], _Day] = {}
         self.found: dict[str, tuple[tuple[Probe, ...], int]] = {}
         """What was found last by model, and when, µs UTC by the clock of the service."""
@@ -52,7 +53,7 @@ class ProbingWatch:
         history = History(shop.archive, shop.spec, shop.settings, cut, shop.state().view())
         if history.view.to_text() != self._view:
             self._view = history.view.to_text()
-            self._days = {}
+            self._days, self._first = {}, {}
         for model in shop.settings.models:
             self.found[model] = (self._look(history, model), cut.time_us)
             self._publish(model, self.found[model][0])
@@ -69,10 +70,15 @@ class ProbingWatch:
         return judge(self._count(history, model, now_us - DAY_US, now_us), past, self._rules)
 
     def _first_day(self, history: History, model: str) -> int:
-        """Return the first whole day with payments that were scored here."""
+        """Return the first whole day with payments that were scored here; it is read once."""
+        if model in self._first:
+            return self._first[model]
         own = history.transactions(model, with_features=False).filter(~pl.col("imported"))
         first_us = own.select(pl.col("event_time_us").min()).collect().item()
-        return history.cut.time_us // DAY_US if first_us is None else -(-int(first_us) // DAY_US)
+        if first_us is None:
+            return history.cut.time_us // DAY_US
+        self._first[model] = -(-int(first_us) // DAY_US)
+        return self._first[model]
 
     def _day(self, history: History, model: str, day: int) -> _Day:
         """Return the counts of a whole day of UTC, counted once."""

@@ -176,3 +176,14 @@ def test_an_attack_of_a_week_ago_does_not_hide_that_of_today() -> None:
     quiet = {("ladder", "card"): Seen(2, 1_000)}
     (probe,) = judge({("ladder", "card"): Seen(40, 1_000)}, [*[loud] * 7, *[quiet] * 21], Probing())
     assert probe.alarming
+
+
+def test_what_jumps_by_itself_every_other_day_is_no_finding() -> None:
+    wild = [{("small", "card"): Seen(40 * (day % 2), 1_000)} for day in range(28)]
+    steady = [{("small", "card"): Seen(20, 1_000)} for _ in range(28)]
+
+    def raised(past: list[dict[tuple[str, str], Seen]]) -> bool:
+        (probe,) = judge({("small", "card"): Seen(70, 1_000)}, past, Probing())
+        return probe.alarming
+
+    assert [raised(wild), raised(steady)] == [False, True]
