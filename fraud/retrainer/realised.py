@@ -31,14 +31,14 @@ from fraud.monitoring.quality import (
     gains,
     judged_rows,
 )
-from fraud.monitoring.quality_fall import Fall, value_fall
+from fraud.monitoring.quality_fall import Fall
 from fraud.monitoring.quality_series import show_cohorts, show_decay, show_windows
 from fraud.registry.ledger import RegistryState
 from fraud.registry.reference import reference_of
 from fraud.retrainer.cycle import Workshop
-from fraud.retrainer.misses import by_cluster
 from fraud.retrainer.rescoring import Rescoring
-from fraud.retrainer.trusting import only_trusted, trust_in
+from fraud.retrainer.trusting import trust_in
+from fraud.retrainer.value import fall_seen
 from fraud.training.history import Cut, History
 
 _TABLES = ("labels", "outcomes", "retractions")
@@ -128,14 +128,13 @@ class QualityWatch:
     def _watch_value(
         self, state: RegistryState, history: History, model: str, scored: pl.DataFrame, rules: QualityRules
     ) -> None:
-        """Tell whether value detection fell, by labels that may move a trigger, frauds drawn by cluster."""
+        """Tell whether value detection fell, where a trigger asks."""
         self.falls.pop(model, None)
         wanted = self._shop.settings.training.triggers.value_detection
         if wanted is None:
             return
         trust = trust_in(history, model, state.guard_reports.get(model))
-        trusted = by_cluster(only_trusted(scored, history, trust))
-        fall = value_fall(judged_rows(trusted, rules), rules, wanted)
+        fall = fall_seen(scored, history, rules, trust, wanted)
         lost: dict[Labels, float] = {} if fall is None else {(): fall.surely}
         self._shop.metrics.catalogue.show("fraud_value_detection_lost_share", model, lost)
         if fall is not None:

@@ -245,7 +245,10 @@ def test_a_burst_is_answered_by_a_whole_cycle_that_the_ledger_explains(world: Sc
     assert state.version("card-3").verdicts, "and the gate judged what came of it"
 
 
-def test_value_that_is_found_no_more_is_an_emergency(world: Scoring) -> None:
+@pytest.mark.parametrize("submitter", ["bank", "mallory"])
+def test_value_that_is_found_no_more_is_an_emergency_unless_one_stranger_says_so(
+    world: Scoring, submitter: str
+) -> None:
     table = "[training.triggers.value_detection]\nfrauds_min = 20\n[training.recipes.full]\n"
     world.config.write_text(world.config.read_text().replace("[training.recipes.full]\n", table, 1))
     shop, monitor = opened(world)
@@ -256,15 +259,19 @@ def test_value_that_is_found_no_more_is_an_emergency(world: Scoring) -> None:
     # Large frauds that the champion takes for honest, in all of the week that matures next.
     for day in range(TODAY, TODAY + 11):
         ids = missed(world, day, 12)
-        world.log.append(costly(world, day, set(ids)), START_US + (day + 1) * DAY_US, [])
+        end_us = START_US + (day + 1) * DAY_US
+        world.log.append([*costly(world, day, set(ids)), *world._reports(day - 3)], end_us, [])
         world.days = day + 1
-        if day >= TODAY + 1:
-            world.log.append(world._reports(day - 3), START_US + (day + 1) * DAY_US, [])
-        report(world, ids, f"value-{day}")
+        report(world, ids, f"value-{day}", submitter=submitter)
     order = look(world, shop, monitor)
+    lost = shown(shop, "fraud_value_detection_lost_share", model="card")
+    assert lost is not None
+    assert lost > 0.1
     found = {alarm.trigger: alarm.reason for alarm in monitor.alarms()}
-    assert "of the fraud value is found" in found["value_detection"]
-    assert order is not None
+    assert ("value_detection" in found) == (submitter == "bank")
+    if submitter == "bank":
+        assert "of the fraud value is found" in found["value_detection"]
+        assert order is not None
 
 
 def costly(world: Scoring, day: int, ids: set[str]) -> list[Scored]:
