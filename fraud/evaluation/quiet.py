@@ -1,13 +1,14 @@
 """What quiet weeks promise: how surprising a count of now is, given the weeks before it.
 
     counts of whole days before the judged ones, the newest first
-      ─ weeks ─ the loudest quarter left out (an attack, a backlog that came at once)
+      ─ weeks ─ the loudest quarter scaled down to the next one (an attack, a backlog that came at once)
       ─ blocks of as many days as are judged ─► rate, dispersion ─► chance of so many or more
 
 Weeks stay whole, so whatever speaks on Mondays only, or rests at week-ends, is
-judged by what it does itself. Leaving out the loudest keeps an attack of last
-month from hiding the one of today; what is left is a little too quiet, which is
-why callers ask for an effect and a least number beside the chance.
+judged by what it does itself. Scaling down the loudest keeps an attack of last
+month from hiding the one of today; what is left is a little too quiet, and days
+may vary more than a few weeks show, which is why callers ask for an effect and
+a least number beside the chance.
 """
 
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ WEEK: Final = 7
 WEEKS_MIN: Final = 3
 """Fewer whole weeks promise nothing."""
 LOUD_SHARE: Final = 0.25
-"""Of the weeks, the loudest, rounded down."""
+"""Of the weeks, the loudest, rounded down: they count as the next one does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ def forecast(
     Half a count is added to the past, so that a first time is no miracle.
 
     >>> forecast(np.full(28, 0), days=2)
-    Forecast(expected=0.047619047619047616, alpha=0.0)
+    Forecast(expected=0.03571428571428571, alpha=0.0)
     """
     weeks = len(daily) // WEEK
     worth = np.ones(len(daily)) if exposure is None else exposure
@@ -64,9 +65,10 @@ def forecast(
     counts, worths = counts[lived], worths[lived]
     if len(counts) < WEEKS_MIN:
         return None
-    by_rate = np.argsort(counts.sum(axis=1) / worths.sum(axis=1), kind="stable")
-    kept = by_rate[: len(by_rate) - int(LOUD_SHARE * len(by_rate))]
-    counts, worths = counts[kept], worths[kept]
+    rates = counts.sum(axis=1) / worths.sum(axis=1)
+    loudest = np.sort(rates)[len(rates) - int(LOUD_SHARE * len(rates)) - 1]
+    # Scaled down, not left out: their days are as uneven as before, which is what chance is told by.
+    counts *= np.divide(loudest, rates, out=np.ones(len(rates)), where=rates > loudest)[:, None]
     rate = (float(counts.sum()) + 0.5) / float(worths.sum())
     whole = WEEK // days * days
     observed = counts[:, :whole].reshape(-1, days).sum(axis=1)

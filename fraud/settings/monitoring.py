@@ -74,7 +74,7 @@ class Probing(Section):
     enabled: bool = True
     baseline: PositiveDurationUs = Field(
         default=28 * DAY_US,
-        description="days before that say what is usual; the loudest quarter of their weeks does not count",
+        description="days that say what is usual; the loudest quarter of the weeks counts as the next one",
     )
     entities_min: int = Field(default=5, ge=1, le=1_000_000, description="fewer of a kind are no finding")
     jump: float = Field(default=3.0, gt=1, le=1_000, description="entities ÷ expected, at least")

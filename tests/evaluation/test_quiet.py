@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fraud.evaluation.quiet import forecast
@@ -19,6 +19,7 @@ def test_fewer_than_three_whole_weeks_promise_nothing(days: int, enough: bool) -
     assert (forecast(np.ones(days, np.int64)) is not None) == enough
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.lists(st.integers(0, 20), min_size=28, max_size=70), st.integers(0, 3), st.integers(100, 10_000))
 def test_one_loud_week_of_four_changes_nothing_however_loud(daily: list[int], at: int, loud: int) -> None:
     weeks = len(daily) // 7
@@ -29,7 +30,7 @@ def test_one_loud_week_of_four_changes_nothing_however_loud(daily: list[int], at
     for days in (1, 3, 7):
         one, other = list(daily), list(daily)
         one[spans], other[spans] = quieter, louder
-        assert promised(one, days) == promised(other, days)
+        assert promised(one, days) == pytest.approx(promised(other, days))
 
 
 def test_a_feed_that_speaks_once_a_week_is_not_surprising_on_its_day() -> None:

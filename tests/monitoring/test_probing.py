@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fraud.clock import HOUR_US, MINUTE_US
@@ -116,6 +116,7 @@ payments = st.tuples(
 )
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.lists(payments, max_size=30))
 def test_counts_are_those_of_the_slow_definition(rows: list[tuple[int | None, int, int, bool]]) -> None:
     seen = count(table(rows), "entity_card", ("ladder", "declines", "small"), RULES)

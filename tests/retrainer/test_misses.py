@@ -4,7 +4,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fraud.retrainer.misses import Burst, Facts, bounded, judge_misses
@@ -110,6 +110,7 @@ def test_whoever_always_gave_most_of_them_is_believed() -> None:
 counts = st.dictionaries(st.sampled_from(["bank", "jane", "joe", "eve", "mallory"]), st.integers(0, 200))
 
 
+@settings(max_examples=60, deadline=None)
 @given(counts, counts, st.floats(0.05, 0.95))
 def test_no_submitter_who_gave_few_before_adds_more_than_the_share(
     now: dict[str, int], past: dict[str, int], share: float
@@ -123,6 +124,7 @@ def test_no_submitter_who_gave_few_before_adds_more_than_the_share(
             assert counted <= others / (1 - share) + 1e-6
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.integers(0, 40), st.integers(0, 400), st.integers(1, 6))
 def test_one_bought_submitter_cannot_start_a_retrain_whatever_he_sends(
     usual: int, bought: int, a_day: int

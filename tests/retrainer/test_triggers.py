@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fraud.clock import DAY_US, HOUR_US
@@ -137,7 +137,7 @@ def test_back_off_doubles_up_to_its_bound() -> None:
 
 moments = st.integers(0, 40 * 24).map(lambda hours: hours * HOUR_US)
 alarms_at = st.dictionaries(st.integers(0, 40 * 24), st.sampled_from(EMERGENCIES), max_size=900)
-settings = st.builds(
+configured = st.builds(
     Triggers,
     every=st.sampled_from([None, DAY_US, 7 * DAY_US]),
     hold_down=st.sampled_from([0, HOUR_US, 6 * HOUR_US]),
@@ -151,7 +151,8 @@ settings = st.builds(
 )
 
 
-@given(settings, alarms_at, st.sets(st.integers(0, 60)))
+@settings(max_examples=40, deadline=None)
+@given(configured, alarms_at, st.sets(st.integers(0, 60)))
 def test_no_sequence_of_alarms_goes_beyond_the_budget_or_starves_the_schedule(
     triggers: Triggers, alarms: dict[int, str], fruitful: set[int]
 ) -> None:
@@ -175,6 +176,7 @@ def test_no_sequence_of_alarms_goes_beyond_the_budget_or_starves_the_schedule(
         assert all(later - it <= latest for it, later in pairwise(planned)), "the schedule came in time"
 
 
+@settings(max_examples=40, deadline=None)
 @given(alarms_at)
 def test_a_standing_alarm_that_brings_nothing_starts_ever_fewer(alarms: dict[int, str]) -> None:
     many = ALERT.model_copy(update={"emergencies_max": 100, "per_day_max": 100, "every": None})
