@@ -172,6 +172,54 @@ _RETRAINS = Section(
     ],
 )
 
+_EMERGENCIES = Section(
+    "Emergencies",
+    [
+        series(
+            "Separate misses confirmed",
+            "none",
+            "Since the last retrain, in the span that is least like quiet weeks, and as those promise. When "
+            "it is bad: several times the promise: an attack gets through.",
+            Query(f"fraud_miss_votes{{{MODEL}}}", "{{model}}"),
+            Query(f"fraud_miss_expected_votes{{{MODEL}}}", "{{model}} expected"),
+            width=6,
+        ),
+        series(
+            "Fraud value lost, at least",
+            "percentunit",
+            "Found before and not now, beyond doubt; below 0: nothing. When it is bad: above "
+            "training.triggers.value_detection.fall.",
+            Query(f"fraud_value_detection_lost_share{{{MODEL}}}", "{{model}}"),
+            least=None,
+            width=6,
+        ),
+        states(
+            "Asked for",
+            "Which trigger asks for an emergency retrain. When it is bad: for days: the budget holds it, so "
+            "look yourself.",
+            Query(f"fraud_trigger_active{{{MODEL}}}", "{{model}} {{trigger}}"),
+        ),
+        series(
+            "Budget",
+            "none",
+            "Emergency retrains used and left. When it is bad: none left; see FraudEmergenciesSpent.",
+            Query("fraud_emergency_used_retrains", "used"),
+            Query("fraud_emergency_left_retrains", "left"),
+            stepped=True,
+            width=6,
+        ),
+        series(
+            "What started the last retrain",
+            "none",
+            "1 for the trigger; the ledger has the reason in words. When it is bad: emergencies in a row.",
+            Query("fraud_retrain_last_trigger == 1", "{{trigger}}"),
+            most=1,
+            stepped=True,
+            width=6,
+        ),
+    ],
+)
+
 _VERSIONS = Section(
     "Versions",
     [
@@ -217,7 +265,7 @@ LOOP_HISTORY = Board(
     uid="fraud-loop-history",
     title="Fraud: loop history",
     text="What served when, what each retrain came to, and what it did to quality.",
-    sections=[_NOW, _QUALITY, _RETRAINS, _VERSIONS],
+    sections=[_NOW, _QUALITY, _RETRAINS, _EMERGENCIES, _VERSIONS],
     since="now-90d",
     refresh="5m",
     window=True,

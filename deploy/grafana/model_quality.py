@@ -265,6 +265,22 @@ _BEFORE = Section(
             Query(f"fraud_recent_traffic_share{{{MODEL}}}", "{{model}} {{kind}}"),
         ),
         series(
+            "Who probes",
+            "none",
+            "Entities of the last day that test cards or limits, and as many as quiet weeks promise. When it "
+            "is bad: several times the promise; see FraudProbing.",
+            Query(f"fraud_probing_entities{{{MODEL}}}", "{{model}} {{pattern}} {{kind}}"),
+            Query(f"fraud_probing_expected_entities{{{MODEL}}}", "{{model}} {{pattern}} {{kind}} expected"),
+        ),
+        series(
+            "Probing beyond chance",
+            "none",
+            "1 while a pattern is found. When it is bad: at 1; see FraudProbing.",
+            Query(f"fraud_probing_findings{{{MODEL}}}", "{{model}} {{pattern}} {{kind}}"),
+            most=1,
+            stepped=True,
+        ),
+        series(
             "Shadows that would answer otherwise",
             "percentunit",
             "Share of recent payments. When it is bad: a challenger that differs on many will move the "

@@ -28,6 +28,14 @@ LOOP: Final = (
         after=70,
         before=50,
     ),
+    Case(
+        "FraudEmergenciesSpent",
+        {"fraud_emergency_left_retrains": steady(0), "fraud_emergency_used_retrains": steady(2)},
+        # No budget was ever given.
+        {"fraud_emergency_left_retrains": steady(0), "fraud_emergency_used_retrains": steady(0)},
+        after=17,
+        before=13,
+    ),
     gauge("FraudArchiveLag", "fraud_archive_lag_events", 1_000_001, 1_000_000, 17, 13),
     Case(
         "FraudQualityNotMeasured",
@@ -141,6 +149,14 @@ QUALITY: Final = (
     ),
     gauge("FraudScoreDrift", 'fraud_drift_findings{model="card", kind="scores"}', 1, 0, 70, 50),
     gauge("FraudFeatureDrift", 'fraud_drift_findings{model="card", kind="features"}', 3, 0, 70, 50),
+    gauge(
+        "FraudProbing",
+        'fraud_probing_findings{model="card", pattern="ladder", kind="card"}',
+        1,
+        0,
+        17,
+        13,
+    ),
     gauge(
         "FraudUnknownInput",
         'fraud_recent_traffic_share{model="card", kind="out_of_range"}',

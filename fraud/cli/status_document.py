@@ -12,6 +12,7 @@ from fraud.monitoring.scrape import Firing, Samples
 from fraud.registry.ledger import RegistryState
 from fraud.registry.loop import LoopCounts
 from fraud.registry.probation import probation_of
+from fraud.retrainer.triggers import budget_of
 from fraud.settings import Settings
 from fraud.settings.durations import format_duration
 
@@ -50,6 +51,7 @@ def status_document(
         "models": [_model(model, state, samples, windows) for model in settings.models],
         "feeds": _feeds(samples),
         "loop": [_loop(model, state, counts, samples) for model in settings.models],
+        "reaction": _reaction(settings, state, samples, now_us),
         "service": _service(samples),
         "alarms": [asdict(alarm) for alarm in (*_down(seen), *alarming(samples, limits, now_us))],
         "prometheus": None if seen.prometheus is None else [asdict(each) for each in seen.prometheus],
@@ -122,6 +124,15 @@ def _traffic(model: str, samples: Samples) -> dict[str, Any]:
             [it.labels["feature"], it.value]
             for it in sorted(samples.find("fraud_feature_drift", model=model), key=lambda it: -it.value)[:3]
         ],
+        "probing": [
+            {
+                **{name: it.labels[name] for name in ("pattern", "kind")},
+                "entities": samples.value("fraud_probing_entities", **it.labels),
+                "expected": samples.value("fraud_probing_expected_entities", **it.labels),
+                "finding": it.value > 0,
+            }
+            for it in samples.find("fraud_probing_findings", model=model)
+        ],
         "estimated_recall": samples.value("fraud_estimated_recall", model=model),
         "estimate_holds": {
             it.labels["assumption"]: bool(it.value)
@@ -173,6 +184,30 @@ def _loop(model: str, state: RegistryState, counts: LoopCounts, samples: Samples
         "rollbacks": counts.rollbacks[model],
         "guard": [] if report is None else sorted({str(it["check"]) for it in report.findings}),
         "frozen": report is not None and report.frozen,
+    }
+
+
+def _reaction(settings: Settings, state: RegistryState, samples: Samples, now_us: int) -> dict[str, Any]:
+    """Say why the last cycle started, what asks for an emergency, and what its budget still allows."""
+    triggers = settings.training.triggers
+    budget = budget_of(triggers, state.cycles, now_us)
+    last = state.cycles[-1] if state.cycles else None
+    return {
+        "last": None
+        if last is None
+        else {"at": format_time(last.time_us), "trigger": last.trigger, "why": last.reason},
+        "asked_for": [
+            [it.labels["model"], it.labels["trigger"]]
+            for it in samples.find("fraud_trigger_active")
+            if it.value > 0
+        ],
+        "emergencies": {
+            "enabled": triggers.emergencies,
+            "used": budget.used,
+            "left": budget.left,
+            "within": format_duration(triggers.emergencies_within),
+            "next_from": format_time(max(budget.from_us, now_us)) if triggers.emergencies else None,
+        },
     }
 
 

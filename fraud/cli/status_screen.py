@@ -20,6 +20,7 @@ def parts(document: Mapping[str, Any], *, alarms_first: bool = False) -> list[Ta
     if document["feeds"]:
         made.append(_feeds(document["feeds"]))
     made.append(_loop(document["loop"]))
+    made.append(_reaction(document["reaction"]))
     made.append(_service(document["service"]))
     made.insert(1 if alarms_first else len(made), _alarms(document))
     return made
@@ -85,7 +86,7 @@ def _quality(models: list[dict[str, Any]]) -> Iterator[Table]:
 
 
 def _traffic(models: list[dict[str, Any]]) -> Table:
-    columns = ["model", "rows", "alerts ÷ promised", "moved", "most moved", "estimated recall"]
+    columns = ["model", "rows", "alerts ÷ promised", "moved", "most moved", "probing", "estimated recall"]
     rows = []
     for each in models:
         seen = each["traffic"]
@@ -100,10 +101,20 @@ def _traffic(models: list[dict[str, Any]]) -> Table:
                 _figure(seen["alert_ratio"]),
                 moved or ("nothing" if seen["findings"] else None),
                 most or None,
+                _probing(seen["probing"]),
                 None if estimate is None else f"{estimate:.2f}{'' if holds else ' (does not hold)'}",
             )
         )
     return table("Recent traffic, before labels", columns, rows)
+
+
+def _probing(probing: list[dict[str, Any]]) -> str | None:
+    found = [
+        f"{it['entities']:.0f} {it['kind']} {it['pattern']} ({it['expected']:.1f} expected)"
+        for it in probing
+        if it["finding"]
+    ]
+    return ", ".join(found) or ("nobody" if probing else None)
 
 
 def _feeds(feeds: list[dict[str, Any]]) -> Table:
@@ -159,6 +170,22 @@ def _loop(loop: list[dict[str, Any]]) -> Table:
             )
         )
     return table("Loop", columns, rows)
+
+
+def _reaction(reaction: Mapping[str, Any]) -> Table:
+    columns = ["last cycle", "why", "asked for now", "emergencies", "next from"]
+    last = reaction["last"] or {"at": None, "why": None}
+    asked = ", ".join(f"{trigger} ({model})" for model, trigger in reaction["asked_for"])
+    emergencies = reaction["emergencies"]
+    budget = f"{emergencies['used']} used, {emergencies['left']} left in {emergencies['within']}"
+    row = (
+        last["at"],
+        last["why"],
+        asked or "nothing",
+        budget if emergencies["enabled"] else "off",
+        emergencies["next_from"],
+    )
+    return table("Why it retrains", columns, [row])
 
 
 def _service(service: Mapping[str, Any]) -> Table:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import polars as pl
 
 from fraud.clock import DAY_US
-from fraud.guard.counts import correlation, larger_share, past_share
+from fraud.evaluation.counts import correlation, larger_share, past_share
 from fraud.guard.data import GuardData
 from fraud.guard.drip import SLOW_DAYS, SLOW_RISE, slow
 from fraud.guard.finding import Finding, effect_of

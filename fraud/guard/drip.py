@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from fraud.clock import DAY_US
-from fraud.guard.counts import correlation, larger_share, past_share
+from fraud.evaluation.counts import correlation, larger_share, past_share
 from fraud.settings.guard import Guard
 
 SLOW_DAYS = 28

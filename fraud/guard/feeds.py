@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fraud.clock import DAY_US
-from fraud.guard.counts import Floats, dispersion, fewer, more
+from fraud.evaluation.counts import Floats, dispersion, fewer, more
 from fraud.guard.data import Feed, GuardData, Ints
 from fraud.guard.finding import Finding, effect_of
 from fraud.labels.exclusions import Exclusion

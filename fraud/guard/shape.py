@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from fraud.clock import DAY_US, HOUR_US
-from fraud.guard.counts import correlation, dispersion, fewer, larger_share, more, past_share
+from fraud.evaluation.counts import correlation, dispersion, fewer, larger_share, more, past_share
 from fraud.guard.data import GuardData
 from fraud.guard.finding import Finding, effect_of
 from fraud.labels.exclusions import Exclusion

@@ -73,6 +73,11 @@ def _flags(seen: Samples) -> Iterator[Alarm]:
     for sample in seen.find("fraud_retrain_last_result", result="failed"):
         if sample.value > 0:
             yield Alarm("FraudRetrainFailing", "ticket", f"{_of(sample)}the last retrain failed")
+    used = seen.value("fraud_emergency_used_retrains")
+    if used and seen.value("fraud_emergency_left_retrains") == 0:
+        yield Alarm(
+            "FraudEmergenciesSpent", "notice", f"{used:g} emergency retrains have used up their budget"
+        )
     for sample in seen.find("fraud_exploration_left_minor"):
         enabled = seen.value("fraud_exploration_enabled", model=sample.labels["model"])
         if enabled and sample.value == 0:
@@ -120,6 +125,11 @@ def _traffic(seen: Samples, thresholds: Mapping[str, float]) -> Iterator[Alarm]:
         for sample in seen.find("fraud_drift_findings", kind=kind):
             if sample.value > 0:
                 yield Alarm(alarm, severity, f"{_of(sample)}{kind} have moved ({sample.value:g})")
+    for sample in seen.find("fraud_probing_findings"):
+        if sample.value > 0:
+            count = seen.value("fraud_probing_entities", **sample.labels) or 0.0
+            text = f"{_of(sample)}{count:,.0f} {sample.labels['kind']}s show {sample.labels['pattern']}"
+            yield Alarm("FraudProbing", "ticket", text)
     most = thresholds["alert_ratio"]
     for sample in seen.find("fraud_recent_alert_ratio", bound="point"):
         model = sample.labels["model"]

@@ -129,6 +129,16 @@ _LOOP: Final[tuple[Metric, ...]] = (
     _gauge("fraud_promotion_last_timestamp_seconds", "When a version was last promoted", "model"),
     _counter("fraud_ledger_rollbacks", "Rollbacks ever entered in the ledger", "model"),
     _gauge("fraud_rollback_last_timestamp_seconds", "When the last rollback was entered", "model"),
+    _gauge("fraud_retrain_last_trigger", "1 for what started the last retrain", "trigger"),
+    # Emergencies
+    _gauge("fraud_emergency_used_retrains", "Emergency retrains in the span of their budget"),
+    _gauge("fraud_emergency_left_retrains", "Emergency retrains that their budget still allows"),
+    _gauge("fraud_trigger_active", "1 while a model asks for an emergency retrain", "model", "trigger"),
+    _gauge("fraud_miss_votes", "Separate misses confirmed since the last retrain", "model"),
+    _gauge("fraud_miss_expected_votes", "The same as quiet weeks promise", "model"),
+    _gauge(
+        "fraud_value_detection_lost_share", "Share of fraud value found before and not now, at least", "model"
+    ),
     # Guard
     _gauge("fraud_guard_findings", "Findings of the guard when it last judged", "model", "check"),
     _gauge("fraud_retrain_frozen", "1 while the guard keeps a model from training", "model"),
@@ -207,6 +217,10 @@ _TRAFFIC: Final[tuple[Metric, ...]] = (
     _gauge("fraud_feature_drift", "PSI of a feature beyond chance", "model", "feature"),
     _gauge("fraud_drift_findings", "Distributions moved beyond chance and effect", "model", "kind"),
     _gauge("fraud_shadow_disagreement_share", "Recent payments answered otherwise", "model", "subject"),
+    # Testing of cards and limits within a day; entities are thinned beyond monitoring.probing.rows_max rows
+    _gauge("fraud_probing_entities", "Entities that fit a pattern", "model", "pattern", "kind"),
+    _gauge("fraud_probing_expected_entities", "The same as quiet weeks promise", "model", "pattern", "kind"),
+    _gauge("fraud_probing_findings", "1 while they are beyond chance", "model", "pattern", "kind"),
     # Context, never a judgement: from calibrated scores alone
     _gauge("fraud_estimated_precision", "Context: what scores promise of alerts", "model"),
     _gauge("fraud_estimated_recall", "Context: what scores promise of frauds", "model"),

@@ -11,7 +11,7 @@ RETRAIN_SECONDS = (1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1_800, 3_600, 7_200, 21
 BUCKETS = {"fraud_retrain_seconds": RETRAIN_SECONDS, "fraud_archive_copy_seconds": RETRAIN_SECONDS}
 """Upper bounds of each histogram."""
 
-PARTS = ("loop", "quality", "feeds", "traffic")
+PARTS = ("loop", "quality", "feeds", "traffic", "probing", "reaction")
 """What the monitoring is made of."""
 
 

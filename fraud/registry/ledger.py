@@ -35,6 +35,7 @@ from fraud.registry.attacks import FOLDS as ATTACK_FOLDS
 from fraud.registry.attacks import Attack
 from fraud.registry.chain import GENESIS_HASH, LedgerEntry
 from fraud.registry.cycles import FOLDS as CYCLE_FOLDS
+from fraud.registry.cycles import CycleStart, note_verdict
 from fraud.registry.exclusions import (
     ExclusionState,
     check_clean,
@@ -72,7 +73,8 @@ class RegistryState:
         self._reigns: dict[str, list[Reign]] = {}
         self._attempts: dict[str, set[int]] = {}
         self.requested: dict[int, RequestState] = {}
-        self.cycles_us: list[int] = []
+        self.cycles: list[CycleStart] = []
+        self.cycle_runs = False
         self.sentinels: dict[tuple[str, str], SentinelSet] = {}
         self.retired_sentinels: dict[tuple[str, str], SentinelSet] = {}
         self.exclusions: dict[int, ExclusionState] = {}
@@ -298,6 +300,7 @@ def _verdict_given(state: RegistryState, entry: LedgerEntry) -> None:
         )
     verdict = Verdict(entry.seq, entry.time_us, body["verdict"], body["way"], body["against"], body["report"])
     version.verdicts.append(verdict)
+    note_verdict(state, verdict.verdict)
     if version.status in ("challenger", "rejected"):
         version.status = "rejected" if verdict.verdict == "REJECT" else "challenger"
 

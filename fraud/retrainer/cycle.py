@@ -29,6 +29,7 @@ from fraud.gate.verdict import Verdict, judge
 from fraud.guard.delays import LabelDelay
 from fraud.monitoring.retrainer_metrics import RetrainerMetrics
 from fraud.registry.approval import awaiting_approval
+from fraud.registry.cycles import REQUEST
 from fraud.registry.ledger import RegistryState
 from fraud.registry.sentinels import sentinel_ids
 from fraud.registry.store import promote
@@ -70,12 +71,16 @@ class CycleVerdict:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What a cycle is asked to do. `request_seq` is the ledger entry that asked, None for a trigger."""
+    """What a cycle is asked to do. `request_seq` is the ledger entry that asked, None for a trigger.
+
+    `trigger` says why, for people; `kind` is one of `fraud.registry.cycles.TRIGGERS`.
+    """
 
     models: tuple[str, ...]
     cut: Cut
     trigger: str
     request_seq: int | None = None
+    kind: str = REQUEST
 
 
 @dataclass(slots=True)
@@ -122,7 +127,12 @@ def run_cycle(shop: Workshop, order: Order, open_pool: Callable[[], TrainingPool
     shop.metrics.running.set(1)
     shop.record(
         "CycleStarted",
-        {"request_seq": order.request_seq, "models": list(order.models), "cut_position": order.cut.position},
+        {
+            "request_seq": order.request_seq,
+            "models": list(order.models),
+            "cut_position": order.cut.position,
+            "trigger": order.kind,
+        },
         order.trigger,
     )
     try:

@@ -193,7 +193,7 @@ class Watch:
             self._shop.clock.observe(self._shop.log.last_arrival_us())
             self._archive()
             self._monitor.observe()
-            order = self._next_order()
+            order = next_order(self._shop, self._monitor)
             if order is not None:
                 verdicts = run_cycle(self._shop, order, pool.open)
                 _log.info("cycle finished", verdicts=[verdict.to_dict() for verdict in verdicts])
@@ -213,27 +213,29 @@ class Watch:
                 self._probations.turn()
                 settle_shadowed(self._shop)
 
-    def _next_order(self) -> Order | None:
-        state = self._shop.state()
-        for request in state.requests():
-            # RUNNING, though nothing runs: a cycle died half-way and is run again.
-            if request.state in ("WAITING", "RUNNING"):
-                models = tuple(request.model.split(",")) if request.model else tuple(self._settings.models)
-                cut = Cut(request.cut_position, request.cut_time_us)
-                return Order(models, cut, request.trigger, request.seq)
-        now_us = self._shop.clock.now_us()
-        cycles = state.cycles_us
-        since_us = cycles[-1] if cycles else 0
-        trigger = due(
-            self._settings.training.triggers, CyclesBefore(cycles, self._frauds_since(since_us)), now_us
-        )
-        if trigger is None or self._shop.log.head() == 0:
-            return None
-        cut = Cut(self._shop.log.head(), max(now_us, self._shop.log.last_arrival_us()))
-        return Order(tuple(self._settings.models), cut, trigger)
 
-    def _frauds_since(self, since_us: int) -> int:
-        if self._settings.training.triggers.new_frauds is None:
-            return 0
-        batches = self._shop.log.batches(since_us, "", 0, 1_000_000)
-        return sum(batch.frauds for batch in batches)
+def next_order(shop: Workshop, monitor: Monitor) -> Order | None:
+    """Return what is to be done now: what was asked for, or what a trigger wants; None for nothing."""
+    state = shop.state()
+    for request in state.requests():
+        # RUNNING, though nothing runs: a cycle died half-way and is run again.
+        if request.state in ("WAITING", "RUNNING"):
+            models = tuple(request.model.split(",")) if request.model else tuple(shop.settings.models)
+            cut = Cut(request.cut_position, request.cut_time_us)
+            return Order(models, cut, request.trigger, request.seq)
+    now_us = shop.clock.now_us()
+    since_us = state.cycles[-1].time_us if state.cycles else 0
+    before = CyclesBefore(state.cycles, _frauds_since(shop, since_us), monitor.alarms())
+    wanted = due(shop.settings.training.triggers, before, now_us)
+    if wanted is None or shop.log.head() == 0:
+        return None
+    cut = Cut(shop.log.head(), max(now_us, shop.log.last_arrival_us()))
+    models = wanted.models or tuple(shop.settings.models)
+    return Order(models, cut, wanted.reason, kind=wanted.trigger)
+
+
+def _frauds_since(shop: Workshop, since_us: int) -> int:
+    if shop.settings.training.triggers.new_frauds is None:
+        return 0
+    batches = shop.log.batches(since_us, "", 0, 1_000_000)
+    return sum(batch.frauds for batch in batches)

@@ -118,9 +118,9 @@ def data_of(history: History, model: str, fit_until_us: int, run: Run = run_here
     return _crossfitted(recent_traffic(own, scope), data, history, model, run)
 
 
-def flow_of(history: History, model: str) -> GuardData:
-    """Gather the same as `data_of` for the last day, without any model."""
-    return _gathered(history, model, 0)[0]
+def flow_of(history: History, model: str, fit_until_us: int = 0) -> GuardData:
+    """Gather the same as `data_of` without any model; by default for the last day."""
+    return _gathered(history, model, fit_until_us)[0]
 
 
 def _gathered(history: History, model: str, fit_until_us: int) -> tuple[GuardData, Scope]:

@@ -16,6 +16,7 @@ from fraud.archive.columns import shadow_of
 from fraud.errors import FraudError
 from fraud.evaluation.days import day_start_us
 from fraud.evaluation.resampling import Interval
+from fraud.monitoring.metrics import Labels
 from fraud.monitoring.names import CHAMPION, FIRST, SHADOW
 from fraud.monitoring.quality import (
     COMPARED,
@@ -30,11 +31,14 @@ from fraud.monitoring.quality import (
     gains,
     judged_rows,
 )
+from fraud.monitoring.quality_fall import Fall
 from fraud.monitoring.quality_series import show_cohorts, show_decay, show_windows
 from fraud.registry.ledger import RegistryState
 from fraud.registry.reference import reference_of
 from fraud.retrainer.cycle import Workshop
 from fraud.retrainer.rescoring import Rescoring
+from fraud.retrainer.trusting import trust_in
+from fraud.retrainer.value import fall_seen
 from fraud.training.history import Cut, History
 
 _TABLES = ("labels", "outcomes", "retractions")
@@ -67,6 +71,8 @@ class QualityWatch:
         self._first_figures: dict[tuple[str, int, str], Cohort] = {}
         self.calibration: dict[str, Interval] = {}
         """Frauds expected ÷ observed of what matured last and was enough, by model."""
+        self.falls: dict[str, tuple[Fall, int]] = {}
+        """How value detection fell, by model, and when that was seen, µs UTC; where a trigger asks."""
 
     def turn(self) -> None:
         """Publish what has changed; the caller holds the archive's files in place."""
@@ -105,7 +111,9 @@ class QualityWatch:
         if shop.settings.monitoring.reference:
             versions[FIRST] = reference_of(state, model)
         shadows = shadow_subjects(rows, versions[CHAMPION], shop.settings.monitoring.shadows)
-        judged = judged_rows(self._scored(state, history, model, rows, versions, shadows), rules)
+        scored = self._scored(state, history, model, rows, versions, shadows)
+        judged = judged_rows(scored, rules)
+        self._watch_value(state, history, model, scored, rules)
         catalogue = shop.metrics.catalogue
         named = {(it, version): 1.0 for it, version in {**versions, **shadows}.items() if version}
         catalogue.show("fraud_quality_subject_info", model, {(*key,): one for key, one in named.items()})
@@ -116,6 +124,21 @@ class QualityWatch:
         matured_us = day_start_us(rules.last_day + 1, rules.zone)
         catalogue.show("fraud_quality_matured_timestamp_seconds", model, {(): matured_us / 1e6})
         catalogue.show("fraud_quality_computed_timestamp_seconds", model, {(): at_us / 1e6})
+
+    def _watch_value(
+        self, state: RegistryState, history: History, model: str, scored: pl.DataFrame, rules: QualityRules
+    ) -> None:
+        """Tell whether value detection fell, where a trigger asks."""
+        self.falls.pop(model, None)
+        wanted = self._shop.settings.training.triggers.value_detection
+        if wanted is None:
+            return
+        trust = trust_in(history, model, state.guard_reports.get(model))
+        fall = fall_seen(scored, history, rules, trust, wanted)
+        lost: dict[Labels, float] = {} if fall is None else {(): fall.surely}
+        self._shop.metrics.catalogue.show("fraud_value_detection_lost_share", model, lost)
+        if fall is not None:
+            self.falls[model] = (fall, history.cut.time_us)
 
     def _publish_windows(self, state: RegistryState, model: str, rows: Judged, rules: QualityRules) -> None:
         catalogue = self._shop.metrics.catalogue

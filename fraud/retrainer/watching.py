@@ -2,7 +2,8 @@
 
     each turn of the daemon     the ledger's figures, when it has grown
     after each copy             realised quality, when something has matured or come in
-                                recent traffic and feeds, every so often
+                                recent traffic, probing and feeds, every so often
+                                what asks for an emergency retrain
 
 A part that fails is counted and logged; it keeps neither the others nor a retrain from running.
 """
@@ -15,7 +16,10 @@ from fraud.retrainer.cycle import Workshop
 from fraud.retrainer.drifting import TrafficWatch
 from fraud.retrainer.feeding import FeedWatch
 from fraud.retrainer.looping import LoopWatch
+from fraud.retrainer.probing import ProbingWatch
+from fraud.retrainer.reacting import ReactionWatch
 from fraud.retrainer.realised import QualityWatch
+from fraud.retrainer.triggers import Alarm
 
 _log = structlog.get_logger("fraud.retrainer.watching")
 
@@ -27,15 +31,28 @@ class Monitor:
         self._shop = shop
         self._loop = LoopWatch(shop.registry.store, shop.metrics, shop.settings.models)
         quality = QualityWatch(shop)
+        probing = ProbingWatch(shop)
+        self._reaction = ReactionWatch(shop, quality, probing)
         self._parts: dict[str, Callable[[], None]] = {
             "quality": quality.turn,
             "feeds": FeedWatch(shop).turn,
             "traffic": TrafficWatch(shop, quality.calibration).turn,
+            "probing": probing.turn,
+            "reaction": self._reaction.turn,
         }
 
     def observe(self) -> None:
         """Publish what the ledger says; cheap, for every turn."""
-        self._guarded("loop", lambda: self._loop.turn(self._shop.state()))
+        self._guarded("loop", self._observe)
+
+    def _observe(self) -> None:
+        state = self._shop.state()
+        self._loop.turn(state)
+        self._reaction.observe(state)
+
+    def alarms(self) -> tuple[Alarm, ...]:
+        """Return what asks for an emergency retrain, as seen last."""
+        return self._reaction.alarms()
 
     def turn(self) -> None:
         """Compute what is due; after a copy, while the archive's files are held in place."""

@@ -5,10 +5,11 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from fraud.clock import DAY_US, HOUR_US
+from fraud.clock import DAY_US
 from fraud.settings.durations import DurationUs, PositiveDurationUs
 from fraud.settings.section import Name, Section
 from fraud.settings.slices import Slices
+from fraud.settings.triggers import Triggers
 
 RecipeKind = Literal["full", "recent", "continue", "hardened"]
 
@@ -82,21 +83,6 @@ def _default_recipes() -> dict[str, Recipe]:
         "recent": Recipe(kind="recent", window=28 * DAY_US, replay_share=1.0),
         "continue": Recipe(kind="continue", window=28 * DAY_US, rounds=50),
     }
-
-
-def _unless_never(value: object) -> object:
-    return None if value == "never" else value
-
-
-class Triggers(Section):
-    """When a retrain starts by itself; each is off when left out."""
-
-    every: Annotated[PositiveDurationUs | None, BeforeValidator(_unless_never)] = Field(
-        default=7 * DAY_US, description='"never": off'
-    )
-    new_frauds: int | None = Field(default=None, ge=1)
-    hold_down: DurationUs = Field(default=6 * HOUR_US, description="least time between two cycles")
-    per_day_max: int = Field(default=4, ge=1, le=1_000)
 
 
 class Fresh(Section):

@@ -66,6 +66,11 @@ class Settings(Section):
         return self.sentinels.source or self.labels.sources[0]
 
     @property
+    def trigger_sources(self) -> tuple[str, ...]:
+        """The label sources that may start an emergency retrain."""
+        return self.training.triggers.sources or self.labels.sources[:1]
+
+    @property
     def new_entities(self) -> tuple[str, ...]:
         """The entities whose new ones are a slice of the gate; their age is a feature."""
         given = self.gate.slices.new_entities
@@ -136,6 +141,7 @@ class Settings(Section):
         if self.guard.entity_share.entity:
             _known("guard.entity_share.entity", [self.guard.entity_share.entity], entities)
         _known("sentinels.source", [self.sentinel_source], self.labels.sources)
+        self._reactions_fit()
         if self.retention.rollback_within < self.log.idempotency_horizon:
             raise ValueError(
                 "retention.rollback_within: is shorter than log.idempotency_horizon, but a repeated "
@@ -148,6 +154,19 @@ class Settings(Section):
             _known("import.categorical", self.import_.categorical, self.schema_.categorical_names)
             _known("import.label_source", [self.import_.label_source], self.labels.sources)
         return self
+
+    def _reactions_fit(self) -> None:
+        """Refuse unknown entities and sources, and a trigger that waits for what nobody finds."""
+        probing, triggers = self.monitoring.probing, self.training.triggers
+        for name in ("ladder", "declines", "small"):
+            chosen = getattr(probing, name).entities or ()
+            _known(f"monitoring.probing.{name}.entities", chosen, self.schema_.entity_names)
+        _known("training.triggers.sources", triggers.sources or (), self.labels.sources)
+        if triggers.probing and not probing.enabled:
+            raise ValueError(
+                "training.triggers.probing: waits for findings, but monitoring.probing.enabled is false; "
+                "switch that on, or leave the trigger out"
+            )
 
     def _attacks_fit(self) -> None:
         """Refuse control over what the schema does not have."""

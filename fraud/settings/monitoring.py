@@ -1,15 +1,26 @@
 """`[monitoring]`: where metrics are scraped, what is measured over which spans, when it is alarming."""
 
 from itertools import pairwise
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from fraud.clock import DAY_US, HOUR_US, MINUTE_US
-from fraud.settings.durations import PositiveDurationUs
-from fraud.settings.section import Section
+from fraud.settings.durations import PositiveDurationUs, format_duration
+from fraud.settings.section import Name, Section
 
 WINDOWS_MAX = 6
+
+
+def _within_a_day(span_us: int) -> int:
+    if span_us > DAY_US:
+        raise ValueError(
+            f"{format_duration(span_us)} is longer than the day that is looked at; give 24h or less"
+        )
+    return span_us
+
+
+SpanOfDay = Annotated[PositiveDurationUs, AfterValidator(_within_a_day)]
 
 
 class Drift(Section):
@@ -27,6 +38,60 @@ class Drift(Section):
     p_value: float = Field(
         default=1e-3, gt=0, lt=0.5, description="for all features of a look together (Holm)"
     )
+
+
+class Ladder(Section):
+    """Rising amounts of one entity, each within a factor of the one before."""
+
+    entities: tuple[Name, ...] | None = Field(default=None, description="default: the first of the schema")
+    steps_min: int = Field(default=4, ge=2, le=50, description="rising steps in a row")
+    factor: float = Field(default=1.5, gt=1, le=100, description="an amount ÷ the one before, at most")
+    within: SpanOfDay = Field(default=DAY_US, description="from the first to the last")
+
+
+class ManyDeclines(Section):
+    """Many payments of one entity that were not simply approved."""
+
+    entities: tuple[Name, ...] | None = Field(default=None, description="default: all of the schema")
+    count_min: int = Field(default=5, ge=2, le=10_000, description="not approved")
+    share: float = Field(default=0.5, ge=0, le=1, description="of the entity's payments of the day")
+    within: SpanOfDay = HOUR_US
+
+
+class ManySmall(Section):
+    """Many small payments of one entity."""
+
+    entities: tuple[Name, ...] | None = Field(default=None, description="default: all of the schema")
+    amount_max_minor: int = Field(default=300, ge=1, description="smallest unit of the base currency")
+    count_min: int = Field(default=8, ge=2, le=10_000, description="of at most that amount")
+    share: float = Field(default=0.5, ge=0, le=1, description="of the entity's payments of the day")
+    within: SpanOfDay = HOUR_US
+
+
+class Probing(Section):
+    """Entities that test cards or walk along a limit: those of the last day against quiet weeks."""
+
+    enabled: bool = True
+    baseline: PositiveDurationUs = Field(
+        default=28 * DAY_US,
+        description="days that say what is usual; the loudest quarter of the weeks counts as the next one",
+    )
+    entities_min: int = Field(default=5, ge=1, le=1_000_000, description="fewer of a kind are no finding")
+    jump: float = Field(default=3.0, gt=1, le=1_000, description="entities ÷ expected, at least")
+    p_value: float = Field(default=1e-3, gt=0, lt=0.5, description="for all patterns and kinds of a look")
+    rows_max: int = Field(
+        default=500_000, ge=1_000, description="of a day; beyond them, entities are thinned evenly"
+    )
+    ladder: Ladder = Ladder()
+    declines: ManyDeclines = ManyDeclines()
+    small: ManySmall = ManySmall()
+
+    @field_validator("baseline")
+    @classmethod
+    def _weeks_enough(cls, baseline_us: int) -> int:
+        if not 21 * DAY_US <= baseline_us <= 182 * DAY_US:
+            raise ValueError(f"{format_duration(baseline_us)} is not three to 26 weeks; give 21d to 182d")
+        return baseline_us
 
 
 class Alarms(Section):
@@ -66,6 +131,7 @@ class Monitoring(Section):
     )
     traffic_every: PositiveDurationUs = Field(default=5 * MINUTE_US, description="looks at recent traffic")
     drift: Drift = Drift()
+    probing: Probing = Probing()
     alarms: Alarms = Alarms()
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 

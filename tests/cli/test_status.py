@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from fraud.cli.main import run
+from fraud.cli.times import format_time
+from fraud.clock import DAY_US, HOUR_US
 from fraud.monitoring.metrics import serve_metrics
 from fraud.monitoring.scorer_metrics import ScorerMetrics
 from fraud.retrainer.daemon import open_workshop
@@ -79,6 +81,8 @@ def test_what_is_not_running_is_named_and_the_ledger_is_shown_all_the_same(
     assert (card["champion"], card["serves"], card["quality"]) == ("card-2", None, [])
     assert transfer["champion"] == ""
     assert document["loop"][0]["promotions"] == 2
+    assert document["reaction"]["last"] is None
+    assert document["reaction"]["emergencies"]["enabled"] is False
     assert {alarm["name"] for alarm in document["alarms"]} == {"FraudScorerDown", "FraudRetrainerDown"}
 
 
@@ -98,6 +102,9 @@ def test_both_endpoints_make_one_screen(
     champion, first = (rows["6d", who]["recall"][0] for who in ("champion", "first"))
     assert card["gain"]["6d"][0] == pytest.approx(champion - first)
     assert card["traffic"]["findings"] == {"features": 0, "scores": 0, "alerts": 0}
+    assert {(it["pattern"], it["finding"]) for it in card["traffic"]["probing"]} == {
+        *(("ladder", False), ("declines", False), ("small", False))
+    }
     assert {feed["source"] for feed in document["feeds"]} >= {"customer"}
     (alarm,) = (it for it in document["alarms"] if it["severity"] == "page")
     assert alarm["name"] == "FraudChampionTainted"
@@ -108,6 +115,8 @@ def test_both_endpoints_make_one_screen(
         "Recent traffic",
         "Label feeds",
         "Loop",
+        "Why it retrains",
+        "nobody",
         "Alarming now",
     ):
         assert word in screen
@@ -150,3 +159,19 @@ def test_what_a_prometheus_fires_is_shown_instead(world: Scoring, capsys: pytest
     assert run(["--config", str(world.config), "status", "--prometheus", url]) == 1
     assert "no Prometheus answers there" in capsys.readouterr().err
     assert run(["--config", str(world.config), "status", "--prometheus", "localhost:9090"]) == 2
+
+
+def test_why_the_last_cycle_started_and_what_emergencies_may_use_yet(
+    world: Scoring, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_us = world.log.last_arrival_us()
+    for age, trigger in ((8 * DAY_US, "misses"), (DAY_US, "probing"), (0, "schedule")):
+        body = {"request_seq": None, "models": ["card"], "cut_position": 1, "trigger": trigger}
+        world.ledger.append("CycleStarted", body, actor="t", reason=f"{trigger}!", time_us=now_us - age)
+    monkeypatch.setenv("FRAUD__TRAINING__TRIGGERS__MISSES__LEAST", "15")
+    reaction = look(world.config, capsys)["reaction"]
+    assert (reaction["last"]["trigger"], reaction["last"]["why"]) == ("schedule", "schedule!")
+    emergencies = reaction["emergencies"]
+    assert (emergencies["used"], emergencies["left"], emergencies["within"]) == (1, 1, "7d")
+    assert emergencies["next_from"] == format_time(now_us + 6 * HOUR_US), "the hold-down of the last cycle"
+    assert "schedule!" in look(world.config, capsys, output="table")

@@ -101,4 +101,14 @@ def test_every_alert_says_how_grave_it_is_and_what_to_do(alert: str) -> None:
     assert {"summary", "description", "runbook"} == set(rule["annotations"])
     assert rule["annotations"]["runbook"] == f"deploy/runbook.md#{alert.lower()}"
     named = set(re.findall(r"\$labels\.(\w+)", " ".join(rule["annotations"].values())))
-    assert not named - {"model", "source", "check", "figure", "window", "part", "kind", "grpc_method"}
+    assert not named - {
+        "model",
+        "source",
+        "check",
+        "figure",
+        "window",
+        "part",
+        "kind",
+        "pattern",
+        "grpc_method",
+    }

@@ -16,6 +16,7 @@ CARD = {"model": "card"}
 RECALL = {**CARD, "figure": "recall", "window": "28d"}
 CALIBRATION = {**CARD, "subject": "champion", "window": "28d"}
 FEED = {**CARD, "source": "bank", "window": "7d"}
+PROBING = {**CARD, "pattern": "ladder", "kind": "card"}
 SCORE = {"grpc_method": "Score"}
 
 Rows = list[tuple[str, dict[str, str], float]]
@@ -39,6 +40,10 @@ HEALTHY: Rows = [
     ("fraud_recent_alert_ratio", {**CARD, "bound": "lower"}, 0.9),
     ("fraud_recent_alert_ratio", {**CARD, "bound": "upper"}, 1.3),
     ("fraud_drift_findings", {**CARD, "kind": "scores"}, 0),
+    ("fraud_probing_findings", PROBING, 0),
+    ("fraud_probing_entities", PROBING, 3),
+    ("fraud_emergency_used_retrains", {}, 1),
+    ("fraud_emergency_left_retrains", {}, 1),
     ("fraud_feed_observed_ratio", FEED, 0.9),
     ("fraud_feed_expected_labels", FEED, 50),
     ("grpc_server_handled_total", {**SCORE, "grpc_code": "OK"}, 1_000),
@@ -83,6 +88,8 @@ CASES: list[tuple[str, Rows]] = [
     ("FraudAlertRateJump", [("fraud_recent_alert_ratio", {**CARD, "bound": "upper"}, 0.4)]),
     ("FraudScoreDrift", [("fraud_drift_findings", {**CARD, "kind": "scores"}, 1)]),
     ("FraudFeatureDrift", [("fraud_drift_findings", {**CARD, "kind": "features"}, 2)]),
+    ("FraudProbing", [("fraud_probing_findings", PROBING, 1)]),
+    ("FraudEmergenciesSpent", [("fraud_emergency_left_retrains", {}, 0)]),
     ("FraudLabelFeedSilent", [("fraud_feed_observed_ratio", FEED, 0.29)]),
     ("FraudGrpcErrors", [("grpc_server_handled_total", {**SCORE, "grpc_code": "INTERNAL"}, 20)]),
     ("FraudScoringSlow", [("grpc_server_handling_seconds_bucket", {**SCORE, "le": "0.01"}, 980)]),
@@ -100,6 +107,8 @@ def test_too_little_says_nothing() -> None:
     assert raised(("fraud_feed_observed_ratio", FEED, 0.0), ("fraud_feed_expected_labels", FEED, 19)) == []
     assert raised(("fraud_exploration_left_minor", CARD, 0), ("fraud_exploration_enabled", CARD, 0)) == []
     assert raised(("fraud_realised_decay", {**RECALL, "bound": "lower"}, float("nan"))) == []
+    none: Rows = [(f"fraud_emergency_{it}_retrains", {}, 0) for it in ("used", "left")]
+    assert raised(*none) == [], "no budget at all is not a budget that was spent"
 
 
 def test_the_most_severe_comes_first() -> None:

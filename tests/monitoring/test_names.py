@@ -18,6 +18,7 @@ from tests.monitoring.test_metrics import scorer
 UNITS = (
     *("_seconds", "_bytes", "_rows", "_info", "_position", "_waiting", "_events", "_frauds", "_labels"),
     *("_versions", "_minor", "_listings", "_findings", "_ratio", "_share", "_drift", "_value", "_result"),
+    *("_votes", "_entities", "_retrains", "_trigger"),
 )
 STATES = (
     *("_enabled", "_frozen", "_running", "_active", "_holds", "_champion", "_in_force", "_threshold"),

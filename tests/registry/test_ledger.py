@@ -147,7 +147,7 @@ def test_a_retrain_request_is_followed_to_its_end(store: LedgerStore) -> None:
     assert [request.state for request in state.requests()] == ["WAITING", "FINISHED", "FAILED"]
     assert state.request(seqs[1]).verdicts == lines
     assert (state.request(seqs[0]).cut_position, state.request(seqs[0]).cut_time_us) == (5, 50)
-    assert len(state.cycles_us) == 3
+    assert len(state.cycles) == 3
     assert state.request(seqs[2]).error == "worker lost"
     with pytest.raises(NotFound):
         state.request(seqs[2] + 1)

@@ -1,45 +1,193 @@
-"""When a retrain starts by itself: borders on both sides, hold-down and budget."""
+"""When a retrain starts by itself: borders on both sides, hold-down, budgets, and who goes first."""
+
+from itertools import pairwise
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fraud.clock import DAY_US, HOUR_US
-from fraud.retrainer.triggers import CyclesBefore, due
-from fraud.settings.learning import Triggers
+from fraud.registry.cycles import EMERGENCIES, CycleStart
+from fraud.retrainer.triggers import Alarm, CyclesBefore, Due, budget_of, due, hold_down_us
+from fraud.settings.triggers import MissBurst, Triggers, ValueFall
 
 NOW = 100 * DAY_US
 WEEKLY = Triggers(every=7 * DAY_US, new_frauds=50, hold_down=6 * HOUR_US, per_day_max=3)
+ALERT = Triggers(
+    every=7 * DAY_US,
+    hold_down=6 * HOUR_US,
+    per_day_max=3,
+    misses=MissBurst(),
+    value_detection=ValueFall(),
+    probing=True,
+    emergencies_max=2,
+    emergencies_within=7 * DAY_US,
+    backoff_max=3 * DAY_US,
+)
+MISSES = Alarm("misses", "card", "23 misses", NOW)
 
 
 def before(*ages_us: int, frauds: int = 0) -> CyclesBefore:
-    return CyclesBefore([NOW - age for age in sorted(ages_us, reverse=True)], frauds)
+    return CyclesBefore([CycleStart(NOW - age, "schedule") for age in sorted(ages_us, reverse=True)], frauds)
+
+
+def reason(triggers: Triggers, cycles: CyclesBefore) -> str | None:
+    found = due(triggers, cycles, NOW)
+    return None if found is None else found.reason
 
 
 def test_the_first_cycle_is_due_at_once() -> None:
-    assert due(WEEKLY, before(), NOW) == "first cycle"
+    assert reason(WEEKLY, before()) == "first cycle"
 
 
 def test_without_triggers_nothing_is_ever_due() -> None:
     off = Triggers(every=None, new_frauds=None)
-    assert due(off, before(), NOW) is None
-    assert due(off, before(90 * DAY_US, frauds=1_000), NOW) is None
+    assert reason(off, before()) is None
+    assert reason(off, before(90 * DAY_US, frauds=1_000)) is None
 
 
 @pytest.mark.parametrize(("age_us", "why"), [(7 * DAY_US, "schedule"), (7 * DAY_US - 1, None)])
 def test_the_schedule_counts_from_the_last_start(age_us: int, why: str | None) -> None:
-    assert due(WEEKLY, before(30 * DAY_US, age_us), NOW) == why
+    assert reason(WEEKLY, before(30 * DAY_US, age_us)) == why
 
 
 @pytest.mark.parametrize(("frauds", "why"), [(50, "50 new fraud labels"), (49, None)])
 def test_new_frauds_trigger_at_their_number(frauds: int, why: str | None) -> None:
-    assert due(WEEKLY, before(DAY_US, frauds=frauds), NOW) == why
+    assert reason(WEEKLY, before(DAY_US, frauds=frauds)) == why
 
 
 @pytest.mark.parametrize(("age_us", "held"), [(6 * HOUR_US - 1, True), (6 * HOUR_US, False)])
 def test_nothing_starts_within_the_hold_down(age_us: int, held: bool) -> None:
-    assert (due(WEEKLY, before(age_us, frauds=10_000), NOW) is None) == held
+    assert (reason(WEEKLY, before(age_us, frauds=10_000)) is None) == held
+    alarmed = CyclesBefore(before(age_us).cycles, alarms=[MISSES])
+    assert (due(ALERT, alarmed, NOW) is None) == held
 
 
 @pytest.mark.parametrize(("oldest_us", "spent"), [(DAY_US - 1, True), (DAY_US, False)])
 def test_a_flood_of_labels_cannot_spend_more_than_the_days_budget(oldest_us: int, spent: bool) -> None:
     cycles = before(oldest_us, 12 * HOUR_US, 7 * HOUR_US, frauds=10_000)
-    assert (due(WEEKLY, cycles, NOW) is None) == spent
+    assert (reason(WEEKLY, cycles) is None) == spent
+
+
+def alarmed(*cycles: tuple[int, str, bool], alarms: tuple[Alarm, ...] = (MISSES,)) -> CyclesBefore:
+    """Cycles as (age, trigger, fruitful), oldest first."""
+    return CyclesBefore([CycleStart(NOW - age, why, "", good) for age, why, good in cycles], 0, alarms)
+
+
+ROUTINE = (2 * DAY_US, "schedule", False)
+
+
+def test_an_emergency_says_what_alarms_and_how_much_of_the_budget_it_takes() -> None:
+    other = Alarm("misses", "transfer", "30 misses", NOW)
+    probes = Alarm("probing", "card", "9 cards", NOW)
+    assert due(ALERT, alarmed(ROUTINE, alarms=(MISSES, probes, other)), NOW) == Due(
+        "misses", "emergency (1 of 2 in 7d): 23 misses; 30 misses", ("card", "transfer")
+    )
+    assert due(ALERT, alarmed(ROUTINE, alarms=(probes,)), NOW) == Due(
+        "probing", "emergency (1 of 2 in 7d): 9 cards", ("card",)
+    )
+    assert due(ALERT, alarmed(ROUTINE, alarms=()), NOW) is None
+
+
+def test_an_alarm_that_a_cycle_has_answered_starts_no_other() -> None:
+    answered = Alarm("misses", "card", "23 misses", NOW - 2 * DAY_US)
+    assert due(ALERT, alarmed(ROUTINE, alarms=(answered,)), NOW) is None
+
+
+def test_before_the_first_cycle_nothing_is_an_emergency() -> None:
+    never = Triggers(every=None, misses=MissBurst())
+    assert due(never, CyclesBefore((), 0, (MISSES,)), NOW) is None
+
+
+@pytest.mark.parametrize(
+    ("cycles", "starts"),
+    [
+        ([ROUTINE], True),
+        ([(6 * DAY_US, "misses", True), ROUTINE], True),
+        ([(7 * DAY_US - 1, "misses", True), (5 * DAY_US, "probing", True), ROUTINE], False),
+        ([(7 * DAY_US, "misses", True), (5 * DAY_US, "probing", True), ROUTINE], True),
+        # In vain once: twice the hold-down; twice in vain: four times.
+        ([ROUTINE, (12 * HOUR_US - 1, "misses", False)], False),
+        ([ROUTINE, (12 * HOUR_US, "misses", False)], True),
+        ([ROUTINE, (6 * HOUR_US, "misses", True)], True),
+        # Another cycle that brought something ends the doubling.
+        ([(3 * DAY_US, "misses", False), (7 * HOUR_US, "schedule", True)], True),
+        # The last place of a day is not for an emergency.
+        ([(20 * HOUR_US, "request", False), (7 * HOUR_US, "request", False)], False),
+        ([(25 * HOUR_US, "request", False), (7 * HOUR_US, "request", False)], True),
+    ],
+)
+def test_budget_back_off_and_the_last_place_of_a_day(
+    cycles: list[tuple[int, str, bool]], starts: bool
+) -> None:
+    found = due(ALERT, alarmed(*cycles), NOW)
+    assert (found is not None and found.trigger == "misses") == starts
+
+
+def test_emergencies_do_not_move_the_schedule() -> None:
+    cycles = alarmed((7 * DAY_US, "schedule", False), (DAY_US, "misses", False))
+    assert reason(ALERT, cycles) == "schedule"
+
+
+def test_back_off_doubles_up_to_its_bound() -> None:
+    vain = [CycleStart(NOW - 30 * DAY_US + i * DAY_US, "misses") for i in range(20)]
+    held = [hold_down_us(ALERT, vain[:count]) // HOUR_US for count in range(7)]
+    assert held == [6, 12, 24, 48, 72, 72, 72]
+
+
+moments = st.integers(0, 40 * 24).map(lambda hours: hours * HOUR_US)
+alarms_at = st.dictionaries(st.integers(0, 40 * 24), st.sampled_from(EMERGENCIES), max_size=900)
+configured = st.builds(
+    Triggers,
+    every=st.sampled_from([None, DAY_US, 7 * DAY_US]),
+    hold_down=st.sampled_from([0, HOUR_US, 6 * HOUR_US]),
+    per_day_max=st.integers(2, 6),
+    misses=st.just(MissBurst()),
+    value_detection=st.just(ValueFall()),
+    probing=st.just(True),
+    emergencies_max=st.integers(0, 5),
+    emergencies_within=st.sampled_from([DAY_US, 3 * DAY_US, 7 * DAY_US]),
+    backoff_max=st.sampled_from([HOUR_US, 2 * DAY_US]),
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(configured, alarms_at, st.sets(st.integers(0, 60)))
+def test_no_sequence_of_alarms_goes_beyond_the_budget_or_starves_the_schedule(
+    triggers: Triggers, alarms: dict[int, str], fruitful: set[int]
+) -> None:
+    cycles = [CycleStart(0, "first_cycle")]
+    for hour in range(1, 40 * 24):
+        now_us = hour * HOUR_US
+        trigger = alarms.get(hour)
+        found = [Alarm(trigger, "card", "", now_us)] if trigger else []
+        started = due(triggers, CyclesBefore(cycles, 0, found), now_us)
+        if started is not None:
+            cycles.append(CycleStart(now_us, started.trigger, "", len(cycles) in fruitful))
+        used = [it.time_us for it in cycles if it.emergency]
+        assert sum(now_us - it < triggers.emergencies_within for it in used) <= triggers.emergencies_max
+        assert sum(now_us - it.time_us < DAY_US for it in cycles) <= triggers.per_day_max
+        budget = budget_of(triggers, cycles, now_us)
+        assert budget.used + budget.left <= max(triggers.emergencies_max, budget.used)
+    assert all(later.time_us - it.time_us >= triggers.hold_down for it, later in pairwise(cycles))
+    if triggers.every is not None:
+        planned = [it.time_us for it in cycles if not it.emergency] + [40 * DAY_US]
+        latest = triggers.every + triggers.hold_down + HOUR_US
+        assert all(later - it <= latest for it, later in pairwise(planned)), "the schedule came in time"
+
+
+@settings(max_examples=40, deadline=None)
+@given(alarms_at)
+def test_a_standing_alarm_that_brings_nothing_starts_ever_fewer(alarms: dict[int, str]) -> None:
+    many = ALERT.model_copy(update={"emergencies_max": 100, "per_day_max": 100, "every": None})
+    cycles = [CycleStart(0, "first_cycle")]
+    for hour in range(1, 40 * 24):
+        trigger = alarms.get(hour)
+        found = [Alarm(trigger, "card", "", hour * HOUR_US)] if trigger else []
+        started = due(many, CyclesBefore(cycles, 0, found), hour * HOUR_US)
+        if started is not None:
+            cycles.append(CycleStart(hour * HOUR_US, started.trigger))
+    gaps = [later.time_us - it.time_us for it, later in pairwise(cycles[1:])]
+    least = [min(6 * HOUR_US << (i + 1), many.backoff_max) for i in range(len(gaps))]
+    assert all(gap >= bound for gap, bound in zip(gaps, least, strict=True))
+    assert len(cycles) <= 1 + 5 + 40 * DAY_US // many.backoff_max

@@ -11,8 +11,10 @@ import pytest
 from fraud.clock import DAY_US, HOUR_US
 from fraud.guard.finding import CHECKS
 from fraud.monitoring.names import BOUNDS, metrics_of
+from fraud.monitoring.probing import PATTERNS
 from fraud.monitoring.retrainer_metrics import PARTS
 from fraud.records import Label, LabelsSubmitted, LabelValue, Outcome
+from fraud.registry.cycles import TRIGGERS
 from fraud.registry.loop import REASONS, RESULTS
 from fraud.retrainer.cycle import Workshop
 from fraud.retrainer.daemon import open_workshop
@@ -214,8 +216,10 @@ def test_labels_take_their_values_from_the_configuration_and_from_tables(world: 
         "feature": set(shop.spec.names) | set(settings.schema_.categorical_names),
         "kind": {
             *("features", "scores", "alerts", "new_card", "new_merchant"),
-            *("out_of_range", "unseen_category", "late_event"),
+            *("out_of_range", "unseen_category", "late_event", "card", "merchant"),
         },
+        "pattern": set(PATTERNS),
+        "trigger": set(TRIGGERS),
         "assumption": {"calibration", "no_drift"},
         "part": set(PARTS),
         "side": {"frauds"},

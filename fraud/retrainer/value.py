@@ -1,0 +1,85 @@
+"""Whether fraud value is found no more, by labels that may move a trigger, and by no submitter alone.
+
+    judged rows, scored ─ verdicts of labels that may not: taken back ─ frauds drawn by cluster
+      ─▶ `fraud.monitoring.quality_fall`
+      an alarm? ─ again without each submitter who gave few of the frauds before, strangers together
+        ─▶ it has to stand every time
+
+So large amounts in the hands of one bought analyst do not start a retrain: without him nothing was lost.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Final
+
+import polars as pl
+
+from fraud.evaluation.days import day_start_us
+from fraud.labels.exclusions import Exclusion
+from fraud.monitoring.quality import QualityRules, judged_rows
+from fraud.monitoring.quality_fall import Fall, value_fall
+from fraud.retrainer.misses import STRANGER_CARDS, by_cluster
+from fraud.retrainer.trusting import Trust, only_trusted
+from fraud.settings.triggers import ValueFall
+from fraud.training.history import History
+
+SUBMITTERS_MAX: Final = 10
+"""Left out one by one, those with the largest amounts first; all further ones count as strangers."""
+
+
+def fall_seen(
+    scored: pl.DataFrame, history: History, rules: QualityRules, trust: Trust, wanted: ValueFall
+) -> Fall | None:
+    """Return how value detection fell; alarming only if it is without any submitter who may not move it.
+
+    `scored` are a model's rows as `judged_rows` takes them, with every entity and the champion's scores.
+    """
+    fall = _fall(scored, history, rules, trust, wanted)
+    if fall is None or not fall.alarming:
+        return fall
+    for group in _minor_submitters(scored, history, rules):
+        absent = tuple(Exclusion("labels", submitter=name) for name in group)
+        without = _fall(scored, history, rules, replace(trust, odd=(*trust.odd, *absent)), wanted)
+        if without is None or not without.alarming:
+            return replace(fall, alarming=False)
+    return fall
+
+
+def _fall(
+    scored: pl.DataFrame, history: History, rules: QualityRules, trust: Trust, wanted: ValueFall
+) -> Fall | None:
+    trusted = by_cluster(only_trusted(scored, history, trust))
+    return value_fall(judged_rows(trusted, rules), rules, wanted)
+
+
+def _minor_submitters(
+    scored: pl.DataFrame, history: History, rules: QualityRules
+) -> Iterator[tuple[str, ...]]:
+    """Yield groups of submitters who gave less than `submitter_share_max` of the frauds before."""
+    newest_us = day_start_us(rules.last_day + 1 - min(rules.windows), rules.zone)
+    givers = (
+        history.labels()
+        .select("submitter", label_position=pl.col("position"))
+        .unique("label_position")
+        .collect()
+    )
+    frauds = scored.filter("is_fraud").join(givers, on="label_position")
+    before = pl.col("event_time_us") < newest_us
+    found = (
+        frauds.group_by("submitter")
+        .agg(past=before.sum(), amount=pl.col("amount_base_minor").filter(~before).sum())
+        .sort(["amount", "submitter"], descending=[True, False])
+    )
+    total = int(found["past"].sum())
+    strangers: list[str] = []
+    alone = 0
+    for submitter, past, amount in found.iter_rows():
+        if not amount or (total and past / total >= history.settings.training.triggers.submitter_share_max):
+            continue
+        if past < STRANGER_CARDS or alone == SUBMITTERS_MAX:
+            strangers.append(submitter)
+        else:
+            alone += 1
+            yield (submitter,)
+    if strangers:
+        yield tuple(strangers)

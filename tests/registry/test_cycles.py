@@ -1,0 +1,59 @@
+"""Cycles as the ledger tells of them: what started each, and whether anything passed the gate in it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fraud.registry import LedgerStore
+from tests.registry.entries import add, registered, verdict
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[LedgerStore]:
+    opened = LedgerStore.open(tmp_path / "ledger.db")
+    yield opened
+    opened.close()
+
+
+def start(store: LedgerStore, **body: object) -> None:
+    add(store, "CycleStarted", {"request_seq": None, "models": ["card"], **body})
+
+
+def finish(store: LedgerStore) -> None:
+    add(store, "CycleFinished", {"request_seq": None, "verdicts": [], "seconds": 1.0})
+
+
+def test_a_cycle_is_fruitful_when_a_challenger_passes_the_gate_in_it(store: LedgerStore) -> None:
+    add(store, "VersionRegistered", registered("card-1"))
+    for given in ("INCONCLUSIVE", "PROMOTE"):
+        start(store, trigger="misses")
+        add(store, "VerdictGiven", verdict("card-1", given))
+        finish(store)
+    start(store, trigger="schedule")
+    finish(store)
+    assert [(it.trigger, it.fruitful) for it in store.state().cycles] == [
+        *(("misses", False), ("misses", True), ("schedule", False))
+    ]
+
+
+def test_a_verdict_after_a_cycle_makes_it_no_better(store: LedgerStore) -> None:
+    add(store, "VersionRegistered", registered("card-1"))
+    start(store, trigger="misses")
+    add(store, "CycleFailed", {"request_seq": None, "error": "worker lost"})
+    add(store, "VerdictGiven", verdict("card-1", "PROMOTE"))
+    assert [it.fruitful for it in store.state().cycles] == [False]
+
+
+def test_only_the_emergency_triggers_count_against_their_budget(store: LedgerStore) -> None:
+    body = {"model": "", "cut_position": 5, "cut_time_us": 50, "trigger": "hand"}
+    request = add(store, "RetrainRequested", body).seq
+    add(store, "CycleStarted", {"request_seq": request, "models": ["card"]})
+    start(store)
+    for trigger in ("schedule", "new_frauds", "misses", "value_detection", "probing"):
+        start(store, trigger=trigger)
+    found = [(it.trigger, it.emergency) for it in store.state().cycles]
+    assert found == [
+        *(("request", False), ("", False), ("schedule", False), ("new_frauds", False)),
+        *(("misses", True), ("value_detection", True), ("probing", True)),
+    ]
