@@ -55,6 +55,8 @@ class Prober:
         self._target = target
         self._allowed = allowed
         self._rng = np.random.default_rng([seed, 1])
+        # What one more payment costs does not hang on who looks for it.
+        self._another = 0.0 if allowed.settings.split is None else allowed.settings.split.payment_share
         self._arms: dict[tuple[float, tuple[str, ...]], _Arm] = {}
 
     def probe(self, rehearsal: Rehearsal, fraud: Fraud, choices: Sequence[Choice]) -> Probe:
@@ -81,7 +83,8 @@ class Prober:
                 if outcome == Outcome.DECLINE:
                     rehearsal.decline()
                 if accepted:
-                    taken, spent, first = taken + amount, spent + choice.cost * amount / value, first or tries
+                    spent += choice.cost * amount / value + (self._another if taken else 0.0)
+                    taken, first = taken + amount, first or tries
                     got.append((payment, features, way))
         if first is None:
             return Probe(tries, None, 0, float("inf"))

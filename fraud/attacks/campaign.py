@@ -17,6 +17,7 @@ import polars as pl
 from fraud.attacks.blackbox import Probe, Prober
 from fraud.attacks.payment import Capabilities, Fraud, Payment, Reach
 from fraud.attacks.rehearsal import Rehearsal
+from fraud.attacks.repertoire import Attempt, attempts
 from fraud.attacks.target import Target
 from fraud.attacks.whitebox import Evasion, cheapest
 from fraud.features.fold import FeatureFold
@@ -33,13 +34,15 @@ Progress = Callable[[int, int], None]
 class Result:
     """One fraud against one bundle. `stopped` tells whether it was as it stands in the log.
 
-    `white` is the cheapest evasion, None where there is none; `black` what a prober got.
+    `white` is the cheapest evasion, None where there is none; `black` what a prober got;
+    `ways` are attempts that were drawn without asking the bundle.
     """
 
     fraud: Fraud
     stopped: bool
     white: Evasion | None
     black: Probe | None
+    ways: tuple[Attempt, ...] = ()
 
     @property
     def best(self) -> Evasion | None:
@@ -59,6 +62,15 @@ class Result:
         return replace(self, white=None, black=None)
 
 
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """How many attempts are drawn of each fraud before `until_us`, and what they may cost."""
+
+    count: int
+    cost_max: float
+    until_us: int = 2**63 - 1
+
+
 def attack(
     fold: FeatureFold,
     past: Past,
@@ -69,12 +81,14 @@ def attack(
     *,
     black_box: bool = True,
     probe_from_us: int = 0,
+    drawn: Drawn | None = None,
     progress: Progress | None = None,
 ) -> list[list[Result]]:
     """Return a list of results for each target, in the order of the frauds.
 
     `fold` is fresh and ends before the last fraud; `frauds` stand in log order. With
-    `black_box`, those of `probe_from_us` and later are probed as well.
+    `black_box`, those of `probe_from_us` and later are probed as well. With `drawn`, each
+    fraud's attempts stand in its results.
     """
     seed = allowed.settings.seed
     rehearsal = Rehearsal(fold)
@@ -90,12 +104,15 @@ def attack(
             fold.settle(fraud.arrival_us)
             choices = allowed.choices(fraud, reach, seed)
             features = rehearsal.peek([fraud.payment])
+            ways: tuple[Attempt, ...] = ()
+            if drawn is not None and fraud.payment.event_time_us < drawn.until_us:
+                ways = attempts(rehearsal, fraud, choices, allowed, drawn.count, drawn.cost_max)
             for place, target in enumerate(targets):
                 stopped = not target.accepts(features, [fraud.payment.words])[0]
                 white = cheapest(target, rehearsal, fraud, choices, allowed) if stopped else None
                 probed = black_box and fraud.payment.event_time_us >= probe_from_us
                 black = probers[place].probe(rehearsal, fraud, choices) if probed else None
-                results[place].append(Result(fraud, stopped, white, black))
+                results[place].append(Result(fraud, stopped, white, black, ways))
             if progress is not None:
                 progress(len(pauses) - len(waiting), len(pauses))
     return results

@@ -35,6 +35,7 @@ from fraud.registry.sentinels import sentinel_ids
 from fraud.registry.store import promote
 from fraud.registry.version import VersionState
 from fraud.registry.view import Registry
+from fraud.registry.warm import let_go
 from fraud.retrainer.casework import Casework, Rival
 from fraud.retrainer.guarding import judge_data, publish, with_maturity
 from fraud.settings import Settings
@@ -380,11 +381,11 @@ def promote_version(shop: Workshop, version: VersionState, expected: str, reason
 
 
 def _trim(shop: Workshop, model: str) -> None:
-    """Let go of the oldest challengers beyond `gate.pending_max`; those that passed and wait stay."""
+    """Let go of challengers beyond `gate.pending_max`, a recipe's newest last; who passed and waits stays."""
     waiting = {version.version for version in _waiting(shop, model)}
     pending = [version for version in shop.state().pending(model) if version.version not in waiting]
-    for version in pending[: max(0, len(pending) - shop.settings.gate.pending_max)]:
-        drop(shop, version, "waited longest; gate.pending_max reached")
+    for version in let_go(pending, shop.settings.gate.pending_max):
+        drop(shop, version, "a newer one of its recipe, or of another, waits; gate.pending_max reached")
 
 
 def drop(shop: Workshop, version: VersionState, why: str) -> None:

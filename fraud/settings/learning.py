@@ -60,7 +60,13 @@ class Recipe(Section):
         default=1.0, gt=0, le=1, description="share of legitimate rows kept, weighted by its inverse"
     )
     replay_share: float = Field(
-        default=0.0, ge=0, le=1, description="recent: share of older frauds kept beside the window"
+        default=0.0, ge=0, le=1, description="recent: share of older frauds that may be replayed"
+    )
+    replay_max: int = Field(
+        default=1_000, ge=1, le=100_000, description="recent: frauds replayed at most, of all past patterns"
+    )
+    replay_honest: int = Field(
+        default=5, ge=0, le=100, description="recent: honest rows of that time beside each"
     )
     variant_frauds: int = Field(
         default=300, ge=10, le=10_000, description="hardened: frauds that the champion is attacked with"
@@ -68,9 +74,15 @@ class Recipe(Section):
     variant_cost: float = Field(
         default=0.5, gt=0, le=10, description="hardened: evasions dearer than that are left out"
     )
+    variant_ways: int = Field(
+        default=60, ge=0, le=1_000, description="hardened: other ways drawn of each of these frauds"
+    )
+    variant_rounds: int = Field(
+        default=3, ge=0, le=8, description="hardened: fits more, each with the ways that pass the one before"
+    )
     variant_weight: float = Field(default=1.0, gt=0, le=100, description="hardened: an evasion ÷ its fraud")
     variant_share: float = Field(
-        default=0.5, gt=0, le=1, description="hardened: all evasions weigh at most so much of all frauds"
+        default=0.5, gt=0, le=4, description="hardened: all evasions weigh at most so much of all frauds"
     )
     monotone: dict[str, Literal["rising", "falling"]] = Field(
         default_factory=dict, max_length=64, description="features with which the score may only go one way"
@@ -191,7 +203,9 @@ class Gate(Section):
     scoring_ratio_max: float = Field(
         default=3.0, gt=1, description="time to score a batch ÷ the champion's, both measured here"
     )
-    pending_max: int = Field(default=6, ge=0, description="frozen challengers awaiting evidence")
+    pending_max: int = Field(
+        default=6, ge=0, description="frozen challengers awaiting evidence, one of each recipe before others"
+    )
     bootstrap_rounds: int = Field(default=200, ge=20, le=10_000)
     slices: Slices = Slices()
 

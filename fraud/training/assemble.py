@@ -25,6 +25,7 @@ from fraud.features.encoding import Vocabulary
 from fraud.policy.risks import Risks
 from fraud.policy.thresholds import Solution, policy_digest, solve
 from fraud.policy.trade import Calibration, trade_curve
+from fraud.records import Outcome
 from fraud.settings.model import Policy
 from fraud.training.dataset import TrainingSet
 from fraud.training.recipes import matrix_of
@@ -82,6 +83,24 @@ def assemble(
             "policy_curve": curve.to_dict(),
         },
     )
+
+
+def stopped_by(
+    rows: TrainingSet,
+    vocabularies: Sequence[Vocabulary],
+    calibration: Span,
+    policy: Policy,
+    nthread: int,
+    booster: bytes,
+    matrix: NDArray[np.float32],
+) -> NDArray[np.bool_]:
+    """Tell which rows of a matrix a bundle of this booster would not approve, bool[n]."""
+    predict = partial(margins_of, load_booster(booster, nthread))
+    traffic = np.flatnonzero(calibration.holds(rows.event_time_us))
+    margins = predict(matrix_of(rows, traffic, vocabularies))
+    calibrator, solved_on = _calibrate(rows, traffic, margins, calibration)
+    outcomes = _solve(policy, solved_on).thresholds.outcomes(calibrator(predict(matrix)))
+    return np.not_equal(outcomes, int(Outcome.APPROVE))
 
 
 def _calibrate(

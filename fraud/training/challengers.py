@@ -11,6 +11,7 @@ nobody else's work.
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,12 +23,12 @@ from fraud.features.spec import FeatureSpec
 from fraud.settings import Settings
 from fraud.settings.learning import Recipe
 from fraud.settings.model import Exploration, Policy
-from fraud.training.assemble import assemble
+from fraud.training.assemble import assemble, stopped_by
 from fraud.training.dataset import TrainingSet, batches_used
 from fraud.training.fit import fit
+from fraud.training.hardening import Hardening, hardened, repertoire
 from fraud.training.recipes import Parent, choose_rows, directions, matrix_of, start_of, vocabularies_of
 from fraud.training.splits import Spans, walk_forward
-from fraud.training.variants import harden
 
 if TYPE_CHECKING:
     from fraud.training.pool import TrainingPool
@@ -168,15 +169,24 @@ def train_one(rows: TrainingSet, plan: Plan, nthread: int) -> Trained:
     taught = np.union1d(chosen.rows, calibration)
     _check_enough(rows, plan, int(is_fraud.sum()), len(chosen.rows), len(calibration))
     vocabularies = vocabularies_of(rows, chosen.rows, plan.parent)
-    hardening = harden(plan.recipe, rows, chosen, vocabularies)
-    booster = fit(
-        *hardening.after(matrix_of(rows, chosen.rows, vocabularies), is_fraud, chosen.weights),
-        plan.recipe,
-        categoricals=len(vocabularies),
-        monotone=directions(plan.recipe, rows.feature_names),
-        seed=plan.seed,
-        nthread=nthread,
-        parent=None if plan.parent is None else plan.parent.booster,
+    matrix = matrix_of(rows, chosen.rows, vocabularies)
+
+    def fit_with(added: Hardening) -> bytes:
+        return fit(
+            *added.after(matrix, is_fraud, chosen.weights),
+            plan.recipe,
+            categoricals=len(vocabularies),
+            monotone=directions(plan.recipe, rows.feature_names),
+            seed=plan.seed,
+            nthread=nthread,
+            parent=None if plan.parent is None else plan.parent.booster,
+        )
+
+    booster, hardening = hardened(
+        repertoire(plan.recipe, rows, chosen, vocabularies),
+        plan.recipe.variant_rounds,
+        fit_with,
+        partial(stopped_by, rows, vocabularies, plan.spans.calibration, plan.policy, nthread),
     )
     manifest = {
         **rows.manifest,

@@ -35,16 +35,21 @@ NOT_USABLE = -1
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Variants:
-    """Payments that were never made: frauds of a training set, changed until the champion accepts them.
+    """Payments that were never made: frauds of a training set, done otherwise.
 
     `features` float32[m, f] and `words` stand in the set's order of names, `of`
-    int64[m] are the rows of the frauds, `cost` float64[m] what the evasion costs.
+    int64[m] are the rows of the frauds. Payments of one attempt have the same
+    number in `attempt`, int64[m], rising; `cost` float64[m] is what the attempt costs.
+    `evades` bool[m] tells those that the champion accepts, each as a search found it;
+    the others were drawn without asking it.
     """
 
     features: NDArray[np.float32]
     words: tuple[tuple[str, ...], ...]
     of: NDArray[np.int64]
     cost: NDArray[np.float64]
+    attempt: NDArray[np.int64]
+    evades: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,12 +1,12 @@
 """Which rows a recipe learns from, what they weigh, and from where it starts.
 
     full      all usable rows of a long window, from nothing
-    recent    a short window, and a share of the older frauds beside it, so that
-              an old attack that returns is still known
+    recent    a short window, and a memory of older frauds beside it, so that an old
+              attack that returns is still known (`fraud.training.memory`)
     continue  more rounds on top of the champion, over a short window; its
               vocabularies grow at the end, so codes it has split on keep their words
-    hardened  as full, and beside the frauds the ways in which they would have got
-              past the champion (`fraud.training.variants`)
+    hardened  as full, and beside the frauds other ways to do them that would have got past
+              the champion, or past the fit before (`fraud.training.hardening`)
 
 `continue` without a champion, or with one of other features, is fitted from
 nothing as `full` would be; where a `full` recipe runs anyway it is skipped. So is
@@ -25,6 +25,7 @@ from fraud.errors import ConfigError
 from fraud.features.encoding import Vocabulary
 from fraud.settings.learning import Recipe
 from fraud.training.dataset import TrainingSet
+from fraud.training.memory import memory_of, weigh_memory
 from fraud.training.splits import Spans
 from fraud.training.weights import inverse_propensity, recency
 
@@ -82,16 +83,17 @@ def choose_rows(recipe: Recipe, rows: TrainingSet, spans: Spans) -> ChosenRows:
     """Return the training rows of a recipe; of an already split set, so sampling cannot leak."""
     train = spans.train
     inside = spans.teaches(rows.event_time_us, rows.apart) & (rows.label >= 0)
-    if recipe.kind == "recent" and recipe.replay_share > 0:
-        older = (rows.event_time_us < train.start_us) & (rows.label == 1)
-        inside |= older & (rows.draws < recipe.replay_share)
     kept = inside & ((rows.label == 1) | (rows.draws < recipe.legitimate_share))
+    memory = memory_of(recipe, rows, train.start_us)
+    kept[memory.frauds] = kept[memory.honest] = True
     chosen = np.flatnonzero(kept)
     weights = recency(rows.event_time_us[chosen], train.end_us, recipe.recency_half_life)
     weights *= inverse_propensity(rows.propensity[chosen])
-    weights[rows.label[chosen] == 0] /= recipe.legitimate_share
+    is_fraud = rows.label[chosen] == 1
+    weights[~is_fraud] /= recipe.legitimate_share
+    weights = weigh_memory(memory, chosen, is_fraud, weights)
     if spans.fresh is not None:
-        _restore_prior(weights, rows.label[chosen] == 1, _prevalence(rows, spans))
+        _restore_prior(weights, is_fraud, _prevalence(rows, spans))
     return ChosenRows(chosen, weights)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from fraud.attacks.campaign import Progress, Result, attack, frauds_of, reach_of
+from fraud.attacks.campaign import Drawn, Progress, Result, attack, frauds_of, reach_of
 from fraud.attacks.payment import Capabilities
 from fraud.attacks.target import Target
 from fraud.bundle.bundle import Bundle
@@ -23,6 +23,7 @@ def red_team(
     frauds: int,
     since_us: int | None = None,
     black_box: bool = True,
+    drawn: Drawn | None = None,
     progress: Progress | None = None,
 ) -> list[list[Result]]:
     """Return a list of results for each bundle, all of one model; empty lists where no fraud is known.
@@ -41,5 +42,6 @@ def red_team(
         Capabilities(settings),
         reach_of(recent, settings),
         black_box=black_box,
+        drawn=drawn,
         progress=progress,
     )

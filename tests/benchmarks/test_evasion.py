@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from benchmarks.evasion import Arena, attacked, joined, judge, still_open
+from benchmarks.evasion import Arena, attacked, found_anew, joined, judge, still_open
 from fraud.training.dataset import training_rows
 from fraud.training.splits import walk_forward
 from fraud.training.variants import variants_of
@@ -42,6 +42,7 @@ def test_both_parts_of_evasion_add_up_and_old_ways_are_open_to_the_model_they_we
     results = attacked(arena, world.bundle)
     row, caught = judge(arena, world.bundle, results)
     assert len(caught) == len(arena.judged(results)) == 20
+    assert 0 < row["alerts"] < 0.2
     assert row["recoverable"] + row["unrecoverable"] == pytest.approx(row["at 25 %"])
     assert row["black box at 25 %"] <= row["at 25 %"] <= row["at 50 %"]
     assert 0.3 < row["clean AP"] <= 1
@@ -52,8 +53,28 @@ def test_both_parts_of_evasion_add_up_and_old_ways_are_open_to_the_model_they_we
     assert np.isnan(still_open(arena, shut, []))
 
 
-def test_variants_of_rounds_join_in_order(world: World, arena: Arena) -> None:
+def test_evasions_of_rounds_join_in_order_and_what_was_drawn_is_there_once(
+    world: World, arena: Arena
+) -> None:
     one = variants_of(arena.rows, world.history, attacked(arena, world.bundle))
     both = joined([one, one])
-    assert len(both.of) == len(both.words) == len(both.features) == 2 * len(one.cost)
-    np.testing.assert_array_equal(both.features[len(one.of) :], one.features)
+    evasions = int(one.evades.sum())
+    assert 0 < evasions < len(one.of)
+    assert len(both.of) == len(both.words) == len(both.features) == len(one.of) + evasions
+    np.testing.assert_array_equal(both.features[len(one.of) :], one.features[one.evades])
+    assert both.evades[len(one.of) :].all()
+    again = both.attempt[len(one.of) :]
+    np.testing.assert_array_equal(again - again[0], one.attempt[one.evades] - one.attempt[one.evades][0])
+    assert again.min() > both.attempt[: len(one.of)].max(), "no attempt of one round is one of another"
+
+
+def test_frauds_that_evade_anew_are_counted_among_the_first_whether_stopped_or_not(
+    world: World, arena: Arena
+) -> None:
+    results = attacked(arena, world.bundle)
+    old = [each for each in results if each.stopped][:4]
+    none = [each.without() for each in old]
+    assert found_anew(none, old) == 0
+    assert found_anew([*none[:3], replace(none[3], stopped=False)], old) == 0.25
+    assert found_anew(results, [each for each in old if each.cost <= 0.25]) == 1
+    assert np.isnan(found_anew(results, []))

@@ -146,4 +146,8 @@ def test_the_manifest_says_which_rows_did_what(first: dict[str, Challenger]) -> 
         assert manifest["spans"] == challenger.spans.to_dict()
         assert manifest["positions"]["train"][1] < manifest["positions"]["calibration"][0]
         assert 0 < manifest["rows"]["train_frauds"] < manifest["rows"]["train"]
-        assert manifest["effective_sample_size"] == pytest.approx(manifest["rows"]["train"])
+        effective, trained = manifest["effective_sample_size"], manifest["rows"]["train"]
+        if challenger.recipe == "recent":
+            assert 0 < effective < trained, "honest rows of the memory weigh more than one"
+        else:
+            assert effective == pytest.approx(trained)

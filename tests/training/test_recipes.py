@@ -43,9 +43,10 @@ def test_no_recipe_touches_a_row_at_or_after_the_embargo(rows: TrainingSet) -> N
         assert np.all(np.diff(chosen) > 0)
 
 
-def test_recent_replays_older_frauds_and_only_frauds(rows: TrainingSet, spans: Spans) -> None:
-    everything = choose_rows(Recipe(kind="recent", window=DAY_20, replay_share=1.0), rows, spans).rows
-    half = choose_rows(Recipe(kind="recent", window=DAY_20, replay_share=0.5), rows, spans).rows
+def test_recent_replays_older_frauds_and_asked_for_nothing_else(rows: TrainingSet, spans: Spans) -> None:
+    replaying = Recipe(kind="recent", window=DAY_20, replay_share=1.0, replay_honest=0)
+    everything = choose_rows(replaying, rows, spans).rows
+    half = choose_rows(replaying.model_copy(update={"replay_share": 0.5}), rows, spans).rows
     none = choose_rows(Recipe(kind="recent", window=DAY_20), rows, spans).rows
     older = (rows.event_time_us < spans.train.start_us) & (rows.label == 1)
     assert set(everything) - set(none) == set(np.flatnonzero(older))

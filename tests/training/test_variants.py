@@ -7,14 +7,16 @@ import pytest
 
 from fraud.bundle.bundle import load_booster
 from fraud.errors import ConfigError
+from fraud.features.encoding import Vocabulary
 from fraud.settings import Settings
 from fraud.settings.learning import Recipe
 from fraud.training.challengers import Challenger, FailedRecipe, train_here
 from fraud.training.dataset import TrainingSet, training_rows
-from fraud.training.recipes import choose_rows, directions, matrix_of, vocabularies_of
+from fraud.training.hardening import PER_FRAUD, Hardening, Repertoire, hardened, repertoire
+from fraud.training.recipes import ChosenRows, choose_rows, directions, matrix_of, vocabularies_of
 from fraud.training.redteam import red_team
 from fraud.training.splits import walk_forward
-from fraud.training.variants import harden, variants_of, with_variants
+from fraud.training.variants import variants_of, with_variants
 from tests.attacks.worlds import World, made
 
 HARDENED = Recipe(kind="hardened", rounds=30, max_depth=4, max_bin=64, variant_frauds=40)
@@ -37,35 +39,93 @@ def asking(settings: Settings, *recipes: Recipe) -> Settings:
     return settings.model_copy(update={"training": training})
 
 
-def test_variants_are_evasions_of_frauds_before_the_end_of_training(world: World, rows: TrainingSet) -> None:
+def test_variants_are_evasions_and_other_ways_of_frauds_before_the_end_of_training(
+    world: World, rows: TrainingSet
+) -> None:
     variants = rows.variants
     assert variants is not None
-    assert len(variants.of) > 15
     assert (rows.label[variants.of] == 1).all()
+    assert variants.evades.sum() > 15
+    assert (~variants.evades).sum() > 500
     accepted = world.target.accepts(variants.features, variants.words)
-    assert accepted.all()
-    spans = walk_forward(world.settings, rows.cut.time_us, HARDENED.window)
-    chosen = choose_rows(HARDENED, rows, spans)
-    added = harden(HARDENED, rows, chosen, vocabularies_of(rows, chosen.rows, None))
-    inside = np.isin(variants.of, chosen.rows) & (variants.cost <= HARDENED.variant_cost)
-    assert len(added.weights) == inside.sum() > 0
+    assert accepted[variants.evades].all()
+    assert not accepted[~variants.evades].all(), "what is drawn asks nobody"
+    whole = np.unique(variants.attempt, return_index=True)[1]
+    assert np.array_equal(variants.attempt, np.repeat(variants.attempt[whole], np.bincount(variants.attempt)))
+    ways = repertoire(HARDENED, rows, chosen_by(world, rows, HARDENED), vocabularies(rows))
+    kept = variants.cost <= HARDENED.variant_cost
+    assert 0 < len(ways.weights) == (np.isin(variants.of, chosen_by(world, rows, HARDENED).rows) & kept).sum()
 
 
-@pytest.mark.parametrize("share", [0.01, 1.0])
-def test_their_weight_is_bounded_and_the_payments_of_an_evasion_share_one(
+@pytest.mark.parametrize("share", [0.01, 4.0])
+def test_their_weight_is_bounded_and_the_payments_of_an_attempt_share_one(
     world: World, rows: TrainingSet, share: float
 ) -> None:
-    recipe = HARDENED.model_copy(update={"variant_share": share})
-    chosen = choose_rows(recipe, rows, walk_forward(world.settings, rows.cut.time_us, recipe.window))
-    weights = harden(recipe, rows, chosen, vocabularies_of(rows, chosen.rows, None)).weights
+    recipe = HARDENED.model_copy(update={"variant_share": share, "variant_weight": 2.0})
+    chosen = chosen_by(world, rows, recipe)
+    ways = repertoire(recipe, rows, chosen, vocabularies(rows))
+    weights = ways.hardening(ways.evades).weights
     frauds = chosen.weights[rows.label[chosen.rows] == 1].sum()
     assert weights.sum() <= share * frauds * (1 + 1e-9)
     assert (weights > 0).all()
-    if share == 1.0:
-        assert rows.variants is not None
-        assert weights.sum() == pytest.approx(
-            len(np.unique(rows.variants.of[rows.variants.cost <= 0.5])), abs=12
-        )
+    if share == 4.0:
+        np.testing.assert_allclose(np.bincount(ways.group, weights=ways.weights), 2.0)
+
+
+def test_an_attempt_passes_when_no_payment_of_it_is_stopped() -> None:
+    ways = repertoire_of([0, 0, 1, 1, 2], [False] * 5)
+    stopped = np.array([False, True, False, False, False])
+    assert ways.passing(stopped).tolist() == [False, False, True, True, True]
+
+
+def test_of_each_fraud_the_cheapest_are_taken_and_whole() -> None:
+    ways = repertoire_of([0, 1, 2, 3, 3, 4], [False] * 6, of=[7, 7, 7, 7, 7, 9])
+    among = np.array([True, True, False, True, True, True])
+    assert PER_FRAUD == 2
+    assert ways.cheapest(among).tolist() == [False, True, False, True, True, True]
+    assert not ways.cheapest(np.zeros(6, np.bool_)).any()
+
+
+def test_each_fit_has_what_passed_all_before_it_and_the_last_round_is_bounded() -> None:
+    ways = repertoire_of([0, 1, 2, 3], [True, False, False, False])
+    seen: list[list[float]] = []
+
+    def fit_with(added: Hardening) -> bytes:
+        seen.append(added.matrix[:, 0].tolist())
+        return bytes([len(seen)])
+
+    def stopped_by(booster: bytes, matrix: np.ndarray) -> np.ndarray:
+        return np.asarray(matrix[:, 0] != booster[0], np.bool_)
+
+    assert hardened(ways, 2, fit_with, stopped_by)[0] == b"\x03"
+    assert seen == [[0.0], [0.0, 1.0], [0.0, 1.0, 2.0]]
+    seen.clear()
+    booster, added = hardened(ways, 8, fit_with, stopped_by)
+    assert (booster, len(seen)) == (b"\x04", 4), "it ends when nothing new gets past"
+    assert added.matrix[:, 0].tolist() == [0.0, 1.0, 2.0, 3.0]
+
+
+def repertoire_of(group: list[int], evades: list[bool], of: list[int] | None = None) -> Repertoire:
+    """Rows that hold their own number, one fraud's weight each; what comes later is cheaper."""
+    n = len(group)
+    matrix = np.arange(n, dtype=np.float32)[:, None]
+    return Repertoire(
+        matrix,
+        np.array(group),
+        np.array(of or group),
+        np.arange(n, 0.0, -1),
+        np.ones(n),
+        np.array(evades),
+        float(n),
+    )
+
+
+def chosen_by(world: World, rows: TrainingSet, recipe: Recipe) -> ChosenRows:
+    return choose_rows(recipe, rows, walk_forward(world.settings, rows.cut.time_us, recipe.window))
+
+
+def vocabularies(rows: TrainingSet) -> tuple[Vocabulary, ...]:
+    return vocabularies_of(rows, np.arange(len(rows)), None)
 
 
 def test_a_hardened_model_stops_evasions_that_the_champion_accepts(world: World, rows: TrainingSet) -> None:
@@ -93,16 +153,11 @@ def test_without_a_champion_there_is_nothing_to_attack(world: World) -> None:
 
 
 def test_a_campaign_that_found_nothing_adds_nothing(world: World, rows: TrainingSet) -> None:
-    nothing = variants_of(rows, world.history, [])
-    chosen = choose_rows(HARDENED, rows, walk_forward(world.settings, rows.cut.time_us, HARDENED.window))
-    added = harden(
-        HARDENED, replace(rows, variants=nothing), chosen, vocabularies_of(rows, chosen.rows, None)
-    )
-    assert added.matrix.shape == (0, len(rows.feature_names) + 1)
-    plain = choose_rows(Recipe(kind="full"), rows, walk_forward(world.settings, rows.cut.time_us, 1))
-    assert (
-        len(harden(Recipe(kind="full"), rows, plain, vocabularies_of(rows, chosen.rows, None)).weights) == 0
-    )
+    nothing = replace(rows, variants=variants_of(rows, world.history, []))
+    for recipe, of in ((HARDENED, nothing), (Recipe(kind="full"), rows)):
+        ways = repertoire(recipe, of, chosen_by(world, of, recipe), vocabularies(of))
+        added = ways.hardening(ways.evades)
+        assert (added.matrix.shape, len(added.weights)) == ((0, len(rows.feature_names) + 1), 0)
 
 
 @pytest.mark.parametrize("way", ["rising", "falling"])

@@ -1,0 +1,119 @@
+"""Ways that are drawn: within reach and cost, whoever defends; a prober pays for each payment too."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from fraud.attacks.blackbox import Prober
+from fraud.attacks.campaign import Drawn, attack
+from fraud.attacks.payment import Capabilities
+from fraud.attacks.rehearsal import Rehearsal
+from fraud.attacks.repertoire import Attempt, attempts
+from fraud.attacks.target import Target
+from tests.attacks.worlds import World
+
+COUNT, COST = 60, 0.4
+
+
+@pytest.fixture(scope="module")
+def drawn(world: World) -> tuple[Attempt, ...]:
+    fraud = world.frauds()[-1]
+    rehearsal, _ = world.before(fraud)
+    choices = world.allowed.choices(fraud, world.reach, 7)
+    return attempts(rehearsal, fraud, choices, world.allowed, COUNT, COST)
+
+
+def test_attempts_are_payments_within_cost_and_value_each_with_its_price(
+    world: World, drawn: tuple[Attempt, ...]
+) -> None:
+    fraud = world.frauds()[-1]
+    assert COUNT // 2 < len(drawn) <= COUNT
+    for each in drawn:
+        amounts = [payment.amount_minor for payment in each.payments]
+        assert min(amounts) > 0
+        assert sum(amounts) <= fraud.value_minor
+        assert {payment.surrogates[0] for payment in each.payments} == {fraud.payment.surrogates[0]}
+        split = world.settings.attacks.split
+        assert split is not None
+        least = 1 - sum(amounts) / fraud.value_minor + split.payment_share * (len(amounts) - 1)
+        assert least - 1e-9 <= each.cost <= COST + 1e-9
+        assert each.features.shape == (len(amounts), len(world.spec.names))
+
+
+def test_every_control_is_drawn_from_and_payments_see_those_before_them(
+    world: World, drawn: tuple[Attempt, ...]
+) -> None:
+    fraud = world.frauds()[-1]
+    assert {len(each.payments) > 1 for each in drawn} == {True, False}
+    kinds = zip(*(payment.surrogates for each in drawn for payment in each.payments), strict=True)
+    assert [len(set(kind)) > 1 for kind in kinds] == [False, True, True]
+    assert any(each.payments[0].event_time_us > fraud.payment.event_time_us for each in drawn)
+    assert len({payment.words for each in drawn for payment in each.payments}) > 1
+    counts = world.spec.names.index("card_count_1d")
+    for each in drawn:
+        assert (np.diff(each.features[:, counts]) == 1).all()
+
+
+def test_the_same_seed_gives_the_same_and_leaves_no_trace(world: World) -> None:
+    fraud = world.frauds()[-1]
+    rehearsal, _ = world.before(fraud)
+    choices = world.allowed.choices(fraud, world.reach, 7)
+    before = rehearsal.peek([fraud.payment])
+    one, other = (attempts(rehearsal, fraud, choices, world.allowed, 20, COST) for _ in range(2))
+    assert [each.payments for each in one] == [each.payments for each in other]
+    np.testing.assert_array_equal(rehearsal.peek([fraud.payment]), before)
+    assert attempts(rehearsal, fraud, choices, world.allowed, 0, COST) == ()
+
+
+def test_who_may_neither_split_nor_choose_sends_one_payment(world: World) -> None:
+    attacks: dict[str, object] = {"split": None, "pace": None, "entities": {}, "categorical": {}}
+    bound = world.settings.attacks.model_copy(update=attacks)
+    allowed = Capabilities(world.settings.model_copy(update={"attacks": bound}))
+    fraud = world.frauds()[-1]
+    rehearsal, _ = world.before(fraud)
+    for each in attempts(rehearsal, fraud, allowed.choices(fraud, world.reach, 7), allowed, 30, COST):
+        (payment,) = each.payments
+        assert replace(payment, amount_minor=fraud.value_minor) == fraud.payment
+        assert each.cost == pytest.approx(1 - payment.amount_minor / fraud.value_minor)
+
+
+def test_a_campaign_draws_for_frauds_before_a_moment_alone(world: World) -> None:
+    frauds = world.frauds(6)
+    until_us = frauds[3].payment.event_time_us
+    (results,) = attack(
+        world.fold(),
+        world.archive,
+        frauds,
+        [world.target],
+        world.allowed,
+        world.reach,
+        black_box=False,
+        drawn=Drawn(5, COST, until_us),
+    )
+    assert [bool(each.ways) for each in results] == [True] * 3 + [False] * 3
+
+
+def test_a_prober_pays_for_each_payment_after_the_first(world: World) -> None:
+    free = replace(world.bundle.thresholds, challenge=None, review=None, decline=None)
+    target = Target(replace(world.bundle, thresholds=free), world.spec, world.settings)
+    fraud = world.frauds()[-1]
+    settings = world.settings.attacks
+    split = settings.split
+    assert split is not None
+    for price in (0.0, 0.05):
+        priced = settings.model_copy(update={"split": split.model_copy(update={"payment_share": price})})
+        allowed = Capabilities(world.settings.model_copy(update={"attacks": priced}))
+        rehearsal = Rehearsal(world.before(fraud)[1])
+        costs = []
+        for seed in range(8):
+            own = allowed.choices(fraud, world.reach, 7)[:1]
+            probe = Prober(target, allowed, seed).probe(rehearsal, fraud, own)
+            assert probe.evasion is not None
+            waited = (probe.tries - 1) * settings.query_apart / (24 * 3_600_000_000)
+            pace = settings.pace
+            assert pace is not None
+            known = 1 - probe.taken_minor / fraud.value_minor + pace.day_share * waited
+            assert probe.cost == pytest.approx(known + price * (len(probe.evasion.payments) - 1))
+            costs.append(len(probe.evasion.payments))
+        assert max(costs) > 1, "some seed pays in parts"
