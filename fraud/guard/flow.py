@@ -36,7 +36,9 @@ def flows(data: GuardData, rules: Guard) -> Iterator[Flow]:
         arrivals = promise.arrivals
         for days in FLOW_DAYS:
             expected = arrivals.rate(days) * float(arrivals.worth[:days].sum())
-            if promise.foreseen is not None:
+            came = int(arrivals.came[:days].sum())
+            if promise.foreseen is not None and came < expected:
                 # A champion that has stopped an attack expects fewer labels than the feed's past does.
-                expected = float(np.fmin(expected, promise.foreseen[0][:days].sum()))
-            yield Flow(feed.source, days, int(arrivals.came[:days].sum()), expected)
+                foreseen = float(promise.foreseen[0][:days].sum())
+                expected = expected if np.isnan(foreseen) else min(expected, max(came, foreseen))
+            yield Flow(feed.source, days, came, expected)
