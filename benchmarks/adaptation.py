@@ -10,7 +10,7 @@ a per cent of honest payments. Fixed schedules come with 28 and with 90 days of 
 them is the opponent, at the same label delay. Worlds and attackers are simulated, so figures compare
 defenders and are no expectation.
 
-`--quick` plays 30 days of one seed in our own economy against few rows.
+`--quick` plays 25 days of one seed in our own economy against few rows.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from fraud.errors import FraudError
 
 DELAYS = ("7d", "1d")
 SEEDS, POISONER_SEEDS = 5, 2
-QUICK_DAYS, QUICK_ROWS = 30, (SERVICE, NEVER, DAILY, ORACLE)
+QUICK_DAYS, QUICK_ROWS = 25, (SERVICE, NEVER, DAILY, ORACLE)
 
 
 def main() -> int:

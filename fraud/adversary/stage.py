@@ -115,6 +115,10 @@ class Stage:
                 if time.monotonic() > end:
                     raise
 
+    def pid_of(self, name: str) -> int:
+        """Return the id of a process that was started."""
+        return self._children[name].pid
+
     def join(self, name: str, seconds: float) -> int:
         """Wait until a process has ended and return its status; raises `subprocess.TimeoutExpired`."""
         return self._children[name].wait(seconds)
