@@ -21,7 +21,7 @@ from pathlib import Path
 from benchmarks.adaptation_figure import draw
 from benchmarks.adaptation_online import INSTALL, is_installed
 from benchmarks.adaptation_report import FIRST_DAY, report_of, table_of
-from benchmarks.adaptation_rows import DAILY, NEVER, ONLINE, ORACLE, PLAIN, SERVICE, UNDEFENDED
+from benchmarks.adaptation_rows import DAILY, NEVER, ON_REQUEST, ONLINE, ORACLE, PLAIN, SERVICE, UNDEFENDED
 from benchmarks.adaptation_runs import Results, execute, runs_of
 from benchmarks.adaptation_worlds import BANDIT, MUTATED, POISONER, WORLDS, Scenario, Sources
 from benchmarks.handbook import DATA, OBTAIN
@@ -65,13 +65,13 @@ def main() -> int:
 def arguments(words: list[str] | None = None) -> argparse.Namespace:
     """Read the command line; `words` default to the process's own."""
     made = parser((__doc__ or "").partition("\n")[0])
-    rows = (*PLAIN, ORACLE, UNDEFENDED)
+    rows = (*PLAIN, *ON_REQUEST, ORACLE, UNDEFENDED)
     made.add_argument("--data", type=Path, default=DATA, help=f"default: {DATA}")
     made.add_argument("--seeds", type=int, default=SEEDS, help=f"how many; default: {SEEDS}")
     made.add_argument("--poisoner-seeds", type=int, default=POISONER_SEEDS, help="0: no poisoner")
     made.add_argument("--worlds", nargs="+", choices=WORLDS, default=list(WORLDS))
     made.add_argument("--delays", nargs="+", choices=DELAYS, default=list(DELAYS), help="of labels")
-    made.add_argument("--rows", nargs="+", choices=rows, help="default: all")
+    made.add_argument("--rows", nargs="+", choices=rows, help=f"default: all but {', '.join(ON_REQUEST)}")
     made.add_argument("--days", type=int, default=90)
     made.add_argument("--strategies", type=Path, help="TOML or JSON of strategies held out from development")
     made.add_argument("--mutated", type=int, default=0, help="so many mutants of the known ones, held out")

@@ -2,13 +2,14 @@
 
     never                          one model, at the end of day 14
     weekly, daily  -28d, -90d      the same, on a calendar, with a window of training rows
+    daily-analysts                 daily-90d with the service's analysts; only where asked for
     online                         River's adaptive random forest
     service                        the running service: triggers, gate, guard, probation; analysts beside it
     undefended                     the service with guard off, a gate that proves nothing, no sentinels
     oracle                         daily, every truth known at the end of its day
 
-All have the kernel's features and the same numbers of the same booster. Only the service has
-analysts: `REVIEWS` payments a day.
+All have the kernel's features and the same numbers of the same booster. Of the rows played
+by default only the service has analysts, who look at `REVIEWS` payments a day.
 """
 
 from collections.abc import Callable, Iterator
@@ -43,8 +44,11 @@ SCHEDULES = {
 }
 """Fixed schedules: days between retrains, and days of training rows."""
 DAILY = f"daily-{max(WINDOWS)}d"
+DAILY_ANALYSTS = "daily-analysts"
 PLAIN = (NEVER, *SCHEDULES, ONLINE, SERVICE)
 """Rows at each label delay; the oracle has none."""
+ON_REQUEST = (DAILY_ANALYSTS,)
+"""Rows that are played where they are named."""
 UNDEFENDED_SETTINGS = {
     **{f"FRAUD__GUARD__{check.upper()}__ACTION": "off" for check in CHECKS},
     "FRAUD__GATE__ALERT_SHIFT_MAX": "1e6",
@@ -98,7 +102,7 @@ def rows_of(scenario: Scenario) -> tuple[str, ...]:
         return (ORACLE,)
     if held_out(scenario.attackers):
         return (SERVICE, DAILY)
-    return (SERVICE, *(row for row in PLAIN if row != SERVICE))
+    return (SERVICE, *(row for row in PLAIN if row != SERVICE), *ON_REQUEST)
 
 
 def play(
@@ -155,6 +159,9 @@ def _defender(
         yield adaptation_online.OnlineDefender(
             traffic, maturity_us=scenario.maturity_us, seed=scenario.seed, first_day=FIRST_DAY
         )
+    elif row == DAILY_ANALYSTS:
+        daily = KernelDefender(traffic, policy_of(DAILY, scenario.maturity_us), seed=scenario.seed)
+        yield Reviewed(daily, REVIEWS, frauds.__contains__)
     else:
         yield KernelDefender(traffic, policy_of(row, scenario.maturity_us), seed=scenario.seed)
 

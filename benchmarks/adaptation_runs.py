@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.adaptation_online import is_installed
-from benchmarks.adaptation_rows import ONLINE, SERVICE, UNDEFENDED, Played, play, rows_of
+from benchmarks.adaptation_rows import ON_REQUEST, ONLINE, SERVICE, UNDEFENDED, Played, play, rows_of
 from benchmarks.adaptation_worlds import Scenario, Sources
 from benchmarks.report import commit
 from benchmarks.workspace import workspace
@@ -81,12 +81,13 @@ class Results:
 
 
 def runs_of(scenarios: Sequence[Scenario], rows: Sequence[str] | None) -> list[Run]:
-    """Return the runs of scenarios, the slow ones first; `rows` keeps those named, None all there can be."""
+    """Return the runs of scenarios, the slow ones first, of the rows named (None: all but `ON_REQUEST`)."""
     found = [
         Run(row, scenario)
         for scenario in scenarios
         for row in rows_of(scenario)
-        if (rows is None or row in rows) and (row != ONLINE or is_installed())
+        if row in (rows if rows is not None else set(rows_of(scenario)) - set(ON_REQUEST))
+        and (row != ONLINE or is_installed())
     ]
     return sorted(found, key=lambda run: run.row not in _SLOW)
 

@@ -15,6 +15,7 @@ from benchmarks.adaptation_report import FIRST_DAY, best_schedule, report_of, ta
 from benchmarks.adaptation_rows import (
     DAILY,
     NEVER,
+    ON_REQUEST,
     ORACLE,
     PLAIN,
     SCHEDULES,
@@ -57,7 +58,7 @@ def test_the_default_scenarios_keep_their_names_and_rows() -> None:
     assert len(names) == len(found) == 2 * (3 * 5 + 2)
     rows = {rows_of(scenario) for scenario in found if scenario.delay != "0d"}
     assert rows == {rows_of(Scenario("own", BANDIT, "7d", 1)), (SERVICE, UNDEFENDED)}
-    assert set(rows_of(Scenario("own", BANDIT, "7d", 1))) == set(PLAIN)
+    assert set(rows_of(Scenario("own", BANDIT, "7d", 1))) == {*PLAIN, *ON_REQUEST}
     assert rows_of(Scenario("own", BANDIT, "0d", 1)) == (ORACLE,)
 
 
@@ -240,6 +241,8 @@ def test_slow_runs_come_first_and_rows_can_be_chosen() -> None:
     runs = runs_of(scenarios, None)
     assert [run.row for run in runs[:2]] == [SERVICE, SERVICE]
     assert {run.row for run in runs_of(scenarios, [NEVER])} == {NEVER}
+    assert {run.row for run in runs} == set(PLAIN)
+    assert {run.row for run in runs_of(scenarios, ON_REQUEST)} == set(ON_REQUEST)
     assert len({run.name for run in runs}) == len(runs)
 
 
