@@ -149,6 +149,10 @@ def _defender(
             told |= {
                 "cycles": {result: service.loop.retrains[MODEL, result] for result in RESULTS},
                 "verdicts": {verdict: service.loop.verdicts[MODEL, verdict] for verdict in VERDICTS},
+                "reasons": {
+                    f"{verdict}: {reason}": count
+                    for (_, verdict, reason), count in sorted(service.loop.reasons.items())
+                },
                 "promotions": service.loop.promotions[MODEL],
                 "rollbacks": service.loop.rollbacks[MODEL],
                 "per_day_max": service.stage.settings.training.triggers.per_day_max,

@@ -105,8 +105,6 @@ def test_the_service_has_the_features_and_the_booster_of_the_schedules(world: st
     )
     for recipe in mine.training.recipes.values():
         assert [getattr(recipe, name) for name in numbers] == [getattr(LIGHT, name) for name in numbers]
-    assert mine.training.triggers.per_day_max == 1
-    assert mine.training.triggers.every == DAY_US
     assert mine.service.clock == "log"
 
 
