@@ -16,6 +16,7 @@ defenders and are no expectation.
 import argparse
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 from benchmarks.adaptation_figure import draw
@@ -45,16 +46,16 @@ def main() -> int:
     runs = runs_of(scenarios_of(given), given.rows)
     started = time.perf_counter()
     try:
-        if given.resume is not None:
-            done = execute(runs, sources, Results(given.resume, given.days), given.jobs)
-        else:
-            with workspace("adaptation-results") as folder:
-                done = execute(runs, sources, Results(folder, given.days), given.jobs)
+        with nullcontext(given.resume) if given.resume else workspace("adaptation-results") as folder:
+            results = Results(folder, given.days)
+            done = execute(runs, sources, results, given.jobs)
     except (FraudError, ValueError) as error:
         print(error, file=sys.stderr)
         return 2
     report = report_of(done, given.days)
     report.notes.append(f"the whole took {(time.perf_counter() - started) / 60:.0f} minutes")
+    if len(results.commits) > 1:
+        report.notes.append(f"runs of several commits: {', '.join(sorted(results.commits))}")
     if not is_installed() and (given.rows is None or ONLINE in given.rows):
         report.notes.append(INSTALL)
     if given.figure is not None:

@@ -19,6 +19,7 @@ from benchmarks.adaptation_runs import Run
 from benchmarks.adaptation_worlds import BANDIT, POISONER, held_out
 from benchmarks.report import Bar, Report
 from fraud.adversary.contest_figures import RECOVERED_SHARE
+from fraud.evaluation.resampling import Interval
 
 FIRST_DAY = 21
 LOST_MAX = 0.85
@@ -79,7 +80,7 @@ def report_of(done: Mapping[Run, Played], days: int) -> Report:
     report.notes.append(
         f"days {FIRST_DAY} to {days}, seeds as counted; intervals are 95 %, Student's t over seeds; money in "
         f"major units a day; days to {RECOVERED_SHARE:.0%}: the median of changes that came back, beside how "
-        "many of all did"
+        "many of all did; declined are honest payments, a day"
     )
     report.notes.append(
         "only the service has analysts, who look at 20 payments a day, and fits two recipes in a retrain"
@@ -101,15 +102,18 @@ def row_of(
         "recall": seeds.mean(RECALL),
         "value": seeds.mean(VALUE),
         "lost": lost.value,
-        "lost low": lost.low,
-        "lost high": lost.high,
+        "lost ±": lost.high - lost.value,
         "÷ schedule": _ratio(seeds, None if best is None else best[1]),
         "÷ oracle": _ratio(seeds, oracle),
         "days to 90 %": float(np.mean(days)) if days else float("nan"),
         "back": f"{recovered:.0f}/{changes:.0f}",
         "retrains": seeds.mean(RETRAINS),
-        "false declines": seeds.mean(DECLINED),
+        "declined": seeds.mean(DECLINED),
     }
+
+
+def _bounds(interval: Interval) -> str:
+    return "(one seed)" if np.isnan(interval.low) else f"[{interval.low:.2f}, {interval.high:.2f}]"
 
 
 def best_schedule(rows: Mapping[str, Seeds]) -> tuple[str, Seeds] | None:
@@ -167,9 +171,7 @@ def _against_schedules(rows: Mapping[str, Seeds], name: str, service: Seeds, rep
             Bar(f"{name}: retrains − {best[0]}'s", extra, 0, False),
             Bar(f"{name}: false declines ÷ {best[0]}'s", declined, FALSE_DECLINES_MAX, False),
         ]
-        report.notes.append(
-            f"{name}: money lost ÷ {best[0]}'s {lost.value:.2f} [{lost.low:.2f}, {lost.high:.2f}]"
-        )
+        report.notes.append(f"{name}: money lost ÷ {best[0]}'s {lost.value:.2f} {_bounds(lost)}")
     never = rows.get(NEVER)
     if never is not None and never.mean(RECALL) <= STATIC_RECALL:
         report.bars.append(Bar(f"{name}: recall", service.mean(RECALL), RECALL_MIN))
@@ -186,7 +188,7 @@ def _against_oracle(service: Seeds, oracle: Seeds | None, name: str, report: Rep
         return
     lost = paired_ratio(*pairs)
     report.notes.append(
-        f"{name}: distance to the oracle: money lost × {lost.value:.2f} [{lost.low:.2f}, {lost.high:.2f}], "
+        f"{name}: distance to the oracle: money lost × {lost.value:.2f} {_bounds(lost)}, "
         f"recall {service.mean(RECALL) - oracle.mean(RECALL):+.3f}"
     )
 
@@ -200,7 +202,7 @@ def _against_poisoner(rows: Mapping[str, Seeds], name: str, service: Seeds, repo
         lost = paired_ratio(*pairs)
         report.notes.append(
             f"{name}: money lost with guard, gate and sentinels ÷ without {lost.value:.2f} "
-            f"[{lost.low:.2f}, {lost.high:.2f}]; frozen retrains a run: "
+            f"{_bounds(lost)}; frozen retrains a run: "
             f"{np.mean([played.service['cycles']['frozen'] for played in service.by_seed.values()]):.1f}"
         )
 

@@ -39,11 +39,12 @@ class Run:
 
 
 class Results:
-    """Finished runs, a JSON file each in a folder."""
+    """Finished runs, a JSON file each in a folder; `commits` are those of all that was read or written."""
 
     def __init__(self, folder: Path, days: int) -> None:
         self._folder = folder
         self._days = days
+        self.commits: set[str] = set()
         folder.mkdir(parents=True, exist_ok=True)
 
     def read(self, run: Run) -> Played | None:
@@ -61,6 +62,7 @@ class Results:
                 f"{place}: was played over {stored['days']} days, not {self._days}; give another folder, "
                 "or --days as then"
             )
+        self.commits.add(stored["commit"])
         return Played.from_json(stored)
 
     def write(self, run: Run, played: Played, seconds: float) -> None:
@@ -72,6 +74,7 @@ class Results:
             "seconds": round(seconds, 1),
             **played.as_json(),
         }
+        self.commits.add(stored["commit"])
         part = place.with_suffix(".part")
         part.write_text(json.dumps(stored), encoding="utf-8")
         part.replace(place)

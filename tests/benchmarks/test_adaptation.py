@@ -227,6 +227,7 @@ def test_a_finished_run_is_read_back_and_other_days_are_refused(tmp_path: Path) 
     assert results.read(run) is None
     results.write(run, played, 1.0)
     assert results.read(run) == played
+    assert len(results.commits) == 1
     (file,) = (tmp_path / "runs").iterdir()
     assert file.name == f"{run.name}.json"
     assert json.loads(file.read_text(encoding="utf-8"))["scenario"] == run.scenario.name
