@@ -60,7 +60,7 @@ def _panel(axes: Sequence[Any], world: str, lines: Mapping[str, tuple[str, Seeds
     for label, (colour, seeds) in lines.items():
         days = range(FIRST_DAY, seeds.end)
         recall = [
-            np.nanmean([it.result.recall(day - _SMOOTH_DAYS, day + 1) for it in seeds.by_seed.values()])
+            np.nanmean([it.result.recall(day - _SMOOTH_DAYS + 1, day + 1) for it in seeds.by_seed.values()])
             for day in days
         ]
         lost = np.mean(
