@@ -84,10 +84,18 @@ class _Round:
 
 
 class Contest:
-    """One run of attackers against a defender, over days of honest traffic."""
+    """One run of attackers against a defender, over days of honest traffic.
+
+    `frauds` gains the id of every fraud once it is decided: what somebody finds who looks into a payment.
+    """
 
     def __init__(
-        self, traffic: HonestTraffic, attacker: Attacker, defender: Defender, settings: ContestSettings
+        self,
+        traffic: HonestTraffic,
+        attacker: Attacker,
+        defender: Defender,
+        settings: ContestSettings,
+        frauds: set[str] | None = None,
     ) -> None:
         if settings.days > traffic.days:
             raise ValueError(f"days: {settings.days} are asked for, the traffic has {traffic.days}")
@@ -95,6 +103,7 @@ class Contest:
         self._attacker = attacker
         self._defender = defender
         self._settings = settings
+        self._frauds = set() if frauds is None else frauds
         self._statements = Statements(traffic)
         self._verdicts = Verdicts(settings.rules, settings.seed)
 
@@ -138,6 +147,7 @@ class Contest:
         self._attacker.see([ids[at] for at in theirs.tolist()], answers.approved[theirs])
         is_fraud = np.zeros(len(payments), np.bool_)
         is_fraud[theirs] = attempts.is_fraud
+        self._frauds.update(ids[at] for at in np.flatnonzero(is_fraud).tolist())
         self._verdicts.expect(ids, payments.event_time_us, is_fraud, answers.approved)
         self._statements.note(honest)
         attempted: Counter[str] = Counter()

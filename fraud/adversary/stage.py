@@ -1,9 +1,9 @@
-"""The folder a demo plays in, and the two real processes that play.
+"""The folder a demo or a contest plays in, and the two real processes that play.
 
     out/  fraud.toml · data/ · logs/serve.log · logs/retrain.log · report.html · figures.json
 
 The scorer and the retrainer are started through the command line, as an
-operator would; ports are given by environment, so two demos do not collide.
+operator would; ports are given by environment, so two stages do not collide.
 """
 
 import os
@@ -16,7 +16,7 @@ import time
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Self
 
 from fraud.client import Client
@@ -29,16 +29,28 @@ _STOP_SECONDS = 20.0
 
 
 class Stage:
-    """Owns the folder and the child processes of one demo; a context manager."""
+    """Owns the folder and the child processes of one demo or contest; a context manager.
 
-    def __init__(self, out: Path) -> None:
+    `config` is the text of the configuration (default: the demo's), `environment` overrides its
+    keys for both processes.
+
+    Raises:
+        NotAllowedNow: the folder holds what no stage wrote.
+        ConfigError: the configuration is wrong.
+    """
+
+    def __init__(
+        self, out: Path, config: str | None = None, environment: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         self.out = out.resolve()
         self.port = free_port()
         self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._given = dict(environment)
         self._clear()
-        config = files("fraud.adversary").joinpath("demo.toml").read_text(encoding="utf-8")
+        if config is None:
+            config = files("fraud.adversary").joinpath("demo.toml").read_text(encoding="utf-8")
         self.config.write_text(config, encoding="utf-8")
-        self.settings: Settings = load_settings(self.config, {})
+        self.settings: Settings = load_settings(self.config, self._given)
 
     @property
     def config(self) -> Path:
@@ -85,7 +97,8 @@ class Stage:
 
     def _environment(self) -> Mapping[str, str]:
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("FRAUD__")}
-        return {**inherited, "FRAUD__SERVER__PORT": str(self.port), "PYTHONUNBUFFERED": "1"}
+        own = {"FRAUD__SERVER__PORT": str(self.port), "PYTHONUNBUFFERED": "1"}
+        return {**inherited, **self._given, **own}
 
     def wait_ready(self, client: Client, seconds: float) -> None:
         """Wait until the scorer serves, or say at once that it ended.
@@ -101,6 +114,10 @@ class Stage:
                 self.check()
                 if time.monotonic() > end:
                     raise
+
+    def pid_of(self, name: str) -> int:
+        """Return the id of a process that was started."""
+        return self._children[name].pid
 
     def join(self, name: str, seconds: float) -> int:
         """Wait until a process has ended and return its status; raises `subprocess.TimeoutExpired`."""

@@ -115,6 +115,16 @@ def test_what_was_lost_is_what_attackers_got() -> None:
         assert day.attempted_minor == day.lost_minor + day.detected_minor == sum(day.attempted.values())
 
 
+def test_who_looks_finds_every_fraud_and_nothing_else() -> None:
+    frauds: set[str] = set()
+    defender = ByAmount(9_000)
+    settings = ContestSettings(seed=SEED, days=6, rounds=4, rules=LabelRules.at_once())
+    result = Contest(TRAFFIC, _gang(TRAFFIC), defender, settings, frauds).play()
+    assert sum(day.frauds for day in result.days) == len(frauds) > 0
+    labels = [label for _, filing in defender.learned for label in filing.labels]
+    assert all((label.value is LabelValue.FRAUD) == (label.transaction_id in frauds) for label in labels)
+
+
 def test_labels_are_true_come_once_and_no_sooner_than_the_rules_say() -> None:
     defender = ByAmount(9_000)
     _play(_gang(TRAFFIC), defender, 10)

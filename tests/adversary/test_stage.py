@@ -1,8 +1,10 @@
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
 
 from fraud.adversary.stage import Stage
+from fraud.clock import DAY_US
 from fraud.errors import NotAllowedNow, Unavailable
 
 
@@ -29,6 +31,15 @@ def test_the_demo_keeps_time_by_the_log_and_its_data_in_the_folder(tmp_path: Pat
     stage = Stage(tmp_path / "demo")
     assert stage.settings.service.clock == "log"
     assert stage.settings.data_dir == stage.out / "data"
+
+
+def test_another_configuration_and_overrides_of_its_keys_reach_the_folder(tmp_path: Path) -> None:
+    text = files("fraud.adversary").joinpath("demo.toml").read_text(encoding="utf-8")
+    other = text.replace('name = "demo"', 'name = "contest"')
+    stage = Stage(tmp_path / "contest", other, {"FRAUD__LABELS__MATURITY": "3d"})
+    assert stage.settings.service.name == "contest"
+    assert stage.settings.labels.maturity == 3 * DAY_US
+    assert stage.config.read_text(encoding="utf-8") == other
 
 
 def test_a_process_that_ends_is_named_with_what_it_said(tmp_path: Path) -> None:

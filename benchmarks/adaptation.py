@@ -1,0 +1,116 @@
+"""Adaptive attackers in a closed loop against the running service, fixed schedules, an online learner.
+
+    honest payments (Handbook, own economy) + a gang that learns what pays ─▶ who defends, day by day
+      never retrained · weekly · daily · online forest · this service · oracle      attackers the same for all
+    held-out strategies (`--strategies`, `--mutated`) and a poisoner of labels ─▶ this service
+
+A quarter of the cards, 90 days, every row in every scenario and seed. The service runs as two
+processes under the log clock; its retrains are those its triggers start. All rows decline about half
+a per cent of honest payments. Fixed schedules come with 28 and with 90 days of rows, and the best of
+them is the opponent, at the same label delay. Worlds and attackers are simulated, so figures compare
+defenders and are no expectation.
+
+`--quick` plays 25 days of one seed in our own economy against few rows.
+"""
+
+import argparse
+import sys
+import time
+from contextlib import nullcontext
+from pathlib import Path
+
+from benchmarks.adaptation_figure import draw
+from benchmarks.adaptation_online import INSTALL, is_installed
+from benchmarks.adaptation_report import FIRST_DAY, report_of, table_of
+from benchmarks.adaptation_rows import DAILY, NEVER, ON_REQUEST, ONLINE, ORACLE, PLAIN, SERVICE, UNDEFENDED
+from benchmarks.adaptation_runs import Results, execute, runs_of
+from benchmarks.adaptation_worlds import BANDIT, MUTATED, POISONER, WORLDS, Scenario, Sources
+from benchmarks.handbook import DATA, OBTAIN
+from benchmarks.report import finish, parser
+from benchmarks.workspace import workspace
+from fraud.errors import FraudError
+
+DELAYS = ("7d", "1d")
+SEEDS, POISONER_SEEDS = 5, 2
+QUICK_DAYS, QUICK_ROWS = 25, (SERVICE, NEVER, DAILY, ORACLE)
+
+
+def main() -> int:
+    """Play every scenario, report."""
+    given = arguments()
+    if "handbook" in given.worlds and not given.data.is_file():
+        text = OBTAIN.format(path=given.data)
+        print(text.replace("benchmarks.handbook", "benchmarks.adaptation"), file=sys.stderr)
+        return 2
+    sources = Sources(given.days, given.data, given.strategies)
+    runs = runs_of(scenarios_of(given), given.rows)
+    started = time.perf_counter()
+    try:
+        with nullcontext(given.resume) if given.resume else workspace("adaptation-results") as folder:
+            results = Results(folder, given.days)
+            done = execute(runs, sources, results, given.jobs)
+    except (FraudError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    report = report_of(done, given.days)
+    report.notes.append(f"the whole took {(time.perf_counter() - started) / 60:.0f} minutes")
+    if len(results.commits) > 1:
+        report.notes.append(f"runs of several commits: {', '.join(sorted(results.commits))}")
+    if not is_installed() and (given.rows is None or ONLINE in given.rows):
+        report.notes.append(INSTALL)
+    if given.figure is not None:
+        draw(table_of(done, given.days), given.delays[0], given.figure)
+    return finish(report, given)
+
+
+def arguments(words: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line; `words` default to the process's own."""
+    made = parser((__doc__ or "").partition("\n")[0])
+    rows = (*PLAIN, *ON_REQUEST, ORACLE, UNDEFENDED)
+    made.add_argument("--data", type=Path, default=DATA, help=f"default: {DATA}")
+    made.add_argument("--seeds", type=int, default=SEEDS, help=f"how many; default: {SEEDS}")
+    made.add_argument("--poisoner-seeds", type=int, default=POISONER_SEEDS, help="0: no poisoner")
+    made.add_argument("--worlds", nargs="+", choices=WORLDS, default=list(WORLDS))
+    made.add_argument("--delays", nargs="+", choices=DELAYS, default=list(DELAYS), help="of labels")
+    made.add_argument("--rows", nargs="+", choices=rows, help=f"default: all but {', '.join(ON_REQUEST)}")
+    made.add_argument("--days", type=int, default=90)
+    made.add_argument("--strategies", type=Path, help="TOML or JSON of strategies held out from development")
+    made.add_argument("--mutated", type=int, default=0, help="so many mutants of the known ones, held out")
+    made.add_argument("--jobs", type=int, default=2, help="runs side by side")
+    made.add_argument("--resume", type=Path, help="folder of finished runs to go on with, or to begin")
+    made.add_argument("--figure", type=Path, help="draw recall and money lost by day into this file")
+    given = made.parse_args(words)
+    if given.quick:
+        given.seeds, given.poisoner_seeds, given.worlds, given.days = 1, 0, ["own"], QUICK_DAYS
+        given.delays, given.rows = [DELAYS[0]], given.rows or list(QUICK_ROWS)
+    if given.days <= FIRST_DAY:
+        made.error(f"--days: {given.days}: figures begin on day {FIRST_DAY}; give more")
+    if min(given.seeds, given.jobs) < 1 or min(given.poisoner_seeds, given.mutated) < 0:
+        made.error("--seeds and --jobs: give at least 1; --poisoner-seeds and --mutated: at least 0")
+    if given.strategies is not None and not given.strategies.is_file():
+        made.error(f"--strategies: {given.strategies}: no such file")
+    return given
+
+
+def scenarios_of(given: argparse.Namespace) -> list[Scenario]:
+    """Return what is played: the bandit at every delay, then who was held out, then the poisoner."""
+    seeds = range(1, given.seeds + 1)
+    delays = (*given.delays, "0d")
+    found = [
+        Scenario(world, BANDIT, delay, seed) for world in given.worlds for delay in delays for seed in seeds
+    ]
+    others = [f"{MUTATED}-{given.mutated}"] if given.mutated else []
+    others += [given.strategies.stem] if given.strategies is not None else []
+    slowest = given.delays[0]
+    found += [
+        Scenario(world, name, slowest, seed) for world in given.worlds for name in others for seed in seeds
+    ]
+    return found + [
+        Scenario(world, POISONER, slowest, seed)
+        for world in given.worlds
+        for seed in range(1, given.poisoner_seeds + 1)
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,123 @@
+"""Scenarios of the adaptation benchmark, under permanent names: honest traffic, attackers, label delay, seed.
+
+    handbook/bandit/7d/seed-3      traffic / attackers / label delay / seed
+
+Nothing of a scenario depends on who defends. `bandit` chooses among the eight strategies of
+development; `poisoner` is the bandit's gang with false disputes and a bought analyst; `mutated-8`
+are eight random mutants of the known strategies, drawn from the seed; any other name of attackers
+is a file's, without its ending.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.handbook import CONFIG
+from fraud.adversary.choosers import EpsilonGreedy
+from fraud.adversary.economy import Economy, EconomySettings
+from fraud.adversary.gang import Attacker, Gang
+from fraud.adversary.honest import HonestTraffic
+from fraud.adversary.poisoner import Poisoner, PoisonSettings
+from fraud.adversary.recorded import RecordedTraffic
+from fraud.adversary.strategy import Strategy, known_strategies, read_strategies
+from fraud.adversary.tariff import Tariff
+from fraud.adversary.verdicts import LabelRules
+from fraud.clock import DAY_US
+from fraud.settings import load_settings
+
+WORLDS = ("handbook", "own")
+BANDIT, POISONER, MUTATED = "bandit", "poisoner", "mutated"
+CARDS_PER_DAY = 6.0
+CARDS_SHARE = 0.25
+_UNREPORTED, _ASKED = 0.05, 0.7
+
+RULES: Mapping[str, LabelRules] = {
+    "0d": LabelRules.at_once(),
+    "1d": LabelRules(0, DAY_US, _UNREPORTED, _ASKED, DAY_US),
+    "7d": LabelRules(DAY_US, 7 * DAY_US, _UNREPORTED, _ASKED, DAY_US),
+}
+"""By label delay: 7 days, one day, and at once, which only the oracle has."""
+MATURITY_US: Mapping[str, int] = {"0d": 0, "1d": DAY_US, "7d": 7 * DAY_US}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Scenario:
+    """What a defender meets."""
+
+    world: str
+    attackers: str
+    delay: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """The permanent name."""
+        return f"{self.world}/{self.attackers}/{self.delay}/seed-{self.seed}"
+
+    @property
+    def rules(self) -> LabelRules:
+        """How truth turns into labels."""
+        return RULES[self.delay]
+
+    @property
+    def maturity_us(self) -> int:
+        """From which age on an approved payment without a label was no fraud."""
+        return MATURITY_US[self.delay]
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where scenarios come from: days to play, the Handbook's table, a file of strategies held out."""
+
+    days: int
+    data: Path
+    strategies: Path | None = None
+
+    def traffic(self, scenario: Scenario) -> HonestTraffic:
+        """Return the honest payments of a scenario, 2,400 a day from a quarter of the cards."""
+        if scenario.world == "own":
+            return Economy(
+                EconomySettings(seed=scenario.seed, days=self.days, cards=2_500, transactions_per_day=2_400)
+            )
+        return RecordedTraffic(load_settings(CONFIG, {}), self.data, CARDS_SHARE)
+
+    def attacker(self, scenario: Scenario, traffic: HonestTraffic) -> Attacker:
+        """Return the attackers of a scenario, who have learned nothing yet."""
+        tariff = Tariff.of(traffic.settings)
+        chooser = EpsilonGreedy(self.strategies_of(scenario))
+        gang = Gang(traffic, chooser, tariff, cards_per_day=CARDS_PER_DAY, seed=scenario.seed)
+        if scenario.attackers != POISONER:
+            return gang
+        return Poisoner(gang, traffic, PoisonSettings(), tariff.prices, seed=scenario.seed)
+
+    def strategies_of(self, scenario: Scenario) -> tuple[Strategy, ...]:
+        """Return what the attackers choose from.
+
+        Raises:
+            ConfigError: the file of strategies cannot be read.
+            ValueError: the attackers' name is none of those known.
+        """
+        if scenario.attackers in (BANDIT, POISONER):
+            return known_strategies()
+        if scenario.attackers.startswith(f"{MUTATED}-"):
+            return mutants(int(scenario.attackers.removeprefix(f"{MUTATED}-")), scenario.seed)
+        if self.strategies is not None and scenario.attackers == self.strategies.stem:
+            return read_strategies(self.strategies)
+        raise ValueError(f"attackers {scenario.attackers!r}: give --strategies FILE with that name")
+
+
+def mutants(count: int, seed: int) -> tuple[Strategy, ...]:
+    """Return so many strategies that nobody developed against: mutants of the known ones, each in turn."""
+    rng = np.random.default_rng([seed, 41])
+    known = known_strategies()
+    parents = [known[place % len(known)] for place in range(count)]
+    return tuple(
+        parent.mutated(rng, f"{parent.name}~held-out-{place}") for place, parent in enumerate(parents)
+    )
+
+
+def held_out(attackers: str) -> bool:
+    """Say whether these attackers use what was not there in development."""
+    return attackers not in (BANDIT, POISONER)

@@ -1,0 +1,241 @@
+"""The running service as a defender: payments through its client, labels as batches, its own retrains.
+
+    decide   ScoreBatch, in calls of at most 500                 approved: the answer is APPROVE
+    learn    SubmitLabels, a batch a filing, the last one dated now: that moves the log clock to midnight
+             → wait until the retrainer has looked at all of it, and what it promoted serves
+
+Time is the log clock, so nothing may go on while the retrainer works: an hour of training must
+not cost a simulated day. It has looked when it has copied the log for the third time since: the
+second copy belongs to a turn that began after the labels came, and by the third that turn is over,
+cycle included. The retrainer is started at the end of a first day, so that its calendar runs from
+midnight, as a fixed schedule's does.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from itertools import count
+from pathlib import Path
+from types import MappingProxyType, TracebackType
+from typing import Self
+
+import numpy as np
+
+from fraud.adversary.contest import Answers
+from fraud.adversary.gang import Filing
+from fraud.adversary.honest import HonestTraffic, Payments, wire_rows
+from fraud.adversary.stage import Stage, free_port
+from fraud.client import Client
+from fraud.clock import DAY_US
+from fraud.errors import ConfigError, FraudError, NotAllowedNow, Unavailable
+from fraud.monitoring.scrape import scrape
+from fraud.records import Outcome
+from fraud.registry.chain import LedgerEntry
+from fraud.registry.loop import LoopCounts
+from fraud.registry.store import LedgerStore
+
+MODEL = "card"
+CALL_ROWS = 500
+START_SECONDS = 120.0
+DAY_SECONDS = 600.0
+"""The longest that the retrainer may take over what a day brought."""
+_DEADLINE_SECONDS = 60.0
+_POLL_SECONDS = 0.03
+_TURNS = 3
+_COPIES = "fraud_archive_copy_seconds_count"
+
+
+class ServiceDefender:
+    """A `Defender` on a scorer and a retrainer of their own, in a folder; a context manager.
+
+    `config` is the text of the service's configuration, which must keep time by the log, describe
+    the traffic and have a model `card`; `environment` overrides its keys. The retrainer is started
+    at the end of `first_day`. `failed` holds what could not be done, in words: calls and rows
+    without an answer (those payments count as approved) and labels that were refused.
+
+    Raises:
+        NotAllowedNow: the folder holds what no stage wrote.
+        ConfigError: the configuration is wrong, or follows the wall clock.
+        Unavailable: a process did not start.
+    """
+
+    def __init__(
+        self,
+        traffic: HonestTraffic,
+        out: Path,
+        config: str,
+        environment: Mapping[str, str] = MappingProxyType({}),
+        *,
+        first_day: int = 14,
+        name: str = "this service",
+    ) -> None:
+        self.name = name
+        self.failed: list[str] = []
+        self._traffic = traffic
+        self._start_us = traffic.start_us + (first_day + 1) * DAY_US
+        self._watching = False
+        self._batches = count(1)
+        self._metrics_port = free_port()
+        ports = {
+            "FRAUD__MONITORING__SCORER_PORT": "-1",
+            "FRAUD__MONITORING__RETRAINER_PORT": str(self._metrics_port),
+        }
+        self.stage = Stage(out, config, {**environment, **ports})
+        if self.stage.settings.service.clock != "log":
+            raise ConfigError('service.clock: a contest keeps simulated time; set it to "log"')
+        self._client = Client(self.stage.target, deadline_s=_DEADLINE_SECONDS, retries=0)
+        self._ledger: LedgerStore | None = None
+        self._loop = LoopCounts()
+        self._trained = TrainedCycles()
+
+    def __enter__(self) -> Self:
+        self.stage.__enter__()
+        try:
+            self.stage.start("serve", "serve")
+            self.stage.wait_ready(self._client, START_SECONDS)
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        self._ledger = LedgerStore.open(self.stage.settings.places.ledger, writable=False)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._client.close()
+        if self._ledger is not None:
+            self._ledger.close()
+        self.stage.__exit__(kind, error, trace)
+
+    @property
+    def retrains(self) -> int:
+        """Cycles so far that registered at least one version."""
+        return self._trained.count
+
+    @property
+    def loop(self) -> LoopCounts:
+        """What the ledger says of cycles, verdicts, promotions and rollbacks so far."""
+        return self._loop
+
+    def decide(self, ids: Sequence[str], payments: Payments) -> Answers:
+        """Send payments in order, and return what was answered."""
+        approved = np.ones(len(ids), np.bool_)
+        scores = np.full(len(ids), np.nan)
+        for start in range(0, len(ids), CALL_ROWS):
+            stop = min(start + CALL_ROWS, len(ids))
+            rows = list(wire_rows(self._traffic, ids[start:stop], payments.part(start, stop), MODEL))
+            try:
+                results = self._client.score_batch(rows)
+            except FraudError as error:
+                self.stage.check()
+                self.failed.append(f"ScoreBatch: {error}")
+                continue
+            for at, result in enumerate(results, start):
+                if result.HasField("error"):
+                    self.failed.append(f"{ids[at]}: {result.error.field}: {result.error.message}")
+                    continue
+                approved[at] = int(result.decision.outcome) == Outcome.APPROVE
+                if result.decision.HasField("score"):
+                    scores[at] = result.decision.score
+        return Answers(approved, scores)
+
+    def learn(self, filings: Sequence[Filing], now_us: int) -> None:
+        """Hand in the labels of a day; then wait until nothing more follows from it.
+
+        Raises:
+            Unavailable: a process ended, with the tail of its log, or the retrainer took too long.
+        """
+        self.stage.check()
+        for filing in dated(filings, now_us):
+            self._submit(filing)
+        if now_us < self._start_us:
+            return
+        if not self._watching:
+            self.stage.start("retrain", "retrain", "--watch")
+            self._watching = True
+        self._settle()
+
+    def _submit(self, filing: Filing) -> None:
+        batch = f"{filing.submitter}-{next(self._batches):05d}"
+        try:
+            reply = self._client.submit_labels(batch, 0, filing.source, filing.submitter, filing.labels)
+        except FraudError as error:
+            self.stage.check()
+            self.failed.append(f"SubmitLabels {batch}: {error}")
+            return
+        self.failed += [f"label of {row.transaction_id}: {row.reason}" for row in reply.refused]
+
+    def _settle(self) -> None:
+        """Wait until the retrainer has looked, has started nothing since, and its champion serves."""
+        end = time.monotonic() + DAY_SECONDS
+        while True:
+            before = self._read_ledger()
+            copies = self._copies() or 0.0
+            self._until(partial(self._has_copied, copies + _TURNS), end, "look at a day")
+            if self._read_ledger() == before:
+                break
+        self._until(self._serves, end, "have its champion serve")
+
+    def _until(self, holds: Callable[[], bool], end: float, what: str) -> None:
+        while not holds():
+            self.stage.check()
+            if time.monotonic() > end:
+                log = self.stage.log_of("retrain")
+                raise Unavailable(f"the retrainer did not {what} within {DAY_SECONDS:g} s; see {log}")
+            time.sleep(_POLL_SECONDS)
+
+    def _has_copied(self, times: float) -> bool:
+        return (self._copies() or 0.0) >= times
+
+    def _copies(self) -> float | None:
+        """Return how often the retrainer has copied the log; None while it does not answer."""
+        found = scrape(f"http://127.0.0.1:{self._metrics_port}/metrics")
+        return None if found is None else found.value(_COPIES)
+
+    def _read_ledger(self) -> int:
+        """Take in what is new on the ledger; return its head."""
+        if self._ledger is None:
+            raise NotAllowedNow("the service is not running; use its defender in a with statement")
+        for entry in self._ledger.read(self._loop.seq):
+            self._loop.apply(entry)
+            self._trained.apply(entry)
+        return self._loop.seq
+
+    def _serves(self) -> bool:
+        reply = self._client.get_champion(MODEL)
+        return reply.version == reply.intended_version
+
+
+class TrainedCycles:
+    """Counts cycles that registered at least one version, from the ledger."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._registered = False
+
+    def apply(self, entry: LedgerEntry) -> None:
+        """Take the next entry."""
+        if entry.kind == "CycleStarted":
+            self._registered = False
+        elif entry.kind == "VersionRegistered" and not self._registered:
+            self._registered = True
+            self.count += 1
+
+
+def dated(filings: Sequence[Filing], now_us: int) -> list[Filing]:
+    """Return the filings with the last one dated `now_us`, the others no later than just before.
+
+    The log clock follows label times, so it reaches the end of the day with the last labels of it,
+    and no calendar can start a retrain between two batches.
+    """
+    return [
+        replace(
+            filing,
+            labels=tuple(
+                replace(label, label_time_us=now_us if last else min(label.label_time_us, now_us - 1))
+                for label in filing.labels
+            ),
+        )
+        for filing, last in zip(filings, [False] * (len(filings) - 1) + [True], strict=False)
+    ]
