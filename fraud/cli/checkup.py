@@ -16,6 +16,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -97,7 +98,7 @@ def _data_folder(settings: Settings) -> Iterator[Finding]:
 
 def _ports(settings: Settings) -> Iterator[Finding]:
     server, monitoring = settings.server, settings.monitoring
-    yield _port("port", server.host, server.port, _is_our_server)
+    yield _port("port", server.host, server.port, partial(_is_our_server, settings))
     for key, port in (("scorer_port", monitoring.scorer_port), ("retrainer_port", monitoring.retrainer_port)):
         yield _port(key, monitoring.host, port, _is_our_exporter)
 
@@ -123,10 +124,12 @@ def _port(key: str, host: str, port: int, is_ours: Callable[[str, int], bool]) -
     return Finding(key, "ok", f"{host}:{port} is free")
 
 
-def _is_our_server(host: str, port: int) -> bool:
+def _is_our_server(settings: Settings, host: str, port: int) -> bool:
     from fraud.client import Client
+    from fraud.client.credentials import credentials_of
 
-    with Client(f"{host}:{port}", deadline_s=_ANSWER_S) as client:
+    credentials = credentials_of(settings.client, {})
+    with Client(f"{host}:{port}", deadline_s=_ANSWER_S, credentials=credentials) as client:
         try:
             client.wait_ready(_ANSWER_S)
         except FraudError:
