@@ -1,6 +1,6 @@
 """What `fraud doctor` looks at: each check is a function that returns its findings.
 
-    configuration · disk · data folder · ports · ledger · champions · log · clock
+    configuration · disk · data folder · access · ports · ledger · champions · log · clock
 
 Nothing is changed: files are opened for reading, the lock is tried and given
 back. A finding says what is so and, where it is not well, what to do.
@@ -15,32 +15,20 @@ import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
+from fraud.cli.access_checkup import examine_access
+from fraud.cli.finding import Finding, State
 from fraud.clock import WallClock
 from fraud.errors import DataFolderLocked, FraudError
 from fraud.settings import Settings, format_duration
-
-State = Literal["ok", "warn", "fail"]
 
 DISK_FAIL_BYTES = 500 * 2**20
 DISK_WARN_BYTES = 5 * 2**30
 ARCHIVE_LAG_WARN = 1_000_000
 """Entries; more than a million unarchived suggests that no retrainer runs."""
 _ANSWER_S = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """The result of one check; `remedy` says what to do unless all is well."""
-
-    check: str
-    state: State
-    text: str
-    remedy: str = ""
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
@@ -248,6 +236,7 @@ _CHECKS: dict[str, Callable[[Settings], Iterator[Finding]]] = {
     "configuration": _configuration,
     "disk": _disk,
     "data folder": _data_folder,
+    "access": examine_access,
     "ports": _ports,
     "ledger": _ledger,
     "champions": _champions,

@@ -112,10 +112,13 @@ class IdentityFile:
         What cannot be read leaves the identities as they are; the log says why.
         """
         try:
-            return self._read()
+            changed = self._read()
         except FraudError as error:
             _log.error("identities stay as they were", why=str(error))
             return False
+        if changed:
+            _log.info("identities read again", file=str(self._path))
+        return changed
 
     def _read(self) -> bool:
         try:
@@ -140,5 +143,4 @@ class IdentityFile:
             )
         credentials = read_credentials(text.decode("utf-8", "replace"), str(self._path))
         self.held = Identities(credentials, self._raw_scores)
-        _log.info("identities read", credentials=len(credentials))
         return True
