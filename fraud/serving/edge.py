@@ -50,18 +50,8 @@ class Edge:
     ) -> Any:
         """Return the gRPC handler of one method; `call` takes the request and returns the reply."""
         metrics = self._metrics.call(service, name)
-        limit = self._message_bytes_max
+        decode = decoder(request, self._message_bytes_max)
         signed = signature_of(request)
-
-        def decode(raw: bytes) -> Request | FraudError:
-            if len(raw) > limit:
-                return LimitExceeded(
-                    "message", f"has {len(raw)} bytes", f"send at most {limit} (server.message_bytes_max)"
-                )
-            try:
-                return request.FromString(raw)
-            except DecodeError:
-                return LimitExceeded("message", "cannot be decoded", f"send a {request.DESCRIPTOR.full_name}")
 
         async def handle(message: Request | FraudError, context: Context) -> Message:
             started = time.perf_counter()
@@ -122,6 +112,22 @@ class Edge:
             code="OK" if error is None else error.code,
             error=None if error is None else str(error),
         )
+
+
+def decoder(request: type[Request], bytes_max: int) -> Callable[[bytes], Request | FraudError]:
+    """Return what reads a request from its bytes; it returns what is wrong with them rather than raise it."""
+
+    def decode(raw: bytes) -> Request | FraudError:
+        if len(raw) > bytes_max:
+            return LimitExceeded(
+                "message", f"has {len(raw)} bytes", f"send at most {bytes_max} (server.message_bytes_max)"
+            )
+        try:
+            return request.FromString(raw)
+        except DecodeError:
+            return LimitExceeded("message", "cannot be decoded", f"send a {request.DESCRIPTOR.full_name}")
+
+    return decode
 
 
 def signature_of(request: type[Message]) -> str:
