@@ -37,6 +37,9 @@ def _certificates(settings: Settings) -> Iterator[Finding]:
     assert tls.key is not None
     Certificates(tls).credentials()
     yield Finding(_CHECK, "ok", f"{tls.certificate} and its key fit")
+    if settings.client.ca is None:
+        text = "the server has TLS, and the command line does not know whom to trust"
+        yield Finding(_CHECK, "warn", text, "give [client] ca, and server_name where it is not the host")
     mode = stat.S_IMODE(tls.key.stat().st_mode)
     if mode & 0o007:
         yield Finding(

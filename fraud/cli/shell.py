@@ -134,6 +134,17 @@ class Shell:
         )
 
 
+def ready(target: str, timeout_s: float) -> None:
+    """Wait until a server serves, trusting whom the configuration of FRAUD_CONFIG trusts; for health checks.
+
+    Raises:
+        Unavailable: it does not within `timeout_s`.
+    """
+    shell = Shell(Path(os.environ.get("FRAUD_CONFIG", "fraud.toml")), Output.JSON)
+    with shell.client(target) as client:
+        client.wait_ready(timeout_s)
+
+
 def shell_of(ctx: typer.Context) -> Shell:
     """Return the shell that the app made for this invocation."""
     shell = ctx.find_object(Shell)

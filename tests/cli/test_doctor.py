@@ -106,7 +106,8 @@ def test_identities_and_certificates_are_looked_through(
         "3 of 3 credentials are valid",
     ]
     warned = [each["text"] for each in found["access"] if each["state"] == "warn"]
-    assert len(warned) == 3
+    assert len(warned) == 4
+    assert "does not know whom to trust" in warned.pop(0)
     assert "own.key is open to other users (mode 0644)" in warned[0]
     assert "1 operators have a valid credential, and 2 are needed" in warned[1]
     assert "of jane ends at" in warned[2]

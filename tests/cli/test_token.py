@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from fraud.cli.main import run
+from fraud.cli.shell import ready
+from fraud.errors import Unavailable
 from fraud.registry.store import LedgerStore
 from tests.serving.authority import Guarded
 from tests.serving.registered import Ledger, wait_until
@@ -143,6 +145,18 @@ def test_commands_sign_with_the_identity_and_say_that_they_wait(
     assert refused[0] == 2
     assert "says 'jane', but joe calls" in refused[2]
     ledger.store.close()
+
+
+def test_a_health_check_needs_no_token_and_trusts_whom_the_configuration_trusts(
+    process: Process, guarded: Guarded, fraud: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fraud("", "token", "list")
+    monkeypatch.setenv("FRAUD_CONFIG", str(guarded.folder / "fraud.toml"))
+    ready(process.target, 20)
+    monkeypatch.delenv("FRAUD__CLIENT__CA")
+    monkeypatch.delenv("FRAUD__CLIENT__SERVER_NAME")
+    with pytest.raises(Unavailable):
+        ready(process.target, 0.5)
 
 
 def test_labels_are_pushed_and_retracted_without_naming_a_submitter(

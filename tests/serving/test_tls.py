@@ -4,8 +4,11 @@ import ssl
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import grpc
 import pytest
+from grpc_reflection.v1alpha import reflection_pb2
 
 from fraud.errors import ConfigError, FraudError, Unauthenticated, Unavailable
 from fraud.serving.tls import Certificates
@@ -30,7 +33,9 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Guarded:
 
 @pytest.fixture(scope="module")
 def process(guarded: Guarded) -> Iterator[Process]:
-    environment = guarded.environment(FRAUD__SERVER__TLS__CLIENTS="clients.pem")
+    environment = guarded.environment(
+        FRAUD__SERVER__TLS__CLIENTS="clients.pem", FRAUD__SERVER__IDENTITIES__REFLECTION="true"
+    )
     with serving(guarded.folder, **environment) as process:
         with guarded.client(process, own=guarded.authority.issue("probe")) as client:
             client.wait_ready()
@@ -88,6 +93,24 @@ def test_a_revoked_subject_is_refused_until_it_is_let_in_anew(process: Process, 
         wait_until(lambda: not known())
         guarded.desk.add("till", ["scorer"], subject="cn:till", now_us=NOW_US, expires_us=0)
         wait_until(known)
+
+
+def test_reflection_lists_the_services_to_whoever_has_a_role(process: Process, guarded: Guarded) -> None:
+    def services(name: str) -> set[str]:
+        with guarded.client(process, own=guarded.authority.issue(name)) as client:
+            asked: Any = client._channel.stream_stream(
+                "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+                request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
+                response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
+            )
+            (reply,) = asked(iter([reflection_pb2.ServerReflectionRequest(list_services="")]), timeout=20)
+        return {each.name for each in reply.list_services_response.service}
+
+    assert {"fraud.v1.ScoringService", "fraud.v1.AccessService", "grpc.health.v1.Health"} <= services("shop")
+    with pytest.raises(grpc.RpcError) as caught:
+        services("stranger")
+    refused: Any = caught.value
+    assert refused.code() is grpc.StatusCode.UNAUTHENTICATED
 
 
 def served(process: Process) -> str:
