@@ -52,12 +52,14 @@ class Connection:
     What has to be sent collects in `outgoing`: take it, send it, clear it.
     """
 
-    def __init__(self, path: str, authority: str) -> None:
+    def __init__(self, path: str, authority: str, authorization: str = "") -> None:
+        """`authorization` is sent with every call, "" for none."""
         self.outgoing = bytearray(PREFACE)
         # HEADER_TABLE_SIZE 0, ENABLE_PUSH 0, INITIAL_WINDOW_SIZE 2^30
         self.outgoing += frame(_SETTINGS, 0, 0, struct.pack(">HIHIHI", 1, 0, 2, 0, 4, WINDOW_RAISE))
         self.outgoing += frame(_WINDOW_UPDATE, 0, 0, struct.pack(">I", WINDOW_RAISE))
-        self._headers = _first_headers(path, authority)
+        self._headers = _first_headers(path, authority, authorization)
+        self._indexed = _INDEXED_WITH_AUTHORIZATION if authorization else _INDEXED_HEADERS
         self._stream = -1
         self._incoming = bytearray()
         self._unacknowledged = 0
@@ -78,7 +80,7 @@ class Connection:
             raise ConnectionLost("the connection ran out of stream ids; open a new one")
         headers = frame(_HEADERS, _END_HEADERS, self._stream, self._headers)
         data = frame(_DATA, _END_STREAM, self._stream, struct.pack(">BI", 0, len(body)) + body)
-        self._headers = _INDEXED_HEADERS
+        self._headers = self._indexed
         self.outgoing += headers
         if self._held or len(body) + 5 > self._send_window:
             self._held.append((len(body) + 5, data))
@@ -144,8 +146,8 @@ def _text(value: str) -> bytes:
     return bytes([len(raw)]) + raw
 
 
-def _first_headers(path: str, authority: str) -> bytes:
-    """Header block that enters path, authority, content-type and te into the server's table."""
+def _first_headers(path: str, authority: str, authorization: str) -> bytes:
+    """Header block that enters what does not change into the server's table, authorization last."""
     return (
         b"\x83\x86"  # :method POST, :scheme http
         b"\x44"
@@ -157,8 +159,11 @@ def _first_headers(path: str, authority: str) -> bytes:
         + b"\x40"
         + _text("te")
         + _text("trailers")
+        + (b"\x57" + _text(authorization) if authorization else b"")
     )
 
 
 _INDEXED_HEADERS = b"\x83\x86\xc1\xc0\xbf\xbe"
 """The same block by index: 65 path, 64 authority, 63 content-type, 62 te."""
+_INDEXED_WITH_AUTHORIZATION = b"\x83\x86\xc2\xc1\xc0\xbf\xbe"
+"""With authorization as the newest, 62, and each of the others one further."""

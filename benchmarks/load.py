@@ -40,7 +40,7 @@ SAMPLE = 64
 
 @dataclass(frozen=True)
 class Plan:
-    """What to send where. With `rate` (calls a second) the loop is open, else closed."""
+    """What to send where. With `rate` (calls a second) the loop is open, else closed; `token`: who calls."""
 
     address: str
     path: str
@@ -50,6 +50,7 @@ class Plan:
     warm_up: float = 1.0
     seed: int = 1
     core: int | None = None
+    token: str = ""
 
 
 @dataclass
@@ -133,7 +134,7 @@ class Generator:
         self.plan = plan
         self.load = Load()
         self._messages = Messages(templates)
-        self._connection = Connection(plan.path, plan.address)
+        self._connection = Connection(plan.path, plan.address, f"Bearer {plan.token}" if plan.token else "")
         self._due: dict[int, float] = {}
         host, _, port = plan.address.rpartition(":")
         self._socket = socket.create_connection((host, int(port)), timeout=PATIENCE_S)

@@ -4,7 +4,7 @@
     open loop     half of what 64 in flight reach, without and with a retrain beside
     ScoreBatch    rows a second
     memory        resident bytes per million entities
-    variants      the service with versions in shadow, and without metrics, taking turns
+    variants      the service with versions in shadow, without metrics, and with identities, taking turns
 
 Each server has core 0 to itself and the load generator core 1; Ray Serve, which is
 several processes, may use both and is better for it. Echo, service and MLServer
@@ -22,7 +22,7 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -37,6 +37,7 @@ from benchmarks.peers.environments import MLSERVER, RAYSERVE
 from benchmarks.processes import Server, free_port, is_connectable, is_healthy, running
 from benchmarks.report import Bar, Report, finish, parser
 from benchmarks.workspace import workspace
+from fraud.serving.identity_desk import IdentityDesk
 from fraud.v1 import scoring_pb2 as pb
 
 SERVER_CORE, LOAD_CORE = 0, 1
@@ -62,6 +63,7 @@ FULL = Size(5, 3.0, 1.0, (1, 16, 64, 256), 15.0, 60, 200_000, 4)
 QUICK = Size(1, 1.0, 0.3, (1, 64), 2.0, 6, 10_000, 1)
 SHADOWS = (1, 3)
 VARIANT_LEVEL = 64
+RAW_SCORES, BANDS = "raw scores", "bands"
 
 
 @dataclass(frozen=True)
@@ -237,7 +239,7 @@ def rest(service: Service, folder: Path, size: Size, report: Report) -> None:
 
 
 def variants(service: Service, folder: Path, size: Size, report: Report) -> None:
-    """Measure what shadows and metrics cost: each variant for one run, in turns; add a row for each."""
+    """Measure what shadows, metrics and identities cost: each for one run, in turns; add a row for each."""
     add_challengers(service, max(SHADOWS))
     environments = {"champion alone": {"FRAUD__GATE__SHADOW__CHALLENGERS": "0"}}
     environments["champion alone, nothing counted"] = {
@@ -246,12 +248,23 @@ def variants(service: Service, folder: Path, size: Size, report: Report) -> None
     }
     for count in SHADOWS:
         environments[f"{count} in shadow"] = {"FRAUD__GATE__SHADOW__CHALLENGERS": str(count)}
+    tokens = {}
+    for right in (RAW_SCORES, BANDS):
+        name = f"champion alone, a token, {right}"
+        tokens[name] = _let_in(folder / "identities.json", right)
+        environments[name] = {
+            **environments["champion alone"],
+            "FRAUD__SERVER__IDENTITIES__FILE": str(folder / "identities.json"),
+            "FRAUD__SERVER__RATES__ROWS_PER_SECOND": "1e6",
+        }
     table = {name: Figures() for name in environments}
     for round_ in range(size.variant_rounds):
         for name, environment in environments.items():
             with serving(service, folder, environment=environment) as ours:
                 plan = {"in_flight": VARIANT_LEVEL, "seconds": size.seconds, "warm_up": size.warm_up}
-                measure(ours, table[name], seed=round_, core=LOAD_CORE, **plan)
+                given = replace(ours, check=_check_banded) if name.endswith(BANDS) else ours
+                token = tokens.get(name, "")
+                measure(given, table[name], seed=round_, core=LOAD_CORE, token=token, **plan)
     alone = table["champion alone"]
     for name, figures in table.items():
         report.rows.append(row_of(OURS, f"{VARIANT_LEVEL} in flight, {name}", figures))
@@ -261,6 +274,19 @@ def variants(service: Service, folder: Path, size: Size, report: Report) -> None
             report.notes.append(
                 f"{name}: throughput {share:.3f} × the champion alone, {more:+.0f} µs CPU a request"
             )
+
+
+def _let_in(file: Path, right: str) -> str:
+    """Return the token of a new payment system in a file of identities."""
+    rights = ("scorer", "raw_scores") if right == RAW_SCORES else ("scorer",)
+    desk = IdentityDesk(file, made_by="the benchmark")
+    return desk.add(right.replace(" ", "-"), rights, now_us=1, expires_us=0)[1]
+
+
+def _check_banded(answer: bytes) -> None:
+    decision = pb.ScoreResponse.FromString(answer).decision
+    if decision.version != VERSION or not decision.band or decision.HasField("score"):
+        raise RuntimeError(f"the champion did not answer with a band: {decision}")
 
 
 def row_of(name: str, load: str, figures: Figures) -> dict[str, Any]:

@@ -9,7 +9,10 @@
     ├── NotAllowedNow          right request, wrong state (a log that is not empty)
     │   ├── DataFolderLocked   another process owns the data folder
     │   └── StaleHead          somebody else wrote to the ledger in between
+    ├── Unauthenticated        the caller did not show who calls, or not convincingly
+    ├── PermissionDenied       the caller is known and may not do this
     ├── Overloaded             the queue is full; try again later
+    │   └── RateLimited        this caller asks for more than it may
     ├── Unavailable            the scorer is not ready
     └── Damaged                stored bytes are not what was written
 
@@ -81,10 +84,32 @@ class StaleHead(NotAllowedNow):
     code = "STALE_HEAD"
 
 
+class Unauthenticated(FraudError):
+    """No token or certificate, or one that is unknown, expired or revoked."""
+
+    code = "UNAUTHENTICATED"
+
+
+class PermissionDenied(FraudError):
+    """The caller's roles do not cover the call."""
+
+    code = "PERMISSION_DENIED"
+
+
 class Overloaded(FraudError):
     """The queue is full; the caller may try again later."""
 
     code = "OVERLOADED"
+
+
+class RateLimited(Overloaded):
+    """The caller is over a limit of its own; `wait_us` says when to come again."""
+
+    code = "RATE_LIMITED"
+
+    def __init__(self, message: str, wait_us: int = 0) -> None:
+        super().__init__(message)
+        self.wait_us = wait_us
 
 
 class Unavailable(FraudError):

@@ -1,6 +1,5 @@
 """`fraud archive compact` and `fraud archive vacuum`: upkeep of a data folder, beside whatever runs on it."""
 
-import getpass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -53,7 +52,7 @@ def vacuum(
     shell = shell_of(ctx)
     here = Vacuum.open(shell.settings)
     try:
-        plan = here.plan() if dry_run else here.carry_out(actor=actor or getpass.getuser(), reason=reason)
+        plan = here.plan() if dry_run else here.carry_out(actor=shell.local_signer(actor), reason=reason)
     finally:
         here.close()
     verb = "Would go" if dry_run else "Gone"

@@ -4,7 +4,6 @@
 data folder, beside a running service or without one; each change is an entry of the ledger.
 """
 
-import getpass
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
@@ -42,7 +41,7 @@ def confirm(
     since_us = parse_time_us(since, "--since")
     with _desk(shell) as desk:
         attack = desk.confirm(
-            model, [_pair(text) for text in where], since_us, actor=actor or getpass.getuser(), reason=reason
+            model, [_pair(text) for text in where], since_us, actor=shell.local_signer(actor), reason=reason
         )
     _show(shell, [attack])
 
@@ -65,7 +64,7 @@ def end(
     """Let an attack go: the gate looks at it no more."""
     shell = shell_of(ctx)
     with _desk(shell) as desk:
-        ended = desk.end(attack, actor=actor or getpass.getuser(), reason=reason)
+        ended = desk.end(attack, actor=shell.local_signer(actor), reason=reason)
     shell.show({"attack": ended.seq, "ended": True}, f"attack {ended.seq} of {ended.model!r} has ended")
 
 

@@ -1,6 +1,6 @@
 """What `fraud doctor` looks at: each check is a function that returns its findings.
 
-    configuration · disk · data folder · ports · ledger · champions · log · clock
+    configuration · disk · data folder · access · ports · ledger · champions · log · clock
 
 Nothing is changed: files are opened for reading, the lock is tried and given
 back. A finding says what is so and, where it is not well, what to do.
@@ -15,31 +15,20 @@ import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Literal
 
+from fraud.cli.access_checkup import examine_access
+from fraud.cli.finding import Finding, State
 from fraud.clock import WallClock
 from fraud.errors import DataFolderLocked, FraudError
 from fraud.settings import Settings, format_duration
-
-State = Literal["ok", "warn", "fail"]
 
 DISK_FAIL_BYTES = 500 * 2**20
 DISK_WARN_BYTES = 5 * 2**30
 ARCHIVE_LAG_WARN = 1_000_000
 """Entries; more than a million unarchived suggests that no retrainer runs."""
 _ANSWER_S = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """The result of one check; `remedy` says what to do unless all is well."""
-
-    check: str
-    state: State
-    text: str
-    remedy: str = ""
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
@@ -97,7 +86,7 @@ def _data_folder(settings: Settings) -> Iterator[Finding]:
 
 def _ports(settings: Settings) -> Iterator[Finding]:
     server, monitoring = settings.server, settings.monitoring
-    yield _port("port", server.host, server.port, _is_our_server)
+    yield _port("port", server.host, server.port, partial(_is_our_server, settings))
     for key, port in (("scorer_port", monitoring.scorer_port), ("retrainer_port", monitoring.retrainer_port)):
         yield _port(key, monitoring.host, port, _is_our_exporter)
 
@@ -123,10 +112,12 @@ def _port(key: str, host: str, port: int, is_ours: Callable[[str, int], bool]) -
     return Finding(key, "ok", f"{host}:{port} is free")
 
 
-def _is_our_server(host: str, port: int) -> bool:
+def _is_our_server(settings: Settings, host: str, port: int) -> bool:
     from fraud.client import Client
+    from fraud.client.credentials import credentials_of
 
-    with Client(f"{host}:{port}", deadline_s=_ANSWER_S) as client:
+    credentials = credentials_of(settings.client, {})
+    with Client(f"{host}:{port}", deadline_s=_ANSWER_S, credentials=credentials) as client:
         try:
             client.wait_ready(_ANSWER_S)
         except FraudError:
@@ -245,6 +236,7 @@ _CHECKS: dict[str, Callable[[Settings], Iterator[Finding]]] = {
     "configuration": _configuration,
     "disk": _disk,
     "data folder": _data_folder,
+    "access": examine_access,
     "ports": _ports,
     "ledger": _ledger,
     "champions": _champions,

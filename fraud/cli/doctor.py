@@ -10,7 +10,8 @@ from fraud.errors import ConfigError
 
 def doctor(ctx: typer.Context) -> None:
     """Check configuration, disk, data folder, ports, ledger, champions, log and clock."""
-    from fraud.cli.checkup import Finding, examine
+    from fraud.cli.checkup import examine
+    from fraud.cli.finding import Finding
 
     shell = shell_of(ctx)
     try:

@@ -4,7 +4,6 @@ The token goes to the scorer and nowhere else. Given as `-` it is read from
 stdin, so that it does not stay in the history of the shell.
 """
 
-import getpass
 import sys
 import time
 from typing import TYPE_CHECKING, Annotated, Any
@@ -25,7 +24,10 @@ def erase(
     ctx: typer.Context,
     entity: Annotated[str, typer.Option(help="Whom: NAME=TOKEN, e.g. card=tok_8f2c; NAME=- reads stdin.")],
     reason: Annotated[str, typer.Option(help="Stands in the ledger, so leave the token out.")] = "",
-    actor: Annotated[str | None, typer.Option(help="Stands in the ledger; default: your user.")] = None,
+    actor: Annotated[
+        str | None,
+        typer.Option(help="Stands in the ledger; default: your identity or user."),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     dry_run: Annotated[bool, typer.Option(help="Only say what would be erased.")] = False,
     target: Annotated[str | None, typer.Option(help="host:port of the server.")] = None,
@@ -41,7 +43,7 @@ def erase(
         if not (yes or reply.repeated):
             _ask(shell, reply)
         if not reply.repeated:
-            reply = client.erase_entity(name, token, actor=actor or getpass.getuser(), reason=reason)
+            reply = client.erase_entity(name, token, actor=shell.signer(actor), reason=reason)
         reply = _wait(shell, client, reply)
     _show(shell, reply, f"Erased: {name} {reply.surrogate}, ledger entry {reply.ledger_seq}")
 

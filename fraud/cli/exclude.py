@@ -5,7 +5,6 @@ One selection: labels by --batch, --source or --submitter (with --from and --to 
 every exclusion and how far its repair has come.
 """
 
-import getpass
 import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 from rich.table import Table
 
+from fraud.cli.asked import wait_for_second
 from fraud.cli.shell import Shell, shell_of, table
 from fraud.cli.times import format_time, parse_time_us
 from fraud.errors import InvalidInput
@@ -38,7 +38,10 @@ def exclude(
         list[str] | None, typer.Option(help="Only transactions with card=TOKEN; all given must hold.")
     ] = None,
     reason: Annotated[str, typer.Option(help="Stands in the ledger; required but for a dry run.")] = "",
-    actor: Annotated[str | None, typer.Option(help="Stands in the ledger; default: your user.")] = None,
+    actor: Annotated[
+        str | None,
+        typer.Option(help="Stands in the ledger; default: your identity or user."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what it would do.")] = False,
     retrain: Annotated[bool, typer.Option(help="Retrain without the data at the end.")] = True,
     wait: Annotated[bool, typer.Option(help="Follow the repair until the retrain has ended.")] = True,
@@ -57,7 +60,7 @@ def exclude(
         )
     if not list_ and not dry_run and not reason:
         raise InvalidInput("--reason", "is not given", "say why; it stands in the ledger")
-    who = actor or getpass.getuser()
+    who = shell.signer(actor)
     with shell.client(target, deadline_s=_DEADLINE_S) as client:
         if list_:
             _list(shell, client)
@@ -69,6 +72,8 @@ def exclude(
             reply = client.exclude(
                 selection, dry_run=dry_run, no_retrain=not retrain, actor=who, reason=reason
             )
+            if reply.asked_seq:
+                wait_for_second(shell, "Exclusion", reply.asked_seq, reply.asked_until_us)
             _show(shell, client, reply, started, wait=wait)
 
 

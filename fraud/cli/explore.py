@@ -4,7 +4,6 @@ The switch is an entry of the ledger, so it works with or without a service runn
 a running one follows within `server.ledger_poll`.
 """
 
-import getpass
 from contextlib import closing
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -48,7 +47,7 @@ def explore(
             ledger.append(
                 "ExplorationSwitched",
                 {"model": names[0], "on": on},
-                actor=actor or getpass.getuser(),
+                actor=shell.local_signer(actor),
                 reason=reason,
                 time_us=WallClock().now_us(),
             )

@@ -33,7 +33,7 @@ def history(
             each["version"] or ("none" if each["model"] else None),
             _what(each),
             each["ledger_seq"],
-            each["actor"],
+            _who(each),
             each["reason"],
         )
         for each in found
@@ -53,7 +53,12 @@ def _document(entry: "HistoryEntry") -> dict[str, Any]:
         "reason": entry.reason,
         "refused": entry.refused,
         "overridden": entry.overridden,
+        "asked_by": entry.asked_by,
     }
+
+
+def _who(entry: dict[str, Any]) -> str:
+    return f"{entry['actor']}, asked by {entry['asked_by']}" if entry["asked_by"] else str(entry["actor"])
 
 
 def _what(entry: dict[str, Any]) -> str:

@@ -37,13 +37,16 @@ def push(
     file: Annotated[Path, typer.Argument(help="CSV, Parquet or JSON lines.", exists=True, dir_okay=False)],
     batch: Annotated[str, typer.Option(help="Id of the batch; the same id again is taken once.")],
     source: Annotated[str, typer.Option(help="Who says so, e.g. chargeback; as in [labels] sources.")],
-    submitter: Annotated[str, typer.Option(help="The person or system that hands it in.")],
+    submitter: Annotated[
+        str | None, typer.Option(help="The person or system that hands it in; default: your identity.")
+    ] = None,
     target: Annotated[str | None, typer.Option(help="host:port of the server.")] = None,
     skip_broken: Annotated[bool, typer.Option(help="Send the other rows when some are broken.")] = False,
 ) -> None:
     """Hand in a file of labels: transaction_id, value, label_time and optionally comment."""
     shell = shell_of(ctx)
     rows_max = shell.settings.server.label_rows_max
+    who = _submitter(shell, submitter)
     labels, broken = read_labels(file)
     if broken and not skip_broken:
         shown = "; ".join(f"{row.place}: {row.problem}" for row in broken[:LISTED_MAX])
@@ -55,7 +58,7 @@ def push(
         raise InvalidInput(str(file), "holds no labels", "give a file with at least one row")
     parts = [labels[start : start + rows_max] for start in range(0, len(labels), rows_max)]
     with shell.client(target, deadline_s=120.0, retries=9) as client:
-        replies = list(_send(shell, client, parts, batch, source, submitter))
+        replies = list(_send(shell, client, parts, batch, source, who))
     taken_before = sum(len(part) for part, reply in zip(parts, replies, strict=True) if reply.repeated)
     document = _summary(batch, replies, broken, rows_max) | {"taken_before": taken_before}
     _show(shell, document)
@@ -155,13 +158,16 @@ def retract(
     ctx: typer.Context,
     batch: Annotated[str, typer.Argument(help="Id of the batch.")],
     reason: Annotated[str, typer.Option(help="Why it was wrong; kept.")],
-    submitter: Annotated[str, typer.Option(help="The person or system that takes it back.")],
+    submitter: Annotated[
+        str | None, typer.Option(help="The person or system that takes it back; default: your identity.")
+    ] = None,
     target: Annotated[str | None, typer.Option(help="host:port of the server.")] = None,
 ) -> None:
     """Take a batch back with all its parts: its labels count no more. The same again changes nothing."""
     shell = shell_of(ctx)
+    who = _submitter(shell, submitter)
     with shell.client(target, retries=9) as client:
-        reply = client.retract_batch(batch, submitter, reason)
+        reply = client.retract_batch(batch, who, reason)
     document = {
         "batch_id": batch,
         "labels": reply.labels,
@@ -176,3 +182,9 @@ def retract(
         names = ", ".join(reply.versions)
         lines.append(f"{names} learned from it; 'fraud exclude --batch {batch}' cuts it out of them")
     shell.show(document, *lines)
+
+
+def _submitter(shell: Shell, given: str | None) -> str:
+    if not given and not shell.credentials.tell_who:
+        raise InvalidInput("--submitter", "is not given", "name who hands it in, or show a token ([client])")
+    return given or ""

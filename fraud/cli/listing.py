@@ -1,6 +1,5 @@
 """`fraud list`: who is blocked or let through whatever the model says, asked of a running service."""
 
-import getpass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -19,7 +18,7 @@ _Entity = Annotated[str, typer.Argument(help="Its kind, e.g. card.")]
 _Token = Annotated[str, typer.Argument(help="Its token, as payments carry it.")]
 _Until = Annotated[str, typer.Option(help="30d from now, or a moment; default: without end.")]
 _Reason = Annotated[str, typer.Option(help="Kept; must not hold the token.")]
-_Actor = Annotated[str | None, typer.Option(help="Kept; default: your user.")]
+_Actor = Annotated[str | None, typer.Option(help="Kept; default: your identity or user.")]
 _Target = Annotated[str | None, typer.Option(help="host:port of the server.")]
 _COLUMNS = ["list", "entity", "surrogate", "since", "until", "by", "reason"]
 
@@ -104,7 +103,7 @@ def _put(
             entity,
             token,
             until_us=until_us,
-            actor=actor or getpass.getuser(),
+            actor=shell.signer(actor),
             reason=reason,
         )
     document = {

@@ -3,7 +3,7 @@
     arguments → global options in front → command → exit status
 
 Status 0: done. 1: it failed, or a check did. 2: the command line, the
-configuration or the input is wrong. `--config` and `--output` may stand
+configuration or the input is wrong. 3: it waits for a second person. `--config` and `--output` may stand
 anywhere. Heavy libraries are imported inside the commands that need them, so
 that help answers at once.
 """
@@ -18,6 +18,7 @@ import typer
 import fraud
 from fraud.cli import (
     archive,
+    asked,
     attack,
     champion,
     demo,
@@ -43,6 +44,7 @@ from fraud.cli import (
     sentinel,
     serve,
     status,
+    token,
     up,
     versions,
 )
@@ -94,10 +96,12 @@ app.command("history")(history.history)
 app.command("lineage")(lineage.lineage)
 app.command("promote")(promote.promote)
 app.command("rollback")(rollback.rollback)
+app.command("asked")(asked.asked)
 app.command("exclude")(exclude.exclude)
 app.command("explore")(explore.explore)
 app.add_typer(rules.app, name="rules")
 app.add_typer(listing.app, name="list")
+app.add_typer(token.app, name="token")
 app.add_typer(archive.app, name="archive")
 app.command("erase")(erase.erase)
 app.command("replay")(replay.replay)

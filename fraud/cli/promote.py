@@ -4,11 +4,11 @@ In approval mode (gate.mode) every promotion waits for this; in either mode it
 promotes by --override what the gate does not stand behind, on the record.
 """
 
-import getpass
 from typing import Annotated
 
 import typer
 
+from fraud.cli.asked import wait_for_second
 from fraud.cli.shell import shell_of, table
 
 _DEADLINE_S = 60.0
@@ -18,7 +18,10 @@ def promote(
     ctx: typer.Context,
     version: Annotated[str, typer.Argument(help="e.g. card-7; 'fraud versions' shows what awaits approval.")],
     reason: Annotated[str, typer.Option(help="Stands in the ledger.")],
-    actor: Annotated[str | None, typer.Option(help="Stands in the ledger; default: your user.")] = None,
+    actor: Annotated[
+        str | None,
+        typer.Option(help="Stands in the ledger; default: your identity or user."),
+    ] = None,
     override: Annotated[
         bool, typer.Option("--override", help="Although the gate does not stand behind it; kept on record.")
     ] = False,
@@ -32,11 +35,13 @@ def promote(
     with shell.client(target, deadline_s=_DEADLINE_S) as client:
         reply = client.promote(
             version,
-            actor=actor or getpass.getuser(),
+            actor=shell.signer(actor),
             reason=reason,
             override=override,
             instead_of=instead_of,
         )
+    if reply.asked_seq:
+        wait_for_second(shell, f"Promotion of {reply.to_version}", reply.asked_seq, reply.asked_until_us)
     document = {
         "model": reply.model,
         "from_version": reply.from_version,

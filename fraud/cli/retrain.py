@@ -5,7 +5,6 @@
 neither     puts a request on the ledger through the server and waits for what becomes of it
 """
 
-import getpass
 import os
 import time
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -46,7 +45,6 @@ def retrain(
     unknown = [name for name in models if name not in settings.models]
     if unknown:
         raise NotFound(f"no model {', '.join(unknown)}; the configuration has {', '.join(settings.models)}")
-    who = actor or getpass.getuser()
     if once and watch:
         raise InvalidInput("--once, --watch", "both given", "choose one")
     overrides = _overrides(override_guard or [], reason, watch=watch)
@@ -62,9 +60,9 @@ def retrain(
         from fraud.retrainer.daemon import run_once
 
         shell.note(f"retraining {', '.join(models)}; this takes a while")
-        _show(shell, run_once(settings, models, why, who, overrides))
+        _show(shell, run_once(settings, models, why, shell.local_signer(actor), overrides))
     else:
-        _request(shell, target, model or [""], why, who, overrides, wait=wait)
+        _request(shell, target, model or [""], why, shell.signer(actor), overrides, wait=wait)
 
 
 def _overrides(checks: list[str], reason: str | None, *, watch: bool) -> list[str]:

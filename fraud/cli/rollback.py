@@ -6,12 +6,12 @@
               the labels: all that are known, and without those that arrived since T
 """
 
-import getpass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 
+from fraud.cli.asked import wait_for_second
 from fraud.cli.shell import Shell, shell_of, table
 from fraud.cli.times import format_time, parse_time_us
 from fraud.errors import InvalidInput
@@ -33,7 +33,10 @@ def rollback(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what it would do.")] = False,
     reason: Annotated[str, typer.Option(help="Stands in the ledger; required but for a dry run.")] = "",
-    actor: Annotated[str | None, typer.Option(help="Stands in the ledger; default: your user.")] = None,
+    actor: Annotated[
+        str | None,
+        typer.Option(help="Stands in the ledger; default: your identity or user."),
+    ] = None,
     target: Annotated[str | None, typer.Option(help="host:port of the server.")] = None,
 ) -> None:
     """Put a former champion back in service."""
@@ -55,9 +58,11 @@ def rollback(
             version=to,
             mute_labels_since_us=compared_us,
             dry_run=dry_run,
-            actor=actor or getpass.getuser(),
+            actor=shell.signer(actor),
             reason=reason,
         )
+    if reply.asked_seq:
+        wait_for_second(shell, f"Rollback to {reply.to_version}", reply.asked_seq, reply.asked_until_us)
     document = _document(reply) | {
         "dry_run": dry_run,
         "mute_labels_since": format_time(mute_us),

@@ -4,7 +4,6 @@
 the data folder, with or without a service on it; a running one follows within `server.ledger_poll`.
 """
 
-import getpass
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -51,7 +50,7 @@ def set_(
             ledger.append(
                 RULES_SET,
                 body,
-                actor=actor or getpass.getuser(),
+                actor=shell.local_signer(actor),
                 reason=reason,
                 time_us=service_now_us(shell.settings),
             )

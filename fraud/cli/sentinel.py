@@ -4,7 +4,6 @@ They work on the data folder, with or without a service running on it: log and
 archive are read, and one entry goes to the ledger.
 """
 
-import getpass
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -53,7 +52,7 @@ def add(
             model,
             pattern,
             ids,
-            actor=actor or getpass.getuser(),
+            actor=shell.local_signer(actor),
             reason=reason,
             skip_refused=skip_refused,
         )
@@ -103,7 +102,7 @@ def retire(
     """Let go of a set: it guards nothing any more, and its frauds may be learned from."""
     shell = shell_of(ctx)
     with _desk(shell) as desk:
-        retired = desk.retire(model, pattern, actor=actor or getpass.getuser(), reason=reason)
+        retired = desk.retire(model, pattern, actor=shell.local_signer(actor), reason=reason)
     text = f"{pattern!r} of {model!r} is retired; its {len(retired)} frauds may be learned from again"
     shell.show({"model": model, "pattern": pattern, "rows": len(retired), "retired": True}, text)
 

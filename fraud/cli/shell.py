@@ -5,6 +5,7 @@ machines. Progress and notes go to stderr, so stdout holds the result alone.
 """
 
 import enum
+import getpass
 import json
 import os
 from collections.abc import Sequence
@@ -20,8 +21,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from fraud.errors import InvalidInput
+
 if TYPE_CHECKING:
-    from fraud.client import Client
+    from fraud.client import Client, Credentials
     from fraud.settings import Settings
 
 
@@ -55,11 +58,49 @@ class Shell:
         host = "127.0.0.1" if server.host in ("0.0.0.0", "::", "[::]") else server.host
         return f"{host}:{server.port}"
 
+    @cached_property
+    def credentials(self) -> "Credentials":
+        """How we show ourselves to the server; raises ConfigError."""
+        from fraud.client.credentials import TOKEN_VARIABLE, Credentials, credentials_of
+        from fraud.settings.access import ClientSection
+
+        if self.config.exists():
+            return credentials_of(self.settings.client, os.environ)
+        # With --target no configuration is needed.
+        plain = TOKEN_VARIABLE not in os.environ
+        return Credentials() if plain else credentials_of(ClientSection(), os.environ)
+
     def client(self, target: str | None, *, deadline_s: float = 30.0, retries: int = 3) -> "Client":
         """Connect to the server; the caller closes the client. Nine retries wait about five seconds."""
         from fraud.client import Client
 
-        return Client(self.target(target), deadline_s=deadline_s, retries=retries)
+        return Client(
+            self.target(target), deadline_s=deadline_s, retries=retries, credentials=self.credentials
+        )
+
+    def signer(self, actor: str | None) -> str:
+        """Return who signs: as given; else nobody, when the server can tell by itself; else the user."""
+        if actor:
+            return actor
+        return "" if self.credentials.tell_who else getpass.getuser()
+
+    def local_signer(self, actor: str | None) -> str:
+        """Return who signs what goes into the data folder past the server.
+
+        With identities on that is the user of this machine, and nobody else: no
+        identity was shown, and `local:` is a prefix that none has.
+
+        Raises:
+            InvalidInput: another one is given.
+        """
+        if self.settings.server.identities.file is None:
+            return actor or getpass.getuser()
+        who = f"local:{getpass.getuser()}"
+        if actor not in (None, who):
+            raise InvalidInput(
+                "--actor", f"says {actor!r}, but {who} writes", "leave it out: identities are on"
+            )
+        return who
 
     def show(self, document: Any, *tables: Table | str) -> None:
         """Print the tables for people, or `document` as JSON."""
@@ -91,6 +132,17 @@ class Shell:
             console=Console(stderr=True),
             disable=self.output is Output.JSON,
         )
+
+
+def ready(target: str, timeout_s: float) -> None:
+    """Wait until a server serves, trusting whom the configuration of FRAUD_CONFIG trusts; for health checks.
+
+    Raises:
+        Unavailable: it does not within `timeout_s`.
+    """
+    shell = Shell(Path(os.environ.get("FRAUD_CONFIG", "fraud.toml")), Output.JSON)
+    with shell.client(target) as client:
+        client.wait_ready(timeout_s)
 
 
 def shell_of(ctx: typer.Context) -> Shell:

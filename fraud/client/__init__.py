@@ -8,11 +8,14 @@ often it arrives. When no answer comes within the deadline, `on_failure` decides
 an outcome makes a local decision marked `NO_ANSWER` (fail open with APPROVE,
 fail closed with DECLINE or REVIEW); None raises.
 
+`credentials` say who calls, by a token or a certificate, and whom to believe.
+
 One class per service on one connection; `Client` is all of them.
 """
 
 from fraud.client.client import Client
 from fraud.client.connection import REQUEST_ID
+from fraud.client.credentials import Credentials, Tls
 from fraud.client.scoring import OutcomeName, to_message
 
-__all__ = ["REQUEST_ID", "Client", "OutcomeName", "to_message"]
+__all__ = ["REQUEST_ID", "Client", "Credentials", "OutcomeName", "Tls", "to_message"]

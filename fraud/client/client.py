@@ -1,12 +1,14 @@
 """One connection with the methods of every service."""
 
+from fraud.client.access import AccessCalls
+from fraud.client.credentials import Credentials
 from fraud.client.labels import LabelCalls
 from fraud.client.models import ModelCalls
 from fraud.client.policies import PolicyCalls
 from fraud.client.scoring import OutcomeName, ScoringCalls
 
 
-class Client(ScoringCalls, LabelCalls, ModelCalls, PolicyCalls):
+class Client(ScoringCalls, LabelCalls, ModelCalls, PolicyCalls, AccessCalls):
     """One connection to a service; may be shared by threads. Close it, or use `with`."""
 
     def __init__(
@@ -17,7 +19,12 @@ class Client(ScoringCalls, LabelCalls, ModelCalls, PolicyCalls):
         retries: int = 3,
         on_failure: OutcomeName | None = None,
         message_bytes_max: int = 64 * 2**20,
+        credentials: Credentials | None = None,
     ) -> None:
-        """Connect to `target` (host:port); `deadline_s` covers a call with its retries."""
-        super().__init__(target, deadline_s, retries, message_bytes_max)
+        """Connect to `target` (host:port); `deadline_s` covers a call with its retries.
+
+        Raises:
+            ConfigError: a token would go over a network in clear.
+        """
+        super().__init__(target, deadline_s, retries, message_bytes_max, credentials or Credentials())
         self._on_failure = on_failure

@@ -9,10 +9,13 @@ import grpc
 from google.protobuf.message import Message
 
 from fraud import errors
-from fraud.errors import FraudError, InvalidInput, Overloaded, Unavailable
+from fraud.client.credentials import Credentials
+from fraud.errors import ConfigError, FraudError, InvalidInput, Overloaded, Unavailable
+from fraud.settings.access import is_loopback
 
 _RETRIED = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED)
 _PAUSE_FIRST_S = 0.01
+_PUSHBACK = "grpc-retry-pushback-ms"
 REQUEST_ID = "x-request-id"
 """Metadata under which a call and its retries stand in the server's log."""
 
@@ -26,15 +29,21 @@ _BY_CODE: dict[str, type[FraudError]] = {
 class Connection:
     """One channel to a service; may be shared by threads."""
 
-    def __init__(self, target: str, deadline_s: float, retries: int, message_bytes_max: int) -> None:
-        self._channel = grpc.insecure_channel(
-            target,
-            options=[
-                ("grpc.max_receive_message_length", message_bytes_max),
-                ("grpc.max_send_message_length", message_bytes_max),
-                ("grpc.enable_retries", 0),
-            ],
-        )
+    def __init__(
+        self,
+        target: str,
+        deadline_s: float,
+        retries: int,
+        message_bytes_max: int,
+        credentials: Credentials,
+    ) -> None:
+        options: list[tuple[str, Any]] = [
+            ("grpc.max_receive_message_length", message_bytes_max),
+            ("grpc.max_send_message_length", message_bytes_max),
+            ("grpc.enable_retries", 0),
+        ]
+        self._channel = _channel(target, credentials, options)
+        self._metadata = (("authorization", f"Bearer {credentials.token}"),) if credentials.token else ()
         self._target = target
         self._deadline_s = deadline_s
         self._retries = retries
@@ -77,13 +86,14 @@ class Connection:
         call = self._raw(f"fraud.v1.{method}", reply)
         end = time.monotonic() + self._deadline_s
         pause_s = _PAUSE_FIRST_S
-        request_id = ((REQUEST_ID, uuid.uuid4().hex),)
+        metadata = (*self._metadata, (REQUEST_ID, uuid.uuid4().hex))
         retries = self._retries if retried else 0
         for attempt in range(retries + 1):
             left_s = end - time.monotonic()
             try:
-                return call(request, timeout=max(left_s, 0.001), metadata=request_id)
+                return call(request, timeout=max(left_s, 0.001), metadata=metadata)
             except grpc.RpcError as error:
+                pause_s = max(pause_s, _pushback_s(error))
                 worth_it = error.code() in _RETRIED and attempt < retries
                 if not worth_it or end - time.monotonic() <= pause_s:
                     raise _error(error, self._target) from None
@@ -100,6 +110,39 @@ class Connection:
                 response_deserializer=reply.FromString,
             )
         return call
+
+
+def _channel(target: str, credentials: Credentials, options: list[tuple[str, Any]]) -> grpc.Channel:
+    """Connect.
+
+    Raises:
+        ConfigError: a token would go over a network in clear.
+    """
+    tls = credentials.tls
+    if tls is None:
+        host = target.rpartition(":")[0]
+        if credentials.token and not is_loopback(host):
+            raise ConfigError(
+                f"client.ca: is not given, so the token would go to {target} in clear, and whoever listens "
+                "would have it; give the certificate of who signs the server's"
+            )
+        return grpc.insecure_channel(target, options=options)
+    if tls.server_name:
+        options = [*options, ("grpc.ssl_target_name_override", tls.server_name)]
+    secure = grpc.ssl_channel_credentials(
+        root_certificates=tls.ca or None,
+        private_key=tls.key or None,
+        certificate_chain=tls.certificate or None,
+    )
+    return grpc.secure_channel(target, secure, options=options)
+
+
+def _pushback_s(error: Any) -> float:
+    """Return how long the server asks us to stay away, 0 when it does not say."""
+    for key, value in error.trailing_metadata() or ():
+        if key == _PUSHBACK and str(value).isdigit():
+            return int(value) / 1_000
+    return 0.0
 
 
 def _error(error: Any, target: str) -> FraudError:

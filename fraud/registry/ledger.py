@@ -18,6 +18,7 @@
     AttackConfirmed, AttackEnded               see `fraud.registry.attacks`
     RulesSet                                   see `fraud.registry.rules`
     ProbationEnded                             see `fraud.registry.probation`
+    Asked                                      see `fraud.registry.second_person`
 
 One function per kind in `FOLDS` checks an entry against the state and then
 changes it; nothing is changed by an entry that is refused. A new kind is one
@@ -52,6 +53,8 @@ from fraud.registry.probation import FOLDS as PROBATION_FOLDS
 from fraud.registry.probation import Probation, begin, end
 from fraud.registry.rules import FOLDS as RULES_FOLDS
 from fraud.registry.rules import RulesEntry
+from fraud.registry.second_person import FOLDS as SECOND_PERSON_FOLDS
+from fraud.registry.second_person import Asked, check_second
 from fraud.registry.sentinels import FOLDS as SENTINEL_FOLDS
 from fraud.registry.sentinels import SentinelSet
 from fraud.registry.upkeep import FOLDS as UPKEEP_FOLDS
@@ -85,6 +88,7 @@ class RegistryState:
         self.attacks: dict[int, Attack] = {}
         self.probations: dict[str, list[Probation]] = {}
         self.rule_sets: dict[str, list[RulesEntry]] = {}
+        self.asked: dict[int, Asked] = {}
 
     @classmethod
     def fold(cls, entries: Iterable[LedgerEntry]) -> Self:
@@ -116,10 +120,13 @@ class RegistryState:
                 f"ledger entry {entry.seq} is of kind {entry.kind!r}, which this release does not know; "
                 "upgrade to read it"
             )
+        carried_out = check_second(self, entry)
         try:
             take(self, entry)
         except KeyError as error:
             raise InvalidInput(f"body.{error.args[0]}", f"is missing in a {entry.kind}", "give it") from error
+        if carried_out is not None:
+            carried_out.done_seq = entry.seq
         self.seq, self.time_us, self.last_hash = entry.seq, entry.time_us, entry.hash
 
     def version(self, version: str) -> VersionState:
@@ -341,6 +348,7 @@ FOLDS: dict[str, Callable[[RegistryState, LedgerEntry], None]] = {
     **ATTACK_FOLDS,
     **RULES_FOLDS,
     **PROBATION_FOLDS,
+    **SECOND_PERSON_FOLDS,
     "DataExcluded": data_excluded,
     "ExclusionUndone": exclusion_undone,
     "RolledBack": rolled_back,

@@ -1,29 +1,32 @@
 """The one seam every call passes: request id, status of errors, metrics, log.
 
 Methods are wrapped once, when the server is built, so that a call pays for no
-look-ups. This is where identity and roles will be checked: `Edge.method`
-knows service and method before the first call and the metadata at each.
+look-ups. Who calls, and whether they may, `Doorkeeper` has settled before; here
+what they ask for is signed in their name.
 """
 
 import asyncio
 import time
 import uuid
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import grpc
 import structlog
 from google.protobuf.message import DecodeError, Message
 
-from fraud.errors import FraudError, LimitExceeded, Overloaded
+from fraud.errors import FraudError, InvalidInput, LimitExceeded, Overloaded
 from fraud.monitoring.scorer_metrics import ScorerMetrics
 from fraud.serving.convert import status_of
+from fraud.serving.roles import Caller, calling
 
 _log = structlog.get_logger("fraud.serving.edge")
 
 Request = TypeVar("Request", bound=Message)
 Context = grpc.aio.ServicerContext[Any, Any]
 REQUEST_ID = "x-request-id"
+SIGNATURES: Final = ("actor", "submitter")
+"""Fields of a request that say who makes it."""
 
 
 class Edge:
@@ -47,17 +50,8 @@ class Edge:
     ) -> Any:
         """Return the gRPC handler of one method; `call` takes the request and returns the reply."""
         metrics = self._metrics.call(service, name)
-        limit = self._message_bytes_max
-
-        def decode(raw: bytes) -> Request | FraudError:
-            if len(raw) > limit:
-                return LimitExceeded(
-                    "message", f"has {len(raw)} bytes", f"send at most {limit} (server.message_bytes_max)"
-                )
-            try:
-                return request.FromString(raw)
-            except DecodeError:
-                return LimitExceeded("message", "cannot be decoded", f"send a {request.DESCRIPTOR.full_name}")
+        decode = decoder(request, self._message_bytes_max)
+        signed = signature_of(request)
 
         async def handle(message: Request | FraudError, context: Context) -> Message:
             started = time.perf_counter()
@@ -68,6 +62,8 @@ class Edge:
                     raise message
                 if self._open > self._streams_max:
                     raise self._too_many()
+                if signed and (caller := calling()) is not None:
+                    sign(message, signed, caller)
                 reply = await call(message)
             except FraudError as error:
                 code = status_of(error)
@@ -106,14 +102,51 @@ class Edge:
 
     def _note(self, service: str, name: str, context: Context, error: FraudError | None) -> None:
         metadata = dict(context.invocation_metadata() or ())
+        caller = calling()
         _log.info(
             "call",
             rpc=f"{service}/{name}",
+            identity=None if caller is None else caller.name,
             request_id=metadata.get(REQUEST_ID) or uuid.uuid4().hex[:12],
             peer=context.peer(),
             code="OK" if error is None else error.code,
             error=None if error is None else str(error),
         )
+
+
+def decoder(request: type[Request], bytes_max: int) -> Callable[[bytes], Request | FraudError]:
+    """Return what reads a request from its bytes; it returns what is wrong with them rather than raise it."""
+
+    def decode(raw: bytes) -> Request | FraudError:
+        if len(raw) > bytes_max:
+            return LimitExceeded(
+                "message", f"has {len(raw)} bytes", f"send at most {bytes_max} (server.message_bytes_max)"
+            )
+        try:
+            return request.FromString(raw)
+        except DecodeError:
+            return LimitExceeded("message", "cannot be decoded", f"send a {request.DESCRIPTOR.full_name}")
+
+    return decode
+
+
+def signature_of(request: type[Message]) -> str:
+    """Return the field of a request that says who makes it, "" when it has none."""
+    return next((field for field in SIGNATURES if field in request.DESCRIPTOR.fields_by_name), "")
+
+
+def sign(message: Message, field: str, caller: Caller) -> None:
+    """Write the caller's name into the message.
+
+    Raises:
+        InvalidInput: another name stands there.
+    """
+    given = getattr(message, field)
+    if given and given != caller.name:
+        raise InvalidInput(
+            field, f"says {given!r}, but {caller.name} calls", "leave it empty: who calls is what is kept"
+        )
+    setattr(message, field, caller.name)
 
 
 def _encode(reply: Message) -> bytes:

@@ -2,7 +2,7 @@
 
 selection ─► Exclusion, entity tokens as surrogates
 ─► how much it holds, which versions learned from it, what would serve instead
-─► one ledger entry ─► the reconciler does the rest
+─► two-person rule: asked for by another? ─► one ledger entry ─► the reconciler does the rest
 """
 
 import asyncio
@@ -21,11 +21,13 @@ from fraud.labels.exclusions import FOREVER_US, Exclusion, View
 from fraud.records import MISSING_SURROGATE, Scored
 from fraud.registry.exclusions import touched_by
 from fraud.registry.ledger import RegistryState
+from fraud.registry.second_person import Asked
 from fraud.registry.view import Registry
 from fraud.serving.batcher import Batcher
 from fraud.serving.follower import LedgerFollower
 from fraud.serving.reconciler import Reconciler
 from fraud.serving.scorer import Scorer
+from fraud.serving.second_person import SecondPerson
 from fraud.settings import Settings
 
 _READ_ROWS = 5_000
@@ -68,6 +70,7 @@ class Excluding:
         archive: Archive,
         follower: LedgerFollower,
         reconciler: Reconciler,
+        second: SecondPerson,
     ) -> None:
         self._entities = settings.schema_.entity_names
         self._sources = settings.labels.sources
@@ -78,6 +81,7 @@ class Excluding:
         self._archive = archive
         self._follower = follower
         self._reconciler = reconciler
+        self._second = second
 
     async def plan(self, selection: SelectionGiven) -> ExclusionPlan:
         """Return what the exclusion would do; nothing is changed.
@@ -91,8 +95,8 @@ class Excluding:
 
     async def carry_out(
         self, selection: SelectionGiven, *, actor: str, reason: str, retrain: bool
-    ) -> tuple[int, ExclusionPlan]:
-        """Exclude the data; return the ledger entry and what it set in motion.
+    ) -> tuple[int, ExclusionPlan, Asked | None]:
+        """Exclude the data; return the ledger entry and what it set in motion, or what was asked for instead.
 
         On return tainted champions no longer serve, and the feature state no
         longer counts excluded labels; excluded transactions leave it as soon as
@@ -102,6 +106,12 @@ class Excluding:
             InvalidInput, NotFound: as `plan`.
         """
         plan = await self.plan(selection)
+        what = {"exclusion": plan.data.to_dict(), "retrain": retrain}
+        permit = await asyncio.get_running_loop().run_in_executor(
+            None, partial(self._second.permit, "ExcludeData", what, actor=actor, reason=reason)
+        )
+        if permit.waiting is not None:
+            return 0, plan, permit.waiting
         body = {
             "exclusion": plan.data.to_dict(),
             "first_position": plan.first_position,
@@ -109,11 +119,12 @@ class Excluding:
             "transactions": plan.transactions,
             "muted": False,
             "retrain": retrain,
+            **permit.body,
         }
         seq = await self._append("DataExcluded", body, actor, reason)
         pass_point("exclusion.recorded")
         await self._settle(wait=plan.data.what == "labels")
-        return seq, plan
+        return seq, plan, None
 
     async def undo(self, seq: int, *, actor: str, reason: str) -> int:
         """Let excluded data count again; return the ledger entry.

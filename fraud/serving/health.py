@@ -51,6 +51,7 @@ class Readiness:
             "fraud.v1.LabelService",
             "fraud.v1.ModelService",
             "fraud.v1.PolicyService",
+            "fraud.v1.AccessService",
         )
 
     async def check(self) -> bool:

@@ -8,7 +8,7 @@ decisions in the archive  +  in the log beyond it                → counts by v
 import asyncio
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import grpc
@@ -20,6 +20,7 @@ from fraud.records import Entry, Outcome
 from fraud.registry.chain import LedgerEntry
 from fraud.registry.exclusions import fed_features, touched_by
 from fraud.registry.ledger import RegistryState
+from fraud.registry.second_person import Asked
 from fraud.registry.version import VersionState
 from fraud.registry.view import Registry
 from fraud.serving.edge import Edge
@@ -62,7 +63,8 @@ class LineageServicer:
         seqs = [applied_of(entry).ledger_seq for entry in page.rows]
         ledger = await asyncio.get_running_loop().run_in_executor(None, self._registry.store.find, seqs)
         return models_pb2.GetHistoryResponse(
-            entries=history(page.rows, ledger), next_page_token=page.next_token
+            entries=history(page.rows, ledger, self._registry.refresh().asked),
+            next_page_token=page.next_token,
         )
 
     async def get_lineage(self, request: models_pb2.GetLineageRequest) -> models_pb2.GetLineageResponse:
@@ -89,8 +91,13 @@ class LineageServicer:
         return decision_rows(versions, counts)
 
 
-def history(entries: Iterable[Entry], ledger: dict[int, LedgerEntry]) -> list[models_pb2.HistoryEntry]:
-    """Join Applied entries with the ledger entries that asked for them, in the order given."""
+def history(
+    entries: Iterable[Entry], ledger: dict[int, LedgerEntry], asked_for: Mapping[int, Asked]
+) -> list[models_pb2.HistoryEntry]:
+    """Join Applied entries with the ledger entries that made them, in the order given.
+
+    `asked_for` is what was asked for under the two-person rule, by entry.
+    """
     found = []
     for entry in entries:
         event = applied_of(entry)
@@ -105,6 +112,8 @@ def history(entries: Iterable[Entry], ledger: dict[int, LedgerEntry]) -> list[mo
         if asked is not None:
             row.kind, row.actor, row.reason = asked.kind, asked.actor, asked.reason
             row.overridden = asked.body.get("overridden", "")
+            first = asked_for.get(asked.body.get("asked", 0))
+            row.asked_by = "" if first is None else first.actor
         found.append(row)
     return found
 

@@ -18,6 +18,7 @@ from fraud.registry.version import VersionState
 from fraud.registry.view import Registry
 from fraud.serving.edge import Edge
 from fraud.serving.queries import Queries
+from fraud.serving.roles import READERS, rule
 from fraud.serving.scorer import Scorer
 from fraud.serving.service_record import applied_of
 from fraud.serving.servicers import handler
@@ -25,6 +26,23 @@ from fraud.settings import Settings
 from fraud.v1 import models_pb2
 
 MODELS = "fraud.v1.ModelService"
+_OPERATOR = rule("operator")
+MODELS_ACCESS = {
+    "GetChampion": READERS,
+    "ListVersions": READERS,
+    "GetVersion": READERS,
+    "GetRetrain": READERS,
+    "GetHistory": READERS,
+    "GetLineage": READERS,
+    "ListExclusions": READERS,
+    "TriggerRetrain": _OPERATOR,
+    "Promote": _OPERATOR,
+    "Rollback": _OPERATOR,
+    "ExcludeData": _OPERATOR,
+    "UndoExclusion": _OPERATOR,
+    "EraseEntity": _OPERATOR,
+}
+"""The methods of the service, those of its other servicers included."""
 
 
 class ModelServicer:

@@ -26,6 +26,7 @@ from fraud.serving.edge import Edge
 from fraud.serving.follower import LedgerFollower
 from fraud.serving.intake import TransactionIntake
 from fraud.serving.models import check_model, check_signed
+from fraud.serving.roles import READERS, rule
 from fraud.serving.ruling import Ruling
 from fraud.serving.scorer import Scorer, State
 from fraud.serving.servicers import handler
@@ -33,6 +34,12 @@ from fraud.settings import Settings
 from fraud.v1 import policy_pb2, scoring_pb2
 
 POLICIES = "fraud.v1.PolicyService"
+POLICIES_ACCESS = {
+    "SetRules": rule("operator"),
+    "GetRules": READERS,
+    "SetListing": rule("analyst", "operator"),
+    "ListListings": READERS,
+}
 
 
 class PolicyServicer:

@@ -1,6 +1,7 @@
 """Promotes a version in the name of a person: `Promote` of `fraud.v1.ModelService`.
 
 request ─► does the gate stand behind it now? no → refused, or passed over by an override
+        ─► two-person rule: asked for by another? no → asked for, and nothing more
         ─► bundle read, self-test → one ledger entry, compare-and-swap → the follower applies it at once
         ─► challengers that are no newer wait no longer
 """
@@ -25,6 +26,7 @@ from fraud.serving.edge import Edge
 from fraud.serving.follower import ChampionLoader, LedgerFollower
 from fraud.serving.models import MODELS, check_signed
 from fraud.serving.scorer import Scorer
+from fraud.serving.second_person import SecondPerson
 from fraud.serving.servicers import handler
 from fraud.settings import Settings
 from fraud.v1 import models_pb2
@@ -44,6 +46,7 @@ class PromotionServicer:
         batcher: Batcher,
         loader: ChampionLoader,
         follower: LedgerFollower,
+        second: SecondPerson,
     ) -> None:
         self._models = tuple(settings.models)
         self._probation_us = settings.probation_us
@@ -52,6 +55,7 @@ class PromotionServicer:
         self._batcher = batcher
         self._loader = loader
         self._follower = follower
+        self._second = second
 
     def handlers(self, edge: Edge) -> grpc.GenericRpcHandler:
         """Return the method, wrapped by the edge."""
@@ -61,10 +65,12 @@ class PromotionServicer:
         return handler(edge, MODELS, methods)
 
     async def promote(self, request: models_pb2.PromoteRequest) -> models_pb2.PromoteResponse:
-        """Make a version the champion; on return it serves, or the log says why it was refused."""
+        """Make a version the champion: on return it serves, or the log says why not, or it was asked for."""
         started = time.perf_counter()
         check_signed(request.actor, request.reason, "the promotion")
         reply = await asyncio.to_thread(self._promote, request)
+        if reply.asked_seq:
+            return reply
         await self._follower.poll(self._batcher)
         reply.applied = self._follower.serving(reply.model) == reply.to_version
         if reply.applied:
@@ -81,26 +87,33 @@ class PromotionServicer:
             seq = state.seq
             version, passed_over = self._choose(state, request)
             champion = champion or self._loader.load(version.version)
+            expected = state.champion(version.model)
+            what = {"version": version.version, "expected": expected, "override": bool(passed_over)}
+            permit = self._second.permit("Promote", what, actor=request.actor, reason=request.reason)
+            reply = models_pb2.PromoteResponse(
+                model=version.model,
+                from_version=expected,
+                to_version=version.version,
+                policy_version=champion.policy_version,
+                overridden=passed_over,
+            )
+            if permit.waiting is not None:
+                reply.asked_seq, reply.asked_until_us = permit.waiting.seq, permit.waiting.until_us
+                return reply
             body: dict[str, Any] = {
                 "model": version.model,
                 "version": version.version,
-                "expected": state.champion(version.model),
+                "expected": expected,
                 "probation_us": self._probation_us,
+                **permit.body,
             }
             if passed_over:
                 body |= {"override": True, "overridden": passed_over}
             try:
-                entry = self._append("Promoted", body, request, request.reason, expected_head=seq)
+                reply.ledger_seq = self._append("Promoted", body, request, request.reason, expected_head=seq)
             except StaleHead:
                 continue
-            return models_pb2.PromoteResponse(
-                model=version.model,
-                from_version=body["expected"],
-                to_version=version.version,
-                policy_version=champion.policy_version,
-                ledger_seq=entry,
-                overridden=passed_over,
-            )
+            return reply
         raise StaleHead(f"{request.version} was not promoted: the ledger is busy; ask again")
 
     def _choose(self, state: RegistryState, request: models_pb2.PromoteRequest) -> tuple[VersionState, str]:

@@ -64,6 +64,8 @@ class RepairServicer:
         check_signed(request.actor, request.reason, "the rollback")
         done = await self._rollbacks.carry_out(order)
         reply = _plan_to_wire(done.plan)
+        if done.waiting is not None:
+            reply.asked_seq, reply.asked_until_us = done.waiting.seq, done.waiting.until_us
         reply.ledger_seq, reply.mute_seq = done.ledger_seq, done.mute_seq
         reply.applied, reply.seconds = done.applied, done.seconds
         return reply
@@ -82,10 +84,10 @@ class RepairServicer:
             dict(given.where),
         )
         if request.dry_run:
-            seq, plan = 0, await self._excluding.plan(selection)
+            seq, plan, waiting = 0, await self._excluding.plan(selection), None
         else:
             check_signed(request.actor, request.reason, "the exclusion")
-            seq, plan = await self._excluding.carry_out(
+            seq, plan, waiting = await self._excluding.carry_out(
                 selection, actor=request.actor, reason=request.reason, retrain=not request.no_retrain
             )
         return models_pb2.ExcludeDataResponse(
@@ -97,6 +99,8 @@ class RepairServicer:
                 models_pb2.Replacement(model=model, from_version=former, to_version=follower)
                 for model, former, follower in plan.replacements
             ],
+            asked_seq=0 if waiting is None else waiting.seq,
+            asked_until_us=0 if waiting is None else waiting.until_us,
         )
 
     async def undo_exclusion(

@@ -28,6 +28,7 @@ from fraud.monitoring.scorer_metrics import ScorerMetrics
 from fraud.records import Applied, Outcome, Scored
 from fraud.registry.exclusions import check_clean
 from fraud.registry.ledger import RegistryState
+from fraud.registry.second_person import Asked
 from fraud.registry.store import roll_back
 from fraud.registry.view import Registry
 from fraud.serving.batcher import Batcher
@@ -35,6 +36,7 @@ from fraud.serving.champions import Champion
 from fraud.serving.follower import ChampionLoader, LedgerFollower
 from fraud.serving.reasons import features_of
 from fraud.serving.scorer import Scorer
+from fraud.serving.second_person import Permit, SecondPerson
 from fraud.settings import Settings
 
 FORECAST_ROWS = 5_000
@@ -86,13 +88,17 @@ class RollbackPlan:
 
 @dataclass(frozen=True, slots=True)
 class RollbackDone:
-    """What was done: the ledger entry (it mutes too), whether it serves, and after how long."""
+    """What was done: the ledger entry (it mutes too), whether it serves, and after how long.
+
+    `waiting`: nothing was, but asked for, until a second person comes.
+    """
 
     plan: RollbackPlan
     ledger_seq: int
     mute_seq: int
     applied: bool
     seconds: float
+    waiting: Asked | None = None
 
 
 class Rollbacks:
@@ -108,6 +114,7 @@ class Rollbacks:
         bundles: BundleStore,
         follower: LedgerFollower,
         metrics: ScorerMetrics,
+        second: SecondPerson,
     ) -> None:
         self._models = tuple(settings.models)
         self._feature_count = len(FeatureSpec.of(settings).names)
@@ -118,6 +125,7 @@ class Rollbacks:
         self._bundles = bundles
         self._follower = follower
         self._metrics = metrics
+        self._second = second
 
     async def plan(self, order: RollbackOrder) -> RollbackPlan:
         """Return what the rollback would do; nothing is changed.
@@ -149,7 +157,7 @@ class Rollbacks:
         )
 
     async def carry_out(self, order: RollbackOrder) -> RollbackDone:
-        """Roll back: on return the version serves, or the log says why it was refused.
+        """Roll back: on return the version serves, or the log says why it was refused, or it was asked for.
 
         Raises:
             StaleHead: the champion changed in between; nothing was done.
@@ -158,19 +166,16 @@ class Rollbacks:
         started = time.perf_counter()
         loop = asyncio.get_running_loop()
         champion, target, muted = await loop.run_in_executor(None, self._choose, order)
-        seq = await loop.run_in_executor(None, self._record, order, target.version, muted)
+        present = champion.version if champion else ""
+        plan = RollbackPlan(order.model, present, target.version, target.policy_version, muted, ())
+        permit = await loop.run_in_executor(None, self._permit, order, plan)
+        if permit.waiting is not None:
+            return RollbackDone(plan, 0, 0, applied=False, seconds=0.0, waiting=permit.waiting)
+        seq = await loop.run_in_executor(None, self._record, order, target.version, muted, permit)
         pass_point("rollback.recorded")
         self._metrics.rolled_back(order.model)
         await self._follower.poll(self._batcher)
         applied = self._follower.serving(order.model) == target.version
-        plan = RollbackPlan(
-            order.model,
-            champion.version if champion else "",
-            target.version,
-            target.policy_version,
-            muted,
-            (),
-        )
         seconds = time.perf_counter() - started
         return RollbackDone(plan, seq, seq if order.mute_since_us else 0, applied, seconds)
 
@@ -219,7 +224,16 @@ class Rollbacks:
                 "roll back to a later version, or restore the bundle from a copy"
             ) from None
 
-    def _record(self, order: RollbackOrder, version: str, muted: int) -> int:
+    def _permit(self, order: RollbackOrder, plan: RollbackPlan) -> Permit:
+        what = {
+            "model": order.model,
+            "version": plan.to_version,
+            "expected": plan.from_version,
+            "mute_labels_since_us": order.mute_since_us,
+        }
+        return self._second.permit("Rollback", what, actor=order.actor, reason=order.reason)
+
+    def _record(self, order: RollbackOrder, version: str, muted: int, permit: Permit) -> int:
         state = self._registry.refresh()
         mute = None
         if order.mute_since_us:
@@ -241,6 +255,7 @@ class Rollbacks:
             time_us=self._scorer.now_us(),
             before_us=order.before_us or None,
             mute=mute,
+            **permit.body,
         )
         return entry.seq
 

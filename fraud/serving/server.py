@@ -15,12 +15,10 @@ import grpc
 import structlog
 import uvloop
 from grpc_health.v1 import health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
 from fraud.archive.archive import Archive
 from fraud.bundle.store import BundleStore
 from fraud.clock import Clock, LogClock, WallClock
-from fraud.errors import ConfigError
 from fraud.eventlog.lock import lock_data_folder
 from fraud.eventlog.sqlite import SqliteEventLog
 from fraud.features.spec import FeatureSpec
@@ -32,10 +30,12 @@ from fraud.policy.spending import Spending
 from fraud.registry.rules import rules_by_digest
 from fraud.registry.store import LedgerStore
 from fraud.registry.view import Registry
+from fraud.serving.access import AccessServicer
 from fraud.serving.batcher import Batcher
 from fraud.serving.champions import Champions
 from fraud.serving.cores import keep_to
 from fraud.serving.edge import Edge
+from fraud.serving.entrance import Entrance
 from fraud.serving.eraser import Eraser
 from fraud.serving.erasure import ErasureServicer
 from fraud.serving.excluding import Excluding
@@ -45,8 +45,8 @@ from fraud.serving.health import Readiness
 from fraud.serving.intake import TransactionIntake
 from fraud.serving.keeper import Keeper
 from fraud.serving.lineage import LineageServicer
-from fraud.serving.models import MODELS, ModelServicer
-from fraud.serving.policies import POLICIES, PolicyServicer
+from fraud.serving.models import ModelServicer
+from fraud.serving.policies import PolicyServicer
 from fraud.serving.promotion import PromotionServicer
 from fraud.serving.queries import Queries
 from fraud.serving.reasons import ReasonsDesk
@@ -56,7 +56,8 @@ from fraud.serving.repairs import RepairServicer
 from fraud.serving.rollback import Rollbacks
 from fraud.serving.ruling import Ruling
 from fraud.serving.scorer import Scorer
-from fraud.serving.servicers import LABELS, SCORING, LabelServicer, ScoringServicer
+from fraud.serving.second_person import SecondPerson
+from fraud.serving.servicers import LabelServicer, ScoringServicer
 from fraud.serving.shadowing import Shadowing
 from fraud.settings import Settings
 
@@ -81,6 +82,7 @@ class ScoringProcess:
             alarms=settings.monitoring.alarms,
             counting=settings.monitoring.counting,
         )
+        self.entrance = Entrance(settings.server, self.metrics)
         self.clock: Clock = WallClock() if settings.service.clock == "wall" else LogClock()
         self.log = SqliteEventLog.open(
             self.places.log,
@@ -142,6 +144,7 @@ class ScoringProcess:
             Shadowing(settings, self.registry, self.loader, self.scorer, self.metrics).settle,
             self.ruling,
         )
+        self.second = SecondPerson(settings.server.two_person, self.registry, self.scorer.now_us)
         self.rollbacks = Rollbacks(
             settings,
             self.registry,
@@ -151,6 +154,7 @@ class ScoringProcess:
             self.bundles,
             self.follower,
             self.metrics,
+            self.second,
         )
         self.excluding = Excluding(
             settings,
@@ -160,6 +164,7 @@ class ScoringProcess:
             self.archive,
             self.follower,
             self.reconciler,
+            self.second,
         )
 
     def _past_rules(self, model: str, digest: str) -> RuleSet | None:
@@ -168,14 +173,7 @@ class ScoringProcess:
     def build_server(self) -> grpc.aio.Server:
         """Return the gRPC server with every service, not started."""
         limits = self.settings.server
-        server = grpc.aio.server(
-            options=[
-                # The edge refuses by name above the limit; the transport only far above it.
-                ("grpc.max_receive_message_length", limits.message_bytes_max * 4),
-                ("grpc.max_send_message_length", -1),
-                ("grpc.so_reuseport", 0),
-            ],
-        )
+        server = grpc.aio.server(interceptors=self.entrance.interceptors, options=self.entrance.options)
         edge = Edge(
             self.metrics,
             limits.message_bytes_max,
@@ -196,7 +194,7 @@ class ScoringProcess:
         lineage = LineageServicer(self.settings, self.registry, self.queries)
         repairs = RepairServicer(self.settings, self.registry, self.queries, self.rollbacks, self.excluding)
         promotion = PromotionServicer(
-            self.settings, self.registry, self.scorer, self.batcher, self.loader, self.follower
+            self.settings, self.registry, self.scorer, self.batcher, self.loader, self.follower, self.second
         )
         erasure = ErasureServicer(self.settings, self.eraser)
         policies = PolicyServicer(
@@ -208,11 +206,11 @@ class ScoringProcess:
             self.ruling,
             self.follower,
         )
-        servicers = (scoring, labels, models, lineage, promotion, repairs, erasure, policies)
+        access = AccessServicer(self.registry, self.scorer.now_us)
+        servicers = (scoring, labels, models, lineage, promotion, repairs, erasure, policies, access)
         server.add_generic_rpc_handlers([servicer.handlers(edge) for servicer in servicers])
         health_pb2_grpc.add_HealthServicer_to_server(self.readiness.servicer, server)
-        names = (SCORING, LABELS, MODELS, POLICIES, "grpc.health.v1.Health", reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(names, server)
+        self.entrance.reflect(server)
         return server
 
     async def follow(self, stopping: asyncio.Event) -> None:
@@ -269,12 +267,7 @@ async def _serve(process: ScoringProcess, on_ready: Callable[[int], None] | None
     process.follower.start()
     process.batcher.start(loop)
     server = process.build_server()
-    try:
-        port = server.add_insecure_port(f"{limits.host}:{limits.port}")
-    except RuntimeError:
-        raise ConfigError(
-            f"server: cannot listen on {limits.host}:{limits.port}; is it taken? 'fraud doctor' tells by whom"
-        ) from None
+    port = process.entrance.bind(server)
     await process.readiness.check()
     await server.start()
     # What stands now stays: a full collection that walks it again would stall answers by 0.1 s and more.
@@ -286,6 +279,7 @@ async def _serve(process: ScoringProcess, on_ready: Callable[[int], None] | None
     watchers = [
         asyncio.create_task(process.readiness.watch(stopping)),
         asyncio.create_task(process.follow(stopping)),
+        asyncio.create_task(process.entrance.watch(stopping)),
     ]
     await stopping.wait()
     _log.info("draining", queued_rows=process.batcher.queued_rows)

@@ -10,6 +10,7 @@ from fraud.labels.exclusions import Exclusion
 from fraud.records import Outcome, Scored
 from fraud.registry.exclusions import touched_by
 from fraud.registry.view import Registry
+from fraud.serving.bands import veiled
 from fraud.serving.batcher import Answer, Batcher
 from fraud.serving.convert import (
     decision_to_wire,
@@ -23,12 +24,25 @@ from fraud.serving.feedback import Feedback, Retraction, Taken
 from fraud.serving.intake import TransactionIntake
 from fraud.serving.queries import Queries
 from fraud.serving.reasons import ReasonsDesk
+from fraud.serving.roles import READERS, calling, rule
 from fraud.serving.scorer import Scorer
 from fraud.settings.server import Server
 from fraud.v1 import labels_pb2, scoring_pb2
 
 SCORING = "fraud.v1.ScoringService"
 LABELS = "fraud.v1.LabelService"
+SCORING_ACCESS = {
+    "Score": rule("scorer", rows="transaction"),
+    "ScoreBatch": rule("scorer", rows="transactions"),
+    "GetDecision": rule("scorer", "analyst", "operator", "auditor"),
+    "ListDecisions": READERS,
+    "ReportOutcomes": rule("scorer", rows="reports"),
+}
+LABELS_ACCESS = {
+    "SubmitLabels": rule("analyst", rows="labels"),
+    "ListBatches": READERS,
+    "RetractBatch": rule("analyst", "operator"),
+}
 
 
 class ScoringServicer:
@@ -70,7 +84,7 @@ class ScoringServicer:
         answer = answers[0]
         if isinstance(answer, FraudError):
             raise answer
-        return scoring_pb2.ScoreResponse(decision=_to_wire(answer))
+        return scoring_pb2.ScoreResponse(decision=self._seen(_to_wire(answer)))
 
     async def score_batch(self, request: scoring_pb2.ScoreBatchRequest) -> scoring_pb2.ScoreBatchResponse:
         """Score transactions in order; a bad row gets its error, the others are scored."""
@@ -90,7 +104,7 @@ class ScoringServicer:
             await self._batcher.score(tuple(good), with_reasons=request.with_reasons) if good else ()
         )
         return scoring_pb2.ScoreBatchResponse(
-            results=[_result(next(answers) if result is None else result) for result in results]
+            results=[self._result(next(answers) if result is None else result) for result in results]
         )
 
     async def get_decision(self, request: scoring_pb2.GetDecisionRequest) -> scoring_pb2.GetDecisionResponse:
@@ -98,7 +112,7 @@ class ScoringServicer:
         entry = await self._queries.decision(request.transaction_id)
         assert isinstance(entry.event, Scored)
         reasons = await self._desk.explain_one(entry.event)
-        return scoring_pb2.GetDecisionResponse(decision=entry_to_wire(entry, reasons))
+        return scoring_pb2.GetDecisionResponse(decision=self._seen(entry_to_wire(entry, reasons)))
 
     async def list_decisions(
         self, request: scoring_pb2.ListDecisionsRequest
@@ -109,7 +123,8 @@ class ScoringServicer:
             outcomes, request.since_us, request.model, request.page_token, request.page_size
         )
         return scoring_pb2.ListDecisionsResponse(
-            decisions=[entry_to_wire(entry) for entry in page.rows], next_page_token=page.next_token
+            decisions=[self._seen(entry_to_wire(entry)) for entry in page.rows],
+            next_page_token=page.next_token,
         )
 
     async def report_outcomes(
@@ -122,6 +137,16 @@ class ScoringServicer:
         return scoring_pb2.ReportOutcomesResponse(
             accepted=taken.accepted, waiting=taken.waiting, refused=_refused(taken)
         )
+
+    def _seen(self, decision: scoring_pb2.Decision) -> scoring_pb2.Decision:
+        """Return a decision as the caller may see it."""
+        caller = calling()
+        return decision if caller is None or caller.raw_scores else veiled(decision, self._limits.bands)
+
+    def _result(self, answer: Answer | FraudError) -> scoring_pb2.ScoreResult:
+        if isinstance(answer, FraudError):
+            return scoring_pb2.ScoreResult(error=row_error(answer))
+        return scoring_pb2.ScoreResult(decision=self._seen(_to_wire(answer)))
 
 
 class LabelServicer:
@@ -223,12 +248,6 @@ def check_rows(field: str, rows: int, rows_max: int, setting: str) -> None:
 
 def _to_wire(answer: Answer) -> scoring_pb2.Decision:
     return decision_to_wire(answer.scored, answer.arrival_time_us, answer.reasons)
-
-
-def _result(answer: Answer | FraudError) -> scoring_pb2.ScoreResult:
-    if isinstance(answer, FraudError):
-        return scoring_pb2.ScoreResult(error=row_error(answer))
-    return scoring_pb2.ScoreResult(decision=_to_wire(answer))
 
 
 def _refused(taken: Taken) -> list[scoring_pb2.RefusedRow]:

@@ -7,11 +7,12 @@ import tomllib
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 
 from fraud.errors import ConfigError
+from fraud.settings.access import ClientSection
 from fraud.settings.attacks import Attacks
 from fraud.settings.durations import UNITS_REQUIRED
 from fraud.settings.environment import override
@@ -29,6 +30,8 @@ from fraud.settings.section import Name, Section
 from fraud.settings.sentinels import Sentinels
 from fraud.settings.server import Log, Server, Service
 
+Anchored = TypeVar("Anchored", bound=Section)
+
 
 class Settings(Section):
     """The whole configuration of one service."""
@@ -45,6 +48,7 @@ class Settings(Section):
     guard: Guard = Guard()
     rules: Rules = Rules()
     server: Server = Server()
+    client: ClientSection = ClientSection()
     log: Log = Log()
     retention: Retention = Retention()
     monitoring: Monitoring = Monitoring()
@@ -219,7 +223,7 @@ def load_settings(path: Path, environment: Mapping[str, str]) -> Settings:
 
 
 def settings_from(tables: dict[str, Any], environment: Mapping[str, str], path: Path) -> Settings:
-    """Build settings from parsed tables; `path` names the source and anchors `data_dir`.
+    """Build settings from parsed tables; `path` names the source and anchors relative paths.
 
     Raises:
         ConfigError: as `load_settings`.
@@ -231,6 +235,18 @@ def settings_from(tables: dict[str, Any], environment: Mapping[str, str], path: 
         problems = [describe(problem, Settings, origins) for problem in error.errors()]
         text = f" {problems[0]}" if len(problems) == 1 else "".join(f"\n  {line}" for line in problems)
         raise ConfigError(f"{path}:{text}") from None
-    place = (path.parent / settings.service.data_dir).resolve()
-    service = settings.service.model_copy(update={"data_dir": place})
-    return settings.model_copy(update={"service": service})
+    server = settings.server
+    tls, identities = _anchored(server.tls, path.parent), _anchored(server.identities, path.parent)
+    return settings.model_copy(
+        update={
+            "service": _anchored(settings.service, path.parent),
+            "server": server.model_copy(update={"tls": tls, "identities": identities}),
+            "client": _anchored(settings.client, path.parent),
+        }
+    )
+
+
+def _anchored(section: Anchored, folder: Path) -> Anchored:
+    """Return a section whose paths are absolute; relative ones are meant from `folder`."""
+    paths = {name: (folder / it).resolve() for name, it in section if isinstance(it, Path)}
+    return section.model_copy(update=paths)

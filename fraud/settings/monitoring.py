@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from fraud.clock import DAY_US, HOUR_US, MINUTE_US
+from fraud.settings.access import is_loopback
 from fraud.settings.durations import PositiveDurationUs, format_duration
 from fraud.settings.section import Name, Section
 
@@ -114,6 +115,10 @@ class Monitoring(Section):
     """Prometheus ports, one per process (0: any free port, -1: off), and what they show."""
 
     host: str = "127.0.0.1"
+    insecure: bool = Field(
+        default=False,
+        description="metrics on a network, in clear and for all, because something else guards it",
+    )
     scorer_port: int = Field(default=9464, ge=-1, le=65_535)
     retrainer_port: int = Field(default=9465, ge=-1, le=65_535)
     counting: bool = Field(default=True, description="false: the scorer counts nothing at all")
@@ -143,6 +148,16 @@ class Monitoring(Section):
         if any(window % DAY_US for window in windows):
             raise ValueError("must be whole days, like '28d'")
         return windows
+
+    @model_validator(mode="after")
+    def _is_guarded(self) -> Self:
+        off = self.scorer_port == self.retrainer_port == -1
+        if not (off or self.insecure or is_loopback(self.host)):
+            raise ValueError(
+                f"host: {self.host} is reached from other machines, and metrics are told to all in clear; "
+                "keep it on loopback, or say insecure = true where something else guards it"
+            )
+        return self
 
     @model_validator(mode="after")
     def _windows_rise(self) -> Self:

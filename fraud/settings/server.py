@@ -1,12 +1,13 @@
 """`[service]`, `[server]` and `[log]`: where it runs and within which limits."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from fraud.clock import DAY_US, SECOND_US
+from fraud.settings.access import Bands, Identities, Rates, Tls, TwoPerson, is_loopback
 from fraud.settings.durations import PositiveDurationUs
 from fraud.settings.section import Name, Section
 
@@ -53,6 +54,30 @@ class Server(Section):
     ledger_poll: PositiveDurationUs = Field(default=SECOND_US // 5)
     champion_stale_after: PositiveDurationUs = 60 * DAY_US
     reasons_max: int = Field(default=5, ge=1, le=100)
+    insecure: bool = Field(
+        default=False, description="on a network without TLS and identities, because something else guards it"
+    )
+    tls: Tls = Tls()
+    identities: Identities = Identities()
+    bands: Bands = Bands()
+    rates: Rates = Rates()
+    two_person: TwoPerson = TwoPerson()
+
+    @model_validator(mode="after")
+    def _is_guarded(self) -> Self:
+        guarded = self.tls.certificate and (self.identities.file or self.tls.clients)
+        if not (guarded or self.insecure or is_loopback(self.host)):
+            raise ValueError(
+                f"host: {self.host} is reached from other machines, so it needs [server.tls] certificate and "
+                "[server.identities] file (or [server.tls] clients); or say insecure = true where "
+                "something else guards it"
+            )
+        if self.identities.file is None and self.two_person.methods:
+            raise ValueError(
+                "two_person.methods: nobody can tell two callers apart without [server.identities] file; "
+                "give one, or leave methods empty"
+            )
+        return self
 
 
 class Log(Section):

@@ -85,7 +85,9 @@ class SubmitLabelsRequest(_message.Message):
     source: _builtins.str
     """Who says so: "chargeback", "analyst", "customer", ... as configured."""
     submitter: _builtins.str
-    """The person or system that hands it in."""
+    """The person or system that hands it in. With identities on it is who calls: left empty it is filled in,
+    another name is refused.
+    """
     @_builtins.property
     def labels(self) -> _containers.RepeatedCompositeFieldContainer[Global___Label]: ...
     def __init__(
@@ -248,7 +250,7 @@ class RetractBatchRequest(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     batch_id: _builtins.str
     submitter: _builtins.str
-    """Who takes it back, and why; both are kept."""
+    """Who takes it back (as above), and why; both are kept."""
     reason: _builtins.str
     def __init__(
         self,

@@ -440,6 +440,7 @@ class HistoryEntry(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     REFUSED_FIELD_NUMBER: _builtins.int
     OVERRIDDEN_FIELD_NUMBER: _builtins.int
+    ASKED_BY_FIELD_NUMBER: _builtins.int
     time_us: _builtins.int
     model: _builtins.str
     """Empty: the whole service (an exclusion)."""
@@ -454,6 +455,8 @@ class HistoryEntry(_message.Message):
     """Why the version was refused; `version` then still names the one that serves."""
     overridden: _builtins.str
     """What a promotion by override passed over; empty: the gate stood behind it."""
+    asked_by: _builtins.str
+    """Under the two-person rule: who had asked for it before `actor` carried it out."""
     def __init__(
         self,
         *,
@@ -466,10 +469,11 @@ class HistoryEntry(_message.Message):
         reason: _builtins.str = ...,
         refused: _builtins.str = ...,
         overridden: _builtins.str = ...,
+        asked_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "kind", b"kind", "ledger_seq", b"ledger_seq", "model", b"model", "overridden", b"overridden", "reason", b"reason", "refused", b"refused", "time_us", b"time_us", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "asked_by", b"asked_by", "kind", b"kind", "ledger_seq", b"ledger_seq", "model", b"model", "overridden", b"overridden", "reason", b"reason", "refused", b"refused", "time_us", b"time_us", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -546,6 +550,8 @@ class PromoteResponse(_message.Message):
     SUPERSEDED_FIELD_NUMBER: _builtins.int
     APPLIED_FIELD_NUMBER: _builtins.int
     SECONDS_FIELD_NUMBER: _builtins.int
+    ASKED_SEQ_FIELD_NUMBER: _builtins.int
+    ASKED_UNTIL_US_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     from_version: _builtins.str
     """Empty: there was no champion."""
@@ -558,6 +564,11 @@ class PromoteResponse(_message.Message):
     """True when the scorer serves it."""
     seconds: _builtins.float
     """From the request to service, seconds."""
+    asked_seq: _builtins.int
+    """Under the two-person rule: the entry that asks for it, until when another identity may carry it out by the same
+    call. Nothing else was done then. 0: it was not asked for but done.
+    """
+    asked_until_us: _builtins.int
     @_builtins.property
     def superseded(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Challengers that wait no longer: they are no newer than the promoted one."""
@@ -574,10 +585,12 @@ class PromoteResponse(_message.Message):
         superseded: _abc.Iterable[_builtins.str] | None = ...,
         applied: _builtins.bool = ...,
         seconds: _builtins.float = ...,
+        asked_seq: _builtins.int = ...,
+        asked_until_us: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "from_version", b"from_version", "ledger_seq", b"ledger_seq", "model", b"model", "overridden", b"overridden", "policy_version", b"policy_version", "seconds", b"seconds", "superseded", b"superseded", "to_version", b"to_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "asked_seq", b"asked_seq", "asked_until_us", b"asked_until_us", "from_version", b"from_version", "ledger_seq", b"ledger_seq", "model", b"model", "overridden", b"overridden", "policy_version", b"policy_version", "seconds", b"seconds", "superseded", b"superseded", "to_version", b"to_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -671,6 +684,8 @@ class RollbackResponse(_message.Message):
     APPLIED_FIELD_NUMBER: _builtins.int
     SECONDS_FIELD_NUMBER: _builtins.int
     FORECASTS_FIELD_NUMBER: _builtins.int
+    ASKED_SEQ_FIELD_NUMBER: _builtins.int
+    ASKED_UNTIL_US_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     from_version: _builtins.str
     to_version: _builtins.str
@@ -683,6 +698,11 @@ class RollbackResponse(_message.Message):
     """True when the scorer serves it."""
     seconds: _builtins.float
     """From the request to service, seconds."""
+    asked_seq: _builtins.int
+    """Under the two-person rule: the entry that asks for it, until when another identity may carry it out by the same
+    call. Nothing else was done then. 0: it was not asked for but done.
+    """
+    asked_until_us: _builtins.int
     @_builtins.property
     def forecasts(self) -> _containers.RepeatedCompositeFieldContainer[Global___AlertForecast]: ...
     def __init__(
@@ -698,10 +718,12 @@ class RollbackResponse(_message.Message):
         applied: _builtins.bool = ...,
         seconds: _builtins.float = ...,
         forecasts: _abc.Iterable[Global___AlertForecast] | None = ...,
+        asked_seq: _builtins.int = ...,
+        asked_until_us: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "forecasts", b"forecasts", "from_version", b"from_version", "ledger_seq", b"ledger_seq", "model", b"model", "mute_seq", b"mute_seq", "muted_labels", b"muted_labels", "policy_version", b"policy_version", "seconds", b"seconds", "to_version", b"to_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "asked_seq", b"asked_seq", "asked_until_us", b"asked_until_us", "forecasts", b"forecasts", "from_version", b"from_version", "ledger_seq", b"ledger_seq", "model", b"model", "mute_seq", b"mute_seq", "muted_labels", b"muted_labels", "policy_version", b"policy_version", "seconds", b"seconds", "to_version", b"to_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -814,10 +836,17 @@ class ExcludeDataResponse(_message.Message):
     TRANSACTIONS_FIELD_NUMBER: _builtins.int
     TAINTED_FIELD_NUMBER: _builtins.int
     REPLACEMENTS_FIELD_NUMBER: _builtins.int
+    ASKED_SEQ_FIELD_NUMBER: _builtins.int
+    ASKED_UNTIL_US_FIELD_NUMBER: _builtins.int
     exclusion_seq: _builtins.int
     """0 for a dry run."""
     labels: _builtins.int
     transactions: _builtins.int
+    asked_seq: _builtins.int
+    """Under the two-person rule: the entry that asks for it, until when another identity may carry it out by the same
+    call. Nothing else was done then. 0: it was not asked for but done.
+    """
+    asked_until_us: _builtins.int
     @_builtins.property
     def tainted(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -832,10 +861,12 @@ class ExcludeDataResponse(_message.Message):
         transactions: _builtins.int = ...,
         tainted: _abc.Iterable[_builtins.str] | None = ...,
         replacements: _abc.Iterable[Global___Replacement] | None = ...,
+        asked_seq: _builtins.int = ...,
+        asked_until_us: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["exclusion_seq", b"exclusion_seq", "labels", b"labels", "replacements", b"replacements", "tainted", b"tainted", "transactions", b"transactions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked_seq", b"asked_seq", "asked_until_us", b"asked_until_us", "exclusion_seq", b"exclusion_seq", "labels", b"labels", "replacements", b"replacements", "tainted", b"tainted", "transactions", b"transactions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -64,7 +64,7 @@ class SetRulesRequest(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     actor: _builtins.str
-    """Who asks for it, and why; both are kept."""
+    """Who asks for it (with identities on: who calls), and why; both are kept."""
     reason: _builtins.str
     @_builtins.property
     def rules(self) -> _containers.RepeatedCompositeFieldContainer[Global___Rule]:

@@ -66,8 +66,32 @@ CHALLENGE_ABANDONED: PaymentOutcome.ValueType  # 5
 REFUNDED: PaymentOutcome.ValueType  # 6
 Global___PaymentOutcome: _TypeAlias = PaymentOutcome  # noqa: Y015
 
+class _Band:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _BandEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Band.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    BAND_UNSPECIFIED: _Band.ValueType  # 0
+    LOW: _Band.ValueType  # 1
+    MEDIUM: _Band.ValueType  # 2
+    HIGH: _Band.ValueType  # 3
+    VERY_HIGH: _Band.ValueType  # 4
+
+class Band(_Band, metaclass=_BandEnumTypeWrapper):
+    """Where a risk score stands by the cut-offs of [server.bands]."""
+
+BAND_UNSPECIFIED: Band.ValueType  # 0
+LOW: Band.ValueType  # 1
+MEDIUM: Band.ValueType  # 2
+HIGH: Band.ValueType  # 3
+VERY_HIGH: Band.ValueType  # 4
+Global___Band: _TypeAlias = Band  # noqa: Y015
+
 @_typing.final
 class Reason(_message.Message):
+    """A caller without the right to raw scores gets the code alone."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     CODE_FIELD_NUMBER: _builtins.int
@@ -101,6 +125,10 @@ Global___Reason: _TypeAlias = Reason  # noqa: Y015
 
 @_typing.final
 class Decision(_message.Message):
+    """A caller without the right to raw scores gets `band` in place of `score` and `risk_score`, and neither `explored`,
+    `propensity` nor `rule`: whoever watches those can walk up to the boundary.
+    """
+
     DESCRIPTOR: _descriptor.Descriptor
 
     TRANSACTION_ID_FIELD_NUMBER: _builtins.int
@@ -119,6 +147,7 @@ class Decision(_message.Message):
     AMOUNT_MINOR_FIELD_NUMBER: _builtins.int
     CURRENCY_FIELD_NUMBER: _builtins.int
     RULE_FIELD_NUMBER: _builtins.int
+    BAND_FIELD_NUMBER: _builtins.int
     transaction_id: _builtins.str
     score: _builtins.float
     """Calibrated probability of fraud, 0..1; absent when no champion answered."""
@@ -140,6 +169,8 @@ class Decision(_message.Message):
     currency: _builtins.str
     rule: _builtins.str
     """The rule ("night_gift_cards") or list ("block:card") that decided; empty: the model did."""
+    band: Global___Band.ValueType
+    """Unspecified for a caller with the right to raw scores, and when no champion answered."""
     @_builtins.property
     def reasons(self) -> _containers.RepeatedCompositeFieldContainer[Global___Reason]:
         """For every outcome but APPROVE, or on request."""
@@ -167,10 +198,11 @@ class Decision(_message.Message):
         amount_minor: _builtins.int = ...,
         currency: _builtins.str = ...,
         rule: _builtins.str = ...,
+        band: Global___Band.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_risk_score", b"_risk_score", "_score", b"_score", "risk_score", b"risk_score", "score", b"score"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_risk_score", b"_risk_score", "_score", b"_score", "amount_minor", b"amount_minor", "arrival_time_us", b"arrival_time_us", "currency", b"currency", "event_time_us", b"event_time_us", "explored", b"explored", "limits", b"limits", "model", b"model", "outcome", b"outcome", "policy_version", b"policy_version", "propensity", b"propensity", "reasons", b"reasons", "risk_score", b"risk_score", "rule", b"rule", "score", b"score", "transaction_id", b"transaction_id", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_risk_score", b"_risk_score", "_score", b"_score", "amount_minor", b"amount_minor", "arrival_time_us", b"arrival_time_us", "band", b"band", "currency", b"currency", "event_time_us", b"event_time_us", "explored", b"explored", "limits", b"limits", "model", b"model", "outcome", b"outcome", "policy_version", b"policy_version", "propensity", b"propensity", "reasons", b"reasons", "risk_score", b"risk_score", "rule", b"rule", "score", b"score", "transaction_id", b"transaction_id", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__risk_score: _TypeAlias = _typing.Literal["risk_score"]  # noqa: Y015
     _WhichOneofArgType__risk_score: _TypeAlias = _typing.Literal["_risk_score", b"_risk_score"]  # noqa: Y015

@@ -128,3 +128,27 @@ def test_a_prediction_is_read_from_raw_bytes_and_from_packed_floats() -> None:
     raw = mlserver._field(6, value)
     packed = mlserver._field(5, mlserver._field(5, mlserver._field(6, value)))
     assert mlserver.prediction(raw) == mlserver.prediction(packed) == 0.25
+
+
+def test_a_token_goes_with_every_call() -> None:
+    seen: list[dict[str, str]] = []
+
+    def score(request: pb.ScoreRequest, context: grpc.ServicerContext) -> pb.ScoreResponse:
+        seen.append({key: str(value) for key, value in context.invocation_metadata()})
+        return pb.ScoreResponse(decision=pb.Decision(transaction_id=request.transaction.transaction_id))
+
+    server = grpc.server(ThreadPoolExecutor(2))
+    handler = grpc.unary_unary_rpc_method_handler(
+        score, pb.ScoreRequest.FromString, pb.ScoreResponse.SerializeToString
+    )
+    server.add_generic_rpc_handlers(
+        (grpc.method_handlers_generic_handler("fraud.v1.ScoringService", {"Score": handler}),)
+    )
+    address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    server.start()
+    load = _run(Plan(address, PATH, seconds=0.2, warm_up=0.0, token="fraud_1_secret"), _template())
+    server.stop(None).wait()
+    assert load.failed == 0
+    assert load.answered_in_all > 1
+    assert {each["authorization"] for each in seen} == {"Bearer fraud_1_secret"}
+    assert {each["te"] for each in seen if "te" in each} <= {"trailers"}

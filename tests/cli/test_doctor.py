@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 
 from fraud.cli.main import run
+from fraud.clock import DAY_US, WallClock
 from fraud.registry import LedgerStore
+from fraud.serving.identity_desk import IdentityDesk
+from tests.serving.authority import Authority
 
 
 @pytest.fixture
@@ -69,10 +72,49 @@ def test_an_address_of_another_machine_fails(
     config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FRAUD__SERVER__HOST", "192.0.2.1")
+    monkeypatch.setenv("FRAUD__SERVER__INSECURE", "true")
     monkeypatch.setenv("FRAUD__SERVER__PORT", "50051")
     status, found = doctor(config, capsys)
     assert status == 1
     assert "192.0.2.1:50051" in found["port"][0]["text"]
+    assert found["access"][0]["state"] == "warn"
+    assert "192.0.2.1 is reached from other machines" in found["access"][0]["text"]
+
+
+def test_identities_and_certificates_are_looked_through(
+    config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = config.parent
+    issued = Authority().issue("fraud")
+    (folder / "own.pem").write_bytes(issued.certificate)
+    (folder / "own.key").write_bytes(issued.key)
+    (folder / "own.key").chmod(0o644)
+    desk = IdentityDesk(folder / "identities.json", made_by="a test")
+    now_us = WallClock().now_us()
+    desk.add("jane", ["operator"], now_us=now_us, expires_us=now_us + 13 * DAY_US)
+    desk.add("shop", ["scorer"], now_us=now_us, expires_us=now_us + 13 * DAY_US)
+    desk.add("shop", ["scorer"], now_us=now_us, expires_us=now_us + 30 * DAY_US)
+    for key, value in (("TLS__CERTIFICATE", "own.pem"), ("TLS__KEY", "own.key"),
+                       ("IDENTITIES__FILE", "identities.json"), ("HOST", "0.0.0.0"),
+                       ("TWO_PERSON__METHODS", '["Promote"]')):  # fmt: skip
+        monkeypatch.setenv(f"FRAUD__SERVER__{key}", value)
+    status, found = doctor(config, capsys)
+    assert status == 0
+    assert [each["text"] for each in found["access"] if each["state"] == "ok"] == [
+        "TLS and identities are on",
+        f"{folder / 'own.pem'} and its key fit",
+        "3 of 3 credentials are valid",
+    ]
+    warned = [each["text"] for each in found["access"] if each["state"] == "warn"]
+    assert len(warned) == 4
+    assert "does not know whom to trust" in warned.pop(0)
+    assert "own.key is open to other users (mode 0644)" in warned[0]
+    assert "1 operators have a valid credential, and 2 are needed" in warned[1]
+    assert "of jane ends at" in warned[2]
+    (folder / "own.key").write_bytes(Authority().issue("other").key)
+    status, found = doctor(config, capsys)
+    assert status == 1
+    assert "do not fit" in next(each["text"] for each in found["access"] if each["state"] == "fail")
 
 
 def test_a_data_folder_open_to_others_is_a_warning(config: Path, capsys: pytest.CaptureFixture[str]) -> None:

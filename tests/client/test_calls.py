@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 import fraud.client
-from fraud.v1 import labels_pb2, models_pb2, scoring_pb2
+from fraud.v1 import access_pb2, labels_pb2, models_pb2, policy_pb2, scoring_pb2
 
 SERVICES = {
     service.name: service
-    for file in (scoring_pb2, labels_pb2, models_pb2)
+    for file in (scoring_pb2, labels_pb2, models_pb2, policy_pb2, access_pb2)
     for service in file.DESCRIPTOR.services_by_name.values()
 }
 

@@ -79,7 +79,8 @@ def test_ports_are_those_of_the_configuration(tmp_path: Path) -> None:
 
 def test_the_environment_of_the_image_is_one_that_the_configuration_takes(tmp_path: Path) -> None:
     given = dict(re.findall(r"(FRAUD__\w+)=(\S+)", DOCKERFILE))
-    assert {"FRAUD__SERVICE__DATA_DIR", "FRAUD__SERVER__HOST", "FRAUD__MONITORING__HOST"} == set(given)
+    exposed = {f"FRAUD__{part}__{key}" for part in ("SERVER", "MONITORING") for key in ("HOST", "INSECURE")}
+    assert {"FRAUD__SERVICE__DATA_DIR"} | exposed == set(given)
     settings_in(tmp_path)
     settings = load_settings(tmp_path / "fraud.toml", given)
     assert settings.server.host == settings.monitoring.host == "0.0.0.0"

@@ -51,6 +51,18 @@ WRONG = {
     "[training.recipes.full]\nrounds = 10": ["training.recipes.full.kind", "is required"],
     '[training.recipes.full]\nkind = "ful"': ["training.recipes.full.kind", "'continue' or 'hardened'"],
     "[gate]": ["gate: is empty", "leave it out"],
+    '[server]\nhost = "0.0.0.0"': ["server: host: 0.0.0.0 is reached from other machines", "insecure = true"],
+    '[server]\nhost = "10.0.0.1"\n[server.tls]\ncertificate = "c"\nkey = "k"': ["[server.identities] file"],
+    '[server]\nhost = "10.0.0.1"\n[server.identities]\nfile = "i"': ["needs [server.tls] certificate"],
+    '[server.tls]\ncertificate = "c"': ["server.tls", "key: is not given, but certificate is"],
+    '[server.tls]\nclients = "c"': ["server.tls", "certificate: is not given, but clients is"],
+    "[server.bands]\nmedium = 950": ["server.bands", "(950, 950, 990) must rise"],
+    '[server.two_person]\nmethods = ["Promote"]': ["two_person.methods: nobody can tell two callers apart"],
+    '[server.two_person]\nmethods = ["Score"]': ["methods.0", "'Promote', 'Rollback' or 'ExcludeData'"],
+    '[server.rates.identities."a b"]': ["server.rates.identities", "'a b' is no name of an identity"],
+    "[server.rates]\ncalls_per_second = -1": ["server.rates.calls_per_second", "greater than or equal to 0"],
+    '[monitoring]\nhost = "::"': ["monitoring: host: :: is reached from other machines", "insecure = true"],
+    '[client]\nkey = "k"': ["client", "certificate: is not given, but key is"],
     '[import]\nmodel = "card"': ["import.transaction_id: is required", "import.label: is required"],
 }  # fmt: skip
 
@@ -94,3 +106,27 @@ def test_the_data_folder_is_relative_to_the_file(tmp_path: Path) -> None:
     path = tmp_path / "fraud.toml"
     path.write_text(LEAST)
     assert load_settings(path, {}).data_dir == (tmp_path / "data").resolve()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[server]\nhost = "::1"',
+        '[server]\nhost = "127.8.8.8"',
+        '[server]\nhost = "0.0.0.0"\ninsecure = true',
+        '[server]\nhost = "0.0.0.0"\n[server.tls]\ncertificate = "c"\nkey = "k"\nclients = "a"',
+        '[server]\nhost = "a.example"\nidentities = { file = "i" }\ntls = { certificate = "c", key = "k" }',
+        '[monitoring]\nhost = "0.0.0.0"\ninsecure = true',
+        '[monitoring]\nhost = "0.0.0.0"\nscorer_port = -1\nretrainer_port = -1',
+    ],
+)
+def test_a_host_on_the_network_is_taken_when_it_is_guarded_or_told_not_to_be(text: str) -> None:
+    assert read(LEAST + text).models
+
+
+def test_paths_are_meant_from_the_folder_of_the_file() -> None:
+    text = LEAST + '[server.identities]\nfile = "i.json"\n[client]\ntoken_file = "/run/token"\nca = "ca.pem"'
+    settings = settings_from(tomllib.loads(text), {}, Path("/etc/fraud/fraud.toml"))
+    assert settings.server.identities.file == Path("/etc/fraud/i.json")
+    assert settings.client.token_file == Path("/run/token")
+    assert settings.client.ca == Path("/etc/fraud/ca.pem")

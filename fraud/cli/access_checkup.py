@@ -1,0 +1,71 @@
+"""What `fraud doctor` looks at of TLS and identities: do they serve, who reads the key, what ends soon."""
+
+import stat
+from collections.abc import Iterator
+
+from fraud.cli.finding import Finding
+from fraud.clock import DAY_US, WallClock, format_time
+from fraud.settings import Settings
+from fraud.settings.access import is_loopback
+
+ENDS_SOON_US = 14 * DAY_US
+_CHECK = "access"
+
+
+def examine_access(settings: Settings) -> Iterator[Finding]:
+    """Yield what is found; a file that would keep the server from starting raises ConfigError."""
+    server = settings.server
+    guarded = server.tls.certificate is not None and server.identities.file is not None
+    if guarded or is_loopback(server.host):
+        what = "TLS and identities are on" if guarded else f"{server.host} is reached from this machine alone"
+        yield Finding(_CHECK, "ok", what)
+    else:
+        text = f"{server.host} is reached from other machines without both TLS and identities"
+        yield Finding(
+            _CHECK, "warn", text, "give [server.tls] and [server.identities], or be sure what guards it"
+        )
+    if server.tls.key is not None:
+        yield from _certificates(settings)
+    if server.identities.file is not None:
+        yield from _identities(settings)
+
+
+def _certificates(settings: Settings) -> Iterator[Finding]:
+    from fraud.serving.tls import Certificates
+
+    tls = settings.server.tls
+    assert tls.key is not None
+    Certificates(tls).credentials()
+    yield Finding(_CHECK, "ok", f"{tls.certificate} and its key fit")
+    if settings.client.ca is None:
+        text = "the server has TLS, and the command line does not know whom to trust"
+        yield Finding(_CHECK, "warn", text, "give [client] ca, and server_name where it is not the host")
+    mode = stat.S_IMODE(tls.key.stat().st_mode)
+    if mode & 0o007:
+        yield Finding(
+            _CHECK, "warn", f"{tls.key} is open to other users (mode {mode:04o})", f"chmod 600 {tls.key}"
+        )
+
+
+def _identities(settings: Settings) -> Iterator[Finding]:
+    from fraud.serving.identities import IdentityFile
+    from fraud.serving.identity_desk import IdentityDesk
+
+    given = settings.server.identities
+    assert given.file is not None
+    IdentityFile(given.file, given.raw_scores)
+    now_us = WallClock().now_us()
+    rows = IdentityDesk(given.file, made_by="").credentials()
+    valid = [it for it in rows if it.standing(now_us) == "valid"]
+    operators = {it.name for it in valid if "operator" in it.rights}
+    yield Finding(_CHECK, "ok", f"{len(valid)} of {len(rows)} credentials are valid")
+    needed = 2 if settings.server.two_person.methods else 1
+    if len(operators) < needed:
+        text = f"{len(operators)} operators have a valid credential, and {needed} are needed"
+        yield Finding(_CHECK, "warn", text, "fraud token add NAME --role operator")
+    # Where a later one of the same identity goes on, nobody has to do anything.
+    lasting = {it.name for it in valid if not it.expires_us or it.expires_us > now_us + ENDS_SOON_US}
+    for it in valid:
+        if it.name not in lasting:
+            text = f"credential {it.id} of {it.name} ends at {format_time(it.expires_us)}"
+            yield Finding(_CHECK, "warn", text, f"fraud token rotate {it.id}, or fraud token expire {it.id}")

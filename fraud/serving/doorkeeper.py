@@ -1,0 +1,166 @@
+"""The interceptor that every call passes when identities are on: who, may they, how often.
+
+    metadata, certificate ─► Caller ─► rule of the method ─► call bucket
+    ─► only now is the message decoded ─► row bucket ─► the method, in the caller's name
+
+A method that no table names is refused to everybody. Health alone is open: what
+restarts or balances the service must see it without a secret, and it tells
+nothing but SERVING. With identities off there is no interceptor at all.
+"""
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any, Final
+
+import grpc
+import structlog
+
+from fraud.errors import FraudError, PermissionDenied, RateLimited
+from fraud.monitoring.scorer_metrics import ScorerMetrics
+from fraud.serving.convert import status_of
+from fraud.serving.identities import IdentityFile
+from fraud.serving.rates import RateLimits
+from fraud.serving.roles import Caller, Rule, call_is_by
+
+_log = structlog.get_logger("fraud.serving.doorkeeper")
+OPEN_SERVICE: Final = "grpc.health.v1.Health"
+AUTHORIZATION: Final = "authorization"
+PUSHBACK: Final = "grpc-retry-pushback-ms"
+"""Trailing metadata that gRPC clients know: when to come again."""
+_NOBODY: Final = Rule(frozenset())
+
+Access = Mapping[str, Mapping[str, Rule]]
+"""Service → method → rule."""
+
+
+class Doorkeeper(grpc.aio.ServerInterceptor):
+    """Keeps the door of one server; on the event loop."""
+
+    def __init__(
+        self,
+        access: Access,
+        identities: IdentityFile,
+        rates: RateLimits,
+        metrics: ScorerMetrics,
+        wall_us: Callable[[], int],
+    ) -> None:
+        """`wall_us` tells the time by which credentials expire, whatever clock the service has."""
+        self._access = access
+        self._identities = identities
+        self._rates = None if rates.unlimited else rates
+        self._metrics = metrics
+        self._wall_us = wall_us
+        self._guarded: dict[str, Any] = {}
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Any:
+        """Return the handler of a method behind the door; None where the server has no such method."""
+        path = handler_call_details.method
+        found = self._guarded.get(path)
+        if found is None:
+            handler = await continuation(handler_call_details)
+            if handler is None:
+                return None
+            found = self._guarded[path] = self._guard(path, handler)
+        return found
+
+    def _guard(self, path: str, handler: Any) -> Any:
+        service, _, method = path.strip("/").partition("/")
+        if service == OPEN_SERVICE:
+            return handler
+        rule = self._access.get(service, {}).get(method, _NOBODY)
+        if not handler.response_streaming:
+            assert not handler.request_streaming, f"{path}: streams of requests are not guarded yet"
+            return grpc.unary_unary_rpc_method_handler(
+                self._unary(service, method, rule, handler),
+                request_deserializer=None,
+                response_serializer=handler.response_serializer,
+            )
+        made = (
+            grpc.stream_stream_rpc_method_handler
+            if handler.request_streaming
+            else grpc.unary_stream_rpc_method_handler
+        )
+        return made(
+            self._stream(service, method, rule, handler.stream_stream or handler.unary_stream),
+            request_deserializer=handler.request_deserializer,
+            response_serializer=handler.response_serializer,
+        )
+
+    def _unary(self, service: str, method: str, rule: Rule, handler: Any) -> Any:
+        decode, call = handler.request_deserializer, handler.unary_unary
+        metrics = self._metrics.call(service, method)
+        rows, rates = rule.rows, self._rates
+
+        async def guarded(raw: bytes, context: Any) -> Any:
+            started = time.perf_counter()
+            try:
+                caller = self._admit(service, method, rule, context)
+                message = decode(raw)
+                if rates is not None and rows and not isinstance(message, FraudError):
+                    rates.take_rows(caller.name, _count(getattr(message, rows)), _monotonic_us())
+            except FraudError as error:
+                metrics.started()
+                metrics.handled(status_of(error).name, time.perf_counter() - started)
+                await _refuse(f"{service}/{method}", context, error)
+            call_is_by(caller)
+            return await call(message, context)
+
+        return guarded
+
+    def _stream(self, service: str, method: str, rule: Rule, call: Any) -> Any:
+        async def guarded(requests: Any, context: Any) -> AsyncIterator[Any]:
+            try:
+                caller = self._admit(service, method, rule, context)
+            except FraudError as error:
+                await _refuse(f"{service}/{method}", context, error)
+            call_is_by(caller)
+            async for reply in call(requests, context):
+                yield reply
+
+        return guarded
+
+    def _admit(self, service: str, method: str, rule: Rule, context: Any) -> Caller:
+        """Return who calls, when they may.
+
+        Raises:
+            Unauthenticated: nobody that is known.
+            PermissionDenied: somebody whose roles do not cover the method.
+            RateLimited: somebody who calls too often.
+        """
+        held, now_us = self._identities.held, self._wall_us()
+        for key, value in context.invocation_metadata() or ():
+            if key == AUTHORIZATION:
+                caller = held.of_token(value, now_us)
+                break
+        else:
+            caller = held.of_certificate(context.auth_context(), now_us)
+        if rule.roles.isdisjoint(caller.roles):
+            raise PermissionDenied(
+                f"{caller.name} ({', '.join(sorted(caller.roles))}) may not call {service}/{method}; "
+                f"it takes the role {' or '.join(sorted(rule.roles)) or 'of nobody: no rule allows it'}"
+            )
+        if self._rates is not None:
+            self._rates.take_call(caller.name, _monotonic_us())
+        return caller
+
+
+def _monotonic_us() -> int:
+    return time.monotonic_ns() // 1_000
+
+
+def _count(value: Any) -> int:
+    """The rows in a field: as many as a repeated one has, one for a message."""
+    return len(value) if hasattr(value, "__len__") else 1
+
+
+async def _refuse(rpc: str, context: Any, error: FraudError) -> None:
+    """End the call with an error; never returns."""
+    _log.warning("refused", rpc=rpc, peer=context.peer(), code=error.code, why=str(error))
+    trailing: tuple[tuple[str, str], ...] = ()
+    if isinstance(error, RateLimited):
+        trailing = ((PUSHBACK, str(-(-error.wait_us // 1_000))),)
+    await context.abort(status_of(error), f"{error} [{error.code}]", trailing_metadata=trailing)

@@ -1,0 +1,99 @@
+"""The way in: address and TLS, the doorkeeper, and the file of identities that is read again.
+
+identities off → no interceptor at all · no certificate → a plain port
+"""
+
+import asyncio
+import contextlib
+from typing import Any, Final
+
+import grpc
+from grpc_reflection.v1alpha import reflection
+
+from fraud.clock import WallClock
+from fraud.errors import ConfigError
+from fraud.monitoring.scorer_metrics import ScorerMetrics
+from fraud.serving.access import ACCESS, ACCESS_ACCESS
+from fraud.serving.doorkeeper import OPEN_SERVICE, Access, Doorkeeper
+from fraud.serving.identities import IdentityFile
+from fraud.serving.models import MODELS, MODELS_ACCESS
+from fraud.serving.policies import POLICIES, POLICIES_ACCESS
+from fraud.serving.rates import RateLimits
+from fraud.serving.roles import ANYBODY
+from fraud.serving.servicers import LABELS, LABELS_ACCESS, SCORING, SCORING_ACCESS
+from fraud.serving.tls import Certificates
+from fraud.settings.server import Server
+
+RULES: Final[Access] = {
+    SCORING: SCORING_ACCESS,
+    LABELS: LABELS_ACCESS,
+    MODELS: MODELS_ACCESS,
+    POLICIES: POLICIES_ACCESS,
+    ACCESS: ACCESS_ACCESS,
+    reflection.SERVICE_NAME: {"ServerReflectionInfo": ANYBODY},
+}
+"""Complete by test: every method of every service stands here, and health is the one that is open."""
+
+
+class Entrance:
+    """Who comes in, and where; of one server."""
+
+    def __init__(self, settings: Server, metrics: ScorerMetrics) -> None:
+        """Read identities and certificates.
+
+        Raises:
+            ConfigError: a file is missing or is not what it should be.
+        """
+        self._settings = settings
+        self._certificates = Certificates(settings.tls) if settings.tls.certificate is not None else None
+        given = settings.identities
+        self._identities = None if given.file is None else IdentityFile(given.file, given.raw_scores)
+        self.interceptors: tuple[grpc.aio.ServerInterceptor, ...] = ()
+        if self._identities is not None:
+            doorkeeper = Doorkeeper(
+                RULES, self._identities, RateLimits(settings.rates), metrics, WallClock().now_us
+            )
+            self.interceptors = (doorkeeper,)
+
+    @property
+    def options(self) -> list[tuple[str, Any]]:
+        """Options of the gRPC server."""
+        options: list[tuple[str, Any]] = [
+            # The edge refuses by name above the limit; the transport only far above it.
+            ("grpc.max_receive_message_length", self._settings.message_bytes_max * 4),
+            ("grpc.max_send_message_length", -1),
+            ("grpc.so_reuseport", 0),
+        ]
+        if self._certificates is not None:
+            options.append(("grpc.max_connection_age_ms", max(1, self._settings.tls.connection_age // 1_000)))
+        return options
+
+    def reflect(self, server: grpc.aio.Server) -> None:
+        """Let callers list the methods, unless identities are on and reflection is not."""
+        if self._identities is None or self._settings.identities.reflection:
+            reflection.enable_server_reflection((*RULES, OPEN_SERVICE), server)
+
+    def bind(self, server: grpc.aio.Server) -> int:
+        """Listen; return the port.
+
+        Raises:
+            ConfigError: the address is taken or not ours, or a certificate cannot be used.
+        """
+        address = f"{self._settings.host}:{self._settings.port}"
+        credentials = None if self._certificates is None else self._certificates.credentials()
+        try:
+            if credentials is None:
+                return server.add_insecure_port(address)
+            return server.add_secure_port(address, credentials)
+        except RuntimeError:
+            raise ConfigError(
+                f"server: cannot listen on {address}; is it taken? 'fraud doctor' tells by whom"
+            ) from None
+
+    async def watch(self, stopping: asyncio.Event) -> None:
+        """Read the identities again when their file changes, until stopping."""
+        every_s = self._settings.identities.reload_every / 1e6
+        while self._identities is not None and not stopping.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stopping.wait(), timeout=every_s)
+            self._identities.refresh()

@@ -1,0 +1,121 @@
+"""The server's certificate, its key, and who signs clients: read again at a handshake when the files changed.
+
+    handshake ─► files as before? use what there is : read → do key and certificate fit? → take them
+                                                     else keep what there is, and say so once
+
+Files are replaced one after the other, so for a moment they need not fit each
+other; the next handshake looks again. Connections that stand keep what they
+began with, for at most `connection_age`.
+"""
+
+import ssl
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import cast
+
+import grpc
+import structlog
+
+from fraud.errors import ConfigError
+from fraud.settings.access import Tls
+
+_log = structlog.get_logger("fraud.serving.tls")
+Stamp = tuple[tuple[int, int, int], ...]
+
+
+class Certificates:
+    """The certificate files of one server."""
+
+    def __init__(self, tls: Tls) -> None:
+        """`tls` must name a certificate."""
+        assert tls.certificate is not None
+        assert tls.key is not None
+        self._certificate, self._key, self._clients = tls.certificate, tls.key, tls.clients
+        self._stamp: Stamp = ()
+        self._refused: Stamp = ()
+
+    def credentials(self) -> grpc.ServerCredentials:
+        """Return credentials that follow the files.
+
+        Raises:
+            ConfigError: a file is missing, is no PEM, or key and certificate do not fit.
+        """
+        self._stamp = self._look()
+        first = self._read()
+        # The types know nothing of None, by which gRPC is told that nothing has changed.
+        fetch = cast("Callable[[], grpc.ServerCertificateConfiguration]", self._at_handshake)
+        return grpc.dynamic_ssl_server_credentials(
+            first, fetch, require_client_authentication=self._clients is not None
+        )
+
+    def _at_handshake(self) -> grpc.ServerCertificateConfiguration | None:
+        """Return the files' content when it is new, None to go on; runs in a thread of gRPC."""
+        try:
+            stamp = self._look()
+            if stamp in (self._stamp, self._refused):
+                return None
+            fresh = self._read()
+            if self._look() != stamp:  # changed while we read: what we hold may be half of each
+                return None
+        except ConfigError as error:
+            self._note(error)
+            return None
+        self._stamp, self._refused = stamp, ()
+        _log.info("certificate read again", certificate=str(self._certificate))
+        return fresh
+
+    def _note(self, error: ConfigError) -> None:
+        """Log why the files are not taken, once for each state they are in."""
+        try:
+            self._refused = self._look()
+        except ConfigError:
+            self._refused = ()
+        _log.error("certificates stay as they were", why=str(error))
+
+    def _files(self) -> Iterator[tuple[str, Path]]:
+        yield "certificate", self._certificate
+        yield "key", self._key
+        if self._clients is not None:
+            yield "clients", self._clients
+
+    def _look(self) -> Stamp:
+        found = []
+        for name, path in self._files():
+            try:
+                status = path.stat()
+            except OSError as error:
+                raise _unreadable(name, path, error) from None
+            found.append((status.st_mtime_ns, status.st_size, status.st_ino))
+        return tuple(found)
+
+    def _read(self) -> grpc.ServerCertificateConfiguration:
+        content: dict[str, bytes] = {}
+        for name, path in self._files():
+            try:
+                content[name] = path.read_bytes()
+            except OSError as error:
+                raise _unreadable(name, path, error) from None
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        try:
+            # A password is never asked for at a terminal: a key that has one is refused.
+            context.load_cert_chain(self._certificate, self._key, password="")
+        except (ssl.SSLError, OSError, ValueError) as error:
+            raise ConfigError(
+                f"server.tls.certificate, server.tls.key: {self._certificate} and {self._key} do not fit "
+                f"({error}); give a PEM certificate and its own key, without a password"
+            ) from None
+        if self._clients is not None:
+            try:
+                context.load_verify_locations(cadata=content["clients"].decode("ascii"))
+            except (ssl.SSLError, ValueError) as error:
+                raise ConfigError(
+                    f"server.tls.clients: {self._clients} holds no certificates ({error}); give PEM of who "
+                    "signs client certificates"
+                ) from None
+        return grpc.ssl_server_certificate_configuration(
+            [(content["key"], content["certificate"])], root_certificates=content.get("clients")
+        )
+
+
+def _unreadable(name: str, path: Path, error: OSError) -> ConfigError:
+    return ConfigError(f"server.tls.{name}: {path}: {error.strerror}; give a file that the scorer may read")
