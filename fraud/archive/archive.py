@@ -33,7 +33,7 @@ from fraud.archive.erasure import (
 from fraud.archive.lease import Lease
 from fraud.archive.marking import NAME as MARK
 from fraud.archive.marking import check_format, mark
-from fraud.archive.table import Size, Table
+from fraud.archive.table import Held, Size, Table
 from fraud.errors import Damaged
 from fraud.records import MISSING_SURROGATE, Entry, LabelsSubmitted, OutcomesReported
 from fraud.settings.schema import Schema
@@ -244,6 +244,21 @@ class Archive:
         for table in self._tables.values():
             table.compact()
         self.vacuum(retention)
+
+    def held(self) -> Held:
+        """Return a position and the files that hold everything up to it; be `reading` while they are used."""
+        # The position is that of `transactions`, committed last: looked at first, the others have it too.
+        transactions = self._transactions.held()
+        others = [table.held() for table in self._tables.values() if table is not self._transactions]
+        files = [path for held in (*others, transactions) for path in held.files]
+        marks = [path for path in (self._folder / MARK,) if path.exists()]
+        return Held(transactions.position, (*marks, *files))
+
+    def rows(self) -> dict[str, int]:
+        """Return how many rows each table has."""
+        return {
+            name: int(table.scan().select(pl.len()).collect().item()) for name, table in self._tables.items()
+        }
 
     def sizes(self) -> dict[str, Size]:
         """Return what each table takes up."""

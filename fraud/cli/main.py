@@ -19,6 +19,7 @@ import fraud
 from fraud.cli import (
     archive,
     attack,
+    backup,
     champion,
     demo,
     doctor,
@@ -100,6 +101,8 @@ app.add_typer(rules.app, name="rules")
 app.add_typer(listing.app, name="list")
 app.add_typer(archive.app, name="archive")
 app.command("erase")(erase.erase)
+app.command("backup")(backup.backup)
+app.command("restore")(backup.restore)
 app.command("replay")(replay.replay)
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)

@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import structlog
+from numpy.typing import NDArray
 
 from fraud.archive.archive import Archive
 from fraud.errors import Damaged
@@ -191,11 +193,13 @@ def catch_up(
     *,
     follow: bool,
     take: Callable[[Entry], None] | None = None,
+    judge: Callable[[list[Entry], NDArray[np.float32]], None] | None = None,
 ) -> None:
     """Bring a fold from where it stands to a position.
 
     `follow`: the view changes where the log says so, as when it was written;
-    otherwise the fold keeps its own. `take` is shown every entry on the way.
+    otherwise the fold keeps its own. `take` is shown every entry on the way,
+    `judge` every run of transactions with its features as they are now, float32[n, F].
 
     Raises:
         Damaged: entries are neither in the log nor in the archive.
@@ -207,8 +211,9 @@ def catch_up(
     entries = entries_after(log, archive, fold.position, upto)
     if take is not None:
         entries = _shown(entries, take)
-    for _ in replay(fold, entries, _finder(fold, log, archive), rebuild if follow else None):
-        pass
+    for run, features in replay(fold, entries, _finder(fold, log, archive), rebuild if follow else None):
+        if judge is not None:
+            judge(run, features)
     fold.advance(upto)
 
 
