@@ -179,6 +179,7 @@ def _loop(model: str, state: RegistryState, counts: LoopCounts, samples: Samples
 def _service(samples: Samples) -> dict[str, Any]:
     free, size = samples.value("fraud_disk_free_bytes"), samples.value("fraud_disk_size_bytes")
     return {
+        "restored_share": samples.value("fraud_restore_progress_ratio"),
         "log_position": samples.value("fraud_log_position"),
         "archive_lag": samples.value("fraud_archive_lag_events"),
         "queue_rows": samples.value("fraud_queue_rows"),

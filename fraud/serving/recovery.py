@@ -34,6 +34,7 @@ from fraud.policy.spending import Spending, day_of
 from fraud.records import EntityListed, Entry, Outcome
 from fraud.serving.dictionary import EntityDictionary
 from fraud.serving.feedback import coordinates_of
+from fraud.serving.progress import RestoreProgress
 from fraud.serving.scorer import State
 
 _log = structlog.get_logger("fraud.serving.recovery")
@@ -114,29 +115,35 @@ def restore(
     archive: Archive,
     snapshots: Snapshots,
     spending: Spending | None = None,
+    progress: RestoreProgress | None = None,
 ) -> State:
     """Return state at the head of the log; `spending` comes in as nothing is spent yet.
 
     Whoever is on a list is found again even where the log was pruned.
 
     Raises:
+        RestoreStopped: `progress` was told to stop.
         Damaged: entries are neither in the log nor in the archive.
     """
     head = log.head()
     fold = snapshots.latest(spec, rule, head) or FeatureFold(spec, rule)
     started_at = fold.position
+    if progress is None:
+        progress = RestoreProgress()
+    progress.begin(started_at, head)
     if spending is None:
         spending = Spending({}, ZoneInfo("UTC"))
     _resume(spending, log, snapshots, started_at)
     lists = _lists_at(started_at, spec.entity_names, log, archive, snapshots)
 
     def take(entry: Entry) -> None:
+        progress.passed(entry.position)
         spending.take(entry)
         lists.take(entry)
 
     catch_up(fold, log, archive, head, follow=True, take=take)
-    _log.info("state restored", from_position=started_at, to_position=head)
     dictionary = EntityDictionary(len(spec.entity_names), log.tokens(), log.next_surrogates())
+    progress.end()
     return State(fold, dictionary, spending, lists)
 
 
