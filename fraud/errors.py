@@ -15,6 +15,7 @@
     │   └── RateLimited        this caller asks for more than it may
     ├── Unavailable            the scorer is not ready
     └── Damaged                stored bytes are not what was written
+        └── OtherFormat        they are of a format that this release does not read
 
 A message says what happened, to which object, and what to do. `code` is stable
 and goes into logs and replies; the gRPC status of each stands in
@@ -122,3 +123,21 @@ class Damaged(FraudError):
     """Stored bytes are not what was written: a broken chain, digest or snapshot."""
 
     code = "DAMAGED"
+
+
+class OtherFormat(Damaged):
+    """Something is stored in a format that this release does not read; its bytes may be sound."""
+
+    code = "OTHER_FORMAT"
+
+    def __init__(self, where: str, what: str, found: int, known: int) -> None:
+        remedy = (
+            "use the release that wrote it or a later one, or restore a copy"
+            if found > known
+            else "see 'fraud migrate --dry-run'"
+        )
+        super().__init__(
+            f"{where}: has format {found} of the {what}, this release reads format {known}; {remedy}"
+        )
+        self.found = found
+        self.known = known

@@ -31,7 +31,9 @@ from fraud.archive.erasure import (
     traces_of,
 )
 from fraud.archive.lease import Lease
-from fraud.archive.table import Size, Table
+from fraud.archive.marking import NAME as MARK
+from fraud.archive.marking import check_format, mark
+from fraud.archive.table import Held, Size, Table
 from fraud.errors import Damaged
 from fraud.records import MISSING_SURROGATE, Entry, LabelsSubmitted, OutcomesReported
 from fraud.settings.schema import Schema
@@ -56,10 +58,12 @@ class Readable(Protocol):
 class Archive:
     """The archive in `folder`, for one schema and the features of one configuration.
 
-    Several processes may copy at once and any number may read.
+    Several processes may copy at once and any number may read. Opening raises
+    `OtherFormat` where another release has written it in another format.
     """
 
     def __init__(self, folder: Path, schema: Schema, feature_names: Sequence[str]) -> None:
+        check_format(folder)
         self._columns = columns.TransactionColumns.of(schema, feature_names)
         self._transactions = Table(folder / "transactions", self._columns.types)
         self._labels = Table(folder / "labels", columns.LABELS)
@@ -111,6 +115,8 @@ class Archive:
         # made is said by the first commit.
         with contextlib.suppress(OSError):
             self._folder.mkdir(parents=True, exist_ok=True)
+            if not (self._folder / MARK).exists():
+                mark(self._folder)
         with self.reading():
             return self._copy(log, rows_max, log.head() if upto is None else min(upto, log.head()))
 
@@ -238,6 +244,21 @@ class Archive:
         for table in self._tables.values():
             table.compact()
         self.vacuum(retention)
+
+    def held(self) -> Held:
+        """Return a position and the files that hold everything up to it; be `reading` while they are used."""
+        # The position is that of `transactions`, committed last: looked at first, the others have it too.
+        transactions = self._transactions.held()
+        others = [table.held() for table in self._tables.values() if table is not self._transactions]
+        files = [path for held in (*others, transactions) for path in held.files]
+        marks = [path for path in (self._folder / MARK,) if path.exists()]
+        return Held(transactions.position, (*marks, *files))
+
+    def rows(self) -> dict[str, int]:
+        """Return how many rows each table has."""
+        return {
+            name: int(table.scan().select(pl.len()).collect().item()) for name, table in self._tables.items()
+        }
 
     def sizes(self) -> dict[str, Size]:
         """Return what each table takes up."""

@@ -49,6 +49,14 @@ class Size:
     bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The files that together hold everything up to a position of the log."""
+
+    position: int
+    files: tuple[Path, ...]
+
+
 class Table:
     """A table at `folder`; it comes into being with its first commit."""
 
@@ -159,6 +167,23 @@ class Table:
         """Return the newest version of the table, None before the first commit."""
         table = self._load()
         return None if table is None else int(table.version())
+
+    def held(self) -> Held:
+        """Return the newest version's position and files: what it names, and the table's own log up to it.
+
+        They stay while the archive's lease is held; those of the table's log for two days.
+        """
+        table = self._load()
+        if table is None:
+            return Held(0, ())
+        log = [
+            path
+            for path in sorted((self._folder / "_delta_log").iterdir())
+            # A pointer to the last checkpoint may be newer than this version; it is found without.
+            if path.name[:20].isdigit() and int(path.name[:20]) <= table.version()
+        ]
+        named = [self._folder / Path(uri).name for uri in table.file_uris()]
+        return Held(table.transaction_version(APP_ID) or 0, (*log, *named))
 
     def size(self) -> Size:
         """Return how many files the table has, and their bytes."""

@@ -38,7 +38,7 @@ from fraud.bundle.calibrator import Calibrator
 from fraud.bundle.manifest import canonical_json, check_manifest
 from fraud.bundle.references import References
 from fraud.bundle.risk_scale import RiskScale
-from fraud.errors import Damaged
+from fraud.errors import Damaged, OtherFormat
 from fraud.features.encoding import Vocabulary
 from fraud.policy.thresholds import Thresholds, policy_version
 
@@ -47,7 +47,8 @@ DESCRIPTION_FILE = "bundle.json"
 SELFTEST_FILE = "selftest.npz"
 FILES = (BOOSTER_FILE, DESCRIPTION_FILE, SELFTEST_FILE)
 
-_FORMAT = 1
+FORMAT = 1
+"""Of the three files; a bundle never changes, so later releases read this one as it is."""
 _MARGINS = b"""{"type": 1, "training": false, "iteration_begin": 0, "iteration_end": 0,
     "missing": NaN, "strict_shape": false, "cache_id": 0}"""
 """What `XGBoosterPredictFromDense` is asked for: untransformed predictions of all rounds."""
@@ -205,7 +206,7 @@ class Bundle:
     def files(self) -> dict[str, bytes]:
         """Return the bundle as files: name to bytes, the same content always the same bytes."""
         description: dict[str, Any] = {
-            "format": _FORMAT,
+            "format": FORMAT,
             "model": self.model,
             "feature_names": list(self.feature_names),
             "categorical_names": list(self.categorical_names),
@@ -232,13 +233,12 @@ class Bundle:
 
         Raises:
             Damaged: a file is missing or not what `files()` writes.
+            OtherFormat: another release wrote them in another format.
         """
         try:
             stored = json.loads(files[DESCRIPTION_FILE])
-            if stored["format"] != _FORMAT:
-                raise Damaged(
-                    f"bundle format {stored['format']} is not {_FORMAT}; use the release that wrote it"
-                )
+            if stored["format"] != FORMAT:
+                raise OtherFormat(f"bundle of {stored.get('model', '?')}", "bundle", stored["format"], FORMAT)
             for name, expected in stored["sha256"].items():
                 # XGBoost's reader may take the whole process down on bytes that are no model.
                 if hashlib.sha256(files[name]).hexdigest() != expected:

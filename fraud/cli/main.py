@@ -20,6 +20,7 @@ from fraud.cli import (
     archive,
     asked,
     attack,
+    backup,
     champion,
     demo,
     doctor,
@@ -104,6 +105,8 @@ app.add_typer(listing.app, name="list")
 app.add_typer(token.app, name="token")
 app.add_typer(archive.app, name="archive")
 app.command("erase")(erase.erase)
+app.command("backup")(backup.backup)
+app.command("restore")(backup.restore)
 app.command("replay")(replay.replay)
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)

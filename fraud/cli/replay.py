@@ -10,12 +10,8 @@ import typer
 
 from fraud.cli.shell import Shell, shell_of
 from fraud.errors import NotAllowedNow
-from fraud.records import Entry, Scored
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from fraud.archive.archive import Archive
     from fraud.eventlog.log import EventLog
     from fraud.features.fold import Coordinates, FeatureFold
@@ -48,6 +44,7 @@ def replay(
 def _replay(shell: Shell, settings: "Settings", upto: int | None) -> tuple[int, dict[str, Any] | None]:
     from fraud.archive.archive import Archive
     from fraud.eventlog.sqlite import SqliteEventLog
+    from fraud.features.difference import first_difference
     from fraud.features.fold import FeatureFold
     from fraud.features.replay import replay as replay_entries
     from fraud.features.spec import FeatureSpec
@@ -101,36 +98,3 @@ def _find(transaction_ids: Sequence[str], log: "EventLog", archive: "Archive") -
             surrogates = tuple(MISSING_SURROGATE if row[name] is None else row[name] for name in names)
             found[row["transaction_id"]] = Coordinates(surrogates, row["event_time_us"], row["position"])
     return found
-
-
-def first_difference(
-    run: Sequence[Entry], features: "NDArray[np.float32]", names: Sequence[str]
-) -> dict[str, Any] | None:
-    """Return the first feature that is not what was logged, or None; bits count, so NaN equals itself.
-
-    `features` is float32[len(run), len(names)], recomputed.
-
-    Raises:
-        NotAllowedNow: the log was written with another number of features.
-    """
-    import numpy as np
-
-    scored = [entry.event for entry in run if isinstance(entry.event, Scored)]
-    logged = np.frombuffer(b"".join(event.features for event in scored), dtype="<f4")
-    if logged.size != features.size:
-        at = run[0].position
-        raise NotAllowedNow(
-            f"the log near {at} holds other features than the configuration; use the one it was written with"
-        )
-    logged = logged.reshape(features.shape)
-    differs = np.argwhere(logged.view(np.uint32) != np.ascontiguousarray(features).view(np.uint32))
-    if not len(differs):
-        return None
-    row, column = (int(index) for index in differs[0])
-    return {
-        "position": run[row].position,
-        "transaction_id": scored[row].transaction_id,
-        "feature": names[column],
-        "logged": float(logged[row, column]),
-        "recomputed": float(features[row, column]),
-    }

@@ -214,6 +214,7 @@ def _reaction(settings: Settings, state: RegistryState, samples: Samples, now_us
 def _service(samples: Samples) -> dict[str, Any]:
     free, size = samples.value("fraud_disk_free_bytes"), samples.value("fraud_disk_size_bytes")
     return {
+        "restored_share": samples.value("fraud_restore_progress_ratio"),
         "log_position": samples.value("fraud_log_position"),
         "archive_lag": samples.value("fraud_archive_lag_events"),
         "queue_rows": samples.value("fraud_queue_rows"),

@@ -192,7 +192,9 @@ def _service(service: Mapping[str, Any]) -> Table:
     columns = ["log position", "not archived", "queue", "labels waiting", "dropped", "disk free"]
     names = ("log_position", "archive_lag", "queue_rows", "labels_waiting", "dropped")
     cells = [None if service[name] is None else f"{service[name]:,.0f}" for name in names]
-    return table("Service", columns, [(*cells, _share(service["disk_free_share"]))])
+    restored = service["restored_share"]
+    title = "Service" if restored in (None, 1) else f"Service: restoring its state, {restored:.0%} done"
+    return table(title, columns, [(*cells, _share(service["disk_free_share"]))])
 
 
 def _alarms(document: Mapping[str, Any]) -> Table:

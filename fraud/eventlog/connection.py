@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from fraud.errors import Damaged, NotFound, Unavailable
+from fraud.errors import Damaged, NotFound, OtherFormat, Unavailable
 
 Durability = Literal["fsync", "process"]
 
@@ -43,7 +43,8 @@ def connect(
 
     Raises:
         NotFound: not writable, and no such file.
-        Damaged: not a SQLite file, or another layout than this release reads.
+        Damaged: not a SQLite file.
+        OtherFormat: another layout than this release reads.
         Unavailable: the file cannot be opened or is locked.
     """
     if not writable and not path.exists():
@@ -85,10 +86,7 @@ def _prepare(
     except sqlite3.DatabaseError as error:
         raise Damaged(f"{path}: is no {layout.what} ({error}); restore it from a copy") from error
     if version != layout.version:
-        raise Damaged(
-            f"{path}: has layout {version}, this release reads layout {layout.version} of the "
-            f"{layout.what}; use the release that wrote it, or restore a copy"
-        )
+        raise OtherFormat(str(path), layout.what, version, layout.version)
 
 
 def _create(connection: sqlite3.Connection, layout: Layout) -> None:

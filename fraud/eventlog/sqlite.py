@@ -37,6 +37,7 @@ from fraud.eventlog.tables import (
     pruned_upto,
     take_tokens,
 )
+from fraud.faults import pass_point
 from fraud.records import Entry, Event, Outcome, Scored
 
 FIND_SIZES = (1, 4, 16, 32, 64, 512)
@@ -125,6 +126,7 @@ class SqliteEventLog:
         try:
             with transaction(self._connection):
                 insert(self._connection, events, first, arrivals, new_tokens)
+                pass_point("log.committing")
         except sqlite3.IntegrityError as error:
             raise Conflict(
                 f"{self._path}: {len(events)} events were not appended: a transaction id, batch part or "

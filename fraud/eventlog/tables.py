@@ -161,6 +161,11 @@ def last_entry(connection: sqlite3.Connection) -> tuple[int, int]:
     return max(pruned_upto(connection), (int(held[0]), int(held[1])))
 
 
+def count_entries(connection: sqlite3.Connection) -> int:
+    """Return how many entries are held; walks all of them."""
+    return int(connection.execute("SELECT count(*) FROM entries WHERE kind > 0").fetchone()[0])
+
+
 def pruned_upto(connection: sqlite3.Connection) -> tuple[int, int]:
     """Return position and arrival (µs UTC) of the newest entry that pruning has passed."""
     (text,) = connection.execute("SELECT value FROM meta WHERE key = 'pruned'").fetchone()

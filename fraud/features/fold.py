@@ -249,10 +249,12 @@ class FeatureFold:
         Raises:
             Damaged: the file is truncated or altered, or was written under
                 another feature spec or conflict rule.
+            OtherFormat: another release wrote it in another format.
         """
         notes, arrays = snapshot.read(path, ("header", "book"))
         fold = cls(spec, rule)
         header = notes["header"]
+        snapshot.check_format(path, header)
         expected = fold._header()
         for key in ("fingerprint", "rule"):
             if header.get(key) != expected[key]:
@@ -270,6 +272,7 @@ class FeatureFold:
     def _header(self) -> dict[str, Any]:
         rule = [self.rule.policy, *self.rule.sources]
         return {
+            "format": snapshot.FORMAT,
             "fingerprint": self.spec.fingerprint,
             "rule": rule,
             "position": self.position,

@@ -1,6 +1,6 @@
 """One file per snapshot of feature state: arrays and a header, no pickle.
 
-    features-<position>.npz = header (JSON: fingerprint, rule, position)
+    features-<position>.npz = header (JSON: format, fingerprint, rule, position)
                             + book (JSON: labels that can still change state)
                             + arrays of the rows in use
 
@@ -18,9 +18,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fraud.errors import Damaged
+from fraud.errors import Damaged, OtherFormat
 
 NAME = "features-{:020d}.npz"
+FORMAT = 1
+"""Stands in the header. A snapshot of another format is left aside, and the state folded from the log."""
 
 
 def write(folder: Path, position: int, notes: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Path:
@@ -60,3 +62,14 @@ def read(path: Path, notes: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, 
             f"feature snapshot {path.name}: cannot be read ({error}); delete it and restore from an older one"
         ) from error
     return found, arrays
+
+
+def check_format(path: Path, header: Mapping[str, Any]) -> None:
+    """Assert that this release reads a snapshot with this header.
+
+    Raises:
+        OtherFormat: it does not.
+    """
+    found = int(header.get("format", 1))  # the first snapshots did not say
+    if found != FORMAT:
+        raise OtherFormat(path.name, "feature snapshot", found, FORMAT)

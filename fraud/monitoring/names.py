@@ -92,6 +92,7 @@ _SCORER: Final[tuple[Metric, ...]] = (
     _histogram("fraud_log_append_seconds", "Time to write a batch durably"),
     _gauge("fraud_log_position", "Position of the last log entry"),
     _counter("fraud_restores", "Times the state was rebuilt from snapshot and log"),
+    _gauge("fraud_restore_progress_ratio", "Share of the log folded into state; 1 when restored"),
     _counter("fraud_events_dropped", "Events answered but not logged: always 0"),
     # Champion
     _gauge("fraud_champion_info", "1 for the version that serves", "model", "version"),

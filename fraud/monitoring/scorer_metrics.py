@@ -160,6 +160,7 @@ class ScorerMetrics:
         self.append_seconds = catalogue.histogram("fraud_log_append_seconds").labels()
         self.log_position = catalogue.gauge("fraud_log_position")
         self.restores = catalogue.counter("fraud_restores")
+        self.restore_progress = catalogue.gauge("fraud_restore_progress_ratio")
         self.dropped = catalogue.counter("fraud_events_dropped")
 
     def _bind_champion(self) -> None:

@@ -32,6 +32,7 @@ STATUS: dict[type[errors.FraudError], grpc.StatusCode] = {
     errors.Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.Unavailable: grpc.StatusCode.UNAVAILABLE,
     errors.Damaged: grpc.StatusCode.DATA_LOSS,
+    errors.OtherFormat: grpc.StatusCode.FAILED_PRECONDITION,
 }
 """Complete by test: every class of `fraud.errors` stands here."""
 

@@ -15,7 +15,7 @@ import grpc
 import structlog
 from google.protobuf.message import DecodeError, Message
 
-from fraud.errors import FraudError, InvalidInput, LimitExceeded, Overloaded
+from fraud.errors import FraudError, InvalidInput, LimitExceeded, Overloaded, Unavailable
 from fraud.monitoring.scorer_metrics import ScorerMetrics
 from fraud.serving.convert import status_of
 from fraud.serving.roles import Caller, calling
@@ -40,6 +40,9 @@ class Edge:
         self._streams_max = streams_max
         self._open = 0
         self._log_calls = log_calls
+        self._last_call_s = 0.0
+        self.closed = ""
+        """Why no call is taken now: the process restores its state, or drains. "" when calls are taken."""
 
     def method(
         self,
@@ -57,7 +60,10 @@ class Edge:
             started = time.perf_counter()
             metrics.started()
             self._open += 1
+            self._last_call_s = started
             try:
+                if self.closed:
+                    raise Unavailable(self.closed)
                 if isinstance(message, FraudError):
                     raise message
                 if self._open > self._streams_max:
@@ -94,6 +100,10 @@ class Edge:
         return grpc.unary_unary_rpc_method_handler(
             handle, request_deserializer=decode, response_serializer=_encode
         )
+
+    def quiet(self, seconds: float) -> bool:
+        """Tell whether no call is open, and none has come for so long."""
+        return self._open == 0 and time.perf_counter() - self._last_call_s >= seconds
 
     def _too_many(self) -> Overloaded:
         return Overloaded(

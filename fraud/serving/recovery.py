@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import structlog
+from numpy.typing import NDArray
 
 from fraud.archive.archive import Archive
 from fraud.errors import Damaged
@@ -32,6 +34,7 @@ from fraud.policy.spending import Spending, day_of
 from fraud.records import EntityListed, Entry, Outcome
 from fraud.serving.dictionary import EntityDictionary
 from fraud.serving.feedback import coordinates_of
+from fraud.serving.progress import RestoreProgress
 from fraud.serving.scorer import State
 
 _log = structlog.get_logger("fraud.serving.recovery")
@@ -112,29 +115,35 @@ def restore(
     archive: Archive,
     snapshots: Snapshots,
     spending: Spending | None = None,
+    progress: RestoreProgress | None = None,
 ) -> State:
     """Return state at the head of the log; `spending` comes in as nothing is spent yet.
 
     Whoever is on a list is found again even where the log was pruned.
 
     Raises:
+        RestoreStopped: `progress` was told to stop.
         Damaged: entries are neither in the log nor in the archive.
     """
     head = log.head()
     fold = snapshots.latest(spec, rule, head) or FeatureFold(spec, rule)
     started_at = fold.position
+    if progress is None:
+        progress = RestoreProgress()
+    progress.begin(started_at, head)
     if spending is None:
         spending = Spending({}, ZoneInfo("UTC"))
     _resume(spending, log, snapshots, started_at)
     lists = _lists_at(started_at, spec.entity_names, log, archive, snapshots)
 
     def take(entry: Entry) -> None:
+        progress.passed(entry.position)
         spending.take(entry)
         lists.take(entry)
 
     catch_up(fold, log, archive, head, follow=True, take=take)
-    _log.info("state restored", from_position=started_at, to_position=head)
     dictionary = EntityDictionary(len(spec.entity_names), log.tokens(), log.next_surrogates())
+    progress.end()
     return State(fold, dictionary, spending, lists)
 
 
@@ -191,11 +200,13 @@ def catch_up(
     *,
     follow: bool,
     take: Callable[[Entry], None] | None = None,
+    judge: Callable[[list[Entry], NDArray[np.float32]], None] | None = None,
 ) -> None:
     """Bring a fold from where it stands to a position.
 
     `follow`: the view changes where the log says so, as when it was written;
-    otherwise the fold keeps its own. `take` is shown every entry on the way.
+    otherwise the fold keeps its own. `take` is shown every entry on the way,
+    `judge` every run of transactions with its features as they are now, float32[n, F].
 
     Raises:
         Damaged: entries are neither in the log nor in the archive.
@@ -207,8 +218,9 @@ def catch_up(
     entries = entries_after(log, archive, fold.position, upto)
     if take is not None:
         entries = _shown(entries, take)
-    for _ in replay(fold, entries, _finder(fold, log, archive), rebuild if follow else None):
-        pass
+    for run, features in replay(fold, entries, _finder(fold, log, archive), rebuild if follow else None):
+        if judge is not None:
+            judge(run, features)
     fold.advance(upto)
 
 

@@ -1,7 +1,7 @@
 """Assembles the scoring process and runs it until SIGTERM.
 
-lock the data folder → open log, ledger, archive → restore state → load champions
-  → serve → SIGTERM: not ready, drain what is queued, snapshot, unlock
+lock the data folder → open log, ledger, archive → listen, not ready → restore state → load champions
+  → serve → SIGTERM: not ready, no new calls, answer those in flight (server.drain), snapshot, unlock
 """
 
 import asyncio
@@ -9,7 +9,9 @@ import contextlib
 import gc
 import signal
 import sys
+import time
 from collections.abc import Callable
+from typing import Any
 
 import grpc
 import structlog
@@ -47,6 +49,7 @@ from fraud.serving.keeper import Keeper
 from fraud.serving.lineage import LineageServicer
 from fraud.serving.models import ModelServicer
 from fraud.serving.policies import PolicyServicer
+from fraud.serving.progress import RestoreProgress, RestoreStopped
 from fraud.serving.promotion import PromotionServicer
 from fraud.serving.queries import Queries
 from fraud.serving.reasons import ReasonsDesk
@@ -65,6 +68,9 @@ _log = structlog.get_logger("fraud.serving.server")
 _SWITCH_INTERVAL_S = 0.0002
 """The scoring thread and the event loop share the interpreter; at the default
 of 5 ms each waits for the other's whole slice."""
+_QUIET_S = 0.25
+"""Without a call for so long, callers have heard that the scorer drains."""
+_LOOK_S = 0.02
 
 
 class ScoringProcess:
@@ -104,6 +110,7 @@ class ScoringProcess:
         self.keeper = Keeper(settings, self.spec, self.scorer, self.archive, self.snapshots)
 
     def _assemble_scoring(self, settings: Settings) -> None:
+        self.progress = RestoreProgress(self.metrics.restore_progress.set)
         self.loader = ChampionLoader(settings, self.spec, self.registry, self.bundles)
         self.champions = Champions()
         self.desk = ReasonsDesk(
@@ -117,7 +124,15 @@ class ScoringProcess:
             self.champions,
             self.desk,
             self.metrics,
-            lambda: restore(self.spec, rule, self.log, self.archive, self.snapshots, Spending.of(settings)),
+            lambda: restore(
+                self.spec,
+                rule,
+                self.log,
+                self.archive,
+                self.snapshots,
+                Spending.of(settings),
+                self.progress,
+            ),
         )
         self.batcher = Batcher(
             self.scorer,
@@ -174,7 +189,7 @@ class ScoringProcess:
         """Return the gRPC server with every service, not started."""
         limits = self.settings.server
         server = grpc.aio.server(interceptors=self.entrance.interceptors, options=self.entrance.options)
-        edge = Edge(
+        self.edge = edge = Edge(
             self.metrics,
             limits.message_bytes_max,
             limits.streams_max,
@@ -263,16 +278,63 @@ async def _serve(process: ScoringProcess, on_ready: Callable[[int], None] | None
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    process.scorer.recover()
-    process.follower.start()
-    process.batcher.start(loop)
     server = process.build_server()
+    process.edge.closed = "the scorer is restoring its state from the log; try again"
+    await process.readiness.publish(serving=False)
     port = process.entrance.bind(server)
-    await process.readiness.check()
     await server.start()
+    _log.info("listening, not ready yet", host=limits.host, port=port)
+    try:
+        if await _restored(process, stopping):
+            await _answer(process, server, stopping, port, on_ready)
+    finally:
+        await server.stop(0)
+
+
+async def _drain(edge: Edge, server: grpc.aio.Server, within_s: float) -> None:
+    """Let calls in flight be answered and later ones be refused by name, then stop listening.
+
+    gRPC cancels, without a word, what comes in while it stops; so it stops when callers have gone elsewhere.
+    """
+    end = time.monotonic() + within_s
+    while not edge.quiet(_QUIET_S) and time.monotonic() < end:
+        await asyncio.sleep(_LOOK_S)
+    await server.stop(max(0.0, end - time.monotonic()))
+
+
+async def _restored(process: ScoringProcess, stopping: asyncio.Event) -> bool:
+    """Restore state off the event loop, so that health answers meanwhile; False when told to stop first."""
+    restoring = asyncio.get_running_loop().run_in_executor(None, process.scorer.recover)
+    told = asyncio.create_task(stopping.wait())
+    either: set[asyncio.Future[Any]] = {restoring, told}
+    await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+    if not restoring.done():
+        process.progress.stop()
+    told.cancel()
+    try:
+        await restoring
+    except RestoreStopped as stopped:
+        _log.info("stopped before it served", why=str(stopped))
+        return False
+    return True
+
+
+async def _answer(
+    process: ScoringProcess,
+    server: grpc.aio.Server,
+    stopping: asyncio.Event,
+    port: int,
+    on_ready: Callable[[int], None] | None,
+) -> None:
+    """Serve until stopping, then drain and write a snapshot."""
+    limits = process.settings.server
+    process.follower.start()
+    process.batcher.start(asyncio.get_running_loop())
+    await process.readiness.check()
     # What stands now stays: a full collection that walks it again would stall answers by 0.1 s and more.
     gc.collect()
     gc.freeze()
+    process.edge.closed = ""
     _log.info("serving", host=limits.host, port=port, models=list(process.settings.models))
     if on_ready is not None:
         on_ready(port)
@@ -283,11 +345,13 @@ async def _serve(process: ScoringProcess, on_ready: Callable[[int], None] | None
     ]
     await stopping.wait()
     _log.info("draining", queued_rows=process.batcher.queued_rows)
+    process.edge.closed = "the scorer is draining; send to another one, or again after its restart"
     await process.readiness.publish(serving=False)
-    await server.stop(limits.drain / 1e6)
+    await _drain(process.edge, server, limits.drain / 1e6)
     await asyncio.gather(*watchers)
     await process.batcher.close()
     process.keeper.snapshot_now()
+    _log.info("drained", log_position=process.log.head())
 
 
 def run(settings: Settings, on_ready: Callable[[int], None] | None = None) -> None:

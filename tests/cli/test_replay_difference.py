@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from fraud.cli.replay import first_difference
 from fraud.errors import NotAllowedNow
+from fraud.features.difference import first_difference
 from fraud.records import NO_DECISION, Entry, Scored
 
 NAMES = ("amount", "hour")

@@ -69,7 +69,9 @@ def test_another_layout_is_refused_with_the_way_out(path: Path, log: SqliteEvent
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA user_version = 99")
     connection.close()
-    with pytest.raises(Damaged, match=f"has layout 99, this release reads layout {LAYOUT.version}"):
+    with pytest.raises(
+        Damaged, match=f"has format 99 of the event log, this release reads format {LAYOUT.version}"
+    ):
         open_log(path)
 
 

@@ -1,6 +1,7 @@
 """SIGKILL of the scorer under load: what was acknowledged is there, and state is what it was."""
 
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,13 @@ class Load:
     def join(self) -> None:
         for thread in self._threads:
             thread.join()
+
+    def wait_for(self, decisions: int, timeout_s: float = 60.0) -> None:
+        """Wait until so many decisions were acknowledged."""
+        end, pause = time.monotonic() + timeout_s, threading.Event()
+        while len(self.decisions) < decisions:
+            assert time.monotonic() < end, f"only {len(self.decisions)} within {timeout_s:g} s"
+            pause.wait(0.01)
 
     def _run(self, seed: int) -> None:
         stream = Stream(seed)

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from fraud.archive.archive import Archive
-from fraud.cli.replay import first_difference
 from fraud.errors import Conflict, InvalidInput, NotFound
+from fraud.features.difference import first_difference
 from fraud.features.fold import FeatureFold
 from fraud.features.replay import replay
 from fraud.records import Scored

@@ -1,0 +1,1 @@
+"""Looks after a data folder: formats and their migration, backup, restore."""

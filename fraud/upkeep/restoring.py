@@ -1,0 +1,176 @@
+"""Makes a data folder of a backup, or says what is wrong with it.
+
+    every file, its SHA-256 ─► aside ─► formats · pages · chain of hashes · counts · bundles' digests
+                                            └─ verify: bundles' self-tests, features of the tail replayed
+                                        ─► renamed into place
+
+Nothing is at its place before all of it holds. The folder a backup goes into
+must not hold anything.
+"""
+
+import contextlib
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fraud.archive.archive import Archive
+from fraud.bundle.store import BundleStore
+from fraud.errors import Damaged, NotAllowedNow, Unavailable
+from fraud.eventlog.connection import Layout
+from fraud.eventlog.copying import check_pages, held_still
+from fraud.eventlog.sqlite import SqliteEventLog
+from fraud.eventlog.tables import LAYOUT as LOG_LAYOUT
+from fraud.eventlog.tables import count_entries
+from fraud.features.difference import first_difference
+from fraud.features.fold import FeatureFold
+from fraud.features.spec import FeatureSpec
+from fraud.labels.standing import ConflictRule
+from fraud.records import Entry
+from fraud.registry.store import LAYOUT as LEDGER_LAYOUT
+from fraud.registry.store import LedgerStore
+from fraud.serving.recovery import Snapshots, catch_up
+from fraud.settings import Settings
+from fraud.settings.places import Places
+from fraud.upkeep.inventory import DATA, Inventory, Source, copy_file, opened
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What was restored and how far it was looked at; without `verify` nothing was replayed."""
+
+    inventory: Inventory
+    bundles_tested: int
+    transactions_replayed: int
+
+
+def restore(settings: Settings, source: Path, into: Path, *, verify: bool) -> Restored:
+    """Make a data folder `into` of the backup at `source`; durable and checked on return.
+
+    `settings` are those the service will run with. `verify` also runs the
+    self-test of every bundle, and replays what the log holds behind the
+    snapshot (without one: everything) and compares it with what was logged.
+
+    Raises:
+        NotAllowedNow: `into` is not empty.
+        NotFound: there is no backup at `source`.
+        OtherFormat: a part of it has a format that this release does not read.
+        Damaged: it is not what was backed up; nothing was restored.
+        ConfigError: it is of a service with another schema.
+        Unavailable: it cannot be written.
+    """
+    into = into.absolute()
+    if into.exists() and (not into.is_dir() or any(into.iterdir())):
+        raise NotAllowedNow(f"{into}: holds something; restore into a new folder, then point data_dir there")
+    aside = into.with_name(f".{into.name}.{os.getpid()}")
+    try:
+        with opened(source) as (inventory, files):
+            aside.mkdir(parents=True, mode=0o700)
+            _copy(inventory, files, aside, str(source))
+        restored = _check(settings, inventory, aside, verify=verify)
+        if into.exists():
+            into.rmdir()
+        aside.rename(into)
+    except OSError as error:
+        raise Unavailable(f"{into}: was not written ({error}); check disk space and permissions") from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return restored
+
+
+def _copy(inventory: Inventory, files: Source, aside: Path, where: str) -> None:
+    for line in inventory.files:
+        top, _, name = line.path.partition("/")
+        if top != DATA:
+            continue
+        with files.open(line.path) as file:
+            found = copy_file(file, aside / name, line.path)
+        if found != line:
+            raise Damaged(
+                f"{where}: {line.path} has {found.bytes} bytes and SHA-256 {found.sha256[:12]}…, "
+                f"the inventory says {line.bytes} and {line.sha256[:12]}…; use another backup"
+            )
+
+
+def _check(settings: Settings, inventory: Inventory, folder: Path, *, verify: bool) -> Restored:
+    places = Places.under(folder)
+    layouts: tuple[tuple[Path, Layout], ...] = ((places.log, LOG_LAYOUT), (places.ledger, LEDGER_LAYOUT))
+    for path, layout in layouts:
+        check_pages(path, layout)
+    archive = Archive(places.archive, settings.schema_, FeatureSpec.of(settings).names)
+    _agree("ledger", *_ledger(places, inventory))
+    with held_still(places.log, LOG_LAYOUT) as still:
+        counted = count_entries(still.connection)
+    log = SqliteEventLog.open(places.log, writable=False, entity_names=settings.schema_.entity_names)
+    with contextlib.closing(log):
+        expected = (inventory.log_first, inventory.log_head, inventory.log_entries)
+        _agree("event log (first, last, entries)", (log.first(), log.head(), counted), expected)
+        told = (inventory.archive_position, inventory.archive_rows)
+        _agree("archive (position, rows)", (archive.position(), archive.rows()), told)
+        bundles = BundleStore(places.bundles)
+        _agree("bundles", tuple(bundles.digests()), inventory.bundles)
+        for digest in inventory.bundles:
+            bundle = bundles.read(digest)
+            if verify:
+                bundle.self_test()
+        replayed = _replay(settings, places, log, archive) if verify else 0
+    _sweep(folder)
+    return Restored(inventory, len(inventory.bundles) if verify else 0, replayed)
+
+
+def _ledger(places: Places, inventory: Inventory) -> tuple[tuple[int, str], tuple[int, str]]:
+    with contextlib.closing(LedgerStore.open(places.ledger, writable=False)) as store:
+        store.verify()
+        state = store.state()
+    return (state.seq, state.last_hash), (inventory.ledger_head, inventory.ledger_hash)
+
+
+def _agree(what: str, found: object, told: object) -> None:
+    if found != told:
+        raise Damaged(f"backup: the {what} is {found}, the inventory says {told}; use another backup")
+
+
+def _replay(settings: Settings, places: Places, log: SqliteEventLog, archive: Archive) -> int:
+    """Fold what the log holds behind the snapshot; return how many transactions came out as logged."""
+    spec, rule, head = FeatureSpec.of(settings), ConflictRule.of(settings.labels), log.head()
+    fold = Snapshots(places.state, settings.log.snapshots_kept).latest(spec, rule, head)
+    if fold is None or fold.position == head:
+        fold = FeatureFold(spec, rule)
+    judged = _Judge(spec.names)
+    judge: Callable[[list[Entry], NDArray[np.float32]], None] = judged.take
+    catch_up(fold, log, archive, head, follow=True, judge=judge)
+    return judged.rows
+
+
+class _Judge:
+    """Counts transactions whose features are as logged, and stops at the first that are not."""
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self._names = names
+        self.rows = 0
+
+    def take(self, run: list[Entry], features: NDArray[np.float32]) -> None:
+        """Compare one run.
+
+        Raises:
+            Damaged: a feature is another than was logged.
+        """
+        difference = first_difference(run, features, self._names)
+        if difference is not None:
+            raise Damaged(
+                f"backup: position {difference['position']}, transaction {difference['transaction_id']}: "
+                f"{difference['feature']} was logged as {difference['logged']!r} and is "
+                f"{difference['recomputed']!r} when replayed; use another backup"
+            )
+        self.rows += len(run)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what looking at it has left behind: SQLite's shared memory, the lease of the archive."""
+    for pattern in ("*-shm", "*-wal", "archive/*.lock"):
+        for path in folder.glob(pattern):
+            path.unlink()
