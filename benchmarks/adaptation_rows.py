@@ -35,6 +35,9 @@ from fraud.registry.loop import RESULTS
 
 FIRST_DAY = 14
 REVIEWS = 20
+MATURITY_DAYS = 3
+"""The service takes a payment without a verdict for legitimate after so long, though some labels come
+later: fresh, if not quite clean. Fixed schedules wait until every label has come."""
 WINDOWS = (28, 90)
 NEVER, ONLINE, SERVICE, UNDEFENDED, ORACLE = "never", "online", "service", "undefended", "oracle"
 SCHEDULES = {
@@ -138,7 +141,7 @@ def _defender(
 ) -> Iterator[Defender]:
     """Build a row; what the service says of itself is put into `told` at the end."""
     if row in (SERVICE, UNDEFENDED):
-        given = {"FRAUD__LABELS__MATURITY": f"{scenario.maturity_us // DAY_US}d"}
+        given = {"FRAUD__LABELS__MATURITY": f"{min(scenario.maturity_us // DAY_US, MATURITY_DAYS)}d"}
         given |= UNDEFENDED_SETTINGS if row == UNDEFENDED else {}
         config = (FOLDER / f"adaptation_{scenario.world}.toml").read_text(encoding="utf-8")
         with ServiceDefender(traffic, folder, config, given, first_day=FIRST_DAY, name=row) as service:

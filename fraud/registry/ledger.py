@@ -74,7 +74,7 @@ class RegistryState:
         self.last_hash = GENESIS_HASH
         self.versions: dict[str, VersionState] = {}
         self._reigns: dict[str, list[Reign]] = {}
-        self._attempts: dict[str, set[int]] = {}
+        self._attempts: dict[str, dict[int, int]] = {}
         self.requested: dict[int, RequestState] = {}
         self.cycles: list[CycleStart] = []
         self.cycle_runs = False
@@ -164,7 +164,7 @@ class RegistryState:
         if version:
             self.versions[version].status = "champion"
         self._reigns.setdefault(model, []).append(Reign(version, entry.time_us, entry.seq))
-        self._attempts[model] = set()
+        self._attempts[model] = {}
         end(self, model, "rolled back" if entry.kind == "RolledBack" else "overtaken", entry)
 
     def exclusion(self, seq: int) -> ExclusionState:
@@ -228,9 +228,12 @@ class RegistryState:
         reigns = self._reigns.get(model)
         return reigns[-1].since_us if reigns else 0
 
-    def attempts(self, model: str) -> int:
-        """Return how many attempts (groups of challengers) were made against the present champion."""
-        return len(self._attempts.get(model, ()))
+    def attempts(self, model: str, since_us: int = 0) -> int:
+        """Return how many attempts (groups of challengers of one cut) were made against the present champion.
+
+        Those whose cut lies before `since_us` are not counted.
+        """
+        return sum(cut_us >= since_us for cut_us in self._attempts.get(model, {}).values())
 
     def pending(self, model: str) -> list[VersionState]:
         """Return the challengers that may still be promoted, oldest first; tainted ones may not.
@@ -294,7 +297,7 @@ def _registered(state: RegistryState, entry: LedgerEntry) -> None:
         created_seq=entry.seq,
     )
     state.versions[version] = known
-    state._attempts.setdefault(model, set()).add(known.attempt)
+    state._attempts.setdefault(model, {})[known.cut_position] = known.cut_time_us
     note_version(state, known)
 
 

@@ -257,7 +257,8 @@ def _register(shop: Workshop, model: str, fitted: Sequence[Challenger]) -> None:
     """
     state = shop.state()
     known = {version.digest for version in state.versions.values() if version.model == model}
-    attempt = state.attempts(model) + 1
+    within = shop.settings.gate.attempts_within
+    attempt = state.attempts(model, 0 if within is None else shop.clock.now_us() - within) + 1
     for challenger in fitted:
         state = shop.state()
         digest = shop.bundles.write(challenger.bundle)

@@ -177,6 +177,9 @@ class Gate(Section):
     evidence_frauds_min: int = Field(default=50, ge=1)
     alert_share: float = Field(default=0.01, gt=0, lt=1, description="equal alert budget, of a day")
     e_value: float = Field(default=20.0, ge=1)
+    attempts_within: PositiveDurationUs | None = Field(
+        default=None, description="older attempts against the champion do not raise e_value; default: all do"
+    )
     refresh_margin: float = Field(default=0.03, gt=0, lt=0.5)
     champion_age: PositiveDurationUs = Field(
         default=28 * DAY_US, description="an older champion may be refreshed"
