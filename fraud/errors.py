@@ -11,6 +11,7 @@
     │   └── StaleHead          somebody else wrote to the ledger in between
     ├── Overloaded             the queue is full; try again later
     ├── Unavailable            the scorer is not ready
+    │   └── LogUnwritable      the event log cannot be written: disk full or failing
     └── Damaged                stored bytes are not what was written
         └── OtherFormat        they are of a format that this release does not read
 
@@ -92,6 +93,12 @@ class Unavailable(FraudError):
     """The scorer is not ready: starting, restoring after a failed append, or draining."""
 
     code = "UNAVAILABLE"
+
+
+class LogUnwritable(Unavailable):
+    """The event log cannot be written, so nothing is decided; ends by itself when it can be again."""
+
+    code = "LOG_UNWRITABLE"
 
 
 class Damaged(FraudError):
