@@ -14,6 +14,7 @@
     ├── Overloaded             the queue is full; try again later
     │   └── RateLimited        this caller asks for more than it may
     ├── Unavailable            the scorer is not ready
+    │   └── LogUnwritable      the event log cannot be written: disk full or failing
     └── Damaged                stored bytes are not what was written
         └── OtherFormat        they are of a format that this release does not read
 
@@ -117,6 +118,12 @@ class Unavailable(FraudError):
     """The scorer is not ready: starting, restoring after a failed append, or draining."""
 
     code = "UNAVAILABLE"
+
+
+class LogUnwritable(Unavailable):
+    """The event log cannot be written, so nothing is decided; ends by itself when it can be again."""
+
+    code = "LOG_UNWRITABLE"
 
 
 class Damaged(FraudError):

@@ -34,6 +34,7 @@ from fraud.cli import (
     label,
     lineage,
     listing,
+    migrate,
     promote,
     redteam,
     replay,
@@ -107,6 +108,7 @@ app.add_typer(archive.app, name="archive")
 app.command("erase")(erase.erase)
 app.command("backup")(backup.backup)
 app.command("restore")(backup.restore)
+app.command("migrate")(migrate.migrate)
 app.command("replay")(replay.replay)
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)

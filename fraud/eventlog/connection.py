@@ -10,12 +10,12 @@ names the layout of the tables.
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from fraud.errors import Damaged, NotFound, OtherFormat, Unavailable
+from fraud.errors import Damaged, NotAllowedNow, NotFound, OtherFormat, Unavailable
 
 Durability = Literal["fsync", "process"]
 
@@ -126,3 +126,48 @@ def snapshot(connection: sqlite3.Connection) -> Iterator[None]:
         yield
     finally:
         connection.execute("COMMIT")
+
+
+def layout_of(path: Path, layout: Layout) -> int:
+    """Return the version of a file's layout, whatever it is; 0 for one without tables.
+
+    Raises:
+        Damaged: not a SQLite file.
+        Unavailable: it cannot be opened.
+    """
+    with _opened(path, layout.what, "ro") as connection:
+        return _version(connection)
+
+
+def change_layout(path: Path, what: str, before: int, statements: Sequence[str]) -> None:
+    """Take a file from layout `before` to the next one, all or nothing, durably.
+
+    Raises:
+        NotAllowedNow: it is not of layout `before`.
+        Damaged: not a SQLite file.
+        Unavailable: a statement failed; the file is as it was.
+    """
+    with _opened(path, what, "rw") as connection:
+        connection.execute("PRAGMA synchronous = FULL")
+        with transaction(connection):
+            found = _version(connection)
+            if found != before:
+                raise NotAllowedNow(f"{path}: has layout {found} by now, not {before}; run it again")
+            for statement in statements:
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {before + 1}")
+
+
+@contextlib.contextmanager
+def _opened(path: Path, what: str, mode: str) -> Iterator[sqlite3.Connection]:
+    """Open a file of any layout for the body of a `with`, and name what fails."""
+    try:
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None, timeout=BUSY_S
+        )
+        with contextlib.closing(connection):
+            yield connection
+    except sqlite3.OperationalError as error:
+        raise Unavailable(f"{path}: was not changed ({error}); see who else uses it") from error
+    except sqlite3.DatabaseError as error:
+        raise Damaged(f"{path}: is no {what} ({error}); restore it from a copy") from error

@@ -196,6 +196,14 @@ class EventLog(Protocol):
         """
         ...
 
+    def prove_writable(self) -> None:
+        """Write something that nobody reads, durably.
+
+        Raises:
+            LogUnwritable: it cannot be written.
+        """
+        ...
+
     def scrub(self, wait_s: float) -> None:
         """Return when no file of the log holds anything of what was erased or pruned before.
 

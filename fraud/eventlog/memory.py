@@ -213,6 +213,9 @@ class MemoryEventLog:
                         self._scored[event.transaction_id] = self._entries[place]
         return changed
 
+    def prove_writable(self) -> None:
+        """Do nothing: memory can be written."""
+
     def scrub(self, wait_s: float) -> None:
         """Do nothing: there are no files."""
 

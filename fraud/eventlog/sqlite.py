@@ -17,7 +17,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Self
 
-from fraud.errors import Conflict, Damaged, Unavailable
+from fraud.errors import Conflict, Damaged, LogUnwritable, Unavailable
 from fraud.eventlog.checkpoint import Checkpointer, checkpoint, empty_log
 from fraud.eventlog.codec import Kind, decode
 from fraud.eventlog.connection import Durability, connect, snapshot, transaction
@@ -46,6 +46,9 @@ PRUNE_ROWS = 500
 """Rows removed in one transaction, about 4 ms."""
 PRUNE_PAUSE_S = 0.001
 """Pause after each, in which a waiting append gets the lock."""
+
+PROOF_BYTES = 64 * 1024
+"""As much as a batch may take: a disk that has room for less is full still."""
 
 ERASE_ROWS = 200
 """Rows blanked in one transaction."""
@@ -133,10 +136,20 @@ class SqliteEventLog:
                 f"token was taken before ({error}); look it up with find() first"
             ) from error
         except sqlite3.Error as error:
-            raise Unavailable(
+            raise LogUnwritable(
                 f"{self._path}: {len(events)} events were not appended ({error}); nothing of them was kept; "
                 "check disk space and permissions"
             ) from error
+
+    def prove_writable(self) -> None:
+        """Write something that nobody reads, durably; see `EventLog`."""
+        try:
+            with self._changing("nothing could be written"):
+                self._connection.execute(
+                    "INSERT OR REPLACE INTO meta VALUES ('proof', zeroblob(?))", (PROOF_BYTES,)
+                )
+        except Unavailable as error:
+            raise LogUnwritable(str(error)) from error
 
     def head(self) -> int:
         """Return the last position."""

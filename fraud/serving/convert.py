@@ -31,6 +31,7 @@ STATUS: dict[type[errors.FraudError], grpc.StatusCode] = {
     errors.RateLimited: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.Unavailable: grpc.StatusCode.UNAVAILABLE,
+    errors.LogUnwritable: grpc.StatusCode.UNAVAILABLE,
     errors.Damaged: grpc.StatusCode.DATA_LOSS,
     errors.OtherFormat: grpc.StatusCode.FAILED_PRECONDITION,
 }

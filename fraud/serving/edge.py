@@ -16,7 +16,7 @@ import structlog
 from google.protobuf.message import DecodeError, Message
 
 from fraud.errors import FraudError, InvalidInput, LimitExceeded, Overloaded, Unavailable
-from fraud.monitoring.scorer_metrics import ScorerMetrics
+from fraud.monitoring.scorer_metrics import CallMetrics, ScorerMetrics
 from fraud.serving.convert import status_of
 from fraud.serving.roles import Caller, calling
 
@@ -57,10 +57,7 @@ class Edge:
         signed = signature_of(request)
 
         async def handle(message: Request | FraudError, context: Context) -> Message:
-            started = time.perf_counter()
-            metrics.started()
-            self._open += 1
-            self._last_call_s = started
+            started = self._begin(metrics)
             try:
                 if self.closed:
                     raise Unavailable(self.closed)
@@ -100,6 +97,12 @@ class Edge:
         return grpc.unary_unary_rpc_method_handler(
             handle, request_deserializer=decode, response_serializer=_encode
         )
+
+    def _begin(self, metrics: CallMetrics) -> float:
+        metrics.started()
+        self._open += 1
+        self._last_call_s = time.perf_counter()
+        return self._last_call_s
 
     def quiet(self, seconds: float) -> bool:
         """Tell whether no call is open, and none has come for so long."""

@@ -59,6 +59,8 @@ class Readiness:
         try:
             if not self._scorer.ready:
                 await self._batcher.run(self._scorer.recover)
+            if self._scorer.unwritable:
+                await self._batcher.run(self._scorer.try_disk)
             for row in probe_rows(self._settings, self._scorer.now_us()):
                 await self._batcher.run(partial(self._scorer.self_score, row))
         except FraudError as error:

@@ -51,7 +51,12 @@ class Keeper:
         if state is None or state.fold.position == 0:
             return
         self._snapshot_at = state.fold.position
-        path = self._snapshots.write(state.fold, {"exploration": state.spending, "lists": state.lists})
+        try:
+            path = self._snapshots.write(state.fold, {"exploration": state.spending, "lists": state.lists})
+        except OSError as error:
+            # The log has everything; only the next start takes longer.
+            _log.error("snapshot not written; check disk space and permissions", why=str(error))
+            return
         _log.info("snapshot written", position=state.fold.position, path=str(path))
 
     def _prunable(self) -> int:

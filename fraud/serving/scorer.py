@@ -24,7 +24,7 @@ import structlog
 from numpy.typing import NDArray
 
 from fraud.clock import Clock
-from fraud.errors import FraudError, NotFound, Unavailable
+from fraud.errors import FraudError, LogUnwritable, NotFound, Unavailable
 from fraud.eventlog.log import EventLog
 from fraud.faults import pass_point
 from fraud.features.fold import Coordinates, FeatureFold
@@ -94,6 +94,8 @@ class Scorer:
         self._metrics = metrics
         self._restore = restore
         self.state: State | None = None
+        self.unwritable = ""
+        """Why the log cannot be written, "" while it can. Until then nothing is folded that it would lose."""
         self._no_champion = {name: Outcome[model.no_champion] for name, model in settings.models.items()}
         self._entities = settings.schema_.entity_names
         names = tuple(f"NEW_{name.upper()}" for name in self._entities)
@@ -155,7 +157,19 @@ class Scorer:
             answers = [repeated(t, known[t.transaction_id], state.dictionary) for t in transactions]
         self._deliver(works, answers, delivery)
 
+    def try_disk(self) -> None:
+        """Take up work again if the log can be written by now.
+
+        Raises:
+            LogUnwritable: it cannot.
+        """
+        self.log.prove_writable()
+        _log.info("the log can be written again", was=self.unwritable)
+        self.unwritable = ""
+
     def _ready_state(self) -> State:
+        if self.unwritable:
+            raise LogUnwritable(self.unwritable)
         if self.state is None:
             raise Unavailable("the scorer is restoring its state from the log; try again")
         return self.state
@@ -221,7 +235,11 @@ class Scorer:
 
     def _append(self, state: State, events: Sequence[Event], now_us: int) -> int:
         started = time.perf_counter()
-        first = self.log.append(events, now_us, state.dictionary.take_new())
+        try:
+            first = self.log.append(events, now_us, state.dictionary.take_new())
+        except LogUnwritable as error:
+            self.unwritable = str(error)
+            raise
         self._metrics.append_seconds.observe(time.perf_counter() - started)
         state.fold.advance(first + len(events) - 1)
         return first

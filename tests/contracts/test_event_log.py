@@ -58,6 +58,8 @@ def test_an_empty_log_has_head_0_and_first_1(log: EventLog) -> None:
     assert list(log.tokens()) == []
     assert log.last_applied() == {}
     assert log.prune(10, 10) == 0
+    log.prove_writable()
+    assert log.head() == 0
 
 
 @FEW

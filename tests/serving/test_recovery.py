@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fraud.clock import DAY_US
-from fraud.errors import Damaged, FraudError, Unavailable
+from fraud.errors import Damaged, FraudError, LogUnwritable, Unavailable
 from fraud.labels.exclusions import View
 from fraud.records import Label, LabelValue
 from fraud.serving.batcher import Answer
@@ -75,7 +75,11 @@ def test_nothing_of_a_batch_is_answered_when_its_append_fails(tmp_path: Path) ->
             await until_full()
         assert scorer.log.head() == before
         assert scorer.ready, "state was restored at once"
+        with pytest.raises(LogUnwritable, match="were not appended"):
+            await here.score(stream, 1)
+        assert not await here.process.readiness.check(), "the disk is full still"
         connection.execute("PRAGMA max_page_count = 1073741823")
+        assert await here.process.readiness.check()
         answers = await here.score(stream, 20)
         assert all(isinstance(answer, Answer) for answer in answers)
         assert scorer.state is not None

@@ -1,0 +1,97 @@
+"""Clients of a service that will be killed; they note what was acknowledged.
+
+scorers × n   batch of payments → batch of labels → …      until an error, which is the kill
+operator × 1  retrain, promotion of what is clean, …       until told to stop
+"""
+
+import contextlib
+import threading
+from pathlib import Path
+from random import Random
+
+from fraud.client import Client
+from fraud.errors import FraudError
+from fraud.records import Label, LabelValue
+from fraud.registry.store import LedgerStore, promote
+from fraud.settings import load_settings
+from tests.serving.worlds import Stream
+
+ROWS = 20
+LABELS = 4
+PAUSE_S = 0.3
+SCORE_PAUSE_S = 0.02
+"""A thread scores a few hundred payments a second: enough to be hit in the middle of anything."""
+SCORERS = 4
+
+
+class Crowd:
+    """Everybody who uses the service in one round; what they were told is kept over rounds."""
+
+    def __init__(self) -> None:
+        self.payments: set[str] = set()
+        self.batches: dict[str, int] = {}
+        self.promotions: set[int] = set()
+        self._threads: list[threading.Thread] = []
+        self._over = threading.Event()
+
+    def begin(self, folder: Path, target: str, number: int, seed: int) -> None:
+        """Start the threads of a round."""
+        self._over.clear()
+        self._threads = [
+            threading.Thread(target=self._score, args=(target, seed * 1_000 + number * 10 + i, 11.0 + number))
+            for i in range(SCORERS)
+        ]
+        self._threads.append(threading.Thread(target=self._operate, args=(folder, target, seed + number)))
+        for thread in self._threads:
+            thread.start()
+
+    def end(self) -> None:
+        """Wait until everybody has noticed that the scorer is gone."""
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _score(self, target: str, seed: int, days: float) -> None:
+        stream = Stream(seed)
+        stream.skip_days(days)
+        with Client(target, deadline_s=10, retries=0) as client, contextlib.suppress(FraudError):
+            while not self._over.is_set():
+                wires = stream.take(ROWS)
+                for result in client.score_batch(wires):
+                    self.payments.add(result.decision.transaction_id)
+                frauds = {wire.transaction_id for wire in stream.frauds[-ROWS:]}
+                labels = [
+                    Label(
+                        wire.transaction_id,
+                        LabelValue.FRAUD if wire.transaction_id in frauds else LabelValue.LEGITIMATE,
+                        stream.now_us,
+                    )
+                    for wire in wires[:LABELS]
+                ]
+                batch = f"crash-{seed}-{stream.count}"
+                client.submit_labels(batch, 0, "chargeback", "bank", labels)
+                self.batches[batch] = len(labels)
+                self._over.wait(SCORE_PAUSE_S)
+
+    def _operate(self, folder: Path, target: str, seed: int) -> None:
+        random = Random(seed)
+        store = LedgerStore.open(load_settings(folder / "fraud.toml", {}).places.ledger)
+        with contextlib.closing(store), Client(target, deadline_s=10, retries=0) as client:
+            while not self._over.is_set():
+                with contextlib.suppress(FraudError):
+                    self._promote_another(store, random)
+                    client.trigger_retrain("card", "crash", "benchmark")
+                self._over.wait(PAUSE_S)
+
+    def _promote_another(self, store: LedgerStore, random: Random) -> None:
+        state = store.state()
+        champion = state.champion("card")
+        others = [
+            it.version
+            for it in state.versions.values()
+            if it.status in ("challenger", "former champion") and not state.tainted_by(it.version)
+        ]
+        if others:
+            version = random.choice(sorted(others))
+            entry = promote(store, "card", version, champion, actor="benchmark", reason="crash", time_us=1)
+            self.promotions.add(entry.seq)
