@@ -128,3 +128,19 @@ def snapshot(connection: sqlite3.Connection) -> Iterator[None]:
         yield
     finally:
         connection.execute("COMMIT")
+
+
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Tell what SQLite raises while the body reads as the service's own errors.
+
+    Raises:
+        Unavailable: the disk failed, or somebody holds the file.
+        Damaged: the bytes of the file are not what was written.
+    """
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise Unavailable(f"{path}: cannot be read now ({error}); check the disk") from error
+    except sqlite3.DatabaseError as error:
+        raise Damaged(f"{path}: cannot be read ({error}); restore it from a copy") from error

@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 import structlog
 
 from fraud.archive.archive import Archive
-from fraud.errors import Damaged
+from fraud.errors import Damaged, Unavailable
 from fraud.eventlog.log import EventLog
 from fraud.features.fold import Coordinates, FeatureFold
 from fraud.features.rebuild import fold_past
@@ -55,9 +55,21 @@ class Snapshots:
         """Write a snapshot of the fold where it stands, then drop the oldest beyond `kept`.
 
         What is `beside` it stands at the same position; its files are there before the snapshot is.
+
+        Raises:
+            Unavailable: the disk failed or is full; older snapshots are still there.
         """
+        try:
+            return self._write(fold, beside or {})
+        except OSError as error:
+            raise Unavailable(
+                f"{self._folder}: no snapshot was written ({error}); check disk space and permissions, "
+                "until then a restart takes longer"
+            ) from error
+
+    def _write(self, fold: FeatureFold, beside: Mapping[Beside, Spending | Lists]) -> Path:
         self._folder.mkdir(parents=True, exist_ok=True)
-        for name, held in (beside or {}).items():
+        for name, held in beside.items():
             place = self._path_beside(name, fold.position)
             draft = place.with_suffix(".tmp")
             draft.write_text(json.dumps(held.to_dict()), encoding="utf-8")

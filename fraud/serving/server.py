@@ -17,12 +17,8 @@ import uvloop
 from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from fraud.archive.archive import Archive
-from fraud.bundle.store import BundleStore
-from fraud.clock import Clock, LogClock, WallClock
 from fraud.errors import ConfigError
 from fraud.eventlog.lock import lock_data_folder
-from fraud.eventlog.sqlite import SqliteEventLog
 from fraud.features.spec import FeatureSpec
 from fraud.labels.standing import ConflictRule
 from fraud.monitoring.metrics import serve_metrics
@@ -30,8 +26,6 @@ from fraud.monitoring.scorer_metrics import ScorerMetrics
 from fraud.policy.rules import RuleSet
 from fraud.policy.spending import Spending
 from fraud.registry.rules import rules_by_digest
-from fraud.registry.store import LedgerStore
-from fraud.registry.view import Registry
 from fraud.serving.batcher import Batcher
 from fraud.serving.champions import Champions
 from fraud.serving.cores import keep_to
@@ -51,13 +45,14 @@ from fraud.serving.promotion import PromotionServicer
 from fraud.serving.queries import Queries
 from fraud.serving.reasons import ReasonsDesk
 from fraud.serving.reconciler import Reconciler
-from fraud.serving.recovery import Snapshots, restore
+from fraud.serving.recovery import restore
 from fraud.serving.repairs import RepairServicer
 from fraud.serving.rollback import Rollbacks
 from fraud.serving.ruling import Ruling
 from fraud.serving.scorer import Scorer
 from fraud.serving.servicers import LABELS, SCORING, LabelServicer, ScoringServicer
 from fraud.serving.shadowing import Shadowing
+from fraud.serving.stores import Stores
 from fraud.settings import Settings
 
 _log = structlog.get_logger("fraud.serving.server")
@@ -67,11 +62,10 @@ of 5 ms each waits for the other's whole slice."""
 
 
 class ScoringProcess:
-    """Everything the scoring process holds, from open to close."""
+    """Everything the scoring process holds, from open to close; `stores` are opened unless given."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, stores: Stores | None = None) -> None:
         self.settings = settings
-        self.places = settings.places
         self.spec = FeatureSpec.of(settings)
         self.metrics = ScorerMetrics(
             tuple(settings.models),
@@ -81,20 +75,10 @@ class ScoringProcess:
             alarms=settings.monitoring.alarms,
             counting=settings.monitoring.counting,
         )
-        self.clock: Clock = WallClock() if settings.service.clock == "wall" else LogClock()
-        self.log = SqliteEventLog.open(
-            self.places.log,
-            writable=True,
-            entity_names=settings.schema_.entity_names,
-            durability=settings.log.durability,
-        )
-        self.clock.observe(self.log.last_arrival_us())
-        self.archive = Archive(self.places.archive, settings.schema_, self.spec.names)
-        self.snapshots = Snapshots(self.places.state, settings.log.snapshots_kept)
-        self.registry = Registry(LedgerStore.open(self.places.ledger))
-        self.registry.store.verify()
-        self.registry.refresh()
-        self.bundles = BundleStore(self.places.bundles)
+        stores = stores or Stores.open(settings)
+        self._stores = stores
+        self.clock, self.log, self.archive = stores.clock, stores.log, stores.archive
+        self.snapshots, self.registry, self.bundles = stores.snapshots, stores.registry, stores.bundles
         self._assemble_scoring(settings)
         self._assemble_repairs(settings)
         self.eraser = Eraser(settings, self.log, self.archive, self.registry, self.scorer, self.batcher)
@@ -256,7 +240,7 @@ class ScoringProcess:
         self.eraser.close()
         self.desk.close()
         self.queries.close()
-        self.log.close()
+        self._stores.close()
 
 
 async def _serve(process: ScoringProcess, on_ready: Callable[[int], None] | None) -> None:
