@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import replace
 from functools import cache
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 from fraud.bundle.bundle import FILES, Bundle
@@ -208,8 +209,13 @@ def _next_order(shop: Workshop) -> Order:
     return Order(models, Cut(request.cut_position, request.cut_time_us), request.trigger, request.seq)
 
 
+def _flipped(content: bytes, random: Random) -> bytes:
+    place = random.randrange(len(content))
+    return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+
+
 async def spoil(world: "World") -> str:
-    """Change a byte of a bundle, and promote its version: it must not serve."""
+    """Change a byte of a bundle, or put another in its place, and promote it: it must not serve."""
     state = world.process.registry.refresh()
     used = {champion.bundle.digest for champion in world.process.champions.all().values()}
     names = [
@@ -220,10 +226,13 @@ async def spoil(world: "World") -> str:
     if not names:
         return "nothing"
     version = state.version(world.random.choice(names))
-    path = world.settings.places.bundles / version.digest / world.random.choice(sorted(FILES))
-    content = bytearray(path.read_bytes())
-    content[world.random.randrange(len(content))] ^= 1
-    path.write_bytes(content)
+    place = world.settings.places.bundles / version.digest
+    files = dict(bundle_of(world.random.randrange(BUNDLES)).files())
+    if world.random.random() < 0.5:
+        files = {name: (place / name).read_bytes() for name in [world.random.choice(sorted(FILES))]}
+        files = {name: _flipped(content, world.random) for name, content in files.items()}
+    for name, content in files.items():
+        world.disk.put(place / name, content)
     world.spoilt.add(version.digest)
     champion = state.champion(MODEL)
     await world.retraining.run(lambda shop: _promote(shop, version.version, champion))
