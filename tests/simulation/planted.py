@@ -128,7 +128,7 @@ def _trust_every_bundle(process: ScoringProcess) -> None:
 
 PLANTED: dict[str, tuple[Parts, str]] = {
     "a log that skips its fsync": (Parts(log=_LogWithoutSync), "acknowledged"),
-    "a log that commits late": (Parts(log=_LogBehind), "acknowledged|once in the log"),
+    "a log that commits late": (Parts(log=_LogBehind), "acknowledged|once in the log|gapless"),
     "a promote in two steps": (Parts(ledger=_LedgerInTwo), "promoted over|one champion at any moment"),
     "a copy that forgets its position": (Parts(table=_TableWithoutPosition), "exactly once in the archive"),
     "a bundle that is not synced": (Parts(bundles=_BundlesWithoutSync), "registered is durable"),

@@ -28,7 +28,7 @@ async def score(world: "World") -> str:
     if pick.random() < 0.3:
         wires.append(pick.choice(wires))
     former = world.clients.again()
-    if former is not None and pick.random() < 0.3:
+    if former is not None and _kept(world, former) and pick.random() < 0.3:
         wires.append(former)
     pick.shuffle(wires)
     return await deliver(world, wires, calls=pick.randrange(1, 4))
@@ -211,26 +211,26 @@ async def kill(world: "World") -> str:
 STEPS: tuple[tuple[str, Act, int], ...] = (
     ("score", score, 36),
     ("score again", score_again, 7),
-    ("score changed", score_changed, 2),
+    ("score changed", score_changed, 3),
     ("label", label, 14),
     ("label again", label_again, 5),
-    ("retract", retract, 1),
+    ("retract", retract, 2),
     ("follow", follow, 5),
     ("copy", copy, 7),
-    ("compact", compact, 1),
+    ("compact", compact, 2),
     ("snapshot", snapshot, 3),
     ("prune", prune, 4),
     ("checkpoint", checkpoint, 3),
     ("pass time", pass_time, 3),
     ("clock jump", jump, 3),
-    ("second scorer", start_second, 1),
-    ("restart", restart, 2),
+    ("second scorer", start_second, 2),
+    ("restart", restart, 3),
     ("kill", kill, 4),
     ("register", operators.register, 5),
-    ("promote", operators.promote_one, 5),
-    ("roll back", operators.roll_back, 2),
+    ("promote", operators.promote_one, 7),
+    ("roll back", operators.roll_back, 4),
     ("exclude", operators.exclude, 2),
-    ("undo exclusion", operators.undo, 1),
+    ("undo exclusion", operators.undo, 2),
     ("retrain", operators.retrain, 3),
     ("spoil a bundle", operators.spoil, 3),
 )
