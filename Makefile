@@ -7,7 +7,7 @@ STAMP := $(VENV)/.ready
 SPREAD := -n 2 --dist loadfile
 BENCHMARKS := scoring features training handbook replay guard pollution selection gate stability evasion alerts monitoring world adaptation crash
 
-.PHONY: setup demo test quick check lint types proto dashboards bench clean
+.PHONY: setup demo test quick check lint types proto dashboards bench simulate clean
 
 setup: $(STAMP)
 
@@ -49,6 +49,11 @@ dashboards: setup
 # Each benchmark for a minute, to see that it runs; for figures, run one without --quick.
 bench: setup
 	for name in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$name --quick || exit 1; done
+
+# The service over a disk, a clock and workers that fail, with new seeds; stops at the first broken promise.
+MINUTES ?= 10
+simulate: setup
+	$(BIN)/python -m tests.simulation --minutes $(MINUTES)
 
 clean:
 	rm -rf $(VENV) build demo *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -13,7 +13,7 @@ the log was pruned is rebuilt from here. Only `erase` blanks a person's fields.
 """
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
@@ -177,14 +177,16 @@ class Archive:
         """Return one archived transaction as the entry it was in the log, or None."""
         return next(self._columns.events(self.find([transaction_id])), None)
 
-    def labelled_coordinates(self) -> dict[str, tuple[tuple[int, ...], int, int]]:
+    def labelled_coordinates(self, also: Collection[str] = ()) -> dict[str, tuple[tuple[int, ...], int, int]]:
         """Return surrogates, event time (µs UTC) and position of every transaction with a label.
 
-        What label-fed state needs of transactions that the log no longer holds.
+        What label-fed state needs of transactions that the log no longer holds; `also` names
+        transactions whose labels are not archived yet.
         """
         entities = [pl.col(name).fill_null(MISSING_SURROGATE) for name in self._columns.entities]
         with self.reading():
-            labelled = self.labels().select("transaction_id").unique()
+            named = pl.LazyFrame({"transaction_id": list(also)}, schema={"transaction_id": pl.String()})
+            labelled = pl.concat([self.labels().select("transaction_id"), named]).unique()
             rows = (
                 self.transactions()
                 .join(labelled, on="transaction_id", how="semi")

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from fraud.bundle.bundle import FILES, Bundle, digest_of_files
-from fraud.errors import Damaged, NotFound
+from fraud.errors import Damaged, NotFound, Unavailable
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 WRITING_S = 24 * 3600.0
@@ -30,12 +30,26 @@ class BundleStore:
         """Store a bundle durably and return its digest; one that is there already stays.
 
         The folder appears whole or not at all: written aside, then renamed.
+
+        Raises:
+            Unavailable: the disk failed or is full; the bundle may be there all the same.
         """
+        try:
+            return self._write(bundle)
+        except OSError as error:
+            raise Unavailable(
+                f"{self._folder}: bundle {bundle.digest} was not stored ({error}); "
+                "check disk space and permissions"
+            ) from error
+
+    def _write(self, bundle: Bundle) -> str:
         digest = bundle.digest
         place = self._folder / digest
         if place.is_dir():
             # Whoever wants to delete it looks at this: it is about to be needed again.
             os.utime(place)
+            # Its writer may have died before its name was durable.
+            self._sync()
             return digest
         self._folder.mkdir(parents=True, exist_ok=True)
         aside = Path(tempfile.mkdtemp(prefix=".writing-", dir=self._folder))
@@ -53,7 +67,7 @@ class BundleStore:
                 # Somebody else wrote the same content in between; theirs is as good.
                 if not place.is_dir():
                     raise
-            _sync_folder(self._folder)
+            self._sync()
         finally:
             shutil.rmtree(aside, ignore_errors=True)
         return digest
@@ -124,6 +138,11 @@ class BundleStore:
         """Return the folders that a process left behind half-way, older than a day."""
         places = [*self._folder.glob(".writing-*"), *self._folder.glob(".going-*")]
         return sorted(place for place in places if time.time() - place.stat().st_mtime >= WRITING_S)
+
+    def _sync(self) -> None:
+        """Make the names of the bundles durable, and that of the folder itself."""
+        _sync_folder(self._folder)
+        _sync_folder(self._folder.parent)
 
     def _place(self, digest: str) -> Path:
         place = self._folder / digest

@@ -171,3 +171,19 @@ def _opened(path: Path, what: str, mode: str) -> Iterator[sqlite3.Connection]:
         raise Unavailable(f"{path}: was not changed ({error}); see who else uses it") from error
     except sqlite3.DatabaseError as error:
         raise Damaged(f"{path}: is no {what} ({error}); restore it from a copy") from error
+
+
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Tell what SQLite raises while the body reads as the service's own errors.
+
+    Raises:
+        Unavailable: the disk failed, or somebody holds the file.
+        Damaged: the bytes of the file are not what was written.
+    """
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise Unavailable(f"{path}: cannot be read now ({error}); check the disk") from error
+    except sqlite3.DatabaseError as error:
+        raise Damaged(f"{path}: cannot be read ({error}); restore it from a copy") from error

@@ -15,12 +15,12 @@ import time
 from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from fraud.errors import Conflict, Damaged, LogUnwritable, Unavailable
 from fraud.eventlog.checkpoint import Checkpointer, checkpoint, empty_log
 from fraud.eventlog.codec import Kind, decode
-from fraud.eventlog.connection import Durability, connect, snapshot, transaction
+from fraud.eventlog.connection import Durability, connect, reading, snapshot, transaction
 from fraud.eventlog.log import DECIDED, BatchSummary, Erasure, NewToken, arrivals_of
 from fraud.eventlog.tables import (
     LAYOUT,
@@ -165,7 +165,7 @@ class SqliteEventLog:
 
     def read(self, after: int, limit: int) -> list[Entry]:
         """Return at most `limit` entries with a position > `after`, in order."""
-        rows = self._reader().execute(
+        rows = self._rows(
             f"{_ENTRY} WHERE position > ? AND kind > 0 ORDER BY position LIMIT ?", (after, limit)
         )
         return [self._entry(row) for row in rows]
@@ -178,10 +178,10 @@ class SqliteEventLog:
             size = next(size for size in FIND_SIZES if size >= len(ids))
             padded = [*ids, *[ids[-1]] * (size - len(ids))]
             if self._writable:
-                with self._lock:
+                with self._lock, reading(self._path):
                     rows += self._connection.execute(_FIND[size], padded).fetchall()
             else:
-                rows += self._reader().execute(_FIND[size], padded).fetchall()
+                rows += self._rows(_FIND[size], padded)
         found = {}
         for row in rows:
             entry = self._entry(row)
@@ -192,8 +192,8 @@ class SqliteEventLog:
     def batch_digest(self, batch_id: str, part: int) -> str | None:
         """Return the digest of a batch part taken at any time."""
         query = "SELECT digest FROM batches WHERE batch_id = ? AND part = ?"
-        row = self._reader().execute(query, (batch_id, part)).fetchone()
-        return None if row is None else str(row[0])
+        rows = self._rows(query, (batch_id, part))
+        return str(rows[0][0]) if rows else None
 
     def batches(self, since_us: int, source: str, after: int, limit: int) -> list[BatchSummary]:
         """Return label batches by arrival, source and position, in order."""
@@ -207,7 +207,7 @@ class SqliteEventLog:
         return self._batches("batch_id = ? ORDER BY position", (batch_id,))
 
     def _batches(self, where: str, values: Row) -> list[BatchSummary]:
-        rows = self._reader().execute(
+        rows = self._rows(
             f"""SELECT position, arrival_time_us, batch_id, part, source, submitter, frauds, legitimates,
                 withdrawn, digest, batch_id IN (SELECT batch_id FROM retracted) FROM batches WHERE {where}""",
             values,
@@ -225,7 +225,7 @@ class SqliteEventLog:
             "ORDER BY position LIMIT ?"
         )
         # One walk along the index per outcome, all in one snapshot; each is in order, so merging them is too.
-        with snapshot(reader):
+        with reading(self._path), snapshot(reader):
             after = max(after, position_before(reader, since_us))
             walks = [
                 reader.execute(query, (int(outcome), after, model, model, limit)).fetchall()
@@ -235,14 +235,14 @@ class SqliteEventLog:
 
     def last_applied(self) -> dict[str, Entry]:
         """Return the newest Applied entry of each model."""
-        rows = self._reader().execute(
-            "SELECT model, max(position), arrival_time_us, kind, body FROM applied GROUP BY model"
+        rows = self._rows(
+            "SELECT model, max(position), arrival_time_us, kind, body FROM applied GROUP BY model", ()
         )
         return {str(row[0]): self._entry(row[1:]) for row in rows}
 
     def applied(self, after: int = 0) -> list[Entry]:
         """Return every Applied entry with a position > `after`, in order."""
-        rows = self._reader().execute(
+        rows = self._rows(
             "SELECT position, arrival_time_us, kind, body FROM applied WHERE position > ? ORDER BY position",
             (after,),
         )
@@ -345,6 +345,13 @@ class SqliteEventLog:
         for reader in self._readers:
             reader.close()
         self._connection.close()
+
+    def _rows(self, query: str, values: Sequence[Any]) -> list[Row]:
+        """Return what a query finds, read on the calling thread's own connection."""
+        reader = self._reader()
+        with reading(self._path):
+            rows: list[Row] = reader.execute(query, values).fetchall()
+        return rows
 
     def _reader(self) -> sqlite3.Connection:
         """Return the calling thread's own connection."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from fraud.errors import Damaged, InvalidInput, StaleHead, Unavailable
-from fraud.eventlog.connection import Layout, connect, transaction
+from fraud.eventlog.connection import Layout, connect, reading, transaction
 from fraud.registry.chain import GENESIS_HASH, LedgerEntry, canonical_json, entry_hash
 from fraud.registry.ledger import FOLDS, RegistryState
 
@@ -105,8 +105,9 @@ class LedgerStore:
 
         Raises:
             Damaged: a body is no JSON.
+            Unavailable: the file cannot be read now.
         """
-        with self._lock:
+        with self._lock, reading(self._path):
             rows = self._connection.execute(
                 """SELECT seq, time_us, kind, actor, reason, body, previous_hash, hash FROM ledger
                 WHERE seq > ? ORDER BY seq""",
@@ -119,9 +120,10 @@ class LedgerStore:
 
         Raises:
             Damaged: a body is no JSON.
+            Unavailable: the file cannot be read now.
         """
         wanted = sorted(set(seqs))
-        with self._lock:
+        with self._lock, reading(self._path):
             rows = self._connection.execute(
                 f"""SELECT seq, time_us, kind, actor, reason, body, previous_hash, hash FROM ledger
                 WHERE seq IN ({", ".join("?" * len(wanted))})""",
@@ -143,7 +145,7 @@ class LedgerStore:
 
     def head(self) -> int:
         """Return the seq of the last entry, 0 for an empty ledger."""
-        with self._lock:
+        with self._lock, reading(self._path):
             return int(self._connection.execute("SELECT coalesce(max(seq), 0) FROM ledger").fetchone()[0])
 
     def verify(self) -> None:
@@ -154,7 +156,7 @@ class LedgerStore:
         Raises:
             Damaged: the first entry that is not what was written, by its number.
         """
-        with self._lock:
+        with self._lock, reading(self._path):
             rows = self._connection.execute(
                 """SELECT seq, time_us, kind, actor, reason, body, previous_hash, hash FROM ledger
                 ORDER BY seq"""

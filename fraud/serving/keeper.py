@@ -2,6 +2,9 @@
 
 An entry leaves the log when it is archived, older than the idempotency horizon
 and the reach of label-fed features, and older than the oldest snapshot kept.
+
+Age is told against the newest event where that is older than the clock: a label
+counts by event time, so in days without traffic nothing grows out of its reach.
 """
 
 import asyncio
@@ -28,6 +31,7 @@ class Keeper:
         self._every_events = settings.log.snapshot_every_events
         self._prune_every_s = settings.log.prune_every / 1e6
         self._horizon_us = max(settings.log.idempotency_horizon, spec.reach_us)
+        self._future_us = settings.schema_.future_tolerance
         self._scorer = scorer
         self._archive = archive
         self._snapshots = snapshots
@@ -63,7 +67,12 @@ class Keeper:
         return min(self._archive.position(), self._snapshots.oldest_position())
 
     def _prune(self, upto: int) -> None:
-        pruned = self._scorer.log.prune(upto, self._scorer.now_us() - self._horizon_us)
+        state = self._scorer.state
+        if state is None:
+            return
+        # An event may lie ahead of its arrival by the tolerance, so it stays in reach for so much longer.
+        newest_us = min(self._scorer.now_us(), state.fold.state.newest_us) - self._future_us
+        pruned = self._scorer.log.prune(upto, newest_us - self._horizon_us)
         if pruned:
             _log.info("log pruned", entries=pruned)
 

@@ -21,7 +21,7 @@ import structlog
 from numpy.typing import NDArray
 
 from fraud.archive.archive import Archive
-from fraud.errors import Damaged
+from fraud.errors import Damaged, Unavailable
 from fraud.eventlog.log import EventLog
 from fraud.features.fold import Coordinates, FeatureFold
 from fraud.features.rebuild import fold_past
@@ -31,7 +31,7 @@ from fraud.labels.exclusions import View
 from fraud.labels.standing import ConflictRule
 from fraud.policy.lists import Lists
 from fraud.policy.spending import Spending, day_of
-from fraud.records import EntityListed, Entry, Outcome
+from fraud.records import EntityListed, Entry, LabelsSubmitted, Outcome
 from fraud.serving.dictionary import EntityDictionary
 from fraud.serving.feedback import coordinates_of
 from fraud.serving.progress import RestoreProgress
@@ -58,9 +58,21 @@ class Snapshots:
         """Write a snapshot of the fold where it stands, then drop the oldest beyond `kept`.
 
         What is `beside` it stands at the same position; its files are there before the snapshot is.
+
+        Raises:
+            Unavailable: the disk failed or is full; older snapshots are still there.
         """
+        try:
+            return self._write(fold, beside or {})
+        except OSError as error:
+            raise Unavailable(
+                f"{self._folder}: no snapshot was written ({error}); check disk space and permissions, "
+                "until then a restart takes longer"
+            ) from error
+
+    def _write(self, fold: FeatureFold, beside: Mapping[Beside, Spending | Lists]) -> Path:
         self._folder.mkdir(parents=True, exist_ok=True)
-        for name, held in (beside or {}).items():
+        for name, held in beside.items():
             place = self._path_beside(name, fold.position)
             draft = place.with_suffix(".tmp")
             draft.write_text(json.dumps(held.to_dict()), encoding="utf-8")
@@ -218,7 +230,9 @@ def catch_up(
     entries = entries_after(log, archive, fold.position, upto)
     if take is not None:
         entries = _shown(entries, take)
-    for run, features in replay(fold, entries, _finder(fold, log, archive), rebuild if follow else None):
+    for run, features in replay(
+        fold, entries, _finder(fold, log, archive, upto), rebuild if follow else None
+    ):
         if judge is not None:
             judge(run, features)
     fold.advance(upto)
@@ -247,15 +261,35 @@ def rebuilt(
     return fold
 
 
-def _finder(fold: FeatureFold, log: EventLog, archive: Archive) -> Find:
-    """Return a lookup of logged transactions; the archive is asked only for what was pruned."""
-    archived = archive.labelled_coordinates() if fold.position < log.first() - 1 else {}
+def _finder(fold: FeatureFold, log: EventLog, archive: Archive, upto: int) -> Find:
+    """Return a lookup of logged transactions; the archive is asked, once, for what was pruned.
+
+    A label behind the fold's position may be on a transaction before it that is pruned by now,
+    and was in reach when the label came.
+    """
+    start = fold.position
+    archived: dict[str, Coordinates] | None = None
 
     def find(transaction_ids: Sequence[str]) -> dict[str, Coordinates]:
-        pruned = {name: Coordinates(*archived[name]) for name in transaction_ids if name in archived}
-        return pruned | coordinates_of(log.find(transaction_ids))
+        nonlocal archived
+        found = coordinates_of(log.find(transaction_ids))
+        lacking = [name for name in transaction_ids if name not in found]
+        if not lacking or log.first() == 1:
+            return found
+        if archived is None:
+            archived = _archived(log, archive, start, upto)
+        return found | {name: archived[name] for name in lacking if name in archived}
 
     return find
+
+
+def _archived(log: EventLog, archive: Archive, after: int, upto: int) -> dict[str, Coordinates]:
+    """Return the archived transactions with a label, also those whose label is in the log alone."""
+    also: set[str] = set()
+    for entry in entries_after(log, archive, max(after, archive.position()), upto):
+        if isinstance(entry.event, LabelsSubmitted):
+            also.update(label.transaction_id for label in entry.event.labels)
+    return {name: Coordinates(*found) for name, found in archive.labelled_coordinates(also).items()}
 
 
 def entries_after(log: EventLog, archive: Archive, after: int, upto: int) -> Iterator[Entry]:

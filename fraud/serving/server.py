@@ -18,11 +18,7 @@ import structlog
 import uvloop
 from grpc_health.v1 import health_pb2_grpc
 
-from fraud.archive.archive import Archive
-from fraud.bundle.store import BundleStore
-from fraud.clock import Clock, LogClock, WallClock
 from fraud.eventlog.lock import lock_data_folder
-from fraud.eventlog.sqlite import SqliteEventLog
 from fraud.features.spec import FeatureSpec
 from fraud.labels.standing import ConflictRule
 from fraud.monitoring.metrics import serve_metrics
@@ -30,8 +26,6 @@ from fraud.monitoring.scorer_metrics import ScorerMetrics
 from fraud.policy.rules import RuleSet
 from fraud.policy.spending import Spending
 from fraud.registry.rules import rules_by_digest
-from fraud.registry.store import LedgerStore
-from fraud.registry.view import Registry
 from fraud.serving.access import AccessServicer
 from fraud.serving.batcher import Batcher
 from fraud.serving.champions import Champions
@@ -54,7 +48,7 @@ from fraud.serving.promotion import PromotionServicer
 from fraud.serving.queries import Queries
 from fraud.serving.reasons import ReasonsDesk
 from fraud.serving.reconciler import Reconciler
-from fraud.serving.recovery import Snapshots, restore
+from fraud.serving.recovery import restore
 from fraud.serving.repairs import RepairServicer
 from fraud.serving.rollback import Rollbacks
 from fraud.serving.ruling import Ruling
@@ -62,6 +56,7 @@ from fraud.serving.scorer import Scorer
 from fraud.serving.second_person import SecondPerson
 from fraud.serving.servicers import LabelServicer, ScoringServicer
 from fraud.serving.shadowing import Shadowing
+from fraud.serving.stores import Stores
 from fraud.settings import Settings
 
 _log = structlog.get_logger("fraud.serving.server")
@@ -74,11 +69,10 @@ _LOOK_S = 0.02
 
 
 class ScoringProcess:
-    """Everything the scoring process holds, from open to close."""
+    """Everything the scoring process holds, from open to close; `stores` are opened unless given."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, stores: Stores | None = None) -> None:
         self.settings = settings
-        self.places = settings.places
         self.spec = FeatureSpec.of(settings)
         self.metrics = ScorerMetrics(
             tuple(settings.models),
@@ -89,20 +83,10 @@ class ScoringProcess:
             counting=settings.monitoring.counting,
         )
         self.entrance = Entrance(settings.server, self.metrics)
-        self.clock: Clock = WallClock() if settings.service.clock == "wall" else LogClock()
-        self.log = SqliteEventLog.open(
-            self.places.log,
-            writable=True,
-            entity_names=settings.schema_.entity_names,
-            durability=settings.log.durability,
-        )
-        self.clock.observe(self.log.last_arrival_us())
-        self.archive = Archive(self.places.archive, settings.schema_, self.spec.names)
-        self.snapshots = Snapshots(self.places.state, settings.log.snapshots_kept)
-        self.registry = Registry(LedgerStore.open(self.places.ledger))
-        self.registry.store.verify()
-        self.registry.refresh()
-        self.bundles = BundleStore(self.places.bundles)
+        stores = stores or Stores.open(settings)
+        self._stores = stores
+        self.clock, self.log, self.archive = stores.clock, stores.log, stores.archive
+        self.snapshots, self.registry, self.bundles = stores.snapshots, stores.registry, stores.bundles
         self._assemble_scoring(settings)
         self._assemble_repairs(settings)
         self.eraser = Eraser(settings, self.log, self.archive, self.registry, self.scorer, self.batcher)
@@ -269,7 +253,7 @@ class ScoringProcess:
         self.eraser.close()
         self.desk.close()
         self.queries.close()
-        self.log.close()
+        self._stores.close()
 
 
 async def _serve(process: ScoringProcess, on_ready: Callable[[int], None] | None) -> None:

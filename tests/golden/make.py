@@ -112,7 +112,7 @@ class Maker:
             "version": "card-1",
             "model": "card",
             "recipe": "full",
-            "digest": BundleStore(process.places.bundles).write(bundle),
+            "digest": BundleStore(process.settings.places.bundles).write(bundle),
             "parent": "",
             "attempt": 1,
             "challengers": 1,

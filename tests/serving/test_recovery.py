@@ -143,6 +143,51 @@ def test_what_is_not_archived_is_never_pruned(tmp_path: Path) -> None:
     inside(settings_in(tmp_path), body)
 
 
+def test_days_without_traffic_prune_nothing_that_a_label_still_reaches(tmp_path: Path) -> None:
+    stream = Stream(seed=36)
+    settings = settings_in(tmp_path, FRAUD__LOG__IDEMPOTENCY_HORIZON="1d")
+
+    async def body(here: Inside) -> None:
+        process = here.process
+        await here.score(stream, 200)
+        process.keeper.snapshot_now()
+        process.archive.copy_from(process.log)
+        process.clock.observe(stream.now_us + 60 * DAY_US)
+        process.keeper._prune(process.keeper._prunable())
+        await here.label(stream)
+        state = process.scorer.state
+        assert state is not None
+        nothing = Snapshots(tmp_path / "none", 1)
+        clean = restore(process.spec, state.fold.rule, process.log, process.archive, nothing)
+        assert clean.fold.equals(state.fold), "the labels joined as they would in a replay of everything"
+        assert not state.fold.waiting
+
+    inside(settings, body)
+
+
+@pytest.mark.parametrize("archived", [200, 251], ids=["label in the log alone", "label archived"])
+def test_a_label_behind_a_snapshot_joins_a_payment_pruned_since(tmp_path: Path, archived: int) -> None:
+    stream = Stream(seed=37)
+    settings = settings_in(tmp_path, FRAUD__LOG__IDEMPOTENCY_HORIZON="1d")
+
+    async def body(here: Inside) -> None:
+        process = here.process
+        await here.score(stream, 200)
+        process.keeper.snapshot_now()
+        await here.label(stream)
+        stream.skip_days(30)
+        await here.score(stream, 50)
+        process.archive.copy_from(process.log, upto=archived)
+        process.keeper._prune(200)
+        assert process.log.first() == 201
+        state = process.scorer.state
+        assert state is not None
+        again = restore(process.spec, state.fold.rule, process.log, process.archive, process.snapshots)
+        assert state.fold.equals(again.fold), "state after a restart is the one before it"
+
+    inside(settings, body)
+
+
 def test_an_entry_that_is_nowhere_is_an_error_and_not_a_guess(tmp_path: Path) -> None:
     stream = Stream(seed=34)
 

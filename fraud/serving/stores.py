@@ -1,0 +1,73 @@
+"""What the scoring process holds on disk, and its clock; opened together, in the order of a start.
+
+event log → archive → snapshots → registry ledger, its chain verified → bundles
+"""
+
+from dataclasses import dataclass
+from typing import Self
+
+from fraud.archive.archive import Archive
+from fraud.bundle.store import BundleStore
+from fraud.clock import Clock, LogClock, WallClock
+from fraud.eventlog.sqlite import SqliteEventLog
+from fraud.features.spec import FeatureSpec
+from fraud.registry.store import LedgerStore
+from fraud.registry.view import Registry
+from fraud.serving.recovery import Snapshots
+from fraud.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """The stores of one data folder, open, with the clock that tells what comes in now."""
+
+    clock: Clock
+    log: SqliteEventLog
+    archive: Archive
+    snapshots: Snapshots
+    registry: Registry
+    bundles: BundleStore
+
+    @classmethod
+    def open(cls, settings: Settings, clock: Clock | None = None) -> Self:
+        """Open what the settings name; without a `clock` also the one they name.
+
+        Raises:
+            ConfigError: log and schema do not fit together.
+            Damaged: ledger or log are not what was written.
+            Unavailable: a file cannot be opened.
+        """
+        places = settings.places
+        if clock is None:
+            clock = WallClock() if settings.service.clock == "wall" else LogClock()
+        log = SqliteEventLog.open(
+            places.log,
+            writable=True,
+            entity_names=settings.schema_.entity_names,
+            durability=settings.log.durability,
+        )
+        try:
+            clock.observe(log.last_arrival_us())
+            registry = Registry(LedgerStore.open(places.ledger))
+            try:
+                registry.store.verify()
+                registry.refresh()
+            except BaseException:
+                registry.store.close()
+                raise
+        except BaseException:
+            log.close()
+            raise
+        return cls(
+            clock=clock,
+            log=log,
+            archive=Archive(places.archive, settings.schema_, FeatureSpec.of(settings).names),
+            snapshots=Snapshots(places.state, settings.log.snapshots_kept),
+            registry=registry,
+            bundles=BundleStore(places.bundles),
+        )
+
+    def close(self) -> None:
+        """Close the files."""
+        self.log.close()
+        self.registry.store.close()
