@@ -8,6 +8,7 @@ columns. An archive without the file is of format 1: the first ones had none.
 
 import json
 import os
+import tempfile
 from pathlib import Path
 
 from fraud.errors import Damaged, OtherFormat
@@ -49,9 +50,10 @@ def mark(folder: Path, number: int = FORMAT) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    draft = folder / f".{NAME}.{os.getpid()}"
-    with draft.open("w", encoding="utf-8") as file:
+    # A draft of its own for each caller: threads of one process may begin an archive together.
+    handle, draft = tempfile.mkstemp(prefix=f".{NAME}.", dir=folder)
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
         json.dump({"format": number}, file)
         file.flush()
         os.fsync(file.fileno())
-    draft.replace(folder / NAME)
+    Path(draft).replace(folder / NAME)
