@@ -271,7 +271,7 @@ def _finder(fold: FeatureFold, log: EventLog, archive: Archive, upto: int) -> Fi
 
 def _archived(log: EventLog, archive: Archive, after: int, upto: int) -> dict[str, Coordinates]:
     """Return the archived transactions with a label, also those whose label is in the log alone."""
-    also = set()
+    also: set[str] = set()
     for entry in entries_after(log, archive, max(after, archive.position()), upto):
         if isinstance(entry.event, LabelsSubmitted):
             also.update(label.transaction_id for label in entry.event.labels)

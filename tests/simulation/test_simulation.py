@@ -11,8 +11,8 @@ from tests.simulation.service import Parts
 from tests.simulation.steps import STEPS
 from tests.simulation.world import simulate
 
-SEEDS = (1, 2, 3, 5, 8)
-STEPS_EACH = 200
+SEEDS = (3, 4, 9, 10)
+STEPS_EACH = 150
 SEEDS_MAX = 8
 """Seeds within which a planted bug has to be found."""
 
@@ -40,7 +40,7 @@ def test_a_seed_is_replayed_exactly(tmp_path: Path) -> None:
     runs = []
     for name in ("first", "second"):
         (tmp_path / name).mkdir()
-        runs.append(simulate(tmp_path / name, 13, 80))
+        runs.append(simulate(tmp_path / name, 13, 60))
     assert runs[0].trace == runs[1].trace
     assert runs[0].digest == runs[1].digest
 
