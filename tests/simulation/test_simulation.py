@@ -15,6 +15,8 @@ SEEDS = (3, 4, 9, 10)
 STEPS_EACH = 150
 SEEDS_MAX = 8
 """Seeds within which a planted bug has to be found."""
+TRIED_FIRST = {"a copy that forgets its position": 6, "a bundle that nobody checks": 4}
+"""The seed that finds a bug at present, to save time; the others are tried when it does not."""
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +50,8 @@ def test_a_seed_is_replayed_exactly(tmp_path: Path) -> None:
 @pytest.mark.parametrize("bug", PLANTED)
 def test_a_planted_bug_is_found_and_the_seed_named(tmp_path: Path, bug: str) -> None:
     parts, promise = PLANTED[bug]
-    for seed in range(1, SEEDS_MAX + 1):
+    first = TRIED_FIRST.get(bug, 1)
+    for seed in [first, *(seed for seed in range(1, SEEDS_MAX + 1) if seed != first)]:
         folder = tmp_path / str(seed)
         folder.mkdir()
         said = _said_by(folder, seed, parts)
