@@ -16,7 +16,7 @@ def promises() -> list[str]:
     return [row for row in rows if not row.startswith(("| promise |", "| what happens when |"))]
 
 
-def tests_in(path: Path) -> set[str]:
+def functions_of(path: Path) -> set[str]:
     """The test functions of a file; none when there is no such file."""
     if not path.is_file():
         return set()
@@ -32,4 +32,4 @@ def test_every_promise_names_a_test() -> None:
 
 def test_every_test_that_is_named_exists() -> None:
     named = [found for row in promises() for found in _NAMED.findall(row)]
-    assert [f"{path}::{name}" for path, name in named if name not in tests_in(ROOT / path)] == []
+    assert [f"{path}::{name}" for path, name in named if name not in functions_of(ROOT / path)] == []

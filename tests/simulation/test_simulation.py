@@ -11,10 +11,12 @@ from tests.simulation.service import Parts
 from tests.simulation.steps import STEPS
 from tests.simulation.world import simulate
 
-SEEDS = (1, 2, 3, 5, 8)
-STEPS_EACH = 200
+SEEDS = (3, 4, 9, 10)
+STEPS_EACH = 150
 SEEDS_MAX = 8
 """Seeds within which a planted bug has to be found."""
+TRIED_FIRST = {"a copy that forgets its position": 6, "a bundle that nobody checks": 4}
+"""The seed that finds a bug at present, to save time; the others are tried when it does not."""
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +42,7 @@ def test_a_seed_is_replayed_exactly(tmp_path: Path) -> None:
     runs = []
     for name in ("first", "second"):
         (tmp_path / name).mkdir()
-        runs.append(simulate(tmp_path / name, 13, 80))
+        runs.append(simulate(tmp_path / name, 13, 60))
     assert runs[0].trace == runs[1].trace
     assert runs[0].digest == runs[1].digest
 
@@ -48,7 +50,8 @@ def test_a_seed_is_replayed_exactly(tmp_path: Path) -> None:
 @pytest.mark.parametrize("bug", PLANTED)
 def test_a_planted_bug_is_found_and_the_seed_named(tmp_path: Path, bug: str) -> None:
     parts, promise = PLANTED[bug]
-    for seed in range(1, SEEDS_MAX + 1):
+    first = TRIED_FIRST.get(bug, 1)
+    for seed in [first, *(seed for seed in range(1, SEEDS_MAX + 1) if seed != first)]:
         folder = tmp_path / str(seed)
         folder.mkdir()
         said = _said_by(folder, seed, parts)
