@@ -74,7 +74,7 @@ class RegistryState:
         self.last_hash = GENESIS_HASH
         self.versions: dict[str, VersionState] = {}
         self._reigns: dict[str, list[Reign]] = {}
-        self._attempts: dict[str, dict[int, int]] = {}
+        self._attempts: dict[str, dict[tuple[int, int], int]] = {}
         self.requested: dict[int, RequestState] = {}
         self.cycles: list[CycleStart] = []
         self.cycle_runs = False
@@ -297,7 +297,7 @@ def _registered(state: RegistryState, entry: LedgerEntry) -> None:
         created_seq=entry.seq,
     )
     state.versions[version] = known
-    state._attempts.setdefault(model, {})[known.cut_position] = known.cut_time_us
+    state._attempts.setdefault(model, {})[known.cut_position, known.attempt] = known.cut_time_us
     note_version(state, known)
 
 

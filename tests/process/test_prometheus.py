@@ -60,6 +60,8 @@ LARGE = policy_pb2.Rule(name="large", when="amount >= 850", outcome=scoring_pb2.
 EMPTY = {
     "Rules that failed or were refused": "no rule fails",
     "Findings by check": "only while the guard finds something",
+    "Separate misses confirmed": "no emergency trigger is set",
+    "Fraud value lost, at least": "no emergency trigger is set",
     "Evidence on probation": "only once both sides have scored matured payments",
     "Restated since the week had matured": "only once a whole week has matured",
     "Frauds added since the week had matured": "only once a whole week has matured",

@@ -75,6 +75,13 @@ def test_attempts_count_groups_of_challengers_and_start_again_with_a_new_champio
     assert store.state().attempts("card") == 1
 
 
+def test_attempts_before_a_moment_may_be_left_out(store: LedgerStore) -> None:
+    for attempt in (1, 2, 3):
+        body = registered(f"card-{attempt}", attempt) | {"cut_time_us": attempt * 10, "cut_position": attempt}
+        add(store, "VersionRegistered", body)
+    assert [store.state().attempts("card", since_us) for since_us in (0, 20, 31)] == [3, 2, 0]
+
+
 def test_a_challenger_is_pending_until_it_is_rejected_dropped_or_promoted(store: LedgerStore) -> None:
     for i in range(1, 7):
         add(store, "VersionRegistered", registered(f"card-{i}"))

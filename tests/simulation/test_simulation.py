@@ -15,7 +15,7 @@ SEEDS = (3, 4, 9, 10)
 STEPS_EACH = 150
 SEEDS_MAX = 8
 """Seeds within which a planted bug has to be found."""
-TRIED_FIRST = {"a copy that forgets its position": 6, "a bundle that nobody checks": 4}
+TRIED_FIRST = {"a copy that forgets its position": 6, "a bundle that nobody checks": 14}
 """The seed that finds a bug at present, to save time; the others are tried when it does not."""
 
 
@@ -34,7 +34,7 @@ def test_every_promise_holds_whatever_fails(tmp_path: Path, seed: int, counts: d
 def test_the_runs_have_met_every_step_and_every_way_to_die(counts: dict[str, int]) -> None:
     met = {name for name, _, _ in STEPS} | {"power cut", "killed scorer", "killed retrainer"}
     met |= {f"fault {kind}" for kind in ("crash", "full", "write", "sync", "slow", "ledger")}
-    met |= {"scored while training", "score: UNAVAILABLE", "prune: to", "promote: raced:", "roll back: to"}
+    met |= {"scored while training", "score: LOG_UNWRITABLE", "prune: to", "promote: raced:", "roll back: to"}
     assert met - counts.keys() == set(), "change SEEDS: a run that never meets something tests nothing of it"
 
 
