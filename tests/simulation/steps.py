@@ -226,12 +226,12 @@ STEPS: tuple[tuple[str, Act, int], ...] = (
     ("second scorer", start_second, 2),
     ("restart", restart, 3),
     ("kill", kill, 4),
-    ("register", operators.register, 5),
-    ("promote", operators.promote_one, 7),
-    ("roll back", operators.roll_back, 4),
+    ("register", operators.register, 8),
+    ("promote", operators.promote_one, 10),
+    ("roll back", operators.roll_back, 9),
     ("exclude", operators.exclude, 2),
     ("undo exclusion", operators.undo, 2),
-    ("retrain", operators.retrain, 3),
+    ("retrain", operators.retrain, 5),
     ("spoil a bundle", operators.spoil, 3),
 )
 

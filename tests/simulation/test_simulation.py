@@ -11,11 +11,11 @@ from tests.simulation.service import Parts
 from tests.simulation.steps import STEPS
 from tests.simulation.world import simulate
 
-SEEDS = (3, 4, 9, 10)
+SEEDS = (1, 2, 3, 5)
 STEPS_EACH = 150
 SEEDS_MAX = 8
 """Seeds within which a planted bug has to be found."""
-TRIED_FIRST = {"a copy that forgets its position": 6, "a bundle that nobody checks": 14}
+TRIED_FIRST = {"a copy that forgets its position": 6, "a bundle that nobody checks": 3}
 """The seed that finds a bug at present, to save time; the others are tried when it does not."""
 
 
