@@ -83,7 +83,7 @@ def report_of(done: Mapping[Run, Played], days: int) -> Report:
         "many of all did; declined are honest payments, a day"
     )
     report.notes.append(
-        "only the service has analysts, who look at 20 payments a day, and fits two recipes in a retrain"
+        "only the service has analysts, who look at 20 payments a day"
     )
     return report
 

@@ -20,8 +20,7 @@ from typing import Any
 
 from benchmarks import adaptation_online
 from benchmarks.adaptation_sentinels import WithSentinels
-from benchmarks.adaptation_worlds import POISONER, Scenario, Sources, held_out
-from benchmarks.report import FOLDER
+from benchmarks.adaptation_worlds import POISONER, Scenario, Sources, config_of, held_out
 from fraud.adversary.contest import Contest, ContestSettings, Defender
 from fraud.adversary.contest_figures import ContestDay, ContestResult
 from fraud.adversary.defenders import KernelDefender, Policy
@@ -143,7 +142,7 @@ def _defender(
     if row in (SERVICE, UNDEFENDED):
         given = {"FRAUD__LABELS__MATURITY": f"{min(scenario.maturity_us // DAY_US, MATURITY_DAYS)}d"}
         given |= UNDEFENDED_SETTINGS if row == UNDEFENDED else {}
-        config = (FOLDER / f"adaptation_{scenario.world}.toml").read_text(encoding="utf-8")
+        config = config_of(scenario.world).read_text(encoding="utf-8")
         with ServiceDefender(traffic, folder, config, given, first_day=FIRST_DAY, name=row) as service:
             guarded: Defender = service
             if row == SERVICE and scenario.attackers == POISONER:

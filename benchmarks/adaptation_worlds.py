@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.handbook import CONFIG
+from benchmarks.report import FOLDER
 from fraud.adversary.choosers import EpsilonGreedy
 from fraud.adversary.economy import Economy, EconomySettings
 from fraud.adversary.gang import Attacker, Gang
@@ -40,6 +40,11 @@ RULES: Mapping[str, LabelRules] = {
 }
 """By label delay: 7 days, one day, and at once, which only the oracle has."""
 MATURITY_US: Mapping[str, int] = {"0d": 0, "1d": DAY_US, "7d": 7 * DAY_US}
+
+
+def config_of(world: str) -> Path:
+    """Return the configuration of the service in a world; its schema and features are those of all rows."""
+    return FOLDER / f"adaptation_{world}.toml"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -81,7 +86,7 @@ class Sources:
             return Economy(
                 EconomySettings(seed=scenario.seed, days=self.days, cards=2_500, transactions_per_day=2_400)
             )
-        return RecordedTraffic(load_settings(CONFIG, {}), self.data, CARDS_SHARE)
+        return RecordedTraffic(load_settings(config_of(scenario.world), {}), self.data, CARDS_SHARE)
 
     def attacker(self, scenario: Scenario, traffic: HonestTraffic) -> Attacker:
         """Return the attackers of a scenario, who have learned nothing yet."""

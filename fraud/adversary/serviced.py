@@ -190,7 +190,8 @@ class ServiceDefender:
 
     def _copies(self) -> float | None:
         """Return how often the retrainer has copied the log; None while it does not answer."""
-        found = scrape(f"http://127.0.0.1:{self._metrics_port}/metrics")
+        # One name of hundreds: asked for many times a second, of a process that has better things to do.
+        found = scrape(f"http://127.0.0.1:{self._metrics_port}/metrics?name[]={_COPIES}")
         return None if found is None else found.value(_COPIES)
 
     def _read_ledger(self) -> int:

@@ -16,10 +16,11 @@ The table's own log keeps minimum and maximum of `INDEXED` columns only: of any
 other it would remember words that stand in no file any more.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from threading import Lock
 
 import polars as pl
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
@@ -63,11 +64,12 @@ class Table:
     def __init__(self, folder: Path, types: dict[str, pl.DataType]) -> None:
         self._folder = folder
         self._types = types
+        self._kept: DeltaTable | None = None
+        self._lock = Lock()
 
     def position(self) -> int:
         """Return the last position that a commit to this table covered; 0 for none."""
-        table = self._load()
-        return 0 if table is None else (table.transaction_version(APP_ID) or 0)
+        return self._of_newest(_position) or 0
 
     def append(self, frame: pl.DataFrame, upto: int, *, also_empty: bool) -> None:
         """Commit the rows up to position `upto` that are not in the table yet, once.
@@ -78,9 +80,11 @@ class Table:
         Raises:
             Unavailable: the folder cannot be written, or others kept coming first.
         """
+        if frame.is_empty() and not also_empty:
+            return
         for _ in range(COMMIT_ATTEMPTS):
             table = self._load()
-            done = 0 if table is None else (table.transaction_version(APP_ID) or 0)
+            done = 0 if table is None else _position(table)
             rows = frame.filter(pl.col("position") > done)
             if done >= upto or (rows.is_empty() and not also_empty):
                 return
@@ -165,8 +169,7 @@ class Table:
 
     def version(self) -> int | None:
         """Return the newest version of the table, None before the first commit."""
-        table = self._load()
-        return None if table is None else int(table.version())
+        return self._of_newest(DeltaTable.version)
 
     def held(self) -> Held:
         """Return the newest version's position and files: what it names, and the table's own log up to it.
@@ -183,7 +186,7 @@ class Table:
             if path.name[:20].isdigit() and int(path.name[:20]) <= table.version()
         ]
         named = [self._folder / Path(uri).name for uri in table.file_uris()]
-        return Held(table.transaction_version(APP_ID) or 0, (*log, *named))
+        return Held(_position(table), (*log, *named))
 
     def size(self) -> Size:
         """Return how many files the table has, and their bytes."""
@@ -253,6 +256,22 @@ class Table:
             f"{self._folder}: others committed first {COMMIT_ATTEMPTS} times; stop the extra writers"
         )
 
+    def _of_newest(self, read: Callable[[DeltaTable], int]) -> int | None:
+        """Return what is read of the newest version, None where there is no table.
+
+        A handle is kept for it: following the table's log is some twenty times cheaper than opening it.
+        Whatever reads lazily has a handle of its own, which nobody moves on.
+        """
+        with self._lock:
+            if self._kept is not None:
+                try:
+                    self._kept.update_incremental()
+                    return read(self._kept)
+                except (DeltaError, OSError):
+                    pass  # cleaned away beyond two days, or another folder stands in its place
+            self._kept = self._load()
+            return None if self._kept is None else read(self._kept)
+
     def _load(self) -> DeltaTable | None:
         try:
             return DeltaTable(self._folder)
@@ -260,3 +279,8 @@ class Table:
             return None
         except (DeltaError, OSError) as error:
             raise Damaged(f"{self._folder}: cannot be read ({error}); restore it from a copy") from error
+
+
+def _position(table: DeltaTable) -> int:
+    """Return the last position that a version of a table covers; 0 for none."""
+    return table.transaction_version(APP_ID) or 0

@@ -80,6 +80,7 @@ class Casework:
         self._traffic: dict[tuple[str, int], pl.DataFrame] = {}
         self._newest: dict[tuple[str, int], pl.DataFrame] = {}
         self._margins: dict[tuple[str, str, int], NDArray[np.float32]] = {}
+        self._matrices: dict[str, tuple[object, NDArray[np.float32]]] = {}
 
     def case(self, challenger: Rival, champion: Rival | None) -> Case:
         """Return the case of a challenger against the champion, or for a first version."""
@@ -227,15 +228,30 @@ class Casework:
         key = (bundle.digest, "week", until_us)
         if key not in self._margins:
             rows = self._rows_of_week(bundle.model, until_us)
-            self._margins[key] = bundle.margins(matrix_of(bundle, rows))
+            self._margins[key] = bundle.margins(self._matrix(bundle, rows, "week", until_us))
         return self._margins[key]
 
     def _newest_margins(self, bundle: Bundle, upto: int) -> NDArray[np.float32]:
         """Return a bundle's margins of the newest traffic up to a position; scored once."""
         key = (bundle.digest, "newest", upto)
         if key not in self._margins:
-            self._margins[key] = bundle.margins(matrix_of(bundle, self._newest_rows(bundle.model, upto)))
+            now = self._newest_rows(bundle.model, self._cut.position)
+            if upto < self._cut.position and len(now) < REFERENCE_ROWS_MAX:
+                # All there ever was stands in the newest rows of today, in log order.
+                known = int(now["position"].search_sorted(upto, side="right"))
+                return self._newest_margins(bundle, self._cut.position)[:known]
+            rows = self._newest_rows(bundle.model, upto)
+            self._margins[key] = bundle.margins(self._matrix(bundle, rows, "newest", upto))
         return self._margins[key]
+
+    def _matrix(self, bundle: Bundle, rows: pl.DataFrame, what: str, until: int) -> NDArray[np.float32]:
+        """Return a bundle's matrix of such rows; the last one is kept for bundles that read alike."""
+        key = (bundle.model, bundle.feature_names, bundle.vocabularies, until)
+        kept, matrix = self._matrices.get(what, (None, None))
+        if matrix is None or kept != key:
+            matrix = matrix_of(bundle, rows)
+            self._matrices[what] = (key, matrix)
+        return matrix
 
     def _newest_rows(self, model: str, upto: int) -> pl.DataFrame:
         """Return as many of the newest rows up to a position as a risk scale is made of, in log order."""

@@ -55,6 +55,7 @@ class Shadowing:
         self._metrics = metrics
         self._failed: set[str] = set()
         self._foreseen_by_model: dict[str, Forecast] = {}
+        self._judged: dict[str, tuple[int, int, int]] = {}
 
     def settle(self, state: RegistryState) -> None:
         """Load and unload shadows as the ledger says, and judge probations."""
@@ -93,6 +94,10 @@ class Shadowing:
         live = self._scorer.shadows.pairs.get(probation.model)
         if live is None or live.version != probation.version:
             return
+        seen = probation.seq, live.alerts.rows, live.declines.rows
+        if self._judged.get(probation.model) == seen:
+            return  # no payment since; the ledger is looked at far more often than payments may come
+        self._judged[probation.model] = seen
         before = self._foreseen(probation)
         settings, required = self._settings.gate, _TESTS * self._settings.gate.e_value
         for noun, pairs, share in (
