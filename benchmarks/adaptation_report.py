@@ -82,9 +82,7 @@ def report_of(done: Mapping[Run, Played], days: int) -> Report:
         f"major units a day; days to {RECOVERED_SHARE:.0%}: the median of changes that came back, beside how "
         "many of all did; declined are honest payments, a day"
     )
-    report.notes.append(
-        "only the service has analysts, who look at 20 payments a day"
-    )
+    report.notes.append("only the service has analysts, who look at 20 payments a day")
     return report
 
 

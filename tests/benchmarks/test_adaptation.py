@@ -28,9 +28,7 @@ from benchmarks.adaptation_rows import (
     rows_of,
 )
 from benchmarks.adaptation_runs import Results, Run, runs_of
-from benchmarks.adaptation_worlds import BANDIT, POISONER, WORLDS, Scenario, Sources, mutants
-from benchmarks.handbook import CONFIG
-from benchmarks.report import FOLDER
+from benchmarks.adaptation_worlds import BANDIT, POISONER, WORLDS, Scenario, Sources, config_of, mutants
 from fraud.adversary.choosers import Scripted
 from fraud.adversary.contest import Contest, ContestSettings
 from fraud.adversary.contest_figures import ContestDay, ContestResult
@@ -45,7 +43,7 @@ from fraud.guard.finding import CHECKS
 from fraud.settings import load_settings
 
 DAYS = 30
-SETTINGS = {world: load_settings(FOLDER / f"adaptation_{world}.toml", {}) for world in WORLDS}
+SETTINGS = {world: load_settings(config_of(world), {}) for world in WORLDS}
 
 
 def test_the_default_scenarios_keep_their_names_and_rows() -> None:
@@ -90,10 +88,11 @@ def test_what_cannot_be_played_is_refused_by_name(
 
 @pytest.mark.parametrize("world", WORLDS)
 def test_the_service_has_the_features_and_the_booster_of_the_schedules(world: str) -> None:
-    theirs = demo_settings(1) if world == "own" else load_settings(CONFIG, {})
     mine = SETTINGS[world]
-    assert mine.schema_ == theirs.schema_
-    assert mine.features == theirs.features
+    if world == "own":  # the Handbook's payments come with the service's own configuration
+        theirs = demo_settings(1)
+        assert mine.schema_ == theirs.schema_
+        assert mine.features == theirs.features
     numbers = (
         "rounds",
         "max_depth",
@@ -110,7 +109,7 @@ def test_the_service_has_the_features_and_the_booster_of_the_schedules(world: st
 
 def test_the_undefended_service_has_no_check_left_that_freezes_or_asks_for_proof() -> None:
     for world in WORLDS:
-        settings = load_settings(FOLDER / f"adaptation_{world}.toml", UNDEFENDED_SETTINGS)
+        settings = load_settings(config_of(world), UNDEFENDED_SETTINGS)
         assert {getattr(settings.guard, check).action for check in CHECKS} == {"off"}
         assert settings.gate.evidence_frauds_min == 1
         assert not settings.gate.probation.enabled
