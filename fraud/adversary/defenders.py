@@ -29,7 +29,7 @@ from fraud.records import LabelsSubmitted, LabelValue
 from fraud.settings.learning import Recipe
 from fraud.training.fit import fit
 
-LIGHT = Recipe(kind="full", rounds=60, max_depth=5, learning_rate=0.15, max_bin=256, legitimate_share=0.5)
+LIGHT = Recipe(kind="full", rounds=60, max_depth=5, learning_rate=0.15, max_bin=256, legitimate_share=0.2)
 _FRAUDS_MIN = 20
 _HOLDOUT = 5
 """Each fifth card is left out of fitting and sets the threshold."""
