@@ -11,6 +11,7 @@ from fraud.client import Client
 from fraud.errors import FraudError, Overloaded, Unavailable
 from fraud.records import Transaction
 from fraud.serving.batcher import Answer, Batcher, Delivery, ScoreWork
+from fraud.settings.server import Server
 from tests.serving.worlds import Process, Stream, serving
 
 
@@ -31,14 +32,18 @@ class Slow:
             delivery.answer(work.future, answers)
 
 
+def limits(rows_max: int, queue_rows_max: int, **others: float) -> Server:
+    return Server(scoring_rows_max=rows_max, queue_rows_max=queue_rows_max, **others)  # type: ignore[arg-type]
+
+
 def payment(name: str) -> Transaction:
     return Transaction(name, 1, "card", (), 1, "EUR", 1, (), ())
 
 
-def test_what_waits_while_a_batch_is_in_work_forms_the_next() -> None:
+def test_what_waits_while_a_batch_is_in_work_forms_the_next_behind_what_runs_alone() -> None:
     async def go() -> list[list[str]]:
         engine = Slow()
-        batcher = Batcher(engine, rows_max=100, queue_rows_max=100)
+        batcher = Batcher(engine, limits(100, 100))
         batcher.start(asyncio.get_running_loop())
         first = asyncio.create_task(batcher.score((payment("a"),), with_reasons=False))
         await asyncio.get_running_loop().run_in_executor(None, engine.entered.wait)
@@ -51,14 +56,14 @@ def test_what_waits_while_a_batch_is_in_work_forms_the_next() -> None:
         await batcher.close()
         return engine.batches
 
-    assert asyncio.run(go()) == [["a"], ["b", "c", "d"], ["task"], ["e"]]
+    assert asyncio.run(go()) == [["a"], ["task"], ["b", "c", "d", "e"]]
 
 
 @pytest.mark.parametrize(("rows", "refused"), [(4, False), (5, True)])
 def test_the_queue_is_full_at_its_limit_and_not_before(rows: int, refused: bool) -> None:
     async def go() -> BaseException | None:
         engine = Slow()
-        batcher = Batcher(engine, rows_max=100, queue_rows_max=4)
+        batcher = Batcher(engine, limits(100, 4))
         batcher.start(asyncio.get_running_loop())
         calls = [
             asyncio.create_task(batcher.score((payment(str(i)),), with_reasons=False)) for i in range(rows)
@@ -78,7 +83,7 @@ def test_the_queue_is_full_at_its_limit_and_not_before(rows: int, refused: bool)
 def test_a_call_that_was_given_up_is_not_scored() -> None:
     async def go() -> list[list[str]]:
         engine = Slow()
-        batcher = Batcher(engine, rows_max=1, queue_rows_max=100)
+        batcher = Batcher(engine, limits(1, 100))
         batcher.start(asyncio.get_running_loop())
         first = asyncio.create_task(batcher.score((payment("a"),), with_reasons=False))
         await asyncio.get_running_loop().run_in_executor(None, engine.entered.wait)
@@ -98,7 +103,7 @@ def test_after_closing_nothing_is_taken() -> None:
     async def go() -> None:
         engine = Slow()
         engine.go.set()
-        batcher = Batcher(engine, rows_max=1, queue_rows_max=1)
+        batcher = Batcher(engine, limits(1, 1))
         batcher.start(asyncio.get_running_loop())
         await batcher.close()
         with pytest.raises(Unavailable, match="draining"):
