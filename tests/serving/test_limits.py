@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from fraud.client import Client
-from fraud.errors import FraudError, Overloaded, Unavailable
+from fraud.errors import FraudError, NotFound, Overloaded, Unavailable
 from fraud.records import Transaction
 from fraud.serving.batcher import Answer, Batcher, Delivery, ScoreWork
 from fraud.settings.server import Server
-from tests.serving.worlds import Process, Stream, serving
+from tests.serving.test_recovery import Inside, inside
+from tests.serving.worlds import Process, Stream, serving, settings_in
 
 
 class Slow:
@@ -145,3 +146,38 @@ def test_overload_is_refused_by_name_over_the_wire(tmp_path: Path) -> None:
                 break
         assert refused
         assert "server.streams_max = 1" in str(refused[0])
+    with serving(
+        tmp_path, FRAUD__SERVER__PENDING_CALLS_MAX="1", FRAUD__SERVER__CONNECTIONS_MAX="20"
+    ) as process:
+        for _ in range(20):
+            refused = _burst(process, 12)
+            if refused:
+                break
+        assert refused, "twelve calls at once never met each other at the door"
+        assert all(isinstance(error, Overloaded) for error in refused)
+        with process.client() as client:
+            client.wait_ready()
+
+
+@pytest.mark.process
+def test_connections_beyond_the_limit_are_closed(tmp_path: Path) -> None:
+    with serving(tmp_path, FRAUD__SERVER__CONNECTIONS_MAX="2") as process:
+        with process.client() as first, process.client() as second:
+            first.wait_ready()
+            second.wait_ready()
+            with Client(process.target, deadline_s=1, retries=0) as third, pytest.raises(Unavailable):
+                third.score(Stream(seed=3).next())
+        with process.client() as again:
+            again.wait_ready()
+
+
+def test_queries_wait_within_their_bound(tmp_path: Path) -> None:
+    async def body(here: Inside) -> None:
+        read = here.process.queries.decision
+        results = await asyncio.gather(*(read(name) for name in "abc"), return_exceptions=True)
+        assert [type(result) for result in results] == [NotFound, NotFound, Overloaded]
+        assert "server.read_calls_max = 2" in str(results[2])
+        with pytest.raises(NotFound):
+            await read("d")
+
+    inside(settings_in(tmp_path, FRAUD__SERVER__READ_CALLS_MAX="2"), body)
