@@ -3,14 +3,16 @@
 import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from fraud.client import Client
 from fraud.errors import FraudError, NotFound, Overloaded, Unavailable
-from fraud.records import Transaction
+from fraud.records import Label, LabelValue, Transaction
 from fraud.serving.batcher import Answer, Batcher, Delivery, ScoreWork
+from fraud.serving.feedback import Taken
 from fraud.settings.server import Server
 from tests.serving.test_recovery import Inside, inside
 from tests.serving.worlds import Process, Stream, serving, settings_in
@@ -169,6 +171,27 @@ def test_connections_beyond_the_limit_are_closed(tmp_path: Path) -> None:
                 third.score(Stream(seed=3).next())
         with process.client() as again:
             again.wait_ready()
+
+
+def test_labels_wait_for_a_bounded_number_of_payments(tmp_path: Path) -> None:
+    async def body(here: Inside) -> None:
+        stream, feedback = Stream(seed=8), here.process.feedback
+        await here.score(stream, 5)
+
+        async def label(batch: str, *names: str) -> Taken:
+            labels = [Label(name, LabelValue.FRAUD, stream.now_us) for name in names]
+            call = partial(feedback.take_labels, batch, 0, "chargeback", "bank", labels)
+            taken: Taken = await here.process.batcher.feed(call, len(labels))
+            return taken
+
+        assert (await label("one", "x1", "x2")).waiting == 2
+        with pytest.raises(Overloaded, match=r"labels\.waiting_max = 3"):
+            await label("two", "x3", "x4")
+        assert (await label("three", "x1", "x3", "t8-1")).accepted == 1
+        assert (await label("four", "t8-2")).accepted == 1
+        assert here.process.log.batch("two") == []
+
+    inside(settings_in(tmp_path, FRAUD__LABELS__WAITING_MAX="3"), body)
 
 
 def test_queries_wait_within_their_bound(tmp_path: Path) -> None:
