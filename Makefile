@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 # Tests run two files at a time; the tests of a file share what they set up.
 SPREAD := -n 2 --dist loadfile
-BENCHMARKS := scoring features training handbook replay guard pollution selection gate stability evasion alerts monitoring world adaptation crash
+BENCHMARKS := scoring features training handbook replay guard pollution selection gate stability evasion alerts monitoring world adaptation crash overload soak
 
 .PHONY: setup demo test quick check lint types proto dashboards bench simulate clean
 

@@ -25,16 +25,21 @@ WINDOW_RAISE = 2**30
 _DATA, _HEADERS, _RST_STREAM, _SETTINGS, _PING, _GOAWAY, _WINDOW_UPDATE = 0, 1, 3, 4, 6, 7, 8
 _END_STREAM, _END_HEADERS, _ACK = 1, 4, 1
 _STATUS_OK = b"grpc-status\x010"
+_STATUS_RESOURCE_EXHAUSTED = b"grpc-status\x018"
 _STREAMS_MAX = 2**30
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The end of one call; `body` is the answer's message, without its gRPC prefix."""
+    """The end of one call; `body` is the answer's message, without its gRPC prefix.
+
+    `refused`: it ended with RESOURCE_EXHAUSTED.
+    """
 
     stream: int
     ok: bool
     body: bytes
+    refused: bool = False
 
 
 class ConnectionLost(Exception):
@@ -52,14 +57,13 @@ class Connection:
     What has to be sent collects in `outgoing`: take it, send it, clear it.
     """
 
-    def __init__(self, path: str, authority: str, authorization: str = "") -> None:
-        """`authorization` is sent with every call, "" for none."""
+    def __init__(self, path: str, authority: str, authorization: str = "", deadline_ms: int = 0) -> None:
+        """`authorization` and the deadline are sent with every call, "" and 0 for none."""
         self.outgoing = bytearray(PREFACE)
         # HEADER_TABLE_SIZE 0, ENABLE_PUSH 0, INITIAL_WINDOW_SIZE 2^30
         self.outgoing += frame(_SETTINGS, 0, 0, struct.pack(">HIHIHI", 1, 0, 2, 0, 4, WINDOW_RAISE))
         self.outgoing += frame(_WINDOW_UPDATE, 0, 0, struct.pack(">I", WINDOW_RAISE))
-        self._headers = _first_headers(path, authority, authorization)
-        self._indexed = _INDEXED_WITH_AUTHORIZATION if authorization else _INDEXED_HEADERS
+        self._headers, self._indexed = _headers(path, authority, authorization, deadline_ms)
         self._stream = -1
         self._incoming = bytearray()
         self._unacknowledged = 0
@@ -113,7 +117,8 @@ class Connection:
                 self._unacknowledged += length
                 self._bodies[stream] = self._bodies.get(stream, b"") + payload
             elif kind == _HEADERS and flags & _END_STREAM:
-                answers.append(Answer(stream, _STATUS_OK in payload, self._bodies.pop(stream, b"")[5:]))
+                body, refused = self._bodies.pop(stream, b"")[5:], _STATUS_RESOURCE_EXHAUSTED in payload
+                answers.append(Answer(stream, _STATUS_OK in payload, body, refused))
             elif kind == _RST_STREAM:
                 answers.append(Answer(stream, False, self._bodies.pop(stream, b"")))
             elif kind != _HEADERS:
@@ -146,24 +151,19 @@ def _text(value: str) -> bytes:
     return bytes([len(raw)]) + raw
 
 
-def _first_headers(path: str, authority: str, authorization: str) -> bytes:
-    """Header block that enters what does not change into the server's table, authorization last."""
-    return (
-        b"\x83\x86"  # :method POST, :scheme http
-        b"\x44"
-        + _text(path)
-        + b"\x41"
-        + _text(authority)
-        + b"\x5f"
-        + _text("application/grpc")
-        + b"\x40"
-        + _text("te")
-        + _text("trailers")
-        + (b"\x57" + _text(authorization) if authorization else b"")
-    )
-
-
-_INDEXED_HEADERS = b"\x83\x86\xc1\xc0\xbf\xbe"
-"""The same block by index: 65 path, 64 authority, 63 content-type, 62 te."""
-_INDEXED_WITH_AUTHORIZATION = b"\x83\x86\xc2\xc1\xc0\xbf\xbe"
-"""With authorization as the newest, 62, and each of the others one further."""
+def _headers(path: str, authority: str, authorization: str, deadline_ms: int) -> tuple[bytes, bytes]:
+    """Return a block that enters the headers into the server's table, and the same by index."""
+    fields = [
+        b"\x44" + _text(path),
+        b"\x41" + _text(authority),
+        b"\x5f" + _text("application/grpc"),
+        b"\x40" + _text("te") + _text("trailers"),
+    ]
+    if authorization:
+        fields.append(b"\x57" + _text(authorization))
+    if deadline_ms:
+        fields.append(b"\x40" + _text("grpc-timeout") + _text(f"{deadline_ms}m"))
+    start = b"\x83\x86"  # :method POST, :scheme http
+    newest = 62
+    by_index = bytes(0x80 | newest + len(fields) - 1 - place for place in range(len(fields)))
+    return start + b"".join(fields), start + by_index

@@ -40,7 +40,10 @@ SAMPLE = 64
 
 @dataclass(frozen=True)
 class Plan:
-    """What to send where. With `rate` (calls a second) the loop is open, else closed; `token`: who calls."""
+    """What to send where. With `rate` (calls a second) the loop is open, else closed; `token`: who calls.
+
+    `deadline` (seconds, 0: none) goes with every call, as a client library sends it.
+    """
 
     address: str
     path: str
@@ -51,17 +54,25 @@ class Plan:
     seed: int = 1
     core: int | None = None
     token: str = ""
+    deadline: float = 0.0
 
 
 @dataclass
 class Load:
-    """What came of it: calls answered after the warm-up, and all of them."""
+    """What came of it: calls answered after the warm-up, and all of them.
+
+    `failed` is every call that did not end with OK, the refused ones among them;
+    `begun` and `refused` count after the warm-up, as `answered` does.
+    """
 
     answered: int = 0
     failed: int = 0
+    begun: int = 0
+    refused: int = 0
     seconds: float = 0.0
     answered_in_all: int = 0
     latencies_us: list[int] = field(default_factory=list)
+    refusals_us: list[int] = field(default_factory=list)
     sample: list[str] = field(default_factory=list)
 
     @property
@@ -71,7 +82,22 @@ class Load:
 
     def percentile_ms(self, q: float) -> float:
         """Return a percentile of latency in milliseconds; NaN without answers."""
-        return float(np.percentile(self.latencies_us, q)) / 1_000 if self.latencies_us else float("nan")
+        return _percentile_ms(self.latencies_us, q)
+
+    def refusal_percentile_ms(self, q: float) -> float:
+        """Return a percentile of the time until a refusal in milliseconds; NaN without refusals."""
+        return _percentile_ms(self.refusals_us, q)
+
+    def per_second_within(self, deadline_s: float) -> float:
+        """Answers a second that came within a deadline."""
+        if not self.latencies_us:
+            return 0.0
+        share = float(np.mean(np.array(self.latencies_us) <= deadline_s * 1e6))
+        return share * self.per_second
+
+
+def _percentile_ms(values_us: list[int], q: float) -> float:
+    return float(np.percentile(values_us, q)) / 1_000 if values_us else float("nan")
 
 
 def drive(plan: Plan, templates: Sequence[bytes]) -> Load:
@@ -134,7 +160,8 @@ class Generator:
         self.plan = plan
         self.load = Load()
         self._messages = Messages(templates)
-        self._connection = Connection(plan.path, plan.address, f"Bearer {plan.token}" if plan.token else "")
+        authorization = f"Bearer {plan.token}" if plan.token else ""
+        self._connection = Connection(plan.path, plan.address, authorization, round(plan.deadline * 1_000))
         self._due: dict[int, float] = {}
         host, _, port = plan.address.rpartition(":")
         self._socket = socket.create_connection((host, int(port)), timeout=PATIENCE_S)
@@ -169,6 +196,7 @@ class Generator:
 
     def _call(self, due: float) -> None:
         self._due[self._connection.call(self._messages.next(time.time_ns() // 1_000))] = due
+        self.load.begun += self._measured_from <= due < self._end
 
     def _flush(self) -> None:
         outgoing = self._connection.outgoing
@@ -187,6 +215,9 @@ class Generator:
             load.answered_in_all += 1
             if not answer.ok:
                 load.failed += 1
+                if answer.refused and self._measured_from <= now < self._end:
+                    load.refused += 1
+                    load.refusals_us.append(int((now - due) * 1e6))
             elif self._measured_from <= now < self._end:
                 load.answered += 1
                 if len(load.latencies_us) < LATENCIES_MAX:

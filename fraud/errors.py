@@ -12,7 +12,8 @@
     ├── Unauthenticated        the caller did not show who calls, or not convincingly
     ├── PermissionDenied       the caller is known and may not do this
     ├── Overloaded             the queue is full; try again later
-    │   └── RateLimited        this caller asks for more than it may
+    │   ├── RateLimited        this caller asks for more than it may
+    │   └── TooLate            the answer would come when nobody waits for it any more
     ├── Unavailable            the scorer is not ready
     │   └── LogUnwritable      the event log cannot be written: disk full or failing
     └── Damaged                stored bytes are not what was written
@@ -112,6 +113,12 @@ class RateLimited(Overloaded):
     def __init__(self, message: str, wait_us: int = 0) -> None:
         super().__init__(message)
         self.wait_us = wait_us
+
+
+class TooLate(Overloaded):
+    """The answer would come after the call's deadline, so nothing was done for it."""
+
+    code = "TOO_LATE"
 
 
 class Unavailable(FraudError):

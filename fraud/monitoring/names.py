@@ -74,6 +74,8 @@ _SCORER: Final[tuple[Metric, ...]] = (
     _counter("fraud_late_events", "Transactions older than what the state holds"),
     _histogram("fraud_batch_rows", "Rows scored together"),
     _gauge("fraud_queue_rows", "Rows waiting to be scored"),
+    _gauge("fraud_queue_label_rows", "Labels and outcomes waiting to be logged"),
+    _gauge("fraud_wait_seconds", "Wait foreseen for a payment that comes now"),
     _counter("fraud_rule_decisions", "Decisions that a rule or a list made", "model", "rule"),
     _gauge("fraud_rules_refused", "1 while a model's rules do not fit and are not in force", "model"),
     _counter("fraud_rule_failures", "Batches on which rules failed and the model decided alone", "model"),

@@ -137,6 +137,8 @@ class ScorerMetrics:
         self.late_events = catalogue.counter("fraud_late_events")
         self.batch_rows = catalogue.histogram("fraud_batch_rows").labels()
         self.queue_rows = catalogue.gauge("fraud_queue_rows")
+        self.queue_label_rows = catalogue.gauge("fraud_queue_label_rows")
+        self.wait_seconds = catalogue.gauge("fraud_wait_seconds")
         explored = catalogue.counter("fraud_explored")
         minor = catalogue.counter("fraud_explored_minor")
         self._explored = {name: (explored.labels(name), minor.labels(name)) for name in models}

@@ -1,38 +1,47 @@
 """Natural batching: what arrives while a batch is in work forms the next one.
 
-    event loop: submit(work) ──► queue ──► one scoring thread: takes all that waits
-        ▲                                        │ (up to rows_max), runs it in order
-        └── one call_soon_threadsafe a batch ◄───┘
+    event loop: score ──► admission ──► inbox ──► one scoring thread, round after round:
+        ▲       run (a swap, a snapshot) ───┤        1. what must run alone and soon
+        │       feed (labels, outcomes) ────┘        2. a batch of scores, callers in fair turns
+        │                                            3. labels, when no score waits or they are due
+        └── one call_soon_threadsafe a round ◄───────┘
 
 There is no artificial wait: a lone request is a batch of one. Between two
 batches the event loop has its turn, in which it sends the answers and takes in
 what has arrived: both threads share one interpreter, and without the turn the
 next batch would start with the first request of many. gRPC hands requests over
 one by one, a round of the loop or two for each, so the turn lasts until a few
-rounds have brought none. Score requests
-that stand side by side in the queue run together; any other work (labels, a
-swap, a snapshot) runs alone, in its place, so the order of the queue is the
-order of the log.
+rounds have brought none.
+
+All sorting happens on the scoring thread, which also appends to the log: the
+order in which it takes work is the order of the log, whatever the order of
+arrival was. Calls that are open together may overtake each other; who waits for
+an answer before the next call is never overtaken by himself.
 """
 
 import asyncio
+import math
 import queue
 import threading
+import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import structlog
 
-from fraud.errors import FraudError, Overloaded, Unavailable
+from fraud.errors import FraudError, Overloaded, TooLate, Unavailable
 from fraud.records import Scored, Transaction
+from fraud.serving.admission import Admission
+from fraud.serving.fairness import FairQueue, TimeShare
+from fraud.serving.roles import calling
+from fraud.serving.shedding import Forecast, answer_by
+from fraud.serving.turn import Turn
+from fraud.settings.server import Server
 from fraud.v1.scoring_pb2 import Reason
 
 _log = structlog.get_logger("fraud.serving.batcher")
-TURN_MAX_S = 0.01
-"""The event loop's turn between two batches is over by then, whatever it does."""
-QUIET_ROUNDS = 4
-"""Rounds of the event loop without a new request that end its turn; idle ones take microseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,51 +60,32 @@ class ScoreWork:
     transactions: tuple[Transaction, ...]
     with_reasons: bool
     future: "asyncio.Future[list[Answer | FraudError]]"
+    caller: str = ""
+    answer_by_s: float = math.inf
+    """Monotonic time after which nobody waits for the answer."""
+
+    @property
+    def rows(self) -> int:
+        """Transactions, at least one."""
+        return len(self.transactions)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Task:
-    """Anything else that must run on the scoring thread, in its place in the queue."""
+    """Anything else that must run on the scoring thread, before what waits to be scored."""
 
     run: Callable[[], Any]
     future: "asyncio.Future[Any]"
 
 
-class Turn:
-    """The event loop's time between two batches."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Feed:
+    """Labels or outcomes of one call, to be logged beside the scores."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._over = threading.Event()
-        self._over.set()
-        self._number = 0
-        self._arrived = 0
-
-    def note_arrival(self) -> None:
-        """Count a request that was queued; on the event loop."""
-        self._arrived += 1
-
-    def give(self) -> None:
-        """Begin a turn, before results are sent; on the scoring thread."""
-        self._number += 1
-        self._over.clear()
-
-    def wait(self) -> None:
-        """Wait until the turn is over; on the scoring thread."""
-        self._over.wait(TURN_MAX_S)
-
-    def use(self) -> None:
-        """Let rounds pass until `QUIET_ROUNDS` of them brought nothing; on the event loop."""
-        self._loop.call_soon(self._look, self._number, self._arrived, 0)
-
-    def _look(self, number: int, arrived: int, quiet: int) -> None:
-        if number != self._number:
-            return  # it took too long, and the next one has begun
-        quiet = quiet + 1 if arrived == self._arrived else 0
-        if quiet < QUIET_ROUNDS:
-            self._loop.call_soon(self._look, number, self._arrived, quiet)
-        else:
-            self._over.set()
+    run: Callable[[], Any]
+    future: "asyncio.Future[Any]"
+    caller: str
+    rows: int
 
 
 @dataclass(slots=True)
@@ -143,14 +133,21 @@ class Engine(Protocol):
 
 
 class Batcher:
-    """Owns the queue and the scoring thread."""
+    """Owns the queues and the scoring thread."""
 
-    def __init__(self, engine: Engine, *, rows_max: int, queue_rows_max: int) -> None:
+    def __init__(self, engine: Engine, limits: Server) -> None:
         self._engine = engine
-        self._rows_max = rows_max
-        self._queue_rows_max = queue_rows_max
-        self._queue: queue.SimpleQueue[ScoreWork | Task | None] = queue.SimpleQueue()
-        self._queued_rows = 0
+        self._rows_max = limits.scoring_rows_max
+        self._forecast = Forecast(self._rows_max)
+        self._admission = Admission(self._forecast, limits.queue_rows_max, limits.wait_max / 1e6)
+        self.check = self._admission.check
+        self._feed_rows_max, self._feed_calls_max = limits.label_queue_rows_max, limits.label_calls_max
+        self._fed_rows = self._fed_calls = 0
+        self._inbox: queue.SimpleQueue[ScoreWork | Task | Feed | None] = queue.SimpleQueue()
+        self._tasks: deque[Task] = deque()
+        self._scores: FairQueue[ScoreWork] = FairQueue()
+        self._feeds: FairQueue[Feed] = FairQueue()
+        self._share = TimeShare(limits.label_share)
         self._closed = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._turn: Turn | None = None
@@ -159,7 +156,16 @@ class Batcher:
     @property
     def queued_rows(self) -> int:
         """Rows submitted and not answered yet."""
-        return self._queued_rows
+        return self._admission.held_by_all
+
+    @property
+    def fed_rows(self) -> int:
+        """Labels and outcomes submitted and not logged yet."""
+        return self._fed_rows
+
+    def wait_s(self) -> float:
+        """Return the wait that is foreseen for a row that comes now."""
+        return self._admission.wait_s(1, time.monotonic())
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Start the scoring thread; results go to `loop`."""
@@ -173,30 +179,50 @@ class Batcher:
         """Queue transactions of one call and return an answer or error for each.
 
         Raises:
-            Overloaded: the queue holds `server.queue_rows_max` rows already.
+            Overloaded: the queue has no room (`server.queue_rows_max`).
+            TooLate: the answer would come, or has come, after the call's deadline; nothing was scored.
             Unavailable: the scorer drains, or lost its log and is restoring.
         """
         rows = len(transactions)
-        if self._queued_rows + rows > self._queue_rows_max:
-            raise Overloaded(
-                f"{self._queued_rows} rows wait already (server.queue_rows_max = {self._queue_rows_max}); "
-                "try again with back-off"
-            )
         future = self._future()
+        caller = self._admission.enter(rows)
         assert self._turn is not None
         self._turn.note_arrival()
-        self._queued_rows += rows
         try:
-            self._queue.put(ScoreWork(transactions, with_reasons, future))
+            self._inbox.put(ScoreWork(transactions, with_reasons, future, caller, answer_by()))
             answers: list[Answer | FraudError] = await future
             return answers
         finally:
-            self._queued_rows -= rows
+            self._admission.leave(caller, rows)
+
+    async def feed(self, task: Callable[[], Any], rows: int) -> Any:
+        """Run something for labels or outcomes on the scoring thread, when scores leave time for it.
+
+        Raises:
+            Overloaded: too many of them wait (`server.label_queue_rows_max`, `server.label_calls_max`).
+            Unavailable: the scorer drains.
+        """
+        future = self._future()
+        if self._fed_calls >= self._feed_calls_max or self._fed_rows + rows > self._feed_rows_max:
+            raise Overloaded(
+                f"{self._fed_rows} labels and outcomes of {self._fed_calls} calls wait already "
+                f"(server.label_queue_rows_max = {self._feed_rows_max}, "
+                f"server.label_calls_max = {self._feed_calls_max}); try again with back-off"
+            )
+        caller = calling()
+        self._fed_calls += 1
+        self._fed_rows += rows
+        try:
+            self._inbox.put(Feed(task, future, "" if caller is None else caller.name, max(1, rows)))
+            return await future
+        finally:
+            self._fed_calls -= 1
+            self._fed_rows -= rows
 
     async def run(self, task: Callable[[], Any]) -> Any:
-        """Run something on the scoring thread, after what is queued before it."""
+        """Run something on the scoring thread, before what waits to be scored."""
         future = self._future()
-        self._queue.put(Task(task, future))
+        self._inbox.put(Task(task, future))
         return await future
 
     def _future(self) -> "asyncio.Future[Any]":
@@ -209,60 +235,90 @@ class Batcher:
         if self._closed or self._loop is None:
             return
         self._closed = True
-        self._queue.put(None)
+        self._inbox.put(None)
         await self._loop.run_in_executor(None, self._thread.join)
 
     def _work_off(self) -> None:
         assert self._loop is not None
         assert self._turn is not None
         delivery = Delivery(self._loop, turn=self._turn)
-        stopping = False
-        while not stopping:
+        open_ = True
+        while open_ or self._tasks or self._scores or self._feeds:
             self._turn.wait()
-            works = self._take()
-            stopping = works[-1] is None
-            batch: list[ScoreWork] = []
-            for work in works:
-                if isinstance(work, ScoreWork):
-                    if not work.future.done():
-                        batch.append(work)
-                    continue
-                self._score(batch, delivery)
-                batch = []
-                if work is not None:
-                    _run(work, delivery)
-            self._score(batch, delivery)
+            self._forecast.end(time.monotonic())
+            open_ = self._sort_in() and open_
+            while self._tasks:
+                self._forecast.begin(0, time.monotonic())
+                _run(self._tasks.popleft(), delivery)
+            self._score(delivery)
+            self._feed(delivery)
 
-    def _take(self) -> list[ScoreWork | Task | None]:
-        """Wait for one piece of work, then take what else is there, up to `rows_max` rows."""
-        works = [self._queue.get()]
-        rows = _rows(works[0])
-        while rows < self._rows_max and works[-1] is not None:
+    def _sort_in(self) -> bool:
+        """Sort what has come in by kind and caller, waiting if there is nothing; False when told to close."""
+        inbox = self._inbox
+        idle = not (self._scores or self._feeds)
+        while True:
             try:
-                works.append(self._queue.get_nowait())
+                work = inbox.get() if idle else inbox.get_nowait()
             except queue.Empty:
-                break
-            rows += _rows(works[-1])
-        return works
+                return True
+            idle = False
+            if isinstance(work, ScoreWork):
+                self._scores.put(work.caller, work)
+            elif isinstance(work, Task):
+                self._tasks.append(work)
+            elif isinstance(work, Feed):
+                self._feeds.put(work.caller, work)
+            else:
+                return False
 
-    def _score(self, batch: list[ScoreWork], delivery: Delivery) -> None:
-        if not batch:
+    def _score(self, delivery: Delivery) -> None:
+        """Score the next batch, without what nobody waits for any more."""
+        if not self._scores:
             return
-        try:
-            self._engine.score(batch, delivery)
-        except Exception as error:  # noqa: BLE001 — the thread must outlive any one batch
-            if not isinstance(error, FraudError):
-                _log.exception("batch failed", rows=sum(len(work.transactions) for work in batch))
-            for work in batch:
-                delivery.fail(work.future, error)
+        started_s = time.monotonic()
+        works = self._scores.take(self._rows_max)
+        rows, batch = 0, []
+        for work in works:
+            self._admission.taken += len(work.transactions)
+            if work.future.done():
+                continue
+            if work.answer_by_s < started_s:
+                delivery.fail(
+                    work.future, TooLate("the call's deadline passed while it waited; nothing was scored")
+                )
+                continue
+            batch.append(work)
+            rows += len(work.transactions)
+        if batch:
+            self._forecast.begin(rows, started_s)
+            try:
+                self._engine.score(batch, delivery)
+            except Exception as error:  # noqa: BLE001 — the thread must outlive any one batch
+                if not isinstance(error, FraudError):
+                    _log.exception("batch failed", rows=rows)
+                for work in batch:
+                    delivery.fail(work.future, error)
+                self._forecast.begin(0, started_s)  # a restore says nothing about what a round costs
+            self._share.earn(time.monotonic() - started_s)
         delivery.send()
 
+    def _feed(self, delivery: Delivery) -> None:
+        """Log labels and outcomes: of one call when no score waits, else of as many as are due."""
+        contested = bool(self._scores) or not self._inbox.empty()
+        while self._feeds and (self._share.due or not contested):
+            started_s = time.monotonic()
+            if self._forecast.idle:
+                self._forecast.begin(0, started_s)
+            (work,) = self._feeds.take(1)
+            if not work.future.done():
+                _run(work, delivery)
+            if not contested:
+                break
+            self._share.spend(time.monotonic() - started_s)
 
-def _rows(work: ScoreWork | Task | None) -> int:
-    return len(work.transactions) if isinstance(work, ScoreWork) else 1
 
-
-def _run(task: Task, delivery: Delivery) -> None:
+def _run(task: Task | Feed, delivery: Delivery) -> None:
     try:
         delivery.answer(task.future, task.run())
     except Exception as error:  # noqa: BLE001 — goes to whoever asked

@@ -18,6 +18,7 @@ import structlog
 from fraud.errors import FraudError, PermissionDenied, RateLimited
 from fraud.monitoring.scorer_metrics import ScorerMetrics
 from fraud.serving.convert import status_of
+from fraud.serving.edge import Sealed
 from fraud.serving.identities import IdentityFile
 from fraud.serving.rates import RateLimits
 from fraud.serving.roles import Caller, Rule, call_is_by
@@ -100,8 +101,10 @@ class Doorkeeper(grpc.aio.ServerInterceptor):
             try:
                 caller = self._admit(service, method, rule, context)
                 message = decode(raw)
-                if rates is not None and rows and not isinstance(message, FraudError):
-                    rates.take_rows(caller.name, _count(getattr(message, rows)), _monotonic_us())
+                if rates is not None and rows:
+                    opened = message.open() if isinstance(message, Sealed) else message
+                    if not isinstance(opened, FraudError):
+                        rates.take_rows(caller.name, _count(getattr(opened, rows)), _monotonic_us())
             except FraudError as error:
                 metrics.started()
                 metrics.handled(status_of(error).name, time.perf_counter() - started)

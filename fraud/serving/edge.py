@@ -9,7 +9,8 @@ import asyncio
 import time
 import uuid
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, TypeVar
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeVar
 
 import grpc
 import structlog
@@ -25,8 +26,27 @@ _log = structlog.get_logger("fraud.serving.edge")
 Request = TypeVar("Request", bound=Message)
 Context = grpc.aio.ServicerContext[Any, Any]
 REQUEST_ID = "x-request-id"
+Check = Callable[[float | None], None]
+"""Refuses a call by what its caller still waits, in seconds; None: for ever."""
+REFUSALS_EVERY_S: Final = 1.0
+"""Refusals of an overload are told together so often: a line for each would be a load of its own."""
 SIGNATURES: Final = ("actor", "submitter")
 """Fields of a request that say who makes it."""
+
+
+@dataclass(slots=True)
+class Sealed(Generic[Request]):
+    """A request as it came, decoded when somebody looks into it."""
+
+    raw: bytes
+    decode: Callable[[bytes], Request | FraudError]
+    message: Request | FraudError | None = None
+
+    def open(self) -> Request | FraudError:
+        """Return the message, or what is wrong with it."""
+        if self.message is None:
+            self.message = self.decode(self.raw)
+        return self.message
 
 
 class Edge:
@@ -41,6 +61,10 @@ class Edge:
         self._open = 0
         self._log_calls = log_calls
         self._last_call_s = 0.0
+        self._refusals = 0
+        self._refusals_told_s = 0.0
+        self.apart: dict[str, dict[str, Any]] = {}
+        """Handlers by service and method whose calls wait at the door apart from all others."""
         self.closed = ""
         """Why no call is taken now: the process restores its state, or drains. "" when calls are taken."""
 
@@ -50,28 +74,41 @@ class Edge:
         name: str,
         request: type[Request],
         call: Callable[[Request], Awaitable[Message]],
+        check: Check | None = None,
     ) -> Any:
-        """Return the gRPC handler of one method; `call` takes the request and returns the reply."""
+        """Return the gRPC handler of one method; `call` takes the request and returns the reply.
+
+        `check` is asked before the request is decoded.
+        """
         metrics = self._metrics.call(service, name)
-        decode = decoder(request, self._message_bytes_max)
+        decode: Callable[[bytes], Any] = decoder(request, self._message_bytes_max)
+        if check is not None:
+            decode = sealer(decode)
         signed = signature_of(request)
 
-        async def handle(message: Request | FraudError, context: Context) -> Message:
+        async def handle(message: Request | FraudError | Sealed[Request], context: Context) -> Message:
             started = self._begin(metrics)
             try:
                 if self.closed:
                     raise Unavailable(self.closed)
-                if isinstance(message, FraudError):
-                    raise message
                 if self._open > self._streams_max:
                     raise self._too_many()
+                if check is not None:
+                    check(context.time_remaining())
+                if isinstance(message, Sealed):
+                    message = message.open()
+                if isinstance(message, FraudError):
+                    raise message
                 if signed and (caller := calling()) is not None:
                     sign(message, signed, caller)
                 reply = await call(message)
             except FraudError as error:
                 code = status_of(error)
                 metrics.handled(code.name, time.perf_counter() - started)
-                self._note(service, name, context, error)
+                if isinstance(error, Overloaded):
+                    self._tell_refusal(service, name, error)
+                else:
+                    self._note(service, name, context, error)
                 await context.abort(code, f"{error} [{error.code}]")
                 raise
             except asyncio.CancelledError:
@@ -113,6 +150,13 @@ class Edge:
             f"{self._open} calls are open (server.streams_max = {self._streams_max}); try again with back-off"
         )
 
+    def _tell_refusal(self, service: str, name: str, error: Overloaded) -> None:
+        self._refusals += 1
+        now_s = time.perf_counter()
+        if now_s - self._refusals_told_s >= REFUSALS_EVERY_S:
+            _log.warning("overload", refused=self._refusals, last=f"{service}/{name}", why=str(error))
+            self._refusals, self._refusals_told_s = 0, now_s
+
     def _note(self, service: str, name: str, context: Context, error: FraudError | None) -> None:
         metadata = dict(context.invocation_metadata() or ())
         caller = calling()
@@ -141,6 +185,11 @@ def decoder(request: type[Request], bytes_max: int) -> Callable[[bytes], Request
             return LimitExceeded("message", "cannot be decoded", f"send a {request.DESCRIPTOR.full_name}")
 
     return decode
+
+
+def sealer(decode: Callable[[bytes], Request | FraudError]) -> Callable[[bytes], Sealed[Request]]:
+    """Return what keeps a request as it came until somebody looks into it."""
+    return lambda raw: Sealed(raw, decode)
 
 
 def signature_of(request: type[Message]) -> str:

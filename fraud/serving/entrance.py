@@ -24,6 +24,8 @@ from fraud.serving.servicers import LABELS, LABELS_ACCESS, SCORING, SCORING_ACCE
 from fraud.serving.tls import Certificates
 from fraud.settings.server import Server
 
+KEEPALIVE_ANSWER_MS: Final = 20_000
+"""A connection that has not answered by then is closed, and its calls with it."""
 RULES: Final[Access] = {
     SCORING: SCORING_ACCESS,
     LABELS: LABELS_ACCESS,
@@ -63,6 +65,12 @@ class Entrance:
             ("grpc.max_receive_message_length", self._settings.message_bytes_max * 4),
             ("grpc.max_send_message_length", -1),
             ("grpc.so_reuseport", 0),
+            # What is refused here never reaches Python, whose refusals cost nearly as much as answers.
+            ("grpc.server.max_pending_requests", self._settings.pending_calls_max),
+            ("grpc.server.max_pending_requests_hard_limit", self._settings.pending_calls_max),
+            ("grpc.max_allowed_incoming_connections", self._settings.connections_max),
+            ("grpc.keepalive_time_ms", max(1, self._settings.keepalive // 1_000)),
+            ("grpc.keepalive_timeout_ms", KEEPALIVE_ANSWER_MS),
         ]
         if self._certificates is not None:
             options.append(("grpc.max_connection_age_ms", max(1, self._settings.tls.connection_age // 1_000)))

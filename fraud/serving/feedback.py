@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fraud.clock import Clock
-from fraud.errors import Conflict, InvalidInput, NotFound
+from fraud.errors import Conflict, InvalidInput, NotFound, Overloaded
 from fraud.eventlog.log import BatchSummary
 from fraud.features.fold import Coordinates
 from fraud.labels.batches import (
@@ -62,6 +62,7 @@ class Feedback:
 
     def __init__(self, settings: Settings, scorer: Scorer, clock: Clock, metrics: ScorerMetrics) -> None:
         self._sources = settings.labels.sources
+        self._waiting_max = settings.labels.waiting_max
         self._scorer = scorer
         self._clock = clock
         self._metrics = metrics
@@ -75,6 +76,7 @@ class Feedback:
         Raises:
             InvalidInput: batch id, part, source or submitter cannot be accepted.
             Conflict: the same batch and part came before with other labels, or the batch was retracted.
+            Overloaded: labels wait for `labels.waiting_max` payments already that never came.
             Unavailable: the append failed; nothing was kept.
         """
         self._check_batch(batch_id, part, source, submitter)
@@ -96,6 +98,7 @@ class Feedback:
         accepted, refused = check_labels(labels, self._scorer.now_us() + self._future_us)
         event = LabelsSubmitted(batch_id, part, source, submitter, tuple(accepted), digest)
         known = coordinates_of(self._scorer.log.find([label.transaction_id for label in accepted]))
+        self._check_waiting(event, known)
         joined, waiting = self._scorer.append_labels(event, known)
         self._count(event, known)
         return Taken(joined, waiting, tuple(refused), digest=digest)
@@ -126,6 +129,16 @@ class Feedback:
             if not view.hides_label(part.batch_id, part.source, part.submitter, part.arrival_time_us)
         ]
         return Retraction(parts, sum(counted), repeated=False)
+
+    def _check_waiting(self, event: LabelsSubmitted, known: Mapping[str, Coordinates]) -> None:
+        state = self._scorer.state
+        waiting = {} if state is None else state.fold.waiting
+        more = {label.transaction_id for label in event.labels} - known.keys() - waiting.keys()
+        if more and len(waiting) + len(more) > self._waiting_max:
+            raise Overloaded(
+                f"labels wait for {len(waiting)} payments that never came, and these for {len(more)} more "
+                f"(labels.waiting_max = {self._waiting_max}); are the transaction ids those of this service?"
+            )
 
     def _count(self, event: LabelsSubmitted, known: Mapping[str, Coordinates]) -> None:
         for label in event.labels:

@@ -10,10 +10,11 @@ from typing import Any, Generic, TypeVar
 import polars as pl
 
 from fraud.archive.archive import Archive
-from fraud.errors import InvalidInput, NotFound
+from fraud.errors import InvalidInput, NotFound, Overloaded
 from fraud.eventlog.log import BatchSummary, EventLog
 from fraud.records import Entry, Outcome, Scored
 from fraud.serving.service_record import ServiceRecord
+from fraud.settings.server import Server
 
 Row = TypeVar("Row")
 Result = TypeVar("Result")
@@ -32,11 +33,13 @@ class Page(Generic[Row]):
 class Queries:
     """Reads log and archive through a connection and a thread of its own."""
 
-    def __init__(self, log: EventLog, archive: Archive, page_size_max: int) -> None:
+    def __init__(self, log: EventLog, archive: Archive, limits: Server) -> None:
         self._log = log
         self._archive = archive
         self._record = ServiceRecord(log)
-        self._page_size_max = page_size_max
+        self._page_size_max = limits.page_size_max
+        self._calls_max = limits.read_calls_max
+        self._calls = 0
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="queries")
 
     async def decision(self, transaction_id: str) -> Entry:
@@ -121,7 +124,16 @@ class Queries:
         self._reader.shutdown()
 
     async def _read(self, query: Callable[..., Result], *given: Any) -> Result:
-        return await asyncio.get_running_loop().run_in_executor(self._reader, query, *given)
+        if self._calls >= self._calls_max:
+            raise Overloaded(
+                f"{self._calls} queries wait already (server.read_calls_max = {self._calls_max}); "
+                "try again with back-off"
+            )
+        self._calls += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._reader, query, *given)
+        finally:
+            self._calls -= 1
 
     def _find(self, transaction_id: str) -> Entry:
         found = self._log.find([transaction_id]).get(transaction_id)

@@ -118,12 +118,8 @@ class ScoringProcess:
                 self.progress,
             ),
         )
-        self.batcher = Batcher(
-            self.scorer,
-            rows_max=settings.server.scoring_rows_max,
-            queue_rows_max=settings.server.queue_rows_max,
-        )
-        self.queries = Queries(self.log, self.archive, settings.server.page_size_max)
+        self.batcher = Batcher(self.scorer, settings.server)
+        self.queries = Queries(self.log, self.archive, settings.server)
         self.feedback = Feedback(settings, self.scorer, self.clock, self.metrics)
 
     def _assemble_repairs(self, settings: Settings) -> None:
@@ -208,6 +204,8 @@ class ScoringProcess:
         access = AccessServicer(self.registry, self.scorer.now_us)
         servicers = (scoring, labels, models, lineage, promotion, repairs, erasure, policies, access)
         server.add_generic_rpc_handlers([servicer.handlers(edge) for servicer in servicers])
+        for service, methods in edge.apart.items():
+            server.add_registered_method_handlers(service, methods)
         health_pb2_grpc.add_HealthServicer_to_server(self.readiness.servicer, server)
         self.entrance.reflect(server)
         return server
@@ -230,6 +228,8 @@ class ScoringProcess:
         now_us = self.scorer.now_us()
         self.metrics.log_position.set(self.log.head())
         self.metrics.queue_rows.set(self.batcher.queued_rows)
+        self.metrics.queue_label_rows.set(self.batcher.fed_rows)
+        self.metrics.wait_seconds.set(self.batcher.wait_s())
         self._observe_exploration()
         if self.scorer.state is not None:
             self.metrics.listed(dict(self.scorer.state.lists.counts))

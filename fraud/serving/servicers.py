@@ -1,6 +1,6 @@
 """The methods of the three services: from wire, call, to wire."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
 import grpc
@@ -19,7 +19,7 @@ from fraud.serving.convert import (
     report_from_wire,
     row_error,
 )
-from fraud.serving.edge import Edge
+from fraud.serving.edge import Check, Edge
 from fraud.serving.feedback import Feedback, Retraction, Taken
 from fraud.serving.intake import TransactionIntake
 from fraud.serving.queries import Queries
@@ -75,7 +75,14 @@ class ScoringServicer:
             "ListDecisions": (scoring_pb2.ListDecisionsRequest, self.list_decisions),
             "ReportOutcomes": (scoring_pb2.ReportOutcomesRequest, self.report_outcomes),
         }
-        return handler(edge, SCORING, methods)
+        return handler(
+            edge,
+            SCORING,
+            methods,
+            checked=("Score", "ScoreBatch"),
+            apart=("ReportOutcomes",),
+            check=self._batcher.check,
+        )
 
     async def score(self, request: scoring_pb2.ScoreRequest) -> scoring_pb2.ScoreResponse:
         """Score one transaction."""
@@ -133,7 +140,7 @@ class ScoringServicer:
         """Log what became of payments."""
         check_rows("reports", len(request.reports), self._limits.batch_rows_max, "server.batch_rows_max")
         reports = [report_from_wire(report) for report in request.reports]
-        taken: Taken = await self._batcher.run(lambda: self._feedback.take_outcomes(reports))
+        taken: Taken = await self._batcher.feed(lambda: self._feedback.take_outcomes(reports), len(reports))
         return scoring_pb2.ReportOutcomesResponse(
             accepted=taken.accepted, waiting=taken.waiting, refused=_refused(taken)
         )
@@ -168,16 +175,17 @@ class LabelServicer:
             "ListBatches": (labels_pb2.ListBatchesRequest, self.list_batches),
             "RetractBatch": (labels_pb2.RetractBatchRequest, self.retract_batch),
         }
-        return handler(edge, LABELS, methods)
+        return handler(edge, LABELS, methods, apart=("SubmitLabels",))
 
     async def submit_labels(self, request: labels_pb2.SubmitLabelsRequest) -> labels_pb2.SubmitLabelsResponse:
         """Take one part of a label batch."""
         check_rows("labels", len(request.labels), self._limits.label_rows_max, "server.label_rows_max")
         labels = [label_from_wire(label) for label in request.labels]
-        taken: Taken = await self._batcher.run(
+        taken: Taken = await self._batcher.feed(
             lambda: self._feedback.take_labels(
                 request.batch_id, request.part, request.source, request.submitter, labels
-            )
+            ),
+            len(labels),
         )
         return labels_pb2.SubmitLabelsResponse(
             accepted=taken.accepted,
@@ -227,10 +235,25 @@ class LabelServicer:
 
 
 def handler(
-    edge: Edge, service: str, methods: dict[str, tuple[Any, Callable[[Any], Awaitable[Any]]]]
+    edge: Edge,
+    service: str,
+    methods: dict[str, tuple[Any, Callable[[Any], Awaitable[Any]]]],
+    *,
+    checked: Collection[str] = (),
+    apart: Collection[str] = (),
+    check: Check | None = None,
 ) -> grpc.GenericRpcHandler:
-    """Return a service's generic handler: method name to wrapped call."""
-    wrapped = {name: edge.method(service, name, request, call) for name, (request, call) in methods.items()}
+    """Return a service's generic handler: method name to wrapped call.
+
+    `check` is asked before a call of the methods `checked` is decoded; calls of the
+    methods `apart` wait at the door apart from all others.
+    """
+    wrapped = {
+        name: edge.method(service, name, request, call, check if name in checked else None)
+        for name, (request, call) in methods.items()
+    }
+    if apart:
+        edge.apart[service] = {name: wrapped[name] for name in apart}
     return grpc.method_handlers_generic_handler(service, wrapped)
 
 

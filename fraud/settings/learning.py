@@ -39,6 +39,9 @@ class Labels(Section):
     assume_completed: bool = Field(
         default=True, description="an approved payment without a report counts as completed"
     )
+    waiting_max: int = Field(
+        default=500_000, ge=1, description="payments that labels wait for, in the memory of the scorer"
+    )
 
 
 class Recipe(Section):

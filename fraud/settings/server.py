@@ -46,6 +46,22 @@ class Server(Section):
     label_rows_max: int = Field(default=10_000, ge=1, le=1_000_000)
     page_size_max: int = Field(default=1_000, ge=1, le=100_000)
     queue_rows_max: int = Field(default=20_000, ge=1)
+    wait_max: PositiveDurationUs = Field(
+        default=5 * SECOND_US, description="calls that would wait longer are refused, whatever their deadline"
+    )
+    label_queue_rows_max: int = Field(default=50_000, ge=1, description="labels and outcomes that wait")
+    label_calls_max: int = Field(default=100, ge=1, description="calls that bring them, at once")
+    label_share: float = Field(
+        default=0.2, gt=0, lt=1, description="of the scoring thread, while payments wait too"
+    )
+    read_calls_max: int = Field(default=100, ge=1, description="queries that wait")
+    pending_calls_max: int = Field(
+        default=512, ge=1, description="calls of one kind that nobody has looked at"
+    )
+    connections_max: int = Field(default=4_096, ge=1)
+    keepalive: PositiveDurationUs = Field(
+        default=60 * SECOND_US, description="a connection silent for so long is asked whether it lives"
+    )
     cores: int = Field(default=1, ge=0, description="CPUs the scoring process keeps to (Linux); 0: all")
     streams_max: int = Field(default=1_000, ge=1, le=100_000, description="calls at once")
     scoring_rows_max: int = Field(default=512, ge=1, le=65_536, description="in one natural batch")

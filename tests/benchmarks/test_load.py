@@ -86,6 +86,36 @@ def test_refused_calls_count_as_failed_and_not_as_answered(recorder: Recorder) -
     assert load.answered == 0
 
 
+def test_a_deadline_goes_with_every_call_and_refusals_are_told_apart() -> None:
+    left: list[float] = []
+
+    def score(_request: pb.ScoreRequest, context: grpc.ServicerContext) -> pb.ScoreResponse:
+        left.append(context.time_remaining())
+        if len(left) % 2:
+            context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too much")
+        return pb.ScoreResponse()
+
+    server = grpc.server(ThreadPoolExecutor(1))
+    handler = grpc.unary_unary_rpc_method_handler(
+        score, pb.ScoreRequest.FromString, pb.ScoreResponse.SerializeToString
+    )
+    server.add_generic_rpc_handlers(
+        (grpc.method_handlers_generic_handler("fraud.v1.ScoringService", {"Score": handler}),)
+    )
+    address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    server.start()
+    plan = Plan(address, PATH, seconds=0.2, warm_up=0.0, token="fraud_1_secret", deadline=7.5)
+    load = _run(plan, _template())
+    server.stop(None).wait()
+    assert all(0 < seconds <= 7.5 for seconds in left)
+    assert load.failed > 1
+    assert load.refused == len(load.refusals_us) >= load.failed - 1
+    assert load.answered > 0
+    assert load.begun >= load.answered + load.refused
+    assert 0 < load.per_second_within(7.5) <= load.per_second
+    assert load.per_second_within(0.0) == 0.0
+
+
 def test_bodies_wait_while_the_send_window_is_used_up() -> None:
     connection = Connection(PATH, "localhost:1")
     body = b"x" * BODY_BYTES_MAX

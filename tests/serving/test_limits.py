@@ -3,15 +3,19 @@
 import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from fraud.client import Client
-from fraud.errors import FraudError, Overloaded, Unavailable
-from fraud.records import Transaction
+from fraud.errors import FraudError, NotFound, Overloaded, Unavailable
+from fraud.records import Label, LabelValue, Transaction
 from fraud.serving.batcher import Answer, Batcher, Delivery, ScoreWork
-from tests.serving.worlds import Process, Stream, serving
+from fraud.serving.feedback import Taken
+from fraud.settings.server import Server
+from tests.serving.test_recovery import Inside, inside
+from tests.serving.worlds import Process, Stream, serving, settings_in
 
 
 class Slow:
@@ -31,14 +35,18 @@ class Slow:
             delivery.answer(work.future, answers)
 
 
+def limits(rows_max: int, queue_rows_max: int, **others: float) -> Server:
+    return Server(scoring_rows_max=rows_max, queue_rows_max=queue_rows_max, **others)  # type: ignore[arg-type]
+
+
 def payment(name: str) -> Transaction:
     return Transaction(name, 1, "card", (), 1, "EUR", 1, (), ())
 
 
-def test_what_waits_while_a_batch_is_in_work_forms_the_next() -> None:
+def test_what_waits_while_a_batch_is_in_work_forms_the_next_behind_what_runs_alone() -> None:
     async def go() -> list[list[str]]:
         engine = Slow()
-        batcher = Batcher(engine, rows_max=100, queue_rows_max=100)
+        batcher = Batcher(engine, limits(100, 100))
         batcher.start(asyncio.get_running_loop())
         first = asyncio.create_task(batcher.score((payment("a"),), with_reasons=False))
         await asyncio.get_running_loop().run_in_executor(None, engine.entered.wait)
@@ -51,14 +59,14 @@ def test_what_waits_while_a_batch_is_in_work_forms_the_next() -> None:
         await batcher.close()
         return engine.batches
 
-    assert asyncio.run(go()) == [["a"], ["b", "c", "d"], ["task"], ["e"]]
+    assert asyncio.run(go()) == [["a"], ["task"], ["b", "c", "d", "e"]]
 
 
 @pytest.mark.parametrize(("rows", "refused"), [(4, False), (5, True)])
 def test_the_queue_is_full_at_its_limit_and_not_before(rows: int, refused: bool) -> None:
     async def go() -> BaseException | None:
         engine = Slow()
-        batcher = Batcher(engine, rows_max=100, queue_rows_max=4)
+        batcher = Batcher(engine, limits(100, 4))
         batcher.start(asyncio.get_running_loop())
         calls = [
             asyncio.create_task(batcher.score((payment(str(i)),), with_reasons=False)) for i in range(rows)
@@ -78,7 +86,7 @@ def test_the_queue_is_full_at_its_limit_and_not_before(rows: int, refused: bool)
 def test_a_call_that_was_given_up_is_not_scored() -> None:
     async def go() -> list[list[str]]:
         engine = Slow()
-        batcher = Batcher(engine, rows_max=1, queue_rows_max=100)
+        batcher = Batcher(engine, limits(1, 100))
         batcher.start(asyncio.get_running_loop())
         first = asyncio.create_task(batcher.score((payment("a"),), with_reasons=False))
         await asyncio.get_running_loop().run_in_executor(None, engine.entered.wait)
@@ -98,7 +106,7 @@ def test_after_closing_nothing_is_taken() -> None:
     async def go() -> None:
         engine = Slow()
         engine.go.set()
-        batcher = Batcher(engine, rows_max=1, queue_rows_max=1)
+        batcher = Batcher(engine, limits(1, 1))
         batcher.start(asyncio.get_running_loop())
         await batcher.close()
         with pytest.raises(Unavailable, match="draining"):
@@ -140,3 +148,59 @@ def test_overload_is_refused_by_name_over_the_wire(tmp_path: Path) -> None:
                 break
         assert refused
         assert "server.streams_max = 1" in str(refused[0])
+    with serving(
+        tmp_path, FRAUD__SERVER__PENDING_CALLS_MAX="1", FRAUD__SERVER__CONNECTIONS_MAX="20"
+    ) as process:
+        for _ in range(20):
+            refused = _burst(process, 12)
+            if refused:
+                break
+        assert refused, "twelve calls at once never met each other at the door"
+        assert all(isinstance(error, Overloaded) for error in refused)
+        with process.client() as client:
+            client.wait_ready()
+
+
+@pytest.mark.process
+def test_connections_beyond_the_limit_are_closed(tmp_path: Path) -> None:
+    with serving(tmp_path, FRAUD__SERVER__CONNECTIONS_MAX="2") as process:
+        with process.client() as first, process.client() as second:
+            first.wait_ready()
+            second.wait_ready()
+            with Client(process.target, deadline_s=1, retries=0) as third, pytest.raises(Unavailable):
+                third.score(Stream(seed=3).next())
+        with process.client() as again:
+            again.wait_ready()
+
+
+def test_labels_wait_for_a_bounded_number_of_payments(tmp_path: Path) -> None:
+    async def body(here: Inside) -> None:
+        stream, feedback = Stream(seed=8), here.process.feedback
+        await here.score(stream, 5)
+
+        async def label(batch: str, *names: str) -> Taken:
+            labels = [Label(name, LabelValue.FRAUD, stream.now_us) for name in names]
+            call = partial(feedback.take_labels, batch, 0, "chargeback", "bank", labels)
+            taken: Taken = await here.process.batcher.feed(call, len(labels))
+            return taken
+
+        assert (await label("one", "x1", "x2")).waiting == 2
+        with pytest.raises(Overloaded, match=r"labels\.waiting_max = 3"):
+            await label("two", "x3", "x4")
+        assert (await label("three", "x1", "x3", "t8-1")).accepted == 1
+        assert (await label("four", "t8-2")).accepted == 1
+        assert here.process.log.batch("two") == []
+
+    inside(settings_in(tmp_path, FRAUD__LABELS__WAITING_MAX="3"), body)
+
+
+def test_queries_wait_within_their_bound(tmp_path: Path) -> None:
+    async def body(here: Inside) -> None:
+        read = here.process.queries.decision
+        results = await asyncio.gather(*(read(name) for name in "abc"), return_exceptions=True)
+        assert [type(result) for result in results] == [NotFound, NotFound, Overloaded]
+        assert "server.read_calls_max = 2" in str(results[2])
+        with pytest.raises(NotFound):
+            await read("d")
+
+    inside(settings_in(tmp_path, FRAUD__SERVER__READ_CALLS_MAX="2"), body)

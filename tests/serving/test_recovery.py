@@ -22,8 +22,8 @@ from tests.serving.worlds import Stream, settings_in
 class Inside:
     """A scoring process opened in this one, without a server in front."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.process = ScoringProcess(settings)
+    def __init__(self, settings: Settings, process: ScoringProcess | None = None) -> None:
+        self.process = process or ScoringProcess(settings)
         self.intake = TransactionIntake(settings)
 
     async def score(self, stream: Stream, rows: int, *, model: str = "card") -> list[Answer | FraudError]:

@@ -1,0 +1,24 @@
+"""A soak in small: mixed load with retrains, promotions and new tokens. `benchmarks.soak` is the long one."""
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.soak import HANDLES_MORE, QUICK_MINUTES, SLICES, growth, soak
+from benchmarks.soak_crowd import OPERATOR_S, PAUSES_S
+
+
+@pytest.mark.process
+def test_mixed_load_with_retrains_and_swaps_fails_nothing_and_leaves_no_handle_open(tmp_path: Path) -> None:
+    slices, crowd = soak(tmp_path, QUICK_MINUTES, seed=1)
+    assert not crowd.failures
+    assert len(slices) == SLICES
+    assert set(crowd.calls) == set(PAUSES_S) | set(OPERATOR_S)
+    settled = slices[SLICES // 4 :]
+    handles = [max(each.handles["scorer"]) for each in settled]
+    assert handles[-1] - handles[0] <= HANDLES_MORE
+    threads = [max(each.threads["scorer"]) for each in settled]
+    assert threads[-1] - threads[0] <= HANDLES_MORE
+    low, slope, high = growth(settled, "scorer")
+    assert low <= slope <= high
+    assert sum(len(each.latencies_ms) for each in slices) == crowd.calls["score"]
