@@ -17,6 +17,7 @@ import polars as pl
 
 from fraud.bundle.bundle import BOOSTER_FILE, DESCRIPTION_FILE, SELFTEST_FILE
 from fraud.bundle.manifest import canonical_json
+from fraud.errors import Damaged
 from fraud.eventlog.codec import encode
 from fraud.features.fold import FeatureFold
 from fraud.features.spec import FeatureSpec

@@ -137,7 +137,7 @@ def selftest(data: bytes) -> object:
 
 
 def booster(data: bytes) -> object:
-    """Read a bundle whose booster is these bytes, with a digest that says so, and let it predict and explain."""
+    """Read a bundle whose booster is these bytes, digests that go with them, and let it explain."""
     made = Bundle.from_files(seeds.resealed({BOOSTER_FILE: data}))
     made.margins(made.selftest.matrix)
     return made.contributions(made.selftest.matrix[:4])
