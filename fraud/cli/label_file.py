@@ -108,7 +108,7 @@ def _parquet(path: Path) -> Iterator[tuple[str, Mapping[Any, Any] | str]]:
     import polars as pl
 
     try:
-        lazy = pl.scan_parquet(path)
+        lazy = pl.scan_parquet(path, glob=False)
         _check_columns(path, lazy.collect_schema().names())
         rows = lazy.select(pl.len()).collect().item()
         if rows > PARQUET_ROWS_MAX:

@@ -69,8 +69,8 @@ class Entrance:
             ("grpc.so_reuseport", 0),
             ("grpc.max_metadata_size", METADATA_BYTES_MAX),
             ("grpc.absolute_max_metadata_size", METADATA_BYTES_MAX),
-            # A call is counted by the edge once its request is there. What is sent a byte at a time, or never,
-            # is bounded here: so many connections, so many calls on each, and an end to both.
+            # The edge counts a call once its request is there. What is sent a byte at a time, or never, is
+            # bounded here: so many connections, so many calls on each, and an end to both.
             ("grpc.max_allowed_incoming_connections", self._settings.connections_max),
             ("grpc.max_concurrent_streams", self._settings.connection_streams_max),
             ("grpc.server_handshake_timeout_ms", _ms(self._settings.handshake)),

@@ -107,7 +107,9 @@ def _open(path: Path, mapping: Import) -> pl.LazyFrame:
         raise InvalidInput("file", f"{path.name} is neither .csv nor .parquet", "convert it first")
     try:
         frame = (
-            pl.scan_parquet(path) if path.suffix == ".parquet" else pl.scan_csv(path, try_parse_dates=True)
+            pl.scan_parquet(path, glob=False)
+            if path.suffix == ".parquet"
+            else pl.scan_csv(path, try_parse_dates=True, glob=False)
         )
         columns = frame.collect_schema().names()
     except UNREADABLE as error:

@@ -107,9 +107,7 @@ def test_a_connection_may_not_open_more_calls_than_it_may(tmp_path: Path) -> Non
 
 
 def test_a_connection_that_says_nothing_is_closed_and_makes_room(tmp_path: Path) -> None:
-    with serving(
-        tmp_path, FRAUD__SERVER__CONNECTIONS_MAX="4", FRAUD__SERVER__HANDSHAKE="500ms"
-    ) as process:
+    with serving(tmp_path, FRAUD__SERVER__CONNECTIONS_MAX="4", FRAUD__SERVER__HANDSHAKE="500ms") as process:
         with contextlib.ExitStack() as stack:
             for _ in range(12):
                 silent = socket.create_connection(("127.0.0.1", process.port), timeout=20)
