@@ -7,7 +7,7 @@ STAMP := $(VENV)/.ready
 SPREAD := -n 2 --dist loadfile
 BENCHMARKS := scoring features training handbook replay guard pollution selection gate stability evasion alerts monitoring world adaptation crash overload soak
 
-.PHONY: setup demo test quick check lint types proto dashboards bench simulate clean
+.PHONY: setup demo test quick check lint types proto dashboards bench simulate fuzz clean
 
 setup: $(STAMP)
 
@@ -54,6 +54,11 @@ bench: setup
 MINUTES ?= 10
 simulate: setup
 	$(BIN)/python -m tests.simulation --minutes $(MINUTES)
+
+# Everything that reads bytes somebody else may have written, guided by coverage; stops with a table of what was tried.
+fuzz: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
+	$(BIN)/python -m tests.fuzz --minutes $(MINUTES)
 
 clean:
 	rm -rf $(VENV) build demo *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -143,6 +143,69 @@ def test_every_name_in_all_exists() -> None:
     told("every name in __all__ exists", broken)
 
 
+FORBIDDEN_CALLS = {
+    "eval": "reads code",
+    "exec": "reads code",
+    "__import__": "reads code",
+    "np.load": "believes the shapes in the file; use fraud.arrays.read_arrays",
+    "numpy.load": "believes the shapes in the file; use fraud.arrays.read_arrays",
+    "os.system": "starts a shell",
+    "tarfile.TarFile.extractall": "writes where the archive says",
+}
+FORBIDDEN_MODULES = {"pickle", "dill", "cloudpickle", "shelve", "marshal", "yaml", "urllib", "requests"}
+ASKS = ("fraud/monitoring/scrape.py", "fraud/cli/checkup.py")
+"""May fetch: they ask addresses that the configuration names."""
+
+
+def test_nothing_is_unpickled_evaluated_or_fetched() -> None:
+    """`fraud/` alone: benchmarks fetch the data that they are told to, tests read YAML of deploy/."""
+    broken = []
+    for path in python_files():
+        name = place(path)
+        if not name.startswith("fraud/"):
+            continue
+        for node in ast.walk(tree_of(path)):
+            line = f"{name}:{getattr(node, 'lineno', 0)}"
+            broken += [
+                f"{line} imports {library}"
+                for library in imported(node)
+                if library in FORBIDDEN_MODULES and not (library == "urllib" and name in ASKS)
+            ]
+            if isinstance(node, ast.Call):
+                called = ast.unparse(node.func)
+                if called in FORBIDDEN_CALLS or called.endswith((".extractall", ".extract", ".loads_pickle")):
+                    broken.append(
+                        f"{line} {called} {FORBIDDEN_CALLS.get(called, 'writes where the archive says')}"
+                    )
+                broken += [
+                    f"{line} {called} with {word.arg}=True"
+                    for word in node.keywords
+                    if word.arg in ("allow_pickle", "shell") and ast.unparse(word.value) != "False"
+                ]
+    told("nothing that is read is unpickled, evaluated, unpacked as it says, or fetched", broken)
+
+
+def test_documents_are_read_within_bounds() -> None:
+    """Plain `json.loads` and `tomllib.loads` end in a RecursionError on brackets nested deeply enough."""
+    own = (
+        "fraud/documents.py",  # the door
+        # What this release has written itself, into a ledger, a log, a bundle or a package, or has asked for:
+        *("fraud/registry/store.py", "fraud/eventlog/tables.py", "fraud/bundle/splits.py"),
+        *("fraud/gate/verdict.py", "fraud/retrainer/cycle.py", "fraud/serving/second_person.py"),
+        *("fraud/adversary/strategy.py", "fraud/adversary/economy.py", "fraud/monitoring/scrape.py"),
+        *("fraud/cli/versions.py", "fraud/cli/asked.py", "fraud/cli/lineage.py"),
+    )
+    broken = [
+        f"{place(path)}:{node.lineno} {ast.unparse(node.func)}"
+        for path in python_files()
+        if place(path).startswith("fraud/") and place(path) not in own
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func) in ("json.loads", "json.load", "tomllib.loads", "tomllib.load")
+    ]
+    told("JSON and TOML come in through fraud.documents", broken)
+
+
 def test_every_dependency_is_pinned() -> None:
     tables = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     groups = [tables["build-system"]["requires"], tables["project"]["dependencies"]]

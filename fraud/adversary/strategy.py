@@ -9,7 +9,6 @@ model is that of Feedzai (arXiv 2307.15677), with accept or decline as the only 
 (FRAUD-RLA, arXiv 2502.02290) and costs as in arXiv 2208.13058 and 1912.01149 (`tariff`).
 """
 
-import json
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -19,6 +18,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from fraud.documents import read_bounded, read_json, read_toml
 from fraud.errors import ConfigError
 
 BOUNDS: Mapping[str, tuple[int, int]] = {
@@ -154,8 +154,8 @@ def read_strategies(path: Path) -> tuple[Strategy, ...]:
         ConfigError: the file cannot be read, or a strategy is wrong; the message names it.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-        tables = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+        text = read_bounded(path).decode()
+        tables = read_json(text) if path.suffix == ".json" else read_toml(text)
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from None
     return _strategies(tables, path.name)

@@ -11,6 +11,7 @@ import os
 import tempfile
 from pathlib import Path
 
+from fraud.documents import read_json
 from fraud.errors import Damaged, OtherFormat
 
 NAME = "format.json"
@@ -25,7 +26,7 @@ def format_of(folder: Path) -> int:
     """
     path = folder / NAME
     try:
-        return int(json.loads(path.read_text(encoding="utf-8"))["format"])
+        return int(read_json(path.read_text(encoding="utf-8"))["format"])
     except FileNotFoundError:
         return 1
     except (OSError, ValueError, KeyError, TypeError) as error:

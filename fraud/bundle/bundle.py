@@ -24,7 +24,6 @@ but one may prepare the next lazily, and two handles need no such trust.
 import ctypes
 import hashlib
 import io
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -34,11 +33,21 @@ import numpy as np
 import xgboost as xgb
 from numpy.typing import NDArray
 
+from fraud.arrays import read_arrays
+from fraud.bundle.booster_bytes import check_booster
+from fraud.bundle.bounds import (
+    BOOSTER_BYTES_MAX,
+    DESCRIPTION_BYTES_MAX,
+    SELFTEST_BYTES_MAX,
+    check_names,
+    check_selftest,
+    read_description,
+)
 from fraud.bundle.calibrator import Calibrator
 from fraud.bundle.manifest import canonical_json, check_manifest
 from fraud.bundle.references import References
 from fraud.bundle.risk_scale import RiskScale
-from fraud.errors import Damaged, OtherFormat
+from fraud.errors import Damaged
 from fraud.features.encoding import Vocabulary
 from fraud.policy.thresholds import Thresholds, policy_version
 
@@ -46,6 +55,13 @@ BOOSTER_FILE = "booster.ubj"
 DESCRIPTION_FILE = "bundle.json"
 SELFTEST_FILE = "selftest.npz"
 FILES = (BOOSTER_FILE, DESCRIPTION_FILE, SELFTEST_FILE)
+
+BYTES_MAX = {
+    BOOSTER_FILE: BOOSTER_BYTES_MAX,
+    DESCRIPTION_FILE: DESCRIPTION_BYTES_MAX,
+    SELFTEST_FILE: SELFTEST_BYTES_MAX,
+}
+"""Of each file; a larger one is not read."""
 
 FORMAT = 1
 """Of the three files; a bundle never changes, so later releases read this one as it is."""
@@ -236,17 +252,22 @@ class Bundle:
             OtherFormat: another release wrote them in another format.
         """
         try:
-            stored = json.loads(files[DESCRIPTION_FILE])
-            if stored["format"] != FORMAT:
-                raise OtherFormat(f"bundle of {stored.get('model', '?')}", "bundle", stored["format"], FORMAT)
-            for name, expected in stored["sha256"].items():
-                # XGBoost's reader may take the whole process down on bytes that are no model.
-                if hashlib.sha256(files[name]).hexdigest() != expected:
+            for name in FILES:
+                if len(files[name]) > BYTES_MAX[name]:
+                    raise ValueError(f"{name} has {len(files[name])} bytes, {BYTES_MAX[name]} are read")
+            stored = read_description(files[DESCRIPTION_FILE], FORMAT)
+            check_names(stored)
+            for name in (BOOSTER_FILE, SELFTEST_FILE):
+                if hashlib.sha256(files[name]).hexdigest() != stored["sha256"].get(name):
                     raise Damaged(
                         f"bundle: {name} is not what was written; restore it from a copy or retrain"
                     )
-            with np.load(io.BytesIO(files[SELFTEST_FILE]), allow_pickle=False) as rows:
-                selftest = SelfTest(rows["matrix"], rows["margins"])
+            rows = read_arrays(io.BytesIO(files[SELFTEST_FILE]))
+            selftest = SelfTest(rows["matrix"], rows["margins"])
+            columns = len(stored["feature_names"]) + len(stored["categorical_names"])
+            check_selftest(selftest.matrix, selftest.margins, columns)
+            # XGBoost's reader takes the whole process down on bytes that are no model.
+            check_booster(files[BOOSTER_FILE], columns)
             return cls(
                 model=stored["model"],
                 feature_names=tuple(stored["feature_names"]),
@@ -262,7 +283,7 @@ class Bundle:
                 selftest=selftest,
                 manifest=stored["manifest"],
             )
-        except (KeyError, ValueError, TypeError, OSError, xgb.core.XGBoostError) as error:
+        except (KeyError, ValueError, TypeError, AttributeError, IndexError, xgb.core.XGBoostError) as error:
             raise Damaged(f"bundle cannot be read: {error}; restore it from a copy or retrain") from error
 
 

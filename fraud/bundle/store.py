@@ -12,7 +12,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from fraud.bundle.bundle import FILES, Bundle, digest_of_files
+from fraud.bundle.bundle import BYTES_MAX, FILES, Bundle, digest_of_files
+from fraud.documents import read_bounded
 from fraud.errors import Damaged, NotFound, Unavailable
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -80,7 +81,14 @@ class BundleStore:
             Damaged: the files are not those the digest names.
         """
         place = self._place(digest)
-        files = {name: (place / name).read_bytes() for name in FILES if (place / name).is_file()}
+        try:
+            files = {
+                name: read_bounded(place / name, BYTES_MAX[name])
+                for name in FILES
+                if (place / name).is_file()
+            }
+        except ValueError as error:
+            raise Damaged(f"bundle {digest} is not read: of a file {error}; restore it from a copy") from None
         found = digest_of_files(files)
         if found != digest:
             raise Damaged(f"bundle {digest} has digest {found} on disk; restore {place.name} from a copy")

@@ -3,6 +3,7 @@
 import csv
 from pathlib import Path
 
+from fraud.documents import read_bounded
 from fraud.errors import InvalidInput
 
 COLUMN = "transaction_id"
@@ -15,13 +16,14 @@ def read_ids(path: Path) -> list[str]:
         InvalidInput: it cannot be read, is a table without the column, or holds no ids.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines(keepends=True)
-    except (OSError, UnicodeDecodeError) as error:
+        lines = read_bounded(path).decode("utf-8-sig").splitlines(keepends=True)
+        header = next(csv.reader(lines[:1]), [])
+        rows = list(csv.reader(lines[1:])) if COLUMN in header else []
+    except (OSError, ValueError, csv.Error) as error:
         raise InvalidInput(str(path), f"cannot be read: {error}", "check the file") from None
-    header = next(csv.reader(lines[:1]), [])
     if COLUMN in header:
         place = header.index(COLUMN)
-        found = [row[place] for row in csv.reader(lines[1:]) if len(row) > place]
+        found = [row[place] for row in rows if len(row) > place]
     elif len(header) > 1:
         raise InvalidInput(str(path), f"has no column {COLUMN}", "name it in the first line")
     else:

@@ -7,20 +7,24 @@ Columns: transaction_id, value (FRAUD, LEGITIMATE or WITHDRAWN), label_time
 """
 
 import csv
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fraud.cli.times import parse_time_us
-from fraud.errors import InvalidInput
+from fraud.documents import read_json
+from fraud.errors import InvalidInput, LimitExceeded
 from fraud.records import Label, LabelValue
 
 REQUIRED = ("transaction_id", "value", "label_time")
 COLUMNS = (*REQUIRED, "comment")
 _VALUES = {value.name: value for value in LabelValue if value is not LabelValue.UNSPECIFIED}
 _INT64_MAX = 2**63 - 1
+FILE_BYTES_MAX = 256 * 2**20
+"""Of a label file: some four million rows, which are held at once."""
+PARQUET_ROWS_MAX = 4_000_000
+"""As many; a few bytes of Parquet may stand for any number of rows that are alike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,11 @@ def _rows(path: Path) -> Iterator[tuple[str, Mapping[Any, Any] | str]]:
     """Each row with its place; a text instead of a row says why it is none."""
     kind = path.suffix.lower()
     try:
+        size = path.stat().st_size
+        if size > FILE_BYTES_MAX:
+            raise LimitExceeded(
+                str(path), f"has {size} bytes", f"split it: at most {FILE_BYTES_MAX} are read at once"
+            )
         if kind == ".csv":
             yield from _csv(path)
         elif kind in (".jsonl", ".ndjson"):
@@ -64,7 +73,7 @@ def _rows(path: Path) -> Iterator[tuple[str, Mapping[Any, Any] | str]]:
             raise InvalidInput(
                 str(path), f"unknown kind of file {kind!r}", "give .csv, .parquet, .jsonl or .ndjson"
             )
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InvalidInput(str(path), f"cannot be read: {error}", "check the file") from None
 
 
@@ -86,9 +95,9 @@ def _json_lines(path: Path) -> Iterator[tuple[str, Mapping[Any, Any] | str]]:
             if not line.strip():
                 continue
             try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
-                yield f"line {number}", f"it is not JSON ({error.msg})"
+                row = read_json(line)
+            except ValueError as error:
+                yield f"line {number}", f"it is not JSON ({error})"
                 continue
             if isinstance(row, dict):
                 _check_columns(path, [str(name) for name in row], f" in line {number}")
@@ -99,10 +108,16 @@ def _parquet(path: Path) -> Iterator[tuple[str, Mapping[Any, Any] | str]]:
     import polars as pl
 
     try:
-        frame = pl.read_parquet(path)
-    except pl.exceptions.PolarsError as error:
+        lazy = pl.scan_parquet(path, glob=False)
+        _check_columns(path, lazy.collect_schema().names())
+        rows = lazy.select(pl.len()).collect().item()
+        if rows > PARQUET_ROWS_MAX:
+            raise LimitExceeded(
+                str(path), f"has {rows} rows", f"split it: at most {PARQUET_ROWS_MAX} are read at once"
+            )
+        frame = lazy.collect()
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise InvalidInput(str(path), f"is not Parquet ({error})", "check the file") from None
-    _check_columns(path, frame.columns)
     for number, row in enumerate(frame.iter_rows(named=True), start=1):
         yield f"row {number}", row
 
@@ -111,6 +126,7 @@ def _check_columns(path: Path, given: Any, where: str = "") -> None:
     missing = [name for name in REQUIRED if name not in given]
     unknown = [name for name in given if name not in COLUMNS]
     problem = [f"missing column {name}" for name in missing] + [f"unknown column {name}" for name in unknown]
+    problem += [f"column {name} twice" for name in COLUMNS if list(given).count(name) > 1]
     if problem:
         remedy = f"required: {', '.join(REQUIRED)}; optional: comment"
         raise InvalidInput(str(path), ", ".join(problem) + where, remedy)

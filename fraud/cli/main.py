@@ -50,7 +50,7 @@ from fraud.cli import (
     up,
     versions,
 )
-from fraud.cli.shell import Output, Shell
+from fraud.cli.shell import Output, Shell, printable
 from fraud.errors import ConfigError, FraudError, InvalidInput, Unavailable
 
 _GLOBAL = ("--config", "--output")
@@ -145,7 +145,7 @@ def run(arguments: Sequence[str]) -> int:
         return exit_.code if isinstance(exit_.code, int) else int(exit_.code is not None)
     except FraudError as error:
         hint = "; is 'fraud up' running? see 'fraud doctor'" if isinstance(error, Unavailable) else ""
-        typer.echo(f"fraud: {error}{hint}", err=True)
+        typer.echo(f"fraud: {printable(str(error))}{hint}", err=True)
         return 2 if isinstance(error, ConfigError | InvalidInput) else 1
     return 0
 

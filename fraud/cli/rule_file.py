@@ -1,9 +1,9 @@
 """Reads a file of rules: TOML, a `[[rule]]` table for each."""
 
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fraud.documents import read_bounded, read_toml
 from fraud.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -24,10 +24,10 @@ def read_rules(path: Path, settings: "Settings") -> "RuleSet":
     from fraud.policy.rules import rule_set
 
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        tables = read_toml(read_bounded(path).decode())
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInput(str(path), f"cannot be read: {error}", "check the file") from None
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:
         raise InvalidInput(str(path), f"is no TOML: {error}", "mend it there") from None
     unknown = sorted(tables.keys() - {"rule"})
     given = tables.get("rule", [])

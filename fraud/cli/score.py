@@ -1,6 +1,5 @@
 """`fraud score`: sends transactions to the server and shows its decisions."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fraud.cli.shell import Shell, shell_of, table
+from fraud.documents import read_bounded, read_json
 from fraud.errors import InvalidInput
 from fraud.records import Outcome
 
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from fraud.v1.transaction_pb2 import Transaction
 
 _COLUMNS = ["transaction", "outcome", "score", "risk", "version", "limits", "reasons"]
+
+FILE_BYTES_MAX = 256 * 2**20
+"""Of a file of transactions, which is held at once."""
 
 
 def score(
@@ -50,8 +53,8 @@ def _read(transactions: str) -> Iterator[tuple[dict[str, Any], str]]:
         return
     path = Path(transactions)
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = read_bounded(path, FILE_BYTES_MAX).decode().splitlines()
+    except (OSError, ValueError) as error:
         raise InvalidInput(transactions, f"cannot be read: {error}", "give a file or a JSON object") from None
     places = [(line, f"{path} line {number}") for number, line in enumerate(lines, start=1) if line.strip()]
     if not places:
@@ -62,9 +65,9 @@ def _read(transactions: str) -> Iterator[tuple[dict[str, Any], str]]:
 
 def _parse(text: str, where: str) -> dict[str, Any]:
     try:
-        row = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise InvalidInput(where, f"is not JSON ({error.msg})", "write one object a line") from None
+        row = read_json(text)
+    except ValueError as error:
+        raise InvalidInput(where, f"is not JSON ({error})", "write one object a line") from None
     if not isinstance(row, dict):
         raise InvalidInput(where, "is not a JSON object", "write one object a line")
     return row

@@ -8,11 +8,12 @@ import enum
 import getpass
 import json
 import os
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
 from rich import box
@@ -26,6 +27,10 @@ from fraud.errors import InvalidInput
 if TYPE_CHECKING:
     from fraud.client import Client, Credentials
     from fraud.settings import Settings
+
+
+_TURNS: Final = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
+"""What turns the direction of writing."""
 
 
 class Output(enum.StrEnum):
@@ -109,12 +114,13 @@ class Shell:
             return
         console = Console()
         for table in tables:
-            console.print(table, highlight=False, markup=False, soft_wrap=isinstance(table, str))
+            shown = printable(table) if isinstance(table, str) else table
+            console.print(shown, highlight=False, markup=False, soft_wrap=isinstance(table, str))
 
     def note(self, text: str) -> None:
         """Tell people something beside the result; silent for machines."""
         if self.output is Output.TABLE:
-            typer.echo(text, err=True)
+            typer.echo(printable(text), err=True)
 
     def write_logs(self) -> None:
         """Send the logs of this process to stderr, as [monitoring] and --output say."""
@@ -166,5 +172,18 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) 
     for column in columns:
         made.add_column(column, overflow="fold")
     for row in rows:
-        made.add_row(*(Text("–" if cell is None else str(cell)) for cell in row))
+        made.add_row(*(Text("–" if cell is None else printable(str(cell))) for cell in row))
     return made
+
+
+def printable(text: str) -> str:
+    r"""Return a text without what a terminal would obey: ids, reasons and comments come from anywhere.
+
+    >>> printable("a\x1b[2Jb\u202ec")
+    'a�[2Jb�c'
+    """
+    return "".join(it if it in "\n\t" or not _is_obeyed(it) else "\ufffd" for it in text)
+
+
+def _is_obeyed(letter: str) -> bool:
+    return unicodedata.category(letter) in ("Cc", "Cs") or unicodedata.bidirectional(letter) in _TURNS

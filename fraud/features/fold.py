@@ -27,7 +27,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from fraud.errors import Damaged
+from fraud.errors import Damaged, FraudError
 from fraud.features import snapshot
 from fraud.features.declines import Declines
 from fraud.features.spec import FeatureSpec
@@ -264,7 +264,7 @@ class FeatureFold:
                 )
         try:
             fold._take_notes(header, notes["book"])
-        except (KeyError, TypeError, ValueError, Damaged) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, FraudError) as error:
             raise Damaged(f"feature snapshot {path.name}: labels cannot be read ({error!r})") from error
         fold.state.restore(arrays)
         return fold

@@ -10,7 +10,6 @@ whole. Every array carries a CRC-32 of its own (the zip container's).
 
 import json
 import os
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fraud.arrays import read_arrays
+from fraud.documents import read_json
 from fraud.errors import Damaged, OtherFormat
 
 NAME = "features-{:020d}.npz"
@@ -54,14 +55,20 @@ def read(path: Path, notes: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, 
         Damaged: the file is not what `write` wrote.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-        found = {name: json.loads(arrays.pop(name).tobytes()) for name in notes}
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        arrays = read_arrays(path)
+        found = {name: _note(name, arrays.pop(name)) for name in notes}
+    except (OSError, ValueError, KeyError) as error:
         raise Damaged(
             f"feature snapshot {path.name}: cannot be read ({error}); delete it and restore from an older one"
         ) from error
     return found, arrays
+
+
+def _note(name: str, array: NDArray[Any]) -> dict[str, Any]:
+    note = read_json(array.tobytes())
+    if not isinstance(note, dict):
+        raise ValueError(f"{name} is no JSON object")
+    return note
 
 
 def check_format(path: Path, header: Mapping[str, Any]) -> None:
@@ -70,6 +77,8 @@ def check_format(path: Path, header: Mapping[str, Any]) -> None:
     Raises:
         OtherFormat: it does not.
     """
-    found = int(header.get("format", 1))  # the first snapshots did not say
+    found = header.get("format", 1)  # the first snapshots did not say
+    if not isinstance(found, int):
+        raise Damaged(f"feature snapshot {path.name}: format {found!r} is no number; delete it")
     if found != FORMAT:
         raise OtherFormat(path.name, "feature snapshot", found, FORMAT)

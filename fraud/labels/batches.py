@@ -67,7 +67,7 @@ def _problem(label: Label, latest_us: int) -> tuple[str, str] | None:
     if not 0 < len(label.transaction_id) <= ID_LENGTH_MAX:
         return "transaction_id", f"has {len(label.transaction_id)} characters; send 1 to {ID_LENGTH_MAX}"
     if label.value not in (LabelValue.FRAUD, LabelValue.LEGITIMATE, LabelValue.WITHDRAWN):
-        return "value", "is not given; send one of: FRAUD, LEGITIMATE, WITHDRAWN"
+        return "value", "is no verdict; send one of: FRAUD, LEGITIMATE, WITHDRAWN"
     if label.label_time_us <= 0:
         return "label_time_us", f"{label.label_time_us} is no time; send microseconds since 1970 UTC"
     if label.label_time_us > latest_us:

@@ -19,6 +19,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from fraud.documents import read_json
 from fraud.errors import Damaged, InvalidInput
 
 FOREVER_US = 2**63 - 1
@@ -177,7 +178,7 @@ class View:
         if text in (ALL, ""):
             return cls()
         try:
-            documents = json.loads(text)
+            documents = read_json(text)
             if not isinstance(documents, list):
                 raise TypeError("it is no list")
             return cls(tuple(Exclusion.from_dict(document) for document in documents))

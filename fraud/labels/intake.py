@@ -12,7 +12,6 @@ refuse the file, because then no row means what it seems to.
 """
 
 import csv
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -21,6 +20,7 @@ from typing import Any
 
 import polars as pl
 
+from fraud.documents import read_json
 from fraud.errors import InvalidInput, NotFound
 from fraud.records import Label, LabelValue
 
@@ -126,7 +126,7 @@ def _json_rows(path: Path, needs_time: bool) -> Iterator[_Row]:
             if not line.strip():
                 continue
             try:
-                row = json.loads(line)
+                row = read_json(line)
             except (ValueError, UnicodeDecodeError) as error:
                 yield number, _Problem("row", f"is not JSON: {error}")
                 continue

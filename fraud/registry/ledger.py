@@ -125,6 +125,10 @@ class RegistryState:
             take(self, entry)
         except KeyError as error:
             raise InvalidInput(f"body.{error.args[0]}", f"is missing in a {entry.kind}", "give it") from error
+        except (TypeError, ValueError, AttributeError, IndexError) as error:
+            raise InvalidInput(
+                "body", f"is none of a {entry.kind} ({error})", "give what its kind has"
+            ) from error
         if carried_out is not None:
             carried_out.done_seq = entry.seq
         self.seq, self.time_us, self.last_hash = entry.seq, entry.time_us, entry.hash

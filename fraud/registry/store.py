@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Self
 
+from fraud.documents import read_json
 from fraud.errors import Damaged, InvalidInput, StaleHead, Unavailable
 from fraud.eventlog.connection import Layout, connect, reading, transaction
 from fraud.registry.chain import GENESIS_HASH, LedgerEntry, canonical_json, entry_hash
@@ -133,7 +134,7 @@ class LedgerStore:
 
     def _entry(self, row: tuple[Any, ...]) -> LedgerEntry:
         try:
-            body = json.loads(row[5])
+            body = body_of(row[5])
         except ValueError as error:
             raise self._damaged(row[0], f"its body is no JSON ({error})") from error
         seq, time_us, kind, actor, reason, _, previous_hash, own_hash = row
@@ -181,6 +182,18 @@ class LedgerStore:
 
     def _damaged(self, seq: int, what: str) -> Damaged:
         return Damaged(f"{self._path}: ledger entry {seq} is damaged: {what}; restore the ledger from a copy")
+
+
+def body_of(body_json: str) -> dict[str, Any]:
+    """Return the body of an entry from its stored text.
+
+    Raises:
+        ValueError: it is no JSON object.
+    """
+    body = read_json(body_json)
+    if not isinstance(body, dict):
+        raise ValueError("it is no object")
+    return body
 
 
 def promote(

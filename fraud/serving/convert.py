@@ -1,6 +1,7 @@
 """From wire to records and back, once, at the edge; and the gRPC status of every error."""
 
-from typing import cast
+import enum
+from typing import TypeVar, cast
 
 import grpc
 
@@ -15,6 +16,8 @@ from fraud.records import (
     Scored,
 )
 from fraud.v1 import labels_pb2, scoring_pb2
+
+Number = TypeVar("Number", bound=enum.IntEnum)
 
 STATUS: dict[type[errors.FraudError], grpc.StatusCode] = {
     errors.FraudError: grpc.StatusCode.INTERNAL,
@@ -50,14 +53,23 @@ def row_error(error: errors.FraudError) -> scoring_pb2.RowError:
     return scoring_pb2.RowError(code=status_of(error).name, field=field, message=str(error))
 
 
+def known(kind: type[Number], number: int) -> Number:
+    """Return what a number of the wire stands for; UNSPECIFIED where it stands for nothing we know.
+
+    The wire's enums are open: a caller may send any number.
+    """
+    return kind(number) if number in kind.__members__.values() else kind(0)
+
+
 def label_from_wire(label: labels_pb2.Label) -> Label:
     """Return the record of a label as it was sent; checks come later, by row."""
-    return Label(label.transaction_id, LabelValue(label.value), label.label_time_us, label.comment)
+    return Label(label.transaction_id, known(LabelValue, label.value), label.label_time_us, label.comment)
 
 
 def report_from_wire(report: scoring_pb2.OutcomeReport) -> OutcomeReport:
     """Return the record of an outcome report as it was sent."""
-    return OutcomeReport(report.transaction_id, PaymentOutcome(report.outcome), report.outcome_time_us)
+    outcome = known(PaymentOutcome, report.outcome)
+    return OutcomeReport(report.transaction_id, outcome, report.outcome_time_us)
 
 
 def decision_to_wire(

@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
+from fraud.documents import read_json
 from fraud.errors import ConfigError
 from fraud.serving.roles import RIGHTS
 from fraud.settings.access import check_identity_name
@@ -102,7 +103,7 @@ def read_credentials(text: str, place: str) -> tuple[Credential, ...]:
         ConfigError: it is not what `spelled` writes, or says something twice.
     """
     try:
-        document = json.loads(text)
+        document = read_json(text)
         if document["layout"] != LAYOUT:
             raise ValueError(f"layout {document['layout']!r} is not {LAYOUT}")
         found = tuple(_credential(row) for row in document["credentials"])

@@ -37,6 +37,10 @@ RULES: Final[Access] = {
 """Complete by test: every method of every service stands here, and health is the one that is open."""
 
 
+METADATA_BYTES_MAX: Final = 16 * 2**10
+"""Of a call's metadata: a token, a request id and what proxies add are far below; gRPC refuses more."""
+
+
 class Entrance:
     """Who comes in, and where; of one server."""
 
@@ -68,12 +72,19 @@ class Entrance:
             # What is refused here never reaches Python, whose refusals cost nearly as much as answers.
             ("grpc.server.max_pending_requests", self._settings.pending_calls_max),
             ("grpc.server.max_pending_requests_hard_limit", self._settings.pending_calls_max),
-            ("grpc.max_allowed_incoming_connections", self._settings.connections_max),
-            ("grpc.keepalive_time_ms", max(1, self._settings.keepalive // 1_000)),
+            ("grpc.keepalive_time_ms", _ms(self._settings.keepalive)),
             ("grpc.keepalive_timeout_ms", KEEPALIVE_ANSWER_MS),
+            ("grpc.max_metadata_size", METADATA_BYTES_MAX),
+            ("grpc.absolute_max_metadata_size", METADATA_BYTES_MAX),
+            # The edge counts a call once its request is there. What is sent a byte at a time, or never, is
+            # bounded here: so many connections, so many calls on each, and an end to both.
+            ("grpc.max_allowed_incoming_connections", self._settings.connections_max),
+            ("grpc.max_concurrent_streams", self._settings.connection_streams_max),
+            ("grpc.server_handshake_timeout_ms", _ms(self._settings.handshake)),
+            ("grpc.max_connection_idle_ms", _ms(self._settings.connection_idle)),
+            ("grpc.max_connection_age_ms", _ms(self._settings.tls.connection_age)),
+            ("grpc.max_connection_age_grace_ms", _ms(self._settings.slow_call)),
         ]
-        if self._certificates is not None:
-            options.append(("grpc.max_connection_age_ms", max(1, self._settings.tls.connection_age // 1_000)))
         return options
 
     def reflect(self, server: grpc.aio.Server) -> None:
@@ -105,3 +116,8 @@ class Entrance:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stopping.wait(), timeout=every_s)
             self._identities.refresh()
+
+
+def _ms(duration_us: int) -> int:
+    """Milliseconds for gRPC, which reads them as an int32; 0 would mean none."""
+    return min(max(1, duration_us // 1_000), 2**31 - 1)

@@ -199,7 +199,7 @@ def _check_report(report: OutcomeReport, latest_us: int) -> tuple[str, str] | No
         return "transaction_id", f"has {len(report.transaction_id)} characters; send 1 to {ID_LENGTH_MAX}"
     if report.outcome is PaymentOutcome.UNSPECIFIED:
         allowed = ", ".join(outcome.name for outcome in PaymentOutcome if outcome)
-        return "outcome", f"is not given; send one of: {allowed}"
+        return "outcome", f"is not given or unknown; send one of: {allowed}"
     if not 0 < report.outcome_time_us <= latest_us:
         return "outcome_time_us", f"{report.outcome_time_us} is no past time; send microseconds UTC"
     return None

@@ -15,6 +15,8 @@ from fraud.features.state import Rows
 from fraud.settings import Settings
 from fraud.settings.learning import Import
 
+UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException)
+"""What Polars raises on files that are not what their name says."""
 NOT_LOGGED = 2**62
 """Position of a transaction that comes later."""
 
@@ -68,7 +70,11 @@ def read_history(settings: Settings, path: Path, until_us: int | None = None) ->
     """
     mapping = settings.import_
     assert mapping is not None
-    frame = _select(_open(path, mapping), mapping, settings)
+    try:
+        frame = _select(_open(path, mapping), mapping, settings)
+    except UNREADABLE as error:
+        problem = str(error).strip().partition("\n")[0]
+        raise InvalidInput("file", f"{path.name} cannot be read: {problem}", "mend it") from None
     if until_us is not None:
         frame = frame.filter(pl.col("event") < until_us)
     _check(frame, settings)
@@ -101,10 +107,12 @@ def _open(path: Path, mapping: Import) -> pl.LazyFrame:
         raise InvalidInput("file", f"{path.name} is neither .csv nor .parquet", "convert it first")
     try:
         frame = (
-            pl.scan_parquet(path) if path.suffix == ".parquet" else pl.scan_csv(path, try_parse_dates=True)
+            pl.scan_parquet(path, glob=False)
+            if path.suffix == ".parquet"
+            else pl.scan_csv(path, try_parse_dates=True, glob=False)
         )
         columns = frame.collect_schema().names()
-    except pl.exceptions.PolarsError as error:
+    except UNREADABLE as error:
         raise InvalidInput("file", f"{path.name} cannot be read: {error}", "check the file") from None
     needed = [
         mapping.transaction_id,

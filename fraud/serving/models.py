@@ -17,6 +17,7 @@ from fraud.registry.probation import probation_of
 from fraud.registry.version import VersionState
 from fraud.registry.view import Registry
 from fraud.serving.edge import Edge
+from fraud.serving.paging import position_of, size_of
 from fraud.serving.queries import Queries
 from fraud.serving.roles import READERS, rule
 from fraud.serving.scorer import Scorer
@@ -87,18 +88,8 @@ class ModelServicer:
         """Return a page of versions, newest first."""
         if request.model:
             check_model(request.model, self._models)
-        if not 0 <= request.page_size <= self._page_size_max:
-            raise InvalidInput(
-                "page_size",
-                f"is {request.page_size}",
-                f"send 0 to {self._page_size_max} (server.page_size_max)",
-            )
-        if request.page_token and not request.page_token.isdigit():
-            raise InvalidInput(
-                "page_token", f"{request.page_token!r} is none", "send the one of the page before"
-            )
-        start = int(request.page_token or 0)
-        size = request.page_size or min(100, self._page_size_max)
+        size = size_of(request.page_size, self._page_size_max)
+        start = position_of(request.page_token)
         state = self._registry.refresh()
         versions = [
             version for version in reversed(state.versions.values()) if request.model in ("", version.model)

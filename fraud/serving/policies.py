@@ -26,6 +26,7 @@ from fraud.serving.edge import Edge
 from fraud.serving.follower import LedgerFollower
 from fraud.serving.intake import TransactionIntake
 from fraud.serving.models import check_model, check_signed
+from fraud.serving.paging import is_number, size_of
 from fraud.serving.roles import READERS, rule
 from fraud.serving.ruling import Ruling
 from fraud.serving.scorer import Scorer, State
@@ -165,14 +166,8 @@ class PolicyServicer:
         """Return a page of what is listed now, by entity in the schema's order, then by surrogate."""
         if request.entity or request.token:
             self._check_entity(request.entity)
-        if not 0 <= request.page_size <= self._page_size_max:
-            raise InvalidInput(
-                "page_size",
-                f"is {request.page_size}",
-                f"send 0 to {self._page_size_max} (server.page_size_max)",
-            )
+        size = size_of(request.page_size, self._page_size_max)
         after = _after(request.page_token)
-        size = request.page_size or min(100, self._page_size_max)
         state, now_us = self._state(), self._scorer.now_us()
         if request.token:
             found = self._find(state, request.entity, request.token, now_us)
@@ -235,8 +230,8 @@ def _after(page_token: str) -> tuple[int, int]:
     if not page_token:
         return -1, -1
     place, _, surrogate = page_token.partition(".")
-    if not (place.isdigit() and surrogate.isdigit()):
-        raise InvalidInput("page_token", f"{page_token!r} is none", "send the one of the page before")
+    if not (is_number(place) and is_number(surrogate)):
+        raise InvalidInput("page_token", f"{page_token[:40]!r} is none", "send the one of the page before")
     return int(place), int(surrogate)
 
 

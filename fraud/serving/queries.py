@@ -10,9 +10,10 @@ from typing import Any, Generic, TypeVar
 import polars as pl
 
 from fraud.archive.archive import Archive
-from fraud.errors import InvalidInput, NotFound, Overloaded
+from fraud.errors import NotFound, Overloaded
 from fraud.eventlog.log import BatchSummary, EventLog
 from fraud.records import Entry, Outcome, Scored
+from fraud.serving.paging import position_of, size_of
 from fraud.serving.service_record import ServiceRecord
 from fraud.settings.server import Server
 
@@ -155,15 +156,8 @@ class Queries:
         return Counter({(version, Outcome(outcome)): count for version, outcome, count in rows.iter_rows()})
 
     def _page(self, token: str, size: int) -> tuple[int, int]:
-        if not 0 <= size <= self._page_size_max:
-            raise InvalidInput(
-                "page_size", f"is {size}", f"send 0 to {self._page_size_max} (server.page_size_max)"
-            )
-        if token and not token.isdigit():
-            raise InvalidInput(
-                "page_token", f"{token!r} is none", "send the next_page_token of the page before"
-            )
-        return int(token or 0), size or min(100, self._page_size_max)
+        limit = size_of(size, self._page_size_max)
+        return position_of(token), limit
 
 
 def _page(rows: list[Row], limit: int, positions: list[int]) -> Page[Row]:

@@ -21,6 +21,7 @@ import structlog
 from numpy.typing import NDArray
 
 from fraud.archive.archive import Archive
+from fraud.documents import read_json
 from fraud.errors import Damaged, Unavailable
 from fraud.eventlog.log import EventLog
 from fraud.features.fold import Coordinates, FeatureFold
@@ -90,10 +91,10 @@ class Snapshots:
         """Return what `to_dict` gave at the snapshot of a position; None when it cannot be read."""
         try:
             text = self._path_beside(name, position).read_text(encoding="utf-8")
-            stored: dict[str, Any] = json.loads(text)
+            stored = read_json(text)
         except (OSError, ValueError):
             return None
-        return stored
+        return stored if isinstance(stored, dict) else None
 
     def _path_beside(self, name: Beside, position: int) -> Path:
         return self._folder / f"{name}-{position:020d}.json"

@@ -15,6 +15,7 @@ from fraud.serving.batcher import Answer, Batcher
 from fraud.serving.convert import (
     decision_to_wire,
     entry_to_wire,
+    known,
     label_from_wire,
     report_from_wire,
     row_error,
@@ -125,7 +126,7 @@ class ScoringServicer:
         self, request: scoring_pb2.ListDecisionsRequest
     ) -> scoring_pb2.ListDecisionsResponse:
         """Return a page of decisions, oldest first."""
-        outcomes = [Outcome(outcome) for outcome in request.outcomes]
+        outcomes = [_outcome(number) for number in request.outcomes]
         page = await self._queries.decisions(
             outcomes, request.since_us, request.model, request.page_token, request.page_size
         )
@@ -267,6 +268,14 @@ def check_rows(field: str, rows: int, rows_max: int, setting: str) -> None:
         raise LimitExceeded(field, "is empty", "send at least one row")
     if rows > rows_max:
         raise LimitExceeded(field, f"has {rows} rows", f"send at most {rows_max} a call ({setting})")
+
+
+def _outcome(number: int) -> Outcome:
+    outcome = known(Outcome, number)
+    if outcome is Outcome.UNSPECIFIED:
+        names = ", ".join(each.name for each in Outcome if each)
+        raise InvalidInput("outcomes", f"{number} is none", f"send any of: {names}; or none, for all")
+    return outcome
 
 
 def _to_wire(answer: Answer) -> scoring_pb2.Decision:

@@ -6,12 +6,12 @@ that works and as a string where it does not; a key that holds text keeps its
 text, so a secret of digits stays what it is.
 """
 
-import tomllib
 from collections.abc import Mapping
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr
 
+from fraud.documents import read_toml
 from fraud.errors import ConfigError
 
 ENVIRONMENT_PREFIX = "FRAUD__"
@@ -51,8 +51,8 @@ def _copy(table: dict[str, Any]) -> dict[str, Any]:
 
 def _read_value(text: str, *, keep_text: bool) -> Any:
     try:
-        tables = tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError:
+        tables = read_toml(f"value = {text}")
+    except ValueError:
         return text
     if tables.keys() != {"value"}:  # a line break in the text brought further keys
         return text

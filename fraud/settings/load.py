@@ -3,7 +3,6 @@
 file → tables → environment overrides → checks of each section → checks across sections
 """
 
-import tomllib
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, Self, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 
+from fraud.documents import read_bounded, read_toml
 from fraud.errors import ConfigError
 from fraud.settings.access import ClientSection
 from fraud.settings.attacks import Attacks
@@ -214,10 +214,12 @@ def load_settings(path: Path, environment: Mapping[str, str]) -> Settings:
             what is allowed.
     """
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        tables = read_toml(read_bounded(path).decode())
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file; 'fraud init' writes one") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    except ValueError as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from None
     return settings_from(tables, environment, path)
 

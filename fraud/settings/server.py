@@ -58,12 +58,25 @@ class Server(Section):
     pending_calls_max: int = Field(
         default=512, ge=1, description="calls of one kind that nobody has looked at"
     )
-    connections_max: int = Field(default=4_096, ge=1)
     keepalive: PositiveDurationUs = Field(
         default=60 * SECOND_US, description="a connection silent for so long is asked whether it lives"
     )
     cores: int = Field(default=1, ge=0, description="CPUs the scoring process keeps to (Linux); 0: all")
     streams_max: int = Field(default=1_000, ge=1, le=100_000, description="calls at once")
+    connections_max: int = Field(default=1_000, ge=1, le=100_000, description="of all callers together")
+    connection_streams_max: int = Field(
+        default=1_000, ge=1, le=100_000, description="calls at once on one connection, unfinished requests too"
+    )
+    handshake: PositiveDurationUs = Field(
+        default=20 * SECOND_US, description="a connection that has not said what it is by then is closed"
+    )
+    connection_idle: PositiveDurationUs = Field(
+        default=600 * SECOND_US, description="a connection without a call for so long is closed"
+    )
+    slow_call: PositiveDurationUs = Field(
+        default=120 * SECOND_US,
+        description="so long calls may last when their connection has reached server.tls.connection_age",
+    )
     scoring_rows_max: int = Field(default=512, ge=1, le=65_536, description="in one natural batch")
     drain: PositiveDurationUs = Field(default=10 * SECOND_US, description="grace on SIGTERM")
     self_score_every: PositiveDurationUs = 5 * SECOND_US

@@ -14,11 +14,13 @@ import dataclasses
 import hashlib
 import json
 import os
+import stat
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Protocol, Self
 
+from fraud.documents import read_json
 from fraud.errors import Damaged, NotFound, OtherFormat, Unavailable
 
 NAME = "backup.json"
@@ -26,6 +28,10 @@ CONFIGURATION = "fraud.toml"
 DATA = "data"
 FORMAT = 1
 BLOCK_BYTES = 2**20
+INVENTORY_BYTES_MAX = 64 * 2**20
+"""Of `backup.json`: some 400,000 files, years of an archive."""
+BROKEN_TAR = (tarfile.TarError, KeyError, ValueError, EOFError, OverflowError, RecursionError)
+"""What `tarfile` raises on bytes that are no tar file."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -74,27 +80,61 @@ class Inventory:
             Damaged: it is not what was written.
         """
         try:
-            stored: dict[str, Any] = json.loads(text)
+            stored: dict[str, Any] = read_json(text)
             found = int(stored.pop("format"))
             if found != FORMAT:
                 raise OtherFormat(where, "backup", found, FORMAT)
-            files = tuple(Line(**line) for line in stored.pop("files"))
-            made = cls(files=files, bundles=tuple(stored.pop("bundles")), **stored)
+            files = tuple(_line(**line) for line in stored.pop("files"))
+            made = cls(files=files, bundles=tuple(map(str, stored.pop("bundles"))), **stored)
+            _check_kinds(made)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise Damaged(f"{where}: {NAME} cannot be read ({error!r}); use another backup") from error
-        for line in made.files:
-            _check_path(line.path, where)
+        _check_paths([line.path for line in made.files], where)
         return made
 
 
-def _check_path(path: str, where: str) -> None:
-    parts = PurePosixPath(path).parts
-    if path != "/".join(parts) or not parts or ".." in parts or parts[0] not in (DATA, CONFIGURATION):
-        raise Damaged(f"{where}: {NAME} names {path!r}, which is no file of a backup; use another backup")
+def _line(path: str, bytes: int, sha256: str) -> Line:  # noqa: A002 — as the file spells it
+    if type(path) is not str or type(bytes) is not int or type(sha256) is not str or bytes < 0:
+        raise ValueError(f"{path!r} is no line of a file")
+    return Line(path, bytes, sha256)
 
 
-def copy_file(source: IO[bytes], target: Path, name: str) -> Line:
+def _check_kinds(made: Inventory) -> None:
+    for field in dataclasses.fields(Inventory):
+        value = getattr(made, field.name)
+        kind = {"str": str, "int": int}.get(str(field.type), object)
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise ValueError(f"{field.name} is {value!r}")
+    for name in ("formats", "archive_rows"):
+        counts = getattr(made, name)
+        if not isinstance(counts, dict) or not all(type(count) is int for count in counts.values()):
+            raise ValueError(f"{name} is {counts!r}")
+
+
+def _check_paths(paths: Sequence[str], where: str) -> None:
+    """Refuse a path that leads out of the backup, and one that is or lies within another.
+
+    Raises:
+        Damaged: by the path.
+    """
+    known = set(paths)
+    for path in paths:
+        parts = PurePosixPath(path).parts
+        plain = path == "/".join(parts) and ".." not in parts and "\0" not in path
+        of_backup = path == CONFIGURATION or (len(parts) > 1 and parts[0] == DATA)
+        within = any("/".join(parts[:depth]) in known for depth in range(1, len(parts)))
+        if not plain or not of_backup or within:
+            raise Damaged(f"{where}: {NAME} names {path!r}, which is no file of a backup; use another backup")
+    if len(known) < len(paths):
+        twice = next(path for path in paths if paths.count(path) > 1)
+        raise Damaged(f"{where}: {NAME} names {twice!r} twice; use another backup")
+
+
+def copy_file(source: IO[bytes], target: Path, name: str, bytes_max: int | None = None) -> Line:
     """Copy to a new file durably; return its line, under `name`.
+
+    Of a source that is longer than `bytes_max` one byte more is copied and no further,
+    so that its line tells.
 
     Raises:
         OSError: it cannot be read or written.
@@ -102,7 +142,9 @@ def copy_file(source: IO[bytes], target: Path, name: str) -> Line:
     target.parent.mkdir(parents=True, exist_ok=True)
     digest, size = hashlib.sha256(), 0
     with target.open("xb") as file:
-        while block := source.read(BLOCK_BYTES):
+        while block := source.read(
+            BLOCK_BYTES if bytes_max is None else min(BLOCK_BYTES, bytes_max + 1 - size)
+        ):
             digest.update(block)
             file.write(block)
             size += len(block)
@@ -139,9 +181,16 @@ class FolderSource:
     def open(self, path: str) -> IO[bytes]:
         """Return a file of the backup, open."""
         try:
-            return (self._folder / path).open("rb")
+            # Not waiting: what should be a file may be a pipe that nobody writes to.
+            found = os.open(self._folder / path, os.O_RDONLY | os.O_NONBLOCK)
+            plain = stat.S_ISREG(os.fstat(found).st_mode)
+            inside = (self._folder / path).resolve().is_relative_to(self._folder.resolve())
+            if plain and inside:
+                return os.fdopen(found, "rb")
+            os.close(found)
         except OSError as error:
             raise Damaged(f"{self._folder}: {path} cannot be read ({error}); use another backup") from error
+        raise Damaged(f"{self._folder}: {path} is no file of its own; use another backup")
 
 
 class TarSource:
@@ -154,12 +203,14 @@ class TarSource:
     def open(self, path: str) -> IO[bytes]:
         """Return a file of the backup, open."""
         try:
-            member = self._tar.extractfile(path)
-        except (KeyError, tarfile.TarError) as error:
+            member = self._tar.getmember(path)
+            # A link would be followed, a sparse file would unfold.
+            file = self._tar.extractfile(member) if member.isreg() and not member.issparse() else None
+        except BROKEN_TAR as error:
             raise Damaged(f"{self._name}: {path} cannot be read ({error}); use another backup") from error
-        if member is None:
-            raise Damaged(f"{self._name}: {path} is no file; use another backup")
-        return member
+        if file is None:
+            raise Damaged(f"{self._name}: {path} is no plain file; use another backup")
+        return file
 
 
 @contextlib.contextmanager
@@ -177,12 +228,18 @@ def opened(place: Path) -> Iterator[tuple[Inventory, Source]]:
         elif place.is_file():
             try:
                 source = TarSource(str(place), stack.enter_context(tarfile.open(place, "r:")))
-            except tarfile.TarError as error:
+            except BROKEN_TAR as error:
                 raise Damaged(f"{place}: is no backup ({error}); name a folder or a .tar file") from error
         else:
             raise NotFound(f"{place}: no backup there; name what 'fraud backup' wrote")
-        with source.open(NAME) as file:
-            text = file.read().decode("utf-8", errors="replace")
+        try:
+            with source.open(NAME) as file:
+                raw = file.read(INVENTORY_BYTES_MAX + 1)
+        except (OSError, *BROKEN_TAR) as error:
+            raise Damaged(f"{place}: {NAME} cannot be read ({error}); use another backup") from error
+        if len(raw) > INVENTORY_BYTES_MAX:
+            raise Damaged(f"{place}: {NAME} is larger than {INVENTORY_BYTES_MAX} bytes; use another backup")
+        text = raw.decode("utf-8", errors="replace")
         yield Inventory.from_json(text, str(place)), source
 
 

@@ -11,7 +11,6 @@ folded from the log. Bundles are never changed, since their bytes are their
 name; this release reads every format that was ever released.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from pathlib import Path
 from fraud.archive import marking
 from fraud.bundle import bundle
 from fraud.bundle.bundle import DESCRIPTION_FILE
+from fraud.documents import read_json
 from fraud.errors import Damaged, NotAllowedNow, OtherFormat
 from fraud.eventlog.connection import Layout, change_layout, layout_of
 from fraud.eventlog.lock import lock_data_folder
@@ -102,7 +102,7 @@ def _way(part: str, place: Path, found: int, needed: int, steps: Sequence[Step])
 def _check_bundles(folder: Path) -> None:
     for path in sorted(folder.glob(f"[0-9a-f]*/{DESCRIPTION_FILE}")):
         try:
-            found = int(json.loads(path.read_bytes())["format"])
+            found = int(read_json(path.read_bytes())["format"])
         except (ValueError, KeyError, TypeError) as error:
             raise Damaged(f"{path}: cannot be read ({error!r}); restore the bundle from a copy") from error
         if found > bundle.FORMAT:

@@ -36,7 +36,7 @@ from fraud.registry.store import LedgerStore
 from fraud.serving.recovery import Snapshots, catch_up
 from fraud.settings import Settings
 from fraud.settings.places import Places
-from fraud.upkeep.inventory import DATA, Inventory, Source, copy_file, opened
+from fraud.upkeep.inventory import BROKEN_TAR, DATA, Inventory, Source, copy_file, opened
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ def restore(settings: Settings, source: Path, into: Path, *, verify: bool) -> Re
     try:
         with opened(source) as (inventory, files):
             aside.mkdir(parents=True, mode=0o700)
-            _copy(inventory, files, aside, str(source))
+            copy_all(inventory, files, aside, str(source))
         restored = _check(settings, inventory, aside, verify=verify)
         if into.exists():
             into.rmdir()
@@ -82,13 +82,22 @@ def restore(settings: Settings, source: Path, into: Path, *, verify: bool) -> Re
     return restored
 
 
-def _copy(inventory: Inventory, files: Source, aside: Path, where: str) -> None:
+def copy_all(inventory: Inventory, files: Source, aside: Path, where: str) -> None:
+    """Copy every file of the data folder to `aside`, each as long and of the digest that the inventory says.
+
+    Raises:
+        Damaged: one is missing, is no plain file, or differs.
+        OSError: it cannot be written.
+    """
     for line in inventory.files:
         top, _, name = line.path.partition("/")
         if top != DATA:
             continue
-        with files.open(line.path) as file:
-            found = copy_file(file, aside / name, line.path)
+        try:
+            with files.open(line.path) as file:
+                found = copy_file(file, aside / name, line.path, line.bytes)
+        except BROKEN_TAR as error:
+            raise Damaged(f"{where}: {line.path} cannot be read ({error}); use another backup") from error
         if found != line:
             raise Damaged(
                 f"{where}: {line.path} has {found.bytes} bytes and SHA-256 {found.sha256[:12]}…, "
