@@ -11,6 +11,7 @@ import os
 import tempfile
 from pathlib import Path
 
+from fraud.archive.syncing import sync_files
 from fraud.errors import Damaged, OtherFormat
 
 NAME = "format.json"
@@ -57,3 +58,4 @@ def mark(folder: Path, number: int = FORMAT) -> None:
         file.flush()
         os.fsync(file.fileno())
     Path(draft).replace(folder / NAME)
+    sync_files([folder / NAME])
