@@ -29,7 +29,7 @@ from fraud.adversary.stage import Stage, free_port
 from fraud.client import Client
 from fraud.clock import DAY_US
 from fraud.errors import ConfigError, FraudError, NotAllowedNow, Unavailable
-from fraud.monitoring.scrape import scrape
+from fraud.monitoring.scrape import Endpoint, scrape
 from fraud.records import Outcome
 from fraud.registry.chain import LedgerEntry
 from fraud.registry.loop import LoopCounts
@@ -190,7 +190,9 @@ class ServiceDefender:
 
     def _copies(self) -> float | None:
         """Return how often the retrainer has copied the log; None while it does not answer."""
-        found = scrape(f"http://127.0.0.1:{self._metrics_port}/metrics")
+        found = scrape(
+            Endpoint.of(self.stage.settings.monitoring, self.stage.settings.client, self._metrics_port)
+        )
         return None if found is None else found.value(_COPIES)
 
     def _read_ledger(self) -> int:

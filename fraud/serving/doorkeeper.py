@@ -159,7 +159,7 @@ def _count(value: Any) -> int:
 
 async def _refuse(rpc: str, context: Any, error: FraudError) -> None:
     """End the call with an error; never returns."""
-    _log.warning("refused", rpc=rpc, peer=context.peer(), code=error.code, why=str(error))
+    _log.warning("refused", rpc=rpc, peer=context.peer(), code=error.code, why=error)
     trailing: tuple[tuple[str, str], ...] = ()
     if isinstance(error, RateLimited):
         trailing = ((PUSHBACK, str(-(-error.wait_us // 1_000))),)

@@ -240,7 +240,7 @@ class Eraser:
             del self._under_way[erasure.key]
         except FraudError as error:
             self._under_way[erasure.key] = str(error)
-            _log.warning("erasure not complete", surrogate=erasure.surrogate, why=str(error))
+            _log.warning("erasure not complete", surrogate=erasure.surrogate, why=error)
         except Exception as error:  # noqa: BLE001 — what else is erased must not wait for it
             self._under_way[erasure.key] = f"{type(error).__name__}; see the log of the scorer"
             _log.exception("erasure not complete", surrogate=erasure.surrogate)

@@ -161,7 +161,10 @@ class Excluding:
         for entity, token in given.where.items():
             if entity not in self._entities:
                 raise InvalidInput(
-                    f"where.{entity}", "is no entity", f"send one of: {', '.join(self._entities)}"
+                    f"where.{entity}",
+                    "is no entity",
+                    f"send one of: {', '.join(self._entities)}",
+                    place="where",
                 )
             surrogate = await self._batcher.run(partial(self._surrogate, entity, token))
             where.append((entity, surrogate))

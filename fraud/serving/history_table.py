@@ -68,7 +68,11 @@ def read_history(settings: Settings, path: Path, until_us: int | None = None) ->
     """
     mapping = settings.import_
     assert mapping is not None
-    frame = _select(_open(path, mapping), mapping, settings)
+    opened = _open(path, mapping)
+    try:
+        frame = _select(opened, mapping, settings)
+    except pl.exceptions.PolarsError as error:
+        raise _unread(path, error) from None
     if until_us is not None:
         frame = frame.filter(pl.col("event") < until_us)
     _check(frame, settings)
@@ -105,7 +109,7 @@ def _open(path: Path, mapping: Import) -> pl.LazyFrame:
         )
         columns = frame.collect_schema().names()
     except pl.exceptions.PolarsError as error:
-        raise InvalidInput("file", f"{path.name} cannot be read: {error}", "check the file") from None
+        raise _unread(path, error) from None
     needed = [
         mapping.transaction_id,
         mapping.event_time,
@@ -124,6 +128,12 @@ def _open(path: Path, mapping: Import) -> pl.LazyFrame:
             f"map in [import] to: {', '.join(columns)}",
         )
     return frame
+
+
+def _unread(path: Path, error: pl.exceptions.PolarsError) -> InvalidInput:
+    # Its own message quotes values, which end up in somebody's scroll-back or log.
+    problem = f"{path.name} cannot be read as [import] says ({type(error).__name__})"
+    return InvalidInput("file", problem, "check that times, amounts and numbers of every row are such")
 
 
 def _select(frame: pl.LazyFrame, mapping: Import, settings: Settings) -> pl.DataFrame:

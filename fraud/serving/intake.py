@@ -9,31 +9,13 @@ import re
 
 from fraud.errors import InvalidInput
 from fraud.records import Transaction
+from fraud.serving.card_numbers import looks_like_card_number
 from fraud.settings import Settings
 from fraud.v1.transaction_pb2 import Transaction as WireTransaction
 
-_CARD_NUMBER_LENGTHS = range(13, 20)
 _EVENT_TIME_MIN_US = 1
 _ID_LENGTH_MAX = 128
 _CURRENCY = re.compile(r"[A-Z]{3}")
-
-
-def looks_like_card_number(token: str) -> bool:
-    """Tell whether a token is 13 to 19 digits that pass the Luhn check.
-
-    Spaces and dashes between digits do not hide it.
-
-    >>> looks_like_card_number("4111 1111 1111 1111"), looks_like_card_number("4111111111111112")
-    (True, False)
-    """
-    digits = token.replace(" ", "").replace("-", "")
-    if len(digits) not in _CARD_NUMBER_LENGTHS or not (digits.isascii() and digits.isdigit()):
-        return False
-    total = 0
-    for place, digit in enumerate(reversed(digits)):
-        value = int(digit) * (1 + place % 2)
-        total += value - 9 if value > 9 else value
-    return total % 10 == 0
 
 
 class TransactionIntake:
@@ -215,4 +197,4 @@ def _unknown(where: str, given: object, allowed: object) -> InvalidInput:
     assert hasattr(allowed, "__iter__")
     names = sorted(set(given) - set(allowed))
     known = ", ".join(sorted(allowed)) or "none"
-    return InvalidInput(f"{where}.{names[0]}", "is not in the schema", f"send only: {known}")
+    return InvalidInput(f"{where}.{names[0]}", "is not in the schema", f"send only: {known}", place=where)

@@ -59,7 +59,7 @@ class Keeper:
             path = self._snapshots.write(state.fold, {"exploration": state.spending, "lists": state.lists})
         except OSError as error:
             # The log has everything; only the next start takes longer.
-            _log.error("snapshot not written; check disk space and permissions", why=str(error))
+            _log.error("snapshot not written; check disk space and permissions", why=error)
             return
         _log.info("snapshot written", position=state.fold.position, path=str(path))
 
