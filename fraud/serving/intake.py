@@ -1,5 +1,7 @@
 """Checks a transaction against the operator's schema and turns it into a record.
 
+Tokens of entities leave here as they are stored: nothing behind it sees others.
+
 Every refusal names the field, what is wrong with it and what to do. The happy
 path is the hot one, so it only compares; messages are made when they are needed.
 """
@@ -8,6 +10,7 @@ import math
 import re
 
 from fraud.errors import InvalidInput
+from fraud.eventlog.entity_key import EntityKey
 from fraud.records import Transaction
 from fraud.serving.card_numbers import looks_like_card_number
 from fraud.settings import Settings
@@ -34,6 +37,8 @@ class TransactionIntake:
         self._token_length_max = schema.token_length_max
         self._future_us = schema.future_tolerance
         self._check_cards = not schema.allow_card_numbers
+        key = EntityKey.of(settings)
+        self._stored = key.stored if key.fingerprint else None
 
     def read(self, wire: WireTransaction, now_us: int) -> Transaction:
         """Return the record of a transaction.
@@ -121,6 +126,8 @@ class TransactionIntake:
             else:
                 found += 1
                 self.check_token(name, token)
+                if self._stored is not None:
+                    token = self._stored(name, token)
             tokens.append(token)
         if found != len(given):
             raise _unknown("entities", given, self._entity_names)

@@ -17,6 +17,10 @@ class Service(Section):
 
     name: Name = "payments"
     data_dir: Path = Field(default=Path("data"), description="relative to the configuration file")
+    entity_key_file: Path | None = Field(
+        default=None,
+        description="key under which tokens are hashed before they are stored; none: as they are",
+    )
     timezone: str = Field(default="UTC", description="for calendar features and card-days")
     currency: str = Field(default="EUR", pattern=r"^[A-Z]{3}$", description="base currency")
     clock: Literal["wall", "log"] = Field(

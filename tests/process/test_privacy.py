@@ -57,7 +57,11 @@ class Running:
 
     def stop(self) -> None:
         self.child.terminate()
-        assert self.child.wait(60) is not None
+        try:
+            self.child.wait(20)
+        except subprocess.TimeoutExpired:  # in the middle of a cycle, which it would finish first
+            self.child.kill()
+            self.child.wait()
         self._reader.join()
 
 
