@@ -71,6 +71,9 @@ class Identities(Section):
     raw_scores: tuple[Role, ...] = Field(
         default=("analyst", "operator", "auditor"), description="roles that see scores; others see bands"
     )
+    tokens_bound: bool = Field(
+        default=False, description="a token is good only beside a certificate of the same identity"
+    )
     reflection: bool = Field(default=False, description="list the methods to whoever has a role")
 
 

@@ -76,6 +76,11 @@ class Server(Section):
                 "[server.identities] file (or [server.tls] clients); or say insecure = true where "
                 "something else guards it"
             )
+        if self.identities.tokens_bound and (self.identities.file is None or self.tls.clients is None):
+            raise ValueError(
+                "identities.tokens_bound: callers show no certificates; give [server.tls] clients and "
+                "[server.identities] file, or leave it out"
+            )
         if self.identities.file is None and self.two_person.methods:
             raise ValueError(
                 "two_person.methods: nobody can tell two callers apart without [server.identities] file; "

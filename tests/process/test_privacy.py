@@ -190,7 +190,11 @@ def provoke(client: Client, stream: Stream) -> list[str]:
     fails(client.set_listing, "", "card", f"{MARK}-nobody", **signed)
     fails(client.set_listing, "block", MARK, MARK, **signed)
     for where in ({"card": f"{MARK}-nobody"}, {MARK: MARK}):
-        fails(client.exclude, models_pb2.Selection(transactions=True, where=where), **signed)
+        fails(
+            client.exclude,
+            models_pb2.Selection(transactions=True, from_us=1, to_us=2**60, where=where),
+            **signed,
+        )
     return answers
 
 
@@ -205,7 +209,7 @@ def test_no_value_is_told_unless_debug_is_on(tmp_path: Path, level: str, output:
         client.trigger_retrain("", "test", "jane")
         until(lambda: "retraining failed" in made.running[1].text, 200.0)
         made.broken.unlink()
-        until(lambda: client.score(payments(stream, 1)[0]).outcome)
+        until(lambda: _scores(client, stream))
         with limited(tmp_path) as disk:
             scorer = Process(made.running[0].child, made.ports[0])
             disk.fill(scorer)

@@ -19,7 +19,6 @@ from tests.serving.persons import PERSONAL, files_with
 from tests.serving.worlds import CONFIG, Process, Stream, serving
 
 pytestmark = pytest.mark.process
-WHO = {"actor": "jane", "reason": "case 7"}
 Shown = pytest.CaptureFixture[str]
 
 
@@ -57,11 +56,13 @@ def test_no_token_is_in_any_byte_of_the_data_folder_and_all_ways_in_know_it(
         tokens = sent(client, Stream(seed=7), 300)
         card = min(it for it in tokens if "-card-" in it)
         merchant = min(it for it in tokens if "-merchant-" in it)
-        listed = client.set_listing("block", "card", card, **WHO)
+        listed = client.set_listing("block", "card", card, actor="jane", reason="case 7")
         assert client.list_listings(entity="card", token=card).listings[0].surrogate == listed.surrogate
-        assert fraud(tmp_path, process, "list", "show", "--entity", f"card={card}") in (0, 2)
-        chosen = models_pb2.Selection(transactions=True, where={"merchant": merchant})
-        assert client.exclude(chosen, dry_run=True, **WHO).transactions > 0
+        again = ("list", "allow", "card", card, "--reason", "case 8", "--actor", "jane")
+        assert fraud(tmp_path, process, *again) == 0
+        assert client.list_listings(entity="card", token=card).listings[0].list_name == "allow"
+        chosen = models_pb2.Selection(transactions=True, from_us=1, to_us=2**60, where={"merchant": merchant})
+        assert client.exclude(chosen, dry_run=True, actor="jane", reason="case 7").transactions > 0
         capsys.readouterr()
         assert fraud(tmp_path, process, "erase", "--entity", f"card={card}", "--dry-run") == 0
         assert json.loads(capsys.readouterr().out)["transactions"] > 0
@@ -71,7 +72,7 @@ def test_no_token_is_in_any_byte_of_the_data_folder_and_all_ways_in_know_it(
         with pytest.raises(NotFound, match="no payment ever had this token"):
             desk.confirm("card", [("merchant", "nobody")], 1, actor="jane", reason="case 7")
         desk.close()
-        done = client.erase_entity("card", card, **WHO)
+        done = client.erase_entity("card", card, actor="jane", reason="case 7")
         until(lambda: client.erase_entity("card", surrogate=done.surrogate).complete)
         with pytest.raises(NotFound):
             client.erase_entity("merchant", card, dry_run=True)
@@ -146,7 +147,7 @@ def test_an_imported_history_is_hashed_and_goes_on_live(tmp_path: Path) -> None:
     import_history(settings, history(tmp_path, "in-clear-card"))
     assert files_with(tmp_path / "data", (b"in-clear",)) == []
     with serving(tmp_path) as process, process.client() as client:
-        listed = client.set_listing("block", "card", "in-clear-card", **WHO)
+        listed = client.set_listing("block", "card", "in-clear-card", actor="jane", reason="case 7")
         assert listed.surrogate == 0, "the card of the history, not a new one"
 
 

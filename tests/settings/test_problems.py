@@ -58,6 +58,7 @@ WRONG = {
     '[server.tls]\nclients = "c"': ["server.tls", "certificate: is not given, but clients is"],
     "[server.bands]\nmedium = 950": ["server.bands", "(950, 950, 990) must rise"],
     '[server.two_person]\nmethods = ["Promote"]': ["two_person.methods: nobody can tell two callers apart"],
+    '[server.identities]\nfile = "i"\ntokens_bound = true': ["tokens_bound", "[server.tls] clients"],
     '[server.two_person]\nmethods = ["Score"]': ["methods.0", "'Promote', 'Rollback' or 'ExcludeData'"],
     '[server.rates.identities."a b"]': ["server.rates.identities", "'a b' is no name of an identity"],
     "[server.rates]\ncalls_per_second = -1": ["server.rates.calls_per_second", "greater than or equal to 0"],
