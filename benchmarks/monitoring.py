@@ -21,7 +21,7 @@ from prometheus_client import CollectorRegistry
 from benchmarks.report import Bar, Report, finish, parser
 from fraud.clock import DAY_US
 from fraud.evaluation.resampling import Interval, Sample
-from fraud.monitoring.metrics import serve_metrics
+from fraud.monitoring.endpoint import serve_metrics
 from fraud.monitoring.names import OTHER
 from fraud.monitoring.quality import ANSWERED, FIGURES, Cohort, Figures, Judged, QualityRules, figures
 from fraud.monitoring.quality_series import show_cohorts, show_decay, show_windows

@@ -19,7 +19,9 @@
     └── Damaged                stored bytes are not what was written
         └── OtherFormat        they are of a format that this release does not read
 
-A message says what happened, to which object, and what to do. `code` is stable
+A message says what happened, to which object, and what to do. It is for whoever
+made the call and may repeat what was sent; logs and ledger keep `told` of an
+error, which does not. `code` is stable
 and goes into logs and replies; the gRPC status of each stands in
 `fraud.serving.convert`, and a test proves that table complete.
 """
@@ -32,6 +34,11 @@ class FraudError(Exception):
 
     code: ClassVar[str] = "ERROR"
 
+    @property
+    def told(self) -> str:
+        """What others than the caller may read of it: ids and names of ours, no value that was sent."""
+        return str(self)
+
 
 class ConfigError(FraudError):
     """The configuration names something unknown or gives a value out of bounds."""
@@ -40,15 +47,25 @@ class ConfigError(FraudError):
 
 
 class InvalidInput(FraudError):
-    """A field of a request or of a file is wrong; nothing of that row was kept."""
+    """A field of a request or of a file is wrong; nothing of that row was kept.
+
+    `field` and `problem` may quote what was sent. `place` is the field without it,
+    where its name is the caller's and not ours.
+    """
 
     code = "INVALID_INPUT"
 
-    def __init__(self, field: str, problem: str, remedy: str) -> None:
+    def __init__(self, field: str, problem: str, remedy: str, *, place: str = "") -> None:
         super().__init__(f"{field}: {problem}; {remedy}")
         self.field = field
         self.problem = problem
         self.remedy = remedy
+        self.place = place or field
+
+    @property
+    def told(self) -> str:
+        """Where it was and what to do; what was wrong there only the caller is told."""
+        return f"{self.place}: refused; {self.remedy}"
 
 
 class LimitExceeded(InvalidInput):
@@ -155,3 +172,19 @@ class OtherFormat(Damaged):
         )
         self.found = found
         self.known = known
+
+
+def told(error: BaseException) -> str:
+    """Return what logs and ledger may keep of any error: no value that somebody sent.
+
+    What is not ours may quote anything, so only its class is told.
+
+    >>> told(InvalidInput("currency", "'tok_8f2c' is no ISO 4217 code", "send one like 'EUR'"))
+    "currency: refused; send one like 'EUR'"
+    >>> told(KeyError("tok_8f2c")), told(FileNotFoundError(2, "No such file or directory", "a.pem"))
+    ('KeyError', "[Errno 2] No such file or directory: 'a.pem'")
+    """
+    if isinstance(error, FraudError):
+        return error.told
+    # From the system: a reason, and a path of the operator's.
+    return str(error) if isinstance(error, OSError) and error.strerror else type(error).__qualname__

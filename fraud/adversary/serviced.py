@@ -29,7 +29,7 @@ from fraud.adversary.stage import Stage, free_port
 from fraud.client import Client
 from fraud.clock import DAY_US
 from fraud.errors import ConfigError, FraudError, NotAllowedNow, Unavailable
-from fraud.monitoring.scrape import scrape
+from fraud.monitoring.scrape import Endpoint, scrape
 from fraud.records import Outcome
 from fraud.registry.chain import LedgerEntry
 from fraud.registry.loop import LoopCounts
@@ -190,8 +190,8 @@ class ServiceDefender:
 
     def _copies(self) -> float | None:
         """Return how often the retrainer has copied the log; None while it does not answer."""
-        # One name of hundreds: asked for many times a second, of a process that has better things to do.
-        found = scrape(f"http://127.0.0.1:{self._metrics_port}/metrics?name[]={_COPIES}")
+        settings = self.stage.settings
+        found = scrape(Endpoint.of(settings.monitoring, settings.client, self._metrics_port), _COPIES)
         return None if found is None else found.value(_COPIES)
 
     def _read_ledger(self) -> int:

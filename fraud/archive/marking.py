@@ -11,6 +11,7 @@ import os
 import tempfile
 from pathlib import Path
 
+from fraud.archive.syncing import sync_files
 from fraud.documents import read_json
 from fraud.errors import Damaged, OtherFormat
 
@@ -58,3 +59,4 @@ def mark(folder: Path, number: int = FORMAT) -> None:
         file.flush()
         os.fsync(file.fileno())
     Path(draft).replace(folder / NAME)
+    sync_files([folder / NAME])

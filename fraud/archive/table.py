@@ -10,6 +10,9 @@ it would rebase the second of two equal commits onto the first; so commits here
 are never retried by the library. A process that dies leaves the old version,
 or the new one, or a file that no version names (removed by `vacuum`).
 
+What is committed is synced at once, and again looked at by `secure` before anybody
+relies on it: a commit of another process may still be on its way to the disk.
+
 Rows are never changed, but for one thing: `blank` empties columns of a person
 who is erased. That is a commit like any other, so copies and it take turns.
 The table's own log keeps minimum and maximum of `INDEXED` columns only: of any
@@ -26,6 +29,8 @@ import polars as pl
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
+from fraud.archive.mending import LOG, TAIL, added_by, mend, version_of
+from fraud.archive.syncing import Syncing
 from fraud.errors import Damaged, Unavailable
 
 APP_ID = "log"
@@ -66,6 +71,8 @@ class Table:
         self._types = types
         self._kept: DeltaTable | None = None
         self._lock = Lock()
+        self._syncing = Syncing()
+        self._looked_at = False
 
     def position(self) -> int:
         """Return the last position that a commit to this table covered; 0 for none."""
@@ -87,9 +94,13 @@ class Table:
             done = 0 if table is None else _position(table)
             rows = frame.filter(pl.col("position") > done)
             if done >= upto or (rows.is_empty() and not also_empty):
+                # Others build on it from here on, and who committed it may not have synced it yet.
+                self._sync_since(-1 if table is None else table.version() - TAIL)
                 return
+            before = -1 if table is None else int(table.version())
             try:
                 self._commit(table, rows, upto)
+                self._sync_since(before)
             except CommitFailedError:
                 continue
             except (DeltaError, OSError) as error:
@@ -151,12 +162,14 @@ class Table:
             updates = {name: empty for name in columns if name in held}
             if table is None or not updates:
                 return 0
+            before = int(table.version())
             try:
                 done = table.update(
                     updates=updates,
                     predicate=predicate,
                     commit_properties=CommitProperties(max_commit_retries=0),
                 )
+                self._sync_since(before)
             except CommitFailedError:
                 continue
             except (DeltaError, OSError) as error:
@@ -171,6 +184,60 @@ class Table:
         """Return the newest version of the table, None before the first commit."""
         return self._of_newest(DeltaTable.version)
 
+    def secure(self) -> None:
+        """See to it that the newest version of the table is on the disk, whoever wrote it.
+
+        Syncs what was not synced by this object before; be `reading` meanwhile.
+
+        Raises:
+            Unavailable: a file cannot be synced, now or earlier.
+        """
+        for _ in range(COMMIT_ATTEMPTS):
+            table = self._load()
+            # Gone files: the table's log was tidied up by another process in between.
+            if table is None or self._sync([*self._data(table), *self._needed(table)], whole=True):
+                return
+        raise self._outrun()
+
+    def _sync_since(self, version: int) -> None:
+        """Sync the commits behind `version`: data, then the commits that name it, then their folders.
+
+        Raises:
+            Unavailable: one of them cannot be synced.
+        """
+        for _ in range(COMMIT_ATTEMPTS):
+            log = self._folder / LOG
+            later = [path for path in log.glob("*") if version_of(path) > version]
+            data = [
+                self._folder / name for path in later if path.suffix == ".json" for name in added_by(path)
+            ]
+            # What another process has merged and deleted since needs no sync any more.
+            if self._sync([path for path in (*data, *later) if path.exists()], whole=False):
+                return
+        raise self._outrun()
+
+    def _sync(self, files: list[Path], *, whole: bool) -> bool:
+        """Sync files and tell whether all were there."""
+        try:
+            self._syncing.sync(files, whole=whole)
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise Unavailable(
+                f"{self._folder}: cannot be made durable ({error}); check the disk, then start again"
+            ) from error
+        return True
+
+    def _needed(self, table: DeltaTable) -> list[Path]:
+        """Return the files of the table's log without which this version cannot be read."""
+        log = [path for path in (self._folder / LOG).iterdir() if 0 <= version_of(path) <= table.version()]
+        points = [version_of(path) for path in log if ".checkpoint" in path.name]
+        newest = max(points, default=0)
+        return [path for path in log if version_of(path) >= newest]
+
+    def _data(self, table: DeltaTable) -> list[Path]:
+        return [self._folder / Path(uri).name for uri in table.file_uris()]
+
     def held(self) -> Held:
         """Return the newest version's position and files: what it names, and the table's own log up to it.
 
@@ -181,12 +248,11 @@ class Table:
             return Held(0, ())
         log = [
             path
-            for path in sorted((self._folder / "_delta_log").iterdir())
+            for path in sorted((self._folder / LOG).iterdir())
             # A pointer to the last checkpoint may be newer than this version; it is found without.
-            if path.name[:20].isdigit() and int(path.name[:20]) <= table.version()
+            if 0 <= version_of(path) <= table.version() and path.suffix != ".torn"
         ]
-        named = [self._folder / Path(uri).name for uri in table.file_uris()]
-        return Held(_position(table), (*log, *named))
+        return Held(_position(table), (*log, *self._data(table)))
 
     def size(self) -> Size:
         """Return how many files the table has, and their bytes."""
@@ -202,11 +268,12 @@ class Table:
         return [] if table is None else self._vacuum(table, retention, dry_run=True)
 
     def vacuum(self, retention: timedelta) -> list[Path]:
-        """Delete what `unnamed` returns, and return it.
+        """Delete what `unnamed` returns, and return it; what takes its place is on the disk by then.
 
         Raises:
             Unavailable: the folder cannot be written.
         """
+        self.secure()
         table = self._load()
         # A vacuum of nothing would still be two commits, which others had to go round.
         if table is None or not self._vacuum(table, retention, dry_run=True):
@@ -237,8 +304,10 @@ class Table:
             table = self._load()
             if table is None:
                 return
+            before = int(table.version())
             try:
                 table.optimize.compact(target_size=FILE_BYTES)
+                self._sync_since(before)
             except CommitFailedError:
                 continue
             except (DeltaError, OSError) as error:
@@ -273,6 +342,9 @@ class Table:
             return None if self._kept is None else read(self._kept)
 
     def _load(self) -> DeltaTable | None:
+        if not self._looked_at:
+            mend(self._folder)
+            self._looked_at = True
         try:
             return DeltaTable(self._folder)
         except TableNotFoundError:

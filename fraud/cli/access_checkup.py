@@ -28,6 +28,7 @@ def examine_access(settings: Settings) -> Iterator[Finding]:
         yield from _certificates(settings)
     if server.identities.file is not None:
         yield from _identities(settings)
+    yield from _readers(settings)
 
 
 def _certificates(settings: Settings) -> Iterator[Finding]:
@@ -45,6 +46,21 @@ def _certificates(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             _CHECK, "warn", f"{tls.key} is open to other users (mode {mode:04o})", f"chmod 600 {tls.key}"
         )
+
+
+def _readers(settings: Settings) -> Iterator[Finding]:
+    """Yield what is found of those who read metrics, where anybody has to show something."""
+    from fraud.monitoring.endpoint import Guard
+
+    given = settings.monitoring
+    if given.tls.certificate is None and given.token_file is None:
+        return
+    Guard(given)
+    yield Finding(_CHECK, "ok", "metrics: certificate, key and token can be used")
+    for path in (given.tls.key, given.token_file):
+        if path is not None and (mode := stat.S_IMODE(path.stat().st_mode)) & 0o007:
+            text = f"{path} is open to other users (mode {mode:04o})"
+            yield Finding(_CHECK, "warn", text, f"chmod 600 {path}")
 
 
 def _identities(settings: Settings) -> Iterator[Finding]:

@@ -12,8 +12,6 @@ import shutil
 import socket
 import stat
 import tempfile
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -88,7 +86,7 @@ def _ports(settings: Settings) -> Iterator[Finding]:
     server, monitoring = settings.server, settings.monitoring
     yield _port("port", server.host, server.port, partial(_is_our_server, settings))
     for key, port in (("scorer_port", monitoring.scorer_port), ("retrainer_port", monitoring.retrainer_port)):
-        yield _port(key, monitoring.host, port, _is_our_exporter)
+        yield _port(key, monitoring.host, port, partial(_is_our_exporter, settings))
 
 
 def _port(key: str, host: str, port: int, is_ours: Callable[[str, int], bool]) -> Finding:
@@ -125,12 +123,11 @@ def _is_our_server(settings: Settings, host: str, port: int) -> bool:
     return True
 
 
-def _is_our_exporter(host: str, port: int) -> bool:
-    try:
-        with urllib.request.urlopen(f"http://{host}:{port}/metrics", timeout=_ANSWER_S) as reply:
-            return b"\nfraud_" in reply.read()
-    except (OSError, ValueError):
-        return False
+def _is_our_exporter(settings: Settings, _host: str, port: int) -> bool:
+    from fraud.monitoring.scrape import Endpoint, scrape
+
+    found = scrape(Endpoint.of(settings.monitoring, settings.client, port))
+    return found is not None and found.value("fraud_build_info") is not None
 
 
 def _ledger(settings: Settings) -> Iterator[Finding]:

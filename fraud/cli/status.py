@@ -80,20 +80,21 @@ def _look(
 def _see(settings: "Settings", prometheus: str) -> "Seen":
     """Scrape what can be reached, and say of the rest why not."""
     from fraud.cli.status_document import Seen
-    from fraud.monitoring.scrape import firing, scrape
+    from fraud.monitoring.scrape import Endpoint, firing, scrape
 
     monitoring = settings.monitoring
-    # An endpoint that listens everywhere is reached on this machine.
-    host = "127.0.0.1" if monitoring.host in ("0.0.0.0", "::", "[::]") else monitoring.host
     found, missing = {}, {}
     for name, port in (("scorer", monitoring.scorer_port), ("retrainer", monitoring.retrainer_port)):
-        found[name] = scrape(f"http://{host}:{port}/metrics") if port > 0 else None
+        endpoint = Endpoint.of(monitoring, settings.client, port)
+        found[name] = scrape(endpoint) if port > 0 else None
         if port <= 0:
             why = "any free port" if port == 0 else "off"
             missing[name] = f"the {name} cannot be seen: monitoring.{name}_port = {port} ({why}); set a port"
         elif found[name] is None:
             command = "fraud serve" if name == "scorer" else "fraud retrain --watch"
-            missing[name] = f"the {name} is not running: nothing answers at {host}:{port} ('{command}')"
+            where = f"{endpoint.host}:{port}"
+            guarded = "" if not endpoint.tls else ", or [client] ca and monitoring.token_file do not fit"
+            missing[name] = f"the {name} is not running: nothing answers at {where} ('{command}'){guarded}"
     alerts = tuple(firing(prometheus)) if prometheus else None
     return Seen(found["scorer"], found["retrainer"], missing, alerts)
 

@@ -28,6 +28,7 @@ from fraud.eventlog.tables import (
     all_tokens,
     blank_entries,
     check_entities,
+    check_key,
     insert,
     last_entry,
     next_surrogates,
@@ -106,6 +107,15 @@ class SqliteEventLog:
         except BaseException:
             connection.close()
             raise
+
+    def hold_to_key(self, fingerprint: str) -> None:
+        """Take tokens as hashed under the key of this fingerprint ("": not hashed), from now on and for good.
+
+        Raises:
+            ConfigError: those that are there were not.
+        """
+        with self._lock:
+            check_key(self._connection, self._path, fingerprint, self._writable)
 
     def append(
         self, events: Sequence[Event], arrival_time_us: int | Sequence[int], new_tokens: Sequence[NewToken]

@@ -234,6 +234,30 @@ def check_entities(connection: sqlite3.Connection, path: Path, names: list[str],
         )
 
 
+def check_key(connection: sqlite3.Connection, path: Path, fingerprint: str, writable: bool) -> None:
+    """Write down under which key tokens are hashed while there are none, or hold it against what was written.
+
+    Raises:
+        ConfigError: the tokens were taken in under another key, without one, or with one.
+    """
+    row = connection.execute("SELECT value FROM meta WHERE key = 'entity_key'").fetchone()
+    held = "" if row is None else row[0]
+    if held == fingerprint:
+        return
+    filled = connection.execute("SELECT 1 FROM tokens LIMIT 1").fetchone() is not None
+    if not held and not filled:
+        if writable:
+            with transaction(connection):
+                connection.execute("INSERT INTO meta VALUES ('entity_key', ?)", (fingerprint,))
+        return
+    was = f"under the entity key {held}" if held else "without an entity key"
+    now = f"names the key {fingerprint}" if fingerprint else "names none"
+    raise ConfigError(
+        f"{path}: its tokens were taken in {was}, the configuration {now} (service.entity_key_file); every "
+        "entity would be a new one: put the key back, or start with an empty data_dir"
+    )
+
+
 def all_tokens(connection: sqlite3.Connection) -> Iterator[NewToken]:
     """Iterate over the tokens that were not erased, by entity and surrogate."""
     rows = connection.execute(

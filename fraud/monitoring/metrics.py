@@ -1,4 +1,4 @@
-"""What the metrics of both processes share: histograms, registries, the endpoint.
+"""What the metrics of both processes share: histograms and registries.
 
 `scorer_metrics` and `retrainer_metrics` each hold the metrics of one process,
 in a registry of its own, built from the table in `names`. What the scoring path
@@ -8,11 +8,9 @@ A test walks the registries and holds every name and label to the table.
 
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from importlib.metadata import version
 from math import isinf
 from pathlib import Path
-from threading import Thread
 from typing import Any, Self
 
 from prometheus_client import (
@@ -21,12 +19,10 @@ from prometheus_client import (
     Gauge,
     ProcessCollector,
     disable_created_metrics,
-    start_http_server,
 )
 from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 
-from fraud.errors import ConfigError
 from fraud.monitoring.alarms import thresholds
 from fraud.monitoring.buckets import Buckets
 from fraud.monitoring.names import Process, metrics_of
@@ -175,38 +171,3 @@ class Catalogue:
         """Show size and free space of a folder's file system, asked for at each scrape."""
         self.gauge("fraud_disk_free_bytes").set_function(lambda: float(shutil.disk_usage(folder).free))
         self.gauge("fraud_disk_size_bytes").set_function(lambda: float(shutil.disk_usage(folder).total))
-
-
-@dataclass(slots=True)
-class MetricsServer:
-    """A bound HTTP endpoint; `port` is the one it got, −1 when metrics are off."""
-
-    port: int
-    _server: Any = None
-    _thread: Thread | None = None
-
-    def close(self) -> None:
-        """Stop serving and free the port; again is no error."""
-        if self._server is not None and self._thread is not None:
-            self._server.shutdown()
-            self._server.server_close()
-            self._thread.join()
-            self._server = self._thread = None
-
-
-def serve_metrics(registry: CollectorRegistry, host: str, port: int) -> MetricsServer:
-    """Serve a registry at `/metrics`; port 0 takes any free one, −1 serves nothing.
-
-    Raises:
-        ConfigError: the port is taken or the host is not ours.
-    """
-    if port == -1:
-        return MetricsServer(-1)
-    try:
-        server, thread = start_http_server(port, host, registry)
-    except OSError as error:
-        raise ConfigError(
-            f"monitoring: metrics cannot be served on {host}:{port} ({error.strerror}); "
-            "choose another port (0: any free one, -1: none)"
-        ) from None
-    return MetricsServer(server.server_port, server, thread)

@@ -10,6 +10,7 @@ from typing import Self
 
 from fraud.clock import WallClock
 from fraud.errors import ConfigError, InvalidInput, NotAllowedNow, NotFound
+from fraud.eventlog.entity_key import EntityKey
 from fraud.eventlog.log import EventLog
 from fraud.eventlog.sqlite import SqliteEventLog
 from fraud.registry.attacks import Attack, attack_of
@@ -39,6 +40,11 @@ class AttackDesk:
             )
         names = settings.schema_.entity_names
         log = SqliteEventLog.open(places.log, writable=False, entity_names=names)
+        try:
+            log.hold_to_key(EntityKey.of(settings).fingerprint)
+        except BaseException:
+            log.close()
+            raise
         return cls(settings, log, LedgerStore.open(places.ledger))
 
     def close(self) -> None:
@@ -96,15 +102,16 @@ class AttackDesk:
 
     def _surrogates(self, tokens: dict[str, str]) -> dict[str, int]:
         names = self._settings.schema_.entity_names
-        wanted = {(names.index(name), token): name for name, token in tokens.items()}
+        stored = EntityKey.of(self._settings).stored
+        wanted = {(names.index(name), stored(name, token)): name for name, token in tokens.items()}
         found = {}
         for known in self._log.tokens() if wanted else ():
             name = wanted.pop((known.entity_index, known.token), None)
             if name is not None:
                 found[name] = known.surrogate
         if wanted:
-            missing = ", ".join(f"{name}={token}" for (_, token), name in wanted.items())
-            raise NotFound(f"{missing}: no payment ever had it; check the token")
+            missing = ", ".join(wanted.values())
+            raise NotFound(f"{missing}: no payment ever had this token; check it")
         return found
 
     def _now_us(self) -> int:

@@ -22,8 +22,9 @@ import structlog
 from fraud.archive.archive import Archive
 from fraud.bundle.store import BundleStore
 from fraud.clock import Clock
-from fraud.errors import FraudError
+from fraud.errors import told
 from fraud.eventlog.log import EventLog
+from fraud.faults import raise_point
 from fraud.features.spec import FeatureSpec
 from fraud.gate.verdict import Verdict, judge
 from fraud.guard.delays import LabelDelay
@@ -139,10 +140,10 @@ def run_cycle(shop: Workshop, order: Order, open_pool: Callable[[], TrainingPool
     try:
         # Nobody may delete files that a lazy scan of the cycle has yet to read.
         with shop.archive.reading():
+            raise_point("cycle.started", lambda: shop.archive.labels().collect().rows())
             verdicts = _run(shop, order, open_pool)
     except Exception as error:
-        text = str(error) if isinstance(error, FraudError) else f"{type(error).__name__}: {error}"
-        shop.record("CycleFailed", {"request_seq": order.request_seq, "error": text}, order.trigger)
+        shop.record("CycleFailed", {"request_seq": order.request_seq, "error": told(error)}, order.trigger)
         _count(shop, order, "failed", started)
         raise
     shop.record(

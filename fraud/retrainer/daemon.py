@@ -22,7 +22,7 @@ from fraud.eventlog.lock import lock_data_folder
 from fraud.eventlog.sqlite import SqliteEventLog
 from fraud.features.spec import FeatureSpec
 from fraud.guard.finding import check_names
-from fraud.monitoring.metrics import serve_metrics
+from fraud.monitoring.endpoint import Guard, serve_metrics
 from fraud.monitoring.retrainer_metrics import RetrainerMetrics
 from fraud.registry.store import LedgerStore
 from fraud.registry.view import Registry
@@ -178,7 +178,9 @@ class Watch:
         """Watch until stopping."""
         monitoring = self._settings.monitoring
         self._monitor.observe()
-        exporter = serve_metrics(self._shop.metrics.registry, monitoring.host, monitoring.retrainer_port)
+        exporter = serve_metrics(
+            self._shop.metrics.registry, monitoring.host, monitoring.retrainer_port, Guard(monitoring)
+        )
         _log.info("watching", models=list(self._settings.models), metrics_port=exporter.port)
         try:
             with _Pool(self._settings) as pool:
@@ -199,7 +201,7 @@ class Watch:
                 _log.info("cycle finished", verdicts=[verdict.to_dict() for verdict in verdicts])
                 self._archived_at = 0.0
         except FraudError as error:
-            _log.error("retraining failed", why=str(error), code=error.code)
+            _log.error("retraining failed", why=error, code=error.code)
         except Exception:  # noqa: BLE001 — the process must outlive a failed cycle
             _log.exception("retraining failed")
 

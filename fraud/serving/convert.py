@@ -15,6 +15,7 @@ from fraud.records import (
     PaymentOutcome,
     Scored,
 )
+from fraud.serving.card_numbers import without_card_numbers
 from fraud.v1 import labels_pb2, scoring_pb2
 
 Number = TypeVar("Number", bound=enum.IntEnum)
@@ -47,10 +48,16 @@ def status_of(error: errors.FraudError) -> grpc.StatusCode:
     return STATUS[type(error)]
 
 
+def answer_of(error: errors.FraudError) -> str:
+    """Return what the caller is told: the message, but for card numbers in clear, which nobody repeats."""
+    text = str(error)
+    return without_card_numbers(text) if isinstance(error, errors.InvalidInput) else text
+
+
 def row_error(error: errors.FraudError) -> scoring_pb2.RowError:
     """Return the answer of one row of a batch that could not be scored."""
     field = error.field if isinstance(error, errors.InvalidInput) else ""
-    return scoring_pb2.RowError(code=status_of(error).name, field=field, message=str(error))
+    return scoring_pb2.RowError(code=status_of(error).name, field=field, message=answer_of(error))
 
 
 def known(kind: type[Number], number: int) -> Number:

@@ -15,7 +15,7 @@ from typing import Any, Final
 import grpc
 import structlog
 
-from fraud.errors import FraudError, PermissionDenied, RateLimited
+from fraud.errors import FraudError, PermissionDenied, RateLimited, Unauthenticated
 from fraud.monitoring.scorer_metrics import ScorerMetrics
 from fraud.serving.convert import status_of
 from fraud.serving.edge import Sealed
@@ -44,8 +44,14 @@ class Doorkeeper(grpc.aio.ServerInterceptor):
         rates: RateLimits,
         metrics: ScorerMetrics,
         wall_us: Callable[[], int],
+        *,
+        tokens_bound: bool = False,
     ) -> None:
-        """`wall_us` tells the time by which credentials expire, whatever clock the service has."""
+        """`wall_us` tells the time by which credentials expire, whatever clock the service has.
+
+        `tokens_bound`: a token is good on connections that show a certificate of the same identity.
+        """
+        self._tokens_bound = tokens_bound
         self._access = access
         self._identities = identities
         self._rates = None if rates.unlimited else rates
@@ -138,6 +144,8 @@ class Doorkeeper(grpc.aio.ServerInterceptor):
         for key, value in context.invocation_metadata() or ():
             if key == AUTHORIZATION:
                 caller = held.of_token(value, now_us)
+                if self._tokens_bound:
+                    _check_bound(caller, held.of_certificate(context.auth_context(), now_us))
                 break
         else:
             caller = held.of_certificate(context.auth_context(), now_us)
@@ -151,6 +159,19 @@ class Doorkeeper(grpc.aio.ServerInterceptor):
         return caller
 
 
+def _check_bound(caller: Caller, shown: Caller) -> None:
+    """Refuse a token that is shown over a connection of another identity.
+
+    Raises:
+        Unauthenticated: the certificate belongs to another one.
+    """
+    if caller.name != shown.name:
+        raise Unauthenticated(
+            f"the token is of {caller.name}, the certificate of {shown.name}; tokens are bound here "
+            "(server.identities.tokens_bound): show both of one identity"
+        )
+
+
 def _monotonic_us() -> int:
     return time.monotonic_ns() // 1_000
 
@@ -162,7 +183,7 @@ def _count(value: Any) -> int:
 
 async def _refuse(rpc: str, context: Any, error: FraudError) -> None:
     """End the call with an error; never returns."""
-    _log.warning("refused", rpc=rpc, peer=context.peer(), code=error.code, why=str(error))
+    _log.warning("refused", rpc=rpc, peer=context.peer(), code=error.code, why=error)
     trailing: tuple[tuple[str, str], ...] = ()
     if isinstance(error, RateLimited):
         trailing = ((PUSHBACK, str(-(-error.wait_us // 1_000))),)

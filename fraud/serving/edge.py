@@ -18,7 +18,7 @@ from google.protobuf.message import DecodeError, Message
 
 from fraud.errors import FraudError, InvalidInput, LimitExceeded, Overloaded, Unavailable
 from fraud.monitoring.scorer_metrics import CallMetrics, ScorerMetrics
-from fraud.serving.convert import status_of
+from fraud.serving.convert import answer_of, status_of
 from fraud.serving.roles import Caller, calling
 
 _log = structlog.get_logger("fraud.serving.edge")
@@ -109,7 +109,7 @@ class Edge:
                     self._tell_refusal(service, name, error)
                 else:
                     self._note(service, name, context, error)
-                await context.abort(code, f"{error} [{error.code}]")
+                await context.abort(code, f"{answer_of(error)} [{error.code}]")
                 raise
             except asyncio.CancelledError:
                 # The caller's deadline passed, or it hung up; what is logged stays logged.
@@ -167,7 +167,7 @@ class Edge:
             request_id=metadata.get(REQUEST_ID) or uuid.uuid4().hex[:12],
             peer=context.peer(),
             code="OK" if error is None else error.code,
-            error=None if error is None else str(error),
+            error=error,
         )
 
 

@@ -57,7 +57,12 @@ class Entrance:
         self.interceptors: tuple[grpc.aio.ServerInterceptor, ...] = ()
         if self._identities is not None:
             doorkeeper = Doorkeeper(
-                RULES, self._identities, RateLimits(settings.rates), metrics, WallClock().now_us
+                RULES,
+                self._identities,
+                RateLimits(settings.rates),
+                metrics,
+                WallClock().now_us,
+                tokens_bound=given.tokens_bound,
             )
             self.interceptors = (doorkeeper,)
 

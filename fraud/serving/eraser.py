@@ -29,6 +29,7 @@ import structlog
 from fraud.archive.archive import Archive
 from fraud.archive.erasure import Linked, Traces
 from fraud.errors import FraudError, InvalidInput, NotFound, Unavailable
+from fraud.eventlog.entity_key import EntityKey
 from fraud.eventlog.log import Erasure, EventLog
 from fraud.faults import pass_point
 from fraud.records import MISSING_SURROGATE
@@ -83,6 +84,7 @@ class Eraser:
         self._personal_entities = tuple(name for name, it in schema.entities.items() if it.personal)
         self._fields = schema.personal_names
         self._field_indexes = [schema.categorical_names.index(name) for name in self._fields]
+        self._key = EntityKey.of(settings)
         self._log = log
         self._archive = archive
         self._registry = registry
@@ -187,6 +189,7 @@ class Eraser:
         state = self._scorer.state
         if state is None:
             raise Unavailable("the scorer is restoring its state from the log; try again")
+        token = self._key.stored(self._entities[index], token)
         tokens = tuple(token if i == index else None for i in range(len(self._entities)))
         surrogate = state.dictionary.peek(tokens)[index]
         if surrogate == MISSING_SURROGATE:
@@ -240,7 +243,7 @@ class Eraser:
             del self._under_way[erasure.key]
         except FraudError as error:
             self._under_way[erasure.key] = str(error)
-            _log.warning("erasure not complete", surrogate=erasure.surrogate, why=str(error))
+            _log.warning("erasure not complete", surrogate=erasure.surrogate, why=error)
         except Exception as error:  # noqa: BLE001 — what else is erased must not wait for it
             self._under_way[erasure.key] = f"{type(error).__name__}; see the log of the scorer"
             _log.exception("erasure not complete", surrogate=erasure.surrogate)

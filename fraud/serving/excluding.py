@@ -14,6 +14,7 @@ import polars as pl
 
 from fraud.archive.archive import Archive
 from fraud.errors import InvalidInput, NotFound
+from fraud.eventlog.entity_key import EntityKey
 from fraud.eventlog.log import EventLog
 from fraud.faults import pass_point
 from fraud.features.replay import logged_rows
@@ -73,6 +74,7 @@ class Excluding:
         second: SecondPerson,
     ) -> None:
         self._entities = settings.schema_.entity_names
+        self._key = EntityKey.of(settings)
         self._sources = settings.labels.sources
         self._models = tuple(settings.models)
         self._registry = registry
@@ -161,7 +163,10 @@ class Excluding:
         for entity, token in given.where.items():
             if entity not in self._entities:
                 raise InvalidInput(
-                    f"where.{entity}", "is no entity", f"send one of: {', '.join(self._entities)}"
+                    f"where.{entity}",
+                    "is no entity",
+                    f"send one of: {', '.join(self._entities)}",
+                    place="where",
                 )
             surrogate = await self._batcher.run(partial(self._surrogate, entity, token))
             where.append((entity, surrogate))
@@ -177,6 +182,7 @@ class Excluding:
 
     def _surrogate(self, entity: str, token: str) -> int:
         state = self._scorer.state
+        token = self._key.stored(entity, token)
         tokens = tuple(token if name == entity else None for name in self._entities)
         found = MISSING_SURROGATE
         if state is not None:

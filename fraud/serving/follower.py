@@ -129,7 +129,7 @@ class LedgerFollower:
         try:
             champion = self._loader.load(version)
         except FraudError as error:
-            _log.error("the champion cannot be loaded; serving without one", version=version, why=str(error))
+            _log.error("the champion cannot be loaded; serving without one", version=version, why=error)
             self._metrics.swapped(model, "refused")
             return
         self._put_in_service(model, champion)
@@ -189,7 +189,7 @@ class LedgerFollower:
             champion = self._loader.load(version)
         except FraudError as error:
             kept = self._champions.get(model)
-            _log.error("version refused; the old one serves on", version=version, why=str(error))
+            _log.error("version refused; the old one serves on", version=version, why=error)
             self._metrics.swapped(model, "refused")
             refusal = Applied(
                 seq,

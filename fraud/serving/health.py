@@ -64,7 +64,7 @@ class Readiness:
             for row in probe_rows(self._settings, self._scorer.now_us()):
                 await self._batcher.run(partial(self._scorer.self_score, row))
         except FraudError as error:
-            _log.error("self-score failed; not ready", why=str(error))
+            _log.error("self-score failed; not ready", why=error)
             await self.publish(serving=False)
             return False
         await self.publish(serving=True)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from fraud.clock import WallClock
 from fraud.errors import ConfigError, NotAllowedNow
+from fraud.eventlog.entity_key import EntityKey
 from fraud.eventlog.lock import lock_data_folder
 from fraud.eventlog.log import EventLog, NewToken
 from fraud.eventlog.sqlite import SqliteEventLog
@@ -31,6 +32,7 @@ from fraud.policy.lists import Lists
 from fraud.policy.spending import Spending
 from fraud.records import NO_DECISION, Entry, Label, LabelsSubmitted, LabelValue, Scored
 from fraud.serving.history_table import History, read_history
+from fraud.serving.intake import TransactionIntake
 from fraud.serving.recovery import Beside, Snapshots
 from fraud.settings import Settings
 
@@ -81,6 +83,7 @@ def import_history(
                 raise NotAllowedNow(
                     f"{settings.places.log}: holds {log.head()} events; a history goes into an empty log only"
                 )
+            log.hold_to_key(EntityKey.of(settings).fingerprint)
             return _load(settings, history, log, progress)
         finally:
             log.close()
@@ -91,7 +94,7 @@ def _load(settings: Settings, history: History, log: EventLog, progress: Progres
     fold = FeatureFold(spec, ConflictRule.of(settings.labels))
     end_us = WallClock().now_us() if settings.service.clock == "wall" else history.arrival_us_last
     labels = _Labels(history, end_us, settings)
-    tokens = _Tokens(history.tokens, history.rows.surrogates)
+    tokens = _Tokens(_stored(settings, history.tokens), history.rows.surrogates)
     total = len(history.ids)
     for start in range(0, total, _CHUNK_ROWS):
         stop = min(start + _CHUNK_ROWS, total)
@@ -105,6 +108,15 @@ def _load(settings: Settings, history: History, log: EventLog, progress: Progres
     Snapshots(settings.places.state, settings.log.snapshots_kept).write(fold, beside)
     times = history.rows.event_time_us
     return ImportSummary(total, labels.given, labels.waiting, int(times[0]), int(times[-1]))
+
+
+def _stored(settings: Settings, tokens: list[list[str]]) -> list[list[str]]:
+    """Return what is stored for the tokens of each entity, checked as those of a payment are."""
+    names, key, intake = settings.schema_.entity_names, EntityKey.of(settings), TransactionIntake(settings)
+    for name, own in zip(names, tokens, strict=True):
+        for token in own:
+            intake.check_token(name, token)
+    return [[key.stored(name, it) for it in own] for name, own in zip(names, tokens, strict=True)]
 
 
 def _entries(history: History, fold: FeatureFold, start: int, stop: int, due: list["_Due"]) -> list[Entry]:

@@ -70,11 +70,11 @@ def read_history(settings: Settings, path: Path, until_us: int | None = None) ->
     """
     mapping = settings.import_
     assert mapping is not None
+    opened = _open(path, mapping)
     try:
-        frame = _select(_open(path, mapping), mapping, settings)
+        frame = _select(opened, mapping, settings)
     except UNREADABLE as error:
-        problem = str(error).strip().partition("\n")[0]
-        raise InvalidInput("file", f"{path.name} cannot be read: {problem}", "mend it") from None
+        raise _unread(path, error) from None
     if until_us is not None:
         frame = frame.filter(pl.col("event") < until_us)
     _check(frame, settings)
@@ -113,7 +113,7 @@ def _open(path: Path, mapping: Import) -> pl.LazyFrame:
         )
         columns = frame.collect_schema().names()
     except UNREADABLE as error:
-        raise InvalidInput("file", f"{path.name} cannot be read: {error}", "check the file") from None
+        raise _unread(path, error) from None
     needed = [
         mapping.transaction_id,
         mapping.event_time,
@@ -132,6 +132,12 @@ def _open(path: Path, mapping: Import) -> pl.LazyFrame:
             f"map in [import] to: {', '.join(columns)}",
         )
     return frame
+
+
+def _unread(path: Path, error: BaseException) -> InvalidInput:
+    # Its own message quotes values, which end up in somebody's scroll-back or log.
+    problem = f"{path.name} cannot be read as [import] says ({type(error).__name__})"
+    return InvalidInput("file", problem, "check that times, amounts and numbers of every row are such")
 
 
 def _select(frame: pl.LazyFrame, mapping: Import, settings: Settings) -> pl.DataFrame:

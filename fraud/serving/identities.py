@@ -114,7 +114,7 @@ class IdentityFile:
         try:
             changed = self._read()
         except FraudError as error:
-            _log.error("identities stay as they were", why=str(error))
+            _log.error("identities stay as they were", why=error)
             return False
         if changed:
             _log.info("identities read again", file=str(self._path))

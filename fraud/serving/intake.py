@@ -1,5 +1,7 @@
 """Checks a transaction against the operator's schema and turns it into a record.
 
+Tokens of entities leave here as they are stored: nothing behind it sees others.
+
 Every refusal names the field, what is wrong with it and what to do. The happy
 path is the hot one, so it only compares; messages are made when they are needed.
 """
@@ -8,32 +10,15 @@ import math
 import re
 
 from fraud.errors import InvalidInput
+from fraud.eventlog.entity_key import EntityKey
 from fraud.records import Transaction
+from fraud.serving.card_numbers import looks_like_card_number
 from fraud.settings import Settings
 from fraud.v1.transaction_pb2 import Transaction as WireTransaction
 
-_CARD_NUMBER_LENGTHS = range(13, 20)
 _EVENT_TIME_MIN_US = 1
 _ID_LENGTH_MAX = 128
 _CURRENCY = re.compile(r"[A-Z]{3}")
-
-
-def looks_like_card_number(token: str) -> bool:
-    """Tell whether a token is 13 to 19 digits that pass the Luhn check.
-
-    Spaces and dashes between digits do not hide it.
-
-    >>> looks_like_card_number("4111 1111 1111 1111"), looks_like_card_number("4111111111111112")
-    (True, False)
-    """
-    digits = token.replace(" ", "").replace("-", "")
-    if len(digits) not in _CARD_NUMBER_LENGTHS or not (digits.isascii() and digits.isdigit()):
-        return False
-    total = 0
-    for place, digit in enumerate(reversed(digits)):
-        value = int(digit) * (1 + place % 2)
-        total += value - 9 if value > 9 else value
-    return total % 10 == 0
 
 
 class TransactionIntake:
@@ -52,6 +37,8 @@ class TransactionIntake:
         self._token_length_max = schema.token_length_max
         self._future_us = schema.future_tolerance
         self._check_cards = not schema.allow_card_numbers
+        key = EntityKey.of(settings)
+        self._stored = key.stored if key.fingerprint else None
 
     def read(self, wire: WireTransaction, now_us: int) -> Transaction:
         """Return the record of a transaction.
@@ -139,6 +126,8 @@ class TransactionIntake:
             else:
                 found += 1
                 self.check_token(name, token)
+                if self._stored is not None:
+                    token = self._stored(name, token)
             tokens.append(token)
         if found != len(given):
             raise _unknown("entities", given, self._entity_names)
@@ -215,4 +204,4 @@ def _unknown(where: str, given: object, allowed: object) -> InvalidInput:
     assert hasattr(allowed, "__iter__")
     names = sorted(set(given) - set(allowed))
     known = ", ".join(sorted(allowed)) or "none"
-    return InvalidInput(f"{where}.{names[0]}", "is not in the schema", f"send only: {known}")
+    return InvalidInput(f"{where}.{names[0]}", "is not in the schema", f"send only: {known}", place=where)

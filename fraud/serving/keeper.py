@@ -1,6 +1,6 @@
 """Keeps recovery short and the log small: snapshots, and pruning what is safe elsewhere.
 
-An entry leaves the log when it is archived, older than the idempotency horizon
+An entry leaves the log when it is archived on the disk, older than the idempotency horizon
 and the reach of label-fed features, and older than the oldest snapshot kept.
 
 Age is told against the newest event where that is older than the clock: a label
@@ -59,12 +59,12 @@ class Keeper:
             path = self._snapshots.write(state.fold, {"exploration": state.spending, "lists": state.lists})
         except OSError as error:
             # The log has everything; only the next start takes longer.
-            _log.error("snapshot not written; check disk space and permissions", why=str(error))
+            _log.error("snapshot not written; check disk space and permissions", why=error)
             return
         _log.info("snapshot written", position=state.fold.position, path=str(path))
 
     def _prunable(self) -> int:
-        return min(self._archive.position(), self._snapshots.oldest_position())
+        return min(self._archive.secure(), self._snapshots.oldest_position())
 
     def _prune(self, upto: int) -> None:
         state = self._scorer.state

@@ -15,6 +15,7 @@ from typing import Any, cast
 import grpc
 
 from fraud.errors import InvalidInput, LimitExceeded, Unavailable
+from fraud.eventlog.entity_key import EntityKey
 from fraud.policy.lists import LIST_NAMES, Listing
 from fraud.policy.rules import Rule, RuleSet, rule_set
 from fraud.records import MISSING_SURROGATE, EntityListed, Outcome
@@ -61,6 +62,7 @@ class PolicyServicer:
         self._limits = settings.rules
         self._page_size_max = settings.server.page_size_max
         self._intake = TransactionIntake(settings)
+        self._entity_key = EntityKey.of(settings)
         self._registry = registry
         self._scorer = scorer
         self._batcher = batcher
@@ -157,7 +159,7 @@ class PolicyServicer:
             request.actor,
             request.reason,
         )
-        listed = self._scorer.append_listing(event, request.token)
+        listed = self._scorer.append_listing(event, self._entity_key.stored(request.entity, request.token))
         return policy_pb2.SetListingResponse(
             surrogate=listed.surrogate, former=former.list_name if former is not None else ""
         )
@@ -198,6 +200,7 @@ class PolicyServicer:
         return self._entities.index(listing.entity), listing.surrogate
 
     def _find(self, state: State, entity: str, token: str, now_us: int) -> Listing | None:
+        token = self._entity_key.stored(entity, token)
         surrogate = state.dictionary.peek(tuple(token if it == entity else None for it in self._entities))
         return state.lists.find(entity, surrogate[self._entities.index(entity)], now_us)
 

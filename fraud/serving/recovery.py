@@ -105,7 +105,7 @@ class Snapshots:
             try:
                 fold = FeatureFold.load(path, spec, rule)
             except Damaged as error:
-                _log.warning("snapshot not usable", path=str(path), why=str(error))
+                _log.warning("snapshot not usable", path=str(path), why=error)
                 continue
             if fold.position <= head:
                 return fold

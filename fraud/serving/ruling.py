@@ -45,7 +45,7 @@ class Ruling:
             self._settled[model] = intended.seq
             self._refused[model] = str(error)
             self._metrics.rules_refused(model, refused=True)
-            _log.error("rules refused", model=model, ledger_seq=intended.seq, why=str(error))
+            _log.error("rules refused", model=model, ledger_seq=intended.seq, why=error)
             return None
 
     def put(self, intended: RulesEntry, rules: CompiledRules) -> None:

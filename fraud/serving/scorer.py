@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from fraud.clock import Clock
 from fraud.errors import FraudError, LogUnwritable, NotFound, Unavailable
 from fraud.eventlog.log import EventLog
-from fraud.faults import pass_point
+from fraud.faults import pass_point, raise_point
 from fraud.features.fold import Coordinates, FeatureFold
 from fraud.features.replay import logged_rows, rows_of
 from fraud.features.state import ScoredRows
@@ -183,6 +183,7 @@ class Scorer:
             columns = rows_of(fresh, surrogates)
             state.fold.settle(now_us)
             rows = state.fold.score([t.transaction_id for t in fresh], columns)
+            raise_point("scoring.folded", lambda: fresh)
             state.spending.turn(now_us)
             state.lists.turn(now_us)
             decisions = self._decide(fresh, rows, surrogates, state.spending.models, state.lists, now_us)

@@ -21,7 +21,7 @@ from grpc_health.v1 import health_pb2_grpc
 from fraud.eventlog.lock import lock_data_folder
 from fraud.features.spec import FeatureSpec
 from fraud.labels.standing import ConflictRule
-from fraud.monitoring.metrics import serve_metrics
+from fraud.monitoring.endpoint import Guard, serve_metrics
 from fraud.monitoring.scorer_metrics import ScorerMetrics
 from fraud.policy.rules import RuleSet
 from fraud.policy.spending import Spending
@@ -298,7 +298,7 @@ async def _restored(process: ScoringProcess, stopping: asyncio.Event) -> bool:
     try:
         await restoring
     except RestoreStopped as stopped:
-        _log.info("stopped before it served", why=str(stopped))
+        _log.info("stopped before it served", why=stopped)
         return False
     return True
 
@@ -350,8 +350,9 @@ def run(settings: Settings, on_ready: Callable[[int], None] | None = None) -> No
         sys.setswitchinterval(_SWITCH_INTERVAL_S)
         keep_to(settings.server.cores, str(settings.data_dir))
         process = ScoringProcess(settings)
+        monitoring = settings.monitoring
         exporter = serve_metrics(
-            process.metrics.registry, settings.monitoring.host, settings.monitoring.scorer_port
+            process.metrics.registry, monitoring.host, monitoring.scorer_port, Guard(monitoring)
         )
         try:
             uvloop.run(_serve(process, on_ready))

@@ -86,7 +86,7 @@ class Shadowing:
             return self._loader.load(version)
         except FraudError as error:
             self._failed.add(version)
-            _log.error("cannot be put in shadow", version=version, why=str(error))
+            _log.error("cannot be put in shadow", version=version, why=error)
             return None
 
     def _judge(self, probation: Probation) -> None:

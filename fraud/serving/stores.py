@@ -9,6 +9,7 @@ from typing import Self
 from fraud.archive.archive import Archive
 from fraud.bundle.store import BundleStore
 from fraud.clock import Clock, LogClock, WallClock
+from fraud.eventlog.entity_key import EntityKey
 from fraud.eventlog.sqlite import SqliteEventLog
 from fraud.features.spec import FeatureSpec
 from fraud.registry.store import LedgerStore
@@ -33,7 +34,7 @@ class Stores:
         """Open what the settings name; without a `clock` also the one they name.
 
         Raises:
-            ConfigError: log and schema do not fit together.
+            ConfigError: log and schema, or the log and the entity key, do not fit together.
             Damaged: ledger or log are not what was written.
             Unavailable: a file cannot be opened.
         """
@@ -47,6 +48,7 @@ class Stores:
             durability=settings.log.durability,
         )
         try:
+            log.hold_to_key(EntityKey.of(settings).fingerprint)
             clock.observe(log.last_arrival_us())
             registry = Registry(LedgerStore.open(places.ledger))
             try:

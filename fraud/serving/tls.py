@@ -70,7 +70,7 @@ class Certificates:
             self._refused = self._look()
         except ConfigError:
             self._refused = ()
-        _log.error("certificates stay as they were", why=str(error))
+        _log.error("certificates stay as they were", why=error)
 
     def _files(self) -> Iterator[tuple[str, Path]]:
         yield "certificate", self._certificate

@@ -33,16 +33,13 @@ def check_identity_name(name: object) -> str:
 IdentityName = Annotated[str, BeforeValidator(check_identity_name)]
 
 
-class Tls(Section):
-    """TLS of the gRPC server. The files are read again when they change; new connections then have them."""
+class TlsFiles(Section):
+    """The certificate of a server, its key, and who signs those who come. Read again when they change."""
 
     certificate: Path | None = Field(default=None, description="PEM, with its chain; none: no TLS")
-    key: Path | None = Field(default=None, description="PEM, readable by the scorer alone")
+    key: Path | None = Field(default=None, description="PEM, readable by the service alone")
     clients: Path | None = Field(
         default=None, description="PEM of who signs client certificates; given, every caller must show one"
-    )
-    connection_age: PositiveDurationUs = Field(
-        default=HOUR_US, description="then a connection is made anew, and its certificates are checked again"
     )
 
     @model_validator(mode="after")
@@ -55,6 +52,14 @@ class Tls(Section):
         return self
 
 
+class Tls(TlsFiles):
+    """TLS of the gRPC server. The files are read again when they change; new connections then have them."""
+
+    connection_age: PositiveDurationUs = Field(
+        default=HOUR_US, description="then a connection is made anew, and its certificates are checked again"
+    )
+
+
 class Identities(Section):
     """The file of identities (`fraud token`); without one every caller may do everything."""
 
@@ -65,6 +70,9 @@ class Identities(Section):
     life: PositiveDurationUs = Field(default=90 * DAY_US, description="of a new token, unless it is told")
     raw_scores: tuple[Role, ...] = Field(
         default=("analyst", "operator", "auditor"), description="roles that see scores; others see bands"
+    )
+    tokens_bound: bool = Field(
+        default=False, description="a token is good only beside a certificate of the same identity"
     )
     reflection: bool = Field(default=False, description="list the methods to whoever has a role")
 

@@ -239,8 +239,11 @@ def settings_from(tables: dict[str, Any], environment: Mapping[str, str], path: 
         raise ConfigError(f"{path}:{text}") from None
     server = settings.server
     tls, identities = _anchored(server.tls, path.parent), _anchored(server.identities, path.parent)
+    monitoring = _anchored(settings.monitoring, path.parent)
+    readers = _anchored(monitoring.tls, path.parent)
     return settings.model_copy(
         update={
+            "monitoring": monitoring.model_copy(update={"tls": readers}),
             "service": _anchored(settings.service, path.parent),
             "server": server.model_copy(update={"tls": tls, "identities": identities}),
             "client": _anchored(settings.client, path.parent),

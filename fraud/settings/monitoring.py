@@ -1,12 +1,13 @@
 """`[monitoring]`: where metrics are scraped, what is measured over which spans, when it is alarming."""
 
 from itertools import pairwise
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from fraud.clock import DAY_US, HOUR_US, MINUTE_US
-from fraud.settings.access import is_loopback
+from fraud.settings.access import TlsFiles, is_loopback
 from fraud.settings.durations import PositiveDurationUs, format_duration
 from fraud.settings.section import Name, Section
 
@@ -117,8 +118,10 @@ class Monitoring(Section):
     host: str = "127.0.0.1"
     insecure: bool = Field(
         default=False,
-        description="metrics on a network, in clear and for all, because something else guards it",
+        description="metrics on a network without TLS and readers, because something else guards it",
     )
+    tls: TlsFiles = TlsFiles()
+    token_file: Path | None = Field(default=None, description="holds what a reader shows as bearer token")
     scorer_port: int = Field(default=9464, ge=-1, le=65_535)
     retrainer_port: int = Field(default=9465, ge=-1, le=65_535)
     counting: bool = Field(default=True, description="false: the scorer counts nothing at all")
@@ -152,10 +155,12 @@ class Monitoring(Section):
     @model_validator(mode="after")
     def _is_guarded(self) -> Self:
         off = self.scorer_port == self.retrainer_port == -1
-        if not (off or self.insecure or is_loopback(self.host)):
+        guarded = self.tls.certificate and (self.tls.clients or self.token_file)
+        if not (off or guarded or self.insecure or is_loopback(self.host)):
             raise ValueError(
-                f"host: {self.host} is reached from other machines, and metrics are told to all in clear; "
-                "keep it on loopback, or say insecure = true where something else guards it"
+                f"host: {self.host} is reached from other machines, so it needs [monitoring.tls] certificate "
+                "and token_file (or [monitoring.tls] clients); or say insecure = true where something else "
+                "guards it"
             )
         return self
 

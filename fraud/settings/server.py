@@ -17,6 +17,10 @@ class Service(Section):
 
     name: Name = "payments"
     data_dir: Path = Field(default=Path("data"), description="relative to the configuration file")
+    entity_key_file: Path | None = Field(
+        default=None,
+        description="key under which tokens are hashed before they are stored; none: as they are",
+    )
     timezone: str = Field(default="UTC", description="for calendar features and card-days")
     currency: str = Field(default="EUR", pattern=r"^[A-Z]{3}$", description="base currency")
     clock: Literal["wall", "log"] = Field(
@@ -65,7 +69,7 @@ class Server(Section):
     streams_max: int = Field(default=1_000, ge=1, le=100_000, description="calls at once")
     connections_max: int = Field(default=1_000, ge=1, le=100_000, description="of all callers together")
     connection_streams_max: int = Field(
-        default=1_000, ge=1, le=100_000, description="calls at once on one connection, unfinished requests too"
+        default=1_000, ge=1, le=100_000, description="calls at once on one connection, unfinished ones too"
     )
     handshake: PositiveDurationUs = Field(
         default=20 * SECOND_US, description="a connection that has not said what it is by then is closed"
@@ -100,6 +104,11 @@ class Server(Section):
                 f"host: {self.host} is reached from other machines, so it needs [server.tls] certificate and "
                 "[server.identities] file (or [server.tls] clients); or say insecure = true where "
                 "something else guards it"
+            )
+        if self.identities.tokens_bound and (self.identities.file is None or self.tls.clients is None):
+            raise ValueError(
+                "identities.tokens_bound: callers show no certificates; give [server.tls] clients and "
+                "[server.identities] file, or leave it out"
             )
         if self.identities.file is None and self.two_person.methods:
             raise ValueError(

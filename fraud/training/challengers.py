@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fraud.bundle.bundle import Bundle
-from fraud.errors import FraudError, NotAllowedNow
+from fraud.errors import NotAllowedNow, told
 from fraud.evaluation.weighted import effective_sample_size
 from fraud.features.spec import FeatureSpec
 from fraud.settings import Settings
@@ -149,10 +149,8 @@ def attempt(rows: TrainingSet, plan: Plan, nthread: int) -> Trained | Failed:
     """Do what `train_one` does; describe the failure instead of raising it."""
     try:
         return train_one(rows, plan, nthread)
-    except FraudError as error:
-        return Failed(str(error))
     except Exception as error:  # noqa: BLE001 — one recipe must not lose the others
-        return Failed(f"{type(error).__name__}: {error}")
+        return Failed(told(error))
 
 
 def train_one(rows: TrainingSet, plan: Plan, nthread: int) -> Trained:

@@ -14,7 +14,7 @@ import pytest
 from fraud.cli.main import run
 from fraud.cli.times import format_time
 from fraud.clock import DAY_US, HOUR_US
-from fraud.monitoring.metrics import serve_metrics
+from fraud.monitoring.endpoint import serve_metrics
 from fraud.monitoring.scorer_metrics import ScorerMetrics
 from fraud.retrainer.daemon import open_workshop
 from fraud.retrainer.watching import Monitor

@@ -12,7 +12,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
-from fraud.monitoring.metrics import serve_metrics
+from fraud.monitoring.endpoint import serve_metrics
 from fraud.monitoring.retrainer_metrics import RetrainerMetrics
 from fraud.monitoring.scorer_metrics import ScorerMetrics
 from fraud.records import LabelValue, Outcome

@@ -203,6 +203,36 @@ def test_only_who_is_signed_by_the_authority_is_believed_to_be_the_server(
         client.who_am_i()
 
 
+def test_a_certificate_of_another_name_or_one_that_has_ended_is_no_server(
+    process: Process, guarded: Guarded
+) -> None:
+    authority, token = guarded.authority, guarded.tokens["operator"]
+
+    def answers() -> bool:
+        with guarded.client(process, token) as client:
+            try:
+                return client.who_am_i().name == "operator"
+            except Unavailable:
+                return False
+
+    assert answers()
+    for bad in (
+        authority.issue("fraud", alternative=["elsewhere.example"]),
+        authority.issue("fraud", alternative=["localhost"], days=-1),
+    ):
+        guarded.place(bad)
+        assert not answers()
+    guarded.place(authority.issue("fraud", alternative=["localhost"]))
+    assert answers()
+
+
+def test_a_token_is_good_wherever_it_is_shown_unless_bound(process: Process, guarded: Guarded) -> None:
+    """What TLS keeps secret is all that protects a bearer token: see `tokens_bound`."""
+    for _ in range(2):
+        with guarded.as_(process, "operator") as client:
+            assert client.who_am_i().name == "operator"
+
+
 def test_the_port_takes_nothing_in_clear(process: Process, guarded: Guarded) -> None:
     token = guarded.tokens["operator"]
     with (

@@ -95,6 +95,29 @@ def test_a_revoked_subject_is_refused_until_it_is_let_in_anew(process: Process, 
         wait_until(known)
 
 
+def test_a_bound_token_is_of_no_use_on_a_connection_of_somebody_else(
+    tmp_path: Path, guarded: Guarded
+) -> None:
+    own = Guarded(tmp_path, guarded.authority)
+    (tmp_path / "clients.pem").write_bytes(own.authority.ca)
+    for name in ("jane", "shop"):
+        own.add(name, "operator")
+        own.desk.add(name, ["operator"], subject=f"cn:{name}", now_us=NOW_US, expires_us=0)
+    environment = own.environment(
+        FRAUD__SERVER__TLS__CLIENTS="clients.pem", FRAUD__SERVER__IDENTITIES__TOKENS_BOUND="true"
+    )
+    jane, shop, stranger = (own.authority.issue(name) for name in ("jane", "shop", "stranger"))
+    with serving(tmp_path, **environment) as process:
+        with own.client(process, own=jane) as client:
+            client.wait_ready()
+        assert whom(own, process, jane, own.tokens["jane"]) == "jane"
+        assert whom(own, process, jane) == "jane", "a certificate by itself is as good as ever"
+        with pytest.raises(Unauthenticated, match="the token is of jane, the certificate of shop"):
+            whom(own, process, shop, own.tokens["jane"])
+        with pytest.raises(Unauthenticated, match="belongs to no identity"):
+            whom(own, process, stranger, own.tokens["jane"])
+
+
 def test_reflection_lists_the_services_to_whoever_has_a_role(process: Process, guarded: Guarded) -> None:
     def services(name: str) -> set[str]:
         with guarded.client(process, own=guarded.authority.issue(name)) as client:

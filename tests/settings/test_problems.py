@@ -58,10 +58,14 @@ WRONG = {
     '[server.tls]\nclients = "c"': ["server.tls", "certificate: is not given, but clients is"],
     "[server.bands]\nmedium = 950": ["server.bands", "(950, 950, 990) must rise"],
     '[server.two_person]\nmethods = ["Promote"]': ["two_person.methods: nobody can tell two callers apart"],
+    '[server.identities]\nfile = "i"\ntokens_bound = true': ["tokens_bound", "[server.tls] clients"],
     '[server.two_person]\nmethods = ["Score"]': ["methods.0", "'Promote', 'Rollback' or 'ExcludeData'"],
     '[server.rates.identities."a b"]': ["server.rates.identities", "'a b' is no name of an identity"],
     "[server.rates]\ncalls_per_second = -1": ["server.rates.calls_per_second", "greater than or equal to 0"],
     '[monitoring]\nhost = "::"': ["monitoring: host: :: is reached from other machines", "insecure = true"],
+    '[monitoring]\nhost = "a.example"\ntoken_file = "t"': ["needs [monitoring.tls] certificate"],
+    '[monitoring]\nhost = "a.example"\ntls = { certificate = "c", key = "k" }': ["and token_file"],
+    '[monitoring.tls]\nkey = "k"': ["monitoring.tls", "certificate: is not given, but key is"],
     '[client]\nkey = "k"': ["client", "certificate: is not given, but key is"],
     '[import]\nmodel = "card"': ["import.transaction_id: is required", "import.label: is required"],
 }  # fmt: skip
@@ -117,6 +121,8 @@ def test_the_data_folder_is_relative_to_the_file(tmp_path: Path) -> None:
         '[server]\nhost = "0.0.0.0"\n[server.tls]\ncertificate = "c"\nkey = "k"\nclients = "a"',
         '[server]\nhost = "a.example"\nidentities = { file = "i" }\ntls = { certificate = "c", key = "k" }',
         '[monitoring]\nhost = "0.0.0.0"\ninsecure = true',
+        '[monitoring]\nhost = "a.example"\ntoken_file = "t"\ntls = { certificate = "c", key = "k" }',
+        '[monitoring]\nhost = "a.example"\ntls = { certificate = "c", key = "k", clients = "a" }',
         '[monitoring]\nhost = "0.0.0.0"\nscorer_port = -1\nretrainer_port = -1',
     ],
 )

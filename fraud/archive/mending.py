@@ -1,0 +1,120 @@
+"""Sets aside what a power cut tore: the newest commits of a table, where they never wholly reached the disk.
+
+    N          whole: its lines parse, and the files it adds are there at their full size
+    N+1        torn   ─► renamed to *.torn, and with it whatever came after
+    N+1.check… torn   ─► the same; an earlier checkpoint and the commits since say as much
+
+Commits are synced when they are made, and nobody relies on one before, so what is
+torn held nothing that the log does not hold still: it is copied anew. Without a power
+cut no commit is ever torn, since each comes into its place whole.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import unquote
+
+LOG = "_delta_log"
+TAIL: Final = 8
+"""Newest commits that are looked at. Each writer syncs its own before the next; there are two or three."""
+_MAGIC: Final = b"PAR1"
+
+
+@dataclass(frozen=True, slots=True)
+class _Commit:
+    path: Path
+    actions: list[dict[str, Any]] | None
+    """None where the lines do not parse."""
+
+    @property
+    def version(self) -> int:
+        return version_of(self.path)
+
+    def named(self, action: str) -> dict[str, int]:
+        """Return the files that an action ("add" or "remove") names, with their sizes."""
+        return {
+            unquote(it[action]["path"]): it[action].get("size", 0)
+            for it in self.actions or ()
+            if action in it
+        }
+
+
+def version_of(path: Path) -> int:
+    """Return the version that a file of a table's log is about, -1 for none."""
+    return int(path.name[:20]) if path.name[:20].isdigit() else -1
+
+
+def added_by(path: Path) -> list[str]:
+    """Return the names of the data files that a commit adds; an unreadable one adds none."""
+    return list(_read(path).named("add"))
+
+
+def mend(folder: Path) -> list[Path]:
+    """Set aside the torn end of the table in `folder`; return what was renamed."""
+    log = folder / LOG
+    while True:
+        commits = [_read(path) for path in _commits(log)[-TAIL:]]
+        torn = _first_torn(folder, commits)
+        checkpoints = [path for path in log.glob("*.checkpoint*.parquet") if not _has_footer(path)]
+        if torn is None and not checkpoints:
+            return []
+        # Somebody may have moved files on while we looked; a torn end never moves by itself.
+        if commits and _commits(log)[-1] != commits[-1].path:
+            continue
+        if torn is not None:
+            checkpoints += [it for it in log.glob("*.checkpoint*.parquet") if version_of(it) >= torn]
+        later = [it.path for it in commits if torn is not None and it.version >= torn]
+        pointers = [log / "_last_checkpoint"] if checkpoints else []
+        # From the newest down: a crash in between leaves no gap.
+        return [path for path in (*pointers, *sorted(set(checkpoints)), *reversed(later)) if _aside(path)]
+
+
+def _commits(log: Path) -> list[Path]:
+    return sorted(path for path in log.glob("*.json") if version_of(path) >= 0)
+
+
+def _read(path: Path) -> _Commit:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        actions = [json.loads(line) for line in lines if line]
+    except (OSError, ValueError):
+        return _Commit(path, None)
+    return _Commit(path, actions if all(isinstance(it, dict) for it in actions) else None)
+
+
+def _first_torn(folder: Path, commits: list[_Commit]) -> int | None:
+    removed: set[str] = set()
+    torn = None
+    for commit in reversed(commits):
+        added = commit.named("add")
+        whole = bool(commit.actions) and all(
+            _size(folder / name) >= size for name, size in added.items() if name not in removed
+        )
+        removed |= commit.named("remove").keys()
+        torn = torn if whole else commit.version
+    return torn
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return -1
+
+
+def _has_footer(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, _size(path) - len(_MAGIC)))
+            return file.read() == _MAGIC
+    except FileNotFoundError:
+        return True
+
+
+def _aside(path: Path) -> bool:
+    try:
+        path.rename(path.with_name(f"{path.name}.torn"))
+    except FileNotFoundError:
+        return False
+    return True

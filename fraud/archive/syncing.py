@@ -1,0 +1,67 @@
+"""Makes files of a table durable: Delta writes them, and leaves it to the system when they reach the disk.
+
+    what a version names ─► its data files, its log up to it ─► fsync each ─► fsync their folders
+
+A sync is about the file, not about who wrote it, so any process may do it for
+another. What was synced once is not synced again: a commit costs its own files.
+"""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+
+class Syncing:
+    """What this process has synced of one table."""
+
+    def __init__(self) -> None:
+        self._done: frozenset[Path] = frozenset()
+        self._lately: frozenset[Path] = frozenset()
+        self._failed = ""
+
+    def sync(self, files: Iterable[Path], *, whole: bool) -> None:
+        """Sync those of `files` that were not yet; `whole`: they are all that a version names.
+
+        Raises:
+            FileNotFoundError: one is gone; a later version may not name it any more.
+            OSError: one cannot be synced, now or earlier. What the system has dropped, a
+                second sync would not bring back and not report; so it fails until a restart.
+        """
+        if self._failed:
+            raise OSError(f"{self._failed} could not be synced earlier")
+        named = dict.fromkeys(files)
+        try:
+            sync_files(path for path in named if path not in self._done and path not in self._lately)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            self._failed = str(error.filename)
+            raise
+        # What no version names any more is forgotten, so that neither grows.
+        self._lately = frozenset(named)
+        if whole:
+            self._done = self._lately
+
+
+def sync_files(files: Iterable[Path]) -> None:
+    """Sync files in the order given, then the folders they stand in and those above.
+
+    Raises:
+        OSError: one cannot be synced; `filename` says which.
+    """
+    given = list(files)
+    # The folder above, too: the first commit makes the table's own folders.
+    folders = {folder for file in given for folder in (file.parent, file.parent.parent)}
+    for path in (*given, *sorted(folders, reverse=True)):
+        _sync(path)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        error.filename = str(path)
+        raise
+    finally:
+        os.close(handle)

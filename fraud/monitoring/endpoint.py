@@ -1,0 +1,204 @@
+"""The HTTP endpoint at which Prometheus reads a process: plain on loopback, else with TLS and who may read.
+
+    accept ─► files changed? take them : go on ─► handshake, in the reader's thread ─► token right? ─► metrics
+
+Certificates and token are read again when their files change; what does not fit is
+told once and what there was stays. A reader that is slow holds up nobody else.
+"""
+
+import hmac
+import socket
+import ssl
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Thread
+from typing import Any, Final
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
+
+import structlog
+from prometheus_client import CollectorRegistry, make_wsgi_app
+from prometheus_client.exposition import ThreadingWSGIServer
+
+from fraud.errors import ConfigError
+from fraud.settings.monitoring import Monitoring
+
+_log = structlog.get_logger("fraud.monitoring.endpoint")
+TIMEOUT_S: Final = 10.0
+"""A reader that says nothing for so long is let go."""
+App = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+Stamp = tuple[tuple[int, int, int], ...]
+
+
+class Guard:
+    """Who may read an endpoint: its TLS, certificates of readers, a bearer token; each if configured."""
+
+    def __init__(self, monitoring: Monitoring) -> None:
+        """Read the files.
+
+        Raises:
+            ConfigError: one is missing, or certificate and key do not fit.
+        """
+        tls = monitoring.tls
+        self._tls, self._token_file = tls, monitoring.token_file
+        named = (tls.certificate, tls.key, tls.clients, monitoring.token_file)
+        self._files = [path for path in named if path is not None]
+        self._stamp = self._look()
+        self.context, self._token = self._read()
+
+    def renew(self) -> None:
+        """Take the files when they have changed and fit; else keep what there is and say so once."""
+        try:
+            stamp = self._look()
+            if stamp == self._stamp:
+                return
+            self._stamp = stamp
+            self.context, self._token = self._read()
+            _log.info("certificates and token of the metrics read again")
+        except ConfigError as error:
+            _log.error("certificates and token of the metrics stay as they were", why=error)
+
+    def admits(self, authorization: str) -> bool:
+        """Tell whether a header of this value may read."""
+        wanted = b"" if self._token is None else b"Bearer " + self._token
+        return self._token is None or hmac.compare_digest(authorization.encode("latin-1"), wanted)
+
+    def _look(self) -> Stamp:
+        found = []
+        for path in self._files:
+            try:
+                status = path.stat()
+            except OSError as error:
+                raise _unreadable(path, error) from None
+            found.append((status.st_mtime_ns, status.st_size, status.st_ino))
+        return tuple(found)
+
+    def _read(self) -> tuple[ssl.SSLContext | None, bytes | None]:
+        token = None
+        if self._token_file is not None:
+            try:
+                token = self._token_file.read_bytes().strip()
+            except OSError as error:
+                raise _unreadable(self._token_file, error) from None
+            if not token:
+                raise ConfigError(
+                    f"monitoring.token_file: {self._token_file} is empty; write a token into it"
+                )
+        return self._context(), token
+
+    def _context(self) -> ssl.SSLContext | None:
+        tls = self._tls
+        if tls.certificate is None:
+            return None
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        try:
+            # A password is never asked for at a terminal: a key that has one is refused.
+            context.load_cert_chain(tls.certificate, tls.key, password="")
+            if tls.clients is not None:
+                context.load_verify_locations(tls.clients)
+                context.verify_mode = ssl.CERT_REQUIRED
+        except (ssl.SSLError, OSError, ValueError) as error:
+            raise ConfigError(
+                f"monitoring.tls: {', '.join(map(str, self._files))} cannot be used ({error}); give PEM: a "
+                "certificate, its own key without a password, and who signs clients"
+            ) from None
+        return context
+
+
+def _unreadable(path: Path, error: OSError) -> ConfigError:
+    return ConfigError(
+        f"monitoring: {path}: {error.strerror}; give a file that scorer and retrainer may read"
+    )
+
+
+class _Quiet(WSGIRequestHandler):
+    """Writes no line per request."""
+
+    timeout = TIMEOUT_S
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 — its name there
+        """Write nothing."""
+
+
+class _Server(ThreadingWSGIServer):
+    """Serves in a thread per reader, where the handshake happens, too."""
+
+    def __init__(self, address: tuple[str, int], family: socket.AddressFamily, guard: Guard | None) -> None:
+        self.address_family = family
+        self._guard = guard
+        WSGIServer.__init__(self, address, _Quiet)
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """Accept a connection; what is said on it comes later."""
+        connection, address = super().get_request()
+        connection.settimeout(TIMEOUT_S)
+        if self._guard is not None:
+            self._guard.renew()
+            if self._guard.context is not None:
+                connection = self._guard.context.wrap_socket(
+                    connection, server_side=True, do_handshake_on_connect=False
+                )
+        return connection, address
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        """Shake hands, then answer."""
+        if isinstance(request, ssl.SSLSocket):
+            request.do_handshake()
+        super().finish_request(request, client_address)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Note a reader that was turned away, or hung up."""
+        del request
+        _log.info("metrics were not read", peer=str(client_address[0]), exc_info=True)
+
+
+@dataclass(slots=True)
+class MetricsServer:
+    """A bound HTTP endpoint; `port` is the one it got, −1 when metrics are off."""
+
+    port: int
+    _server: Any = None
+    _thread: Thread | None = None
+
+    def close(self) -> None:
+        """Stop serving and free the port; again is no error."""
+        if self._server is not None and self._thread is not None:
+            self._server.shutdown()
+            self._server.server_close()
+            self._thread.join()
+            self._server = self._thread = None
+
+
+def serve_metrics(
+    registry: CollectorRegistry, host: str, port: int, guard: Guard | None = None
+) -> MetricsServer:
+    """Serve a registry at `/metrics`; port 0 takes any free one, −1 serves nothing.
+
+    Raises:
+        ConfigError: the port is taken or the host is not ours.
+    """
+    if port == -1:
+        return MetricsServer(-1)
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)[0]
+        server = _Server((str(address[0]), port), family, guard)
+    except OSError as error:
+        raise ConfigError(
+            f"monitoring: metrics cannot be served on {host}:{port} ({error.strerror}); "
+            "choose another port (0: any free one, -1: none)"
+        ) from None
+    server.set_app(_guarded(make_wsgi_app(registry), guard))
+    thread = Thread(target=server.serve_forever, name="metrics", daemon=True)
+    thread.start()
+    return MetricsServer(server.server_port, server, thread)
+
+
+def _guarded(app: Any, guard: Guard | None) -> App:
+    def answer(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        if guard is not None and not guard.admits(environ.get("HTTP_AUTHORIZATION", "")):
+            start("401 Unauthorized", [("WWW-Authenticate", "Bearer")])
+            return [b"# show the token of monitoring.token_file as a bearer token\n"]
+        reply: Iterable[bytes] = app(environ, start)
+        return reply
+
+    return answer

@@ -1,0 +1,51 @@
+"""The keeper prunes what is safe elsewhere, and only that."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from fraud.archive import Archive
+from fraud.clock import DAY_US
+from fraud.errors import Unavailable
+from fraud.settings import load_settings
+from tests.serving.test_recovery import Inside, inside
+from tests.serving.worlds import Stream, settings_in
+
+
+def test_nothing_is_pruned_while_the_archive_is_not_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings_in(tmp_path)
+    given = {"FRAUD__LOG__IDEMPOTENCY_HORIZON": "1h"}
+    settings = load_settings(tmp_path / "fraud.toml", given)
+    stream = Stream(seed=5)
+    sync = os.fsync
+
+    def failing(handle: int) -> None:
+        if "archive" in Path(f"/proc/self/fd/{handle}").readlink().parts:
+            raise OSError(5, "simulated: input/output error")
+        sync(handle)
+
+    async def body(here: Inside) -> None:
+        process = here.process
+        await here.score(stream, 100)
+        stream.now_us += 40 * DAY_US
+        await here.score(stream, 10)
+        # Another process copies, as the retrainer does: what it has synced, this one cannot know.
+        Archive(settings.places.archive, settings.schema_, process.spec.names).copy_from(process.log)
+        await process.batcher.run(process.keeper.snapshot_now)
+        with monkeypatch.context() as broken:
+            broken.setattr(os, "fsync", failing)
+            with pytest.raises(Unavailable, match="cannot be made durable"):
+                process.keeper._prunable()
+
+    inside(settings, body)
+
+    async def after_a_restart(here: Inside) -> None:
+        upto = here.process.keeper._prunable()
+        assert upto == here.process.log.head() == 110
+        here.process.keeper._prune(upto)
+        assert here.process.log.first() > 1
+
+    inside(settings, after_a_restart)
