@@ -16,8 +16,17 @@ from fraud.registry.chain import LedgerEntry
 from fraud.registry.cycles import EMERGENCIES
 
 Kind = Literal[
-    *("attack", "probing", "retrain", "emergency", "verdict", "promotion"),
-    *("freeze", "note", "operator", "rollback", "failure"),
+    "attack",
+    "probing",
+    "retrain",
+    "emergency",
+    "verdict",
+    "promotion",
+    "freeze",
+    "note",
+    "operator",
+    "rollback",
+    "failure",
 ]
 
 

@@ -178,7 +178,8 @@ def said(result: DemoResult) -> tuple[str, ...]:
 
 
 def _repaired(repair: Repair) -> str:
-    learned = f"{len(repair.tainted) or 'no'} versions had learned from them"
+    versions = len(repair.tainted)
+    learned = f"{versions or 'no'} version{'s' * (versions != 1)} had learned from them"
     back = ""
     if repair.before != repair.after:
         back = f"; {repair.after or 'no version'} served again instead of {repair.before}"

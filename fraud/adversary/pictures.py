@@ -42,6 +42,7 @@ def quality_picture(result: DemoResult) -> str:
     def draw(figure: "Figure") -> None:
         above, below = figure.subplots(2, 1, sharex=True)
         first = result.plan.first_day + 1
+        ends: dict[str, tuple[float, str]] = {}
         for side, label, look in _SIDES:
             contest: ContestResult = getattr(result, side)
             days = range(first, len(contest.days))
@@ -51,14 +52,10 @@ def quality_picture(result: DemoResult) -> str:
             above.plot(days, smooth, label=label, linewidth=2, gid=f"recall-{side}", **look)
             money = np.cumsum([day.lost_minor for day in contest.days[first:]]) / 100
             below.plot(days, money, linewidth=2, gid=f"lost-{side}", **look)
-            below.annotate(
-                f"€ {money[-1]:,.0f}" if len(money) else "",
-                (days[-1], money[-1]) if len(money) else (0, 0),
-                xytext=(6, 0),
-                textcoords="offset points",
-                color=look["color"],
-                va="center",
-            )
+            ends[side] = (money[-1], look["color"]) if len(money) else (0.0, look["color"])
+        for place, (money_end, colour) in enumerate(sorted(ends.values())):
+            place_of = {"xytext": (6, 0), "textcoords": "offset points", "va": ("top", "bottom")[place]}
+            below.annotate(f"€ {money_end:,.0f}", (len(result.days) - 1, money_end), color=colour, **place_of)
         above.set_ylim(-0.03, 1.03)
         above.legend(loc="lower left", frameon=False)
         below.set_ylim(bottom=0)

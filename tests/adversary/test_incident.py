@@ -9,7 +9,7 @@ from fraud.adversary.gang import Filing
 from fraud.adversary.honest import Payments
 from fraud.adversary.incident import PROCESSOR, SOURCE, BadFile, selection_of
 from fraud.clock import DAY_US, HOUR_US
-from fraud.labels.exclusions import Exclusion
+from fraud.labels.exclusions import FOREVER_US, Exclusion
 from fraud.records import Label, LabelValue
 from tests.adversary.streams import SMALL
 
@@ -70,6 +70,6 @@ def test_the_bad_file_comes_once_and_holds_the_approved_payments_of_two_hours() 
 def test_what_the_guard_suspects_is_what_the_call_cuts_out(data: Exclusion) -> None:
     given = selection_of(data)
     assert not given.transactions
-    open_end = {} if not given.to_us else {"to_us": given.to_us}
-    back = Exclusion("labels", given.batch_id, given.source, given.submitter, given.from_us, **open_end)
+    until_us = given.to_us or FOREVER_US
+    back = Exclusion("labels", given.batch_id, given.source, given.submitter, given.from_us, until_us)
     assert back == data
