@@ -32,7 +32,7 @@ DOORS = {
     "numba": ("fraud/features/",),
     "pydantic": ("fraud/settings/",),
     "typer": ("fraud/cli/",),
-    "matplotlib": ("fraud/report/", "fraud/adversary/report.py"),
+    "matplotlib": ("fraud/report/", "fraud/adversary/pictures.py"),
     "jinja2": ("fraud/report/",),
 }
 """Library → where it may come in; tests and benchmarks may use any."""

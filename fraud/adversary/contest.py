@@ -11,7 +11,7 @@ meets the same opponents; what they do differs only by the answers they get.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -110,11 +110,16 @@ class Contest:
     def play(self, progress: Callable[[ContestDay], None] | None = None) -> ContestResult:
         """Play all days and return what they came to; `progress` is called after each."""
         days = []
-        for index in range(self._settings.days):
-            days.append(self._day(index))
+        for day in self.days():
+            days.append(day)
             if progress is not None:
-                progress(days[-1])
+                progress(day)
         return ContestResult(self._defender.name, self._settings.seed, tuple(days))
+
+    def days(self) -> Iterator[ContestDay]:
+        """Play a day with each step and yield what it came to; for contests that are played side by side."""
+        for index in range(self._settings.days):
+            yield self._day(index)
 
     def _day(self, index: int) -> ContestDay:
         start_us = self._traffic.start_us + index * DAY_US

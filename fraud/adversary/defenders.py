@@ -134,18 +134,21 @@ class KernelDefender:
         self._fold.settle(self._calls)
         features = self._fold.score(ids, payments.rows).features
         matrix = np.concatenate([features, payments.words.astype(np.float32)], axis=1)
-        if self._margins is None:
-            scores = np.full(len(ids), np.nan)
-            approved = np.ones(len(ids), np.bool_)
-        else:
-            scores = self._margins(matrix).astype(np.float64)
-            approved = scores < self._threshold
-        self._fold.take_declines(payments.rows, ~approved, self._calls)
+        answers = self._judge(matrix, payments)
+        self._fold.take_declines(payments.rows, ~answers.approved, self._calls)
         if len(ids):
             self._memory.keep(
-                _Span(tuple(ids), payments.event_time_us, payments.surrogates, matrix, approved)
+                _Span(tuple(ids), payments.event_time_us, payments.surrogates, matrix, answers.approved)
             )
-        return Answers(approved, scores)
+        return answers
+
+    def _judge(self, matrix: NDArray[np.float32], payments: Payments) -> Answers:
+        """Score rows of features and words, float32[n, F + C]; other models override this."""
+        del payments
+        if self._margins is None:
+            return Answers(np.ones(len(matrix), np.bool_), np.full(len(matrix), np.nan))
+        scores = self._margins(matrix).astype(np.float64)
+        return Answers(scores < self._threshold, scores)
 
     def learn(self, filings: Sequence[Filing], now_us: int) -> None:
         """Take labels, forget what is older than the window, fit when it is due."""

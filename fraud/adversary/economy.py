@@ -18,22 +18,24 @@ from typing import Self
 import numpy as np
 
 from fraud.adversary.honest import Bools, Floats, Ints, Payments
-from fraud.adversary.population import (
-    CHANNELS,
-    COUNTRIES,
-    NO_DEVICE,
-    ONLINE,
-    PHONE,
-    POS,
-    PUBLIC_DEVICES,
-    cents,
-    times_of_day,
-)
-from fraud.adversary.world import START_US
-from fraud.clock import DAY_US
+from fraud.clock import DAY_US, HOUR_US
+from fraud.records import MISSING_SURROGATE
 from fraud.settings import Settings
 from fraud.settings.load import settings_from
 
+START_US = 1_772_409_600_000_000
+"""Midnight of Monday 2026-03-02, UTC: day 0."""
+CHANNELS = ("pos", "online", "phone")
+POS, ONLINE, PHONE = range(3)
+COUNTRIES = ("BE", "NL", "FR", "DE", "LU", "GB", "US", "TR")
+NO_DEVICE = MISSING_SURROGATE
+PUBLIC_DEVICES = 60
+
+# Share of a day's purchases by hour, midnight first: quiet nights, lunch, evening.
+_HOURS = np.array(
+    [2, 1, 1, 1, 1, 2, 5, 12, 22, 28, 32, 36, 44, 40, 34, 33, 36, 44, 50, 46, 36, 24, 14, 6], dtype=np.float64
+)
+_HOURS_CUMULATIVE = np.cumsum(_HOURS) / _HOURS.sum()
 _WEEK = np.array([0.95, 0.92, 0.95, 1.0, 1.16, 1.22, 0.8])
 _FAVOURITES = 8
 _HABIT = 0.75
@@ -132,7 +134,7 @@ class Economy:
         away = (index + self._trip_phase[card]) % 400 < 400 * self.economy.travel_share
         merchant = self._bought_at(rng, card, away, index)
         channel = self._channels(rng, card, index)
-        times = START_US + index * DAY_US + times_of_day(rng, n)
+        times = START_US + index * DAY_US + _times_of_day(rng, n)
         order = np.argsort(times, kind="stable")
         gap = self._home[card] - self._place[merchant]
         near = np.where(channel == POS, np.hypot(gap[:, 0], gap[:, 1]) * 0.2, rng.exponential(12.0, n))
@@ -182,7 +184,7 @@ class Economy:
         n = len(card)
         log = self._amount_log[card] + self._price_log[merchant] + rng.normal(0.0, 0.6, n)
         large = np.where(rng.random(n) < 0.03, rng.uniform(2.0, 7.0, n), 1.0)
-        return cents(np.exp(log) * 100.0 * large * (1 + self.economy.inflation) ** day)
+        return _cents(np.exp(log) * 100.0 * large * (1 + self.economy.inflation) ** day)
 
     def cards(self, index: int) -> Ints:
         """Return the cards in use on a day."""
@@ -216,3 +218,14 @@ def demo_settings(entities: int) -> Settings:
     attacks = tables.setdefault("attacks", {})
     attacks.setdefault("numeric", {}).setdefault("distance_km", {"low": 0.0, "high": 50.0, "share": 0.02})
     return settings_from(tables, {}, Path("demo.toml"))
+
+
+def _times_of_day(rng: np.random.Generator, n: int) -> Ints:
+    """Draw n moments of an ordinary day, µs after midnight."""
+    hour = np.searchsorted(_HOURS_CUMULATIVE, rng.random(n)).astype(np.int64)
+    return hour * HOUR_US + rng.integers(0, HOUR_US, n)
+
+
+def _cents(amounts: Floats) -> Ints:
+    """Round to whole cents, at least one euro."""
+    return np.maximum(np.rint(amounts), 100.0).astype(np.int64)

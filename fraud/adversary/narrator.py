@@ -1,4 +1,4 @@
-"""Tells people what happens while it happens, and sums it up at the end."""
+"""Tells of the demo in plain lines, for output that is no terminal; and sums it up, for any."""
 
 from pathlib import Path
 
@@ -6,110 +6,93 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from fraud.adversary.figures import CycleFigures, DayFigures, DemoResult, Quality, VerdictFigures
+from fraud.adversary.figures import DemoResult, Side, euros, phases, said
+from fraud.adversary.telling import STYLES, Standing, mix, spelled
 
-_VERDICT_STYLE = {"PROMOTE": "bold green", "REJECT": "red", "INCONCLUSIVE": "yellow"}
+_HEAD = f"\n{'day':16}{'champion':10}{'the gang tries':34}{'recall':>7}{'never':>7}{'stopped':>9}{'never':>7}"
 
 
 class Narrator:
-    """Prints to one console; what people read, never what machines do."""
+    """A `Teller` that prints a line a day to one console, and a line for whatever happened."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        self._headed = False
 
-    def note(self, text: str, style: str = "dim") -> None:
+    def note(self, text: str) -> None:
         """Say one thing."""
-        self._say(Text(text, style))
+        self._say(Text(text, "dim"))
+
+    def day(self, standing: Standing) -> None:
+        """Print the line of one day, and what happened."""
+        if not self._headed:
+            self._headed = True
+            self._say(Text(f"{_HEAD}{'lost so far':>14}{'never':>12}", "bold"))
+        self._say(Text(_line(standing)))
+        for happening in standing.found:
+            self._say(Text(f"    {happening.text}", STYLES[happening.kind]))
+
+    def end(self, result: DemoResult, report: Path) -> None:
+        """Print the closing table, what came of it in words, where the report lies, and what went wrong."""
+        self._console.print(_table(result))
+        for sentence in said(result):
+            self._say(Text(sentence))
+        self._say(
+            Text(
+                f"\n{result.payments:,} payments, {result.retrains} retrains, "
+                f"{result.count('promotion')} promotions, {len(result.failed)} failed requests; "
+                f"{result.setup_seconds:.0f} s to start, {result.seconds:.0f} s to play",
+                "dim",
+            )
+        )
+        self._say(Text(f"report: {report}"))
+        for problem in result.problems:
+            self._say(Text(f"NOT AS IT SHOULD BE: {problem}", "bold red"))
 
     def _say(self, line: Text) -> None:
         # A line stays one line where output is no terminal; a terminal folds it itself.
         self._console.print(line, soft_wrap=True)
 
-    def columns(self) -> None:
-        """Head the lines of the days."""
-        self._say(
-            Text(
-                f"\n{'':10}{'payments':>9}{'frauds':>7}  {'caught by the service':>22}"
-                f"{'by the first champion':>22}  champion",
-                "bold",
-            )
-        )
 
-    def day(self, day: DayFigures) -> None:
-        """Print the line of one day."""
-        versions = " → ".join(day.versions) or "none yet"
-        line = Text(f"{day.date:10}{day.transactions:>9,}{day.frauds:>7}  ")
-        line.append(f"{_caught(day.service):>22}", _recall_style(day.service))
-        line.append(f"{_caught(day.never_retrained):>22}  ")
-        line.append(versions)
-        self._say(line)
-
-    def verdict(self, verdict: VerdictFigures) -> None:
-        """Print the gate's answer about one version; the report has all of its reasons."""
-        line = Text("    gate: ")
-        line.append(f"{verdict.verdict.outcome} ", _VERDICT_STYLE.get(verdict.verdict.outcome, ""))
-        line.append(f"{verdict.version} ({verdict.recipe}) ", "bold")
-        line.append(verdict.verdict.reason.partition(";")[0], "dim")
-        self._say(line)
-
-    def cycle(self, cycle: CycleFigures) -> None:
-        """Print how a retrain went beside live payments."""
-        what = f"swapped to {cycle.promoted}" if cycle.promoted else cycle.error or "the champion stays"
-        self._say(
-            Text(
-                f"    retrain: {cycle.seconds:.1f} s, {what}; {cycle.answered} payments answered meanwhile, "
-                f"median {cycle.median_ms:.1f} ms, slowest {cycle.slowest_ms:.1f} ms",
-                "green" if cycle.promoted else "red" if cycle.error else "dim",
-            )
-        )
-
-    def summary(self, result: DemoResult, report: Path) -> None:
-        """Print the closing table, where the report lies, and what went wrong."""
-        table = Table(
-            title="\nRecall within the daily alert budget", title_justify="left", title_style="bold"
-        )
-        for column in ("days", "service", "never retrained"):
-            table.add_column(column, justify="left" if column == "days" else "right")
-        for name, first, end in phases(result):
-            service, never = result.recalls(first, end)
-            table.add_row(name, f"{service:.2f}", f"{never:.2f}")
-        self._console.print(table)
-        promotions = sum(bool(cycle.promoted) for cycle in result.cycles)
-        self._console.print(
-            f"{result.transactions:,} payments ({result.without_champion:,} before there was a champion), "
-            f"{result.labels:,} labels, {len(result.failed)} failed requests, "
-            f"{promotions} promotions in {len(result.cycles)} retrains, {result.seconds:.0f} s",
-            highlight=False,
-            soft_wrap=True,
-        )
-        self._console.print(f"report: {report}", highlight=False, soft_wrap=True)
-        for problem in result.problems:
-            self._say(Text(f"NOT AS IT SHOULD BE: {problem}", "bold red"))
+def _line(standing: Standing) -> str:
+    ours, theirs = standing.recent(standing.service), standing.recent(standing.never)
+    tries = ", ".join(f"{spelled(name)} {share:.0%}" for name, share in mix(standing.service)[:2])
+    day = standing.day
+    figures = (ours.recall, theirs.recall, ours.value_stopped, theirs.value_stopped)
+    widths = (7, 7, 9, 7)
+    shown = "".join(f"{share_of(value):>{width}}" for value, width in zip(figures, widths, strict=True))
+    lost, never = (euros(standing.lost_minor(side)) for side in (standing.service, standing.never))
+    return f"{day.day:<3} {day.date:12}{day.champion or 'none':10}{tries[:33]:34}{shown}{lost:>14}{never:>12}"
 
 
-def phases(result: DemoResult) -> list[tuple[str, int, int]]:
-    """Return (name, first day, end) of what the demo went through, for tables."""
-    end = len(result.days)
-    parts = [("before the change", 0, result.change_day)]
-    recovery = result.recovery_day
-    if recovery is None:
-        return [*parts, ("after the change", result.change_day, end)]
-    return [
-        *parts,
-        ("after the change, before the promotion", result.change_day, recovery),
-        ("after the promotion", recovery, end),
-    ]
+def _table(result: DemoResult) -> Table:
+    table = Table(title="\nThe gang against the service, and against its first champion, never retrained")
+    table.title_justify, table.title_style = "left", "bold"
+    table.add_column("days")
+    for column in ("recall", "value stopped", "lost a day", "false alarms"):
+        table.add_column(column, justify="right")
+        table.add_column("never", justify="right")
+    for phase in phases(result):
+        cells = [
+            cell
+            for ours, theirs in zip(_cells(phase.service), _cells(phase.never), strict=True)
+            for cell in (ours, theirs)
+        ]
+        table.add_row(f"{phase.name} ({phase.first}–{phase.end - 1})", *cells)
+    return table
 
 
-def _caught(quality: Quality | None) -> str:
-    return (
-        "–"
-        if quality is None
-        else f"{quality.caught} ({quality.recall:.0%}, AP {quality.average_precision:.2f})"
-    )
+def _cells(side: Side) -> tuple[str, str, str, str]:
+    false = f"{side.false_declines_per_day:.0f}"
+    return share_of(side.recall), share_of(side.value_stopped), euros(side.lost_per_day), false
 
 
-def _recall_style(quality: Quality | None) -> str:
-    if quality is None:
-        return "dim"
-    return "green" if quality.recall >= 0.6 else "yellow" if quality.recall >= 0.3 else "red"
+def share_of(value: float) -> str:
+    """Spell a share with two digits, a dash for none.
+
+    >>> share_of(0.256), share_of(float("nan"))
+    ('.26', '–')
+    """
+    if value != value:
+        return "–"
+    return f"{value:.2f}".removeprefix("0")

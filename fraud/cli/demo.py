@@ -1,4 +1,4 @@
-"""`fraud demo`: the whole loop against a simulated stream, on this machine."""
+"""`fraud demo`: adaptive attackers against the whole loop, on this machine."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,14 +12,18 @@ from fraud.cli.shell import Output, shell_of
 def demo(
     ctx: typer.Context,
     out: Annotated[Path, typer.Option(help="Folder for the data and the report; made when missing.")],
-    seed: Annotated[int, typer.Option(min=0, help="Of the simulated stream.")] = 7,
+    seed: Annotated[int, typer.Option(min=0, help="Of payments and attackers.")] = 7,
 ) -> None:
-    """Run the loop: cold start, first champion, fraud that changes, retrain, verdict, promotion."""
+    """Play attackers who adapt against the running service, and against its first champion.
+
+    Ends with 0 whoever wins; with 1 when something broke: a request failed, a payment is missing.
+    """
     shell = shell_of(ctx)
     from fraud.adversary.demo import run
+    from fraud.adversary.figures import Plan
 
     as_json = shell.output is Output.JSON
-    result = run(out, output_json=as_json, seed=seed, console=None if as_json else Console())
+    result = run(out, output_json=as_json, console=None if as_json else Console(), plan=Plan(seed=seed))
     if as_json:
         shell.show(result.as_json())
     for problem in result.problems:

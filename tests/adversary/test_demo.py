@@ -6,33 +6,68 @@ import pytest
 from rich.console import Console
 
 from fraud.adversary.demo import run
-from fraud.adversary.episode import Plan
-from fraud.adversary.world import WorldSettings
+from fraud.adversary.figures import Plan
+from fraud.adversary.incident import OPERATOR, PROCESSOR
+from fraud.eventlog import SqliteEventLog
+from fraud.records import LabelsSubmitted
+from fraud.registry.store import LedgerStore
+from fraud.settings import load_settings
 
-WORLD = WorldSettings(seed=11, days=8, change_day=6, transactions_per_day=3_000, cards=3_000)
+PLAN = Plan(
+    seed=11,
+    days=20,
+    first_day=15,
+    bought_day=16,
+    audit_day=17,
+    file_day=17,
+    transactions=600,
+    cards=500,
+    merchants=80,
+    stolen=8.0,
+)
 
 
 @pytest.mark.process
-def test_a_short_demo_starts_from_nothing_and_swaps_in_a_first_champion(tmp_path: Path) -> None:
+def test_a_short_demo_plays_gang_bought_analyst_bad_file_and_operator(tmp_path: Path) -> None:
     told = io.StringIO()
-    plan = Plan(WORLD, retrain_first=6, retrain_every=3)
-    result = run(tmp_path / "demo", output_json=False, seed=11, console=Console(file=told), plan=plan)
+    out = tmp_path / "demo"
+    result = run(out, output_json=False, console=Console(file=told, width=140), plan=PLAN)
 
+    assert result.problems == ()
     assert result.failed == ()
-    assert result.logged == result.transactions == sum(day.transactions for day in result.days)
-    assert 0 < result.without_champion < result.transactions
-    assert [cycle.promoted != "" for cycle in result.cycles] == [True]
-    assert result.cycles[0].answered > 0
-    assert {verdict.verdict.outcome for verdict in result.verdicts} == {"PROMOTE"}
+    assert result.logged == result.payments == sum(day.honest + day.frauds for day in result.service.days)
+    assert result.alike > 400
+    assert result.days[PLAN.first_day].champion == "card-1"
+    assert [day.lost_minor for day in result.service.days[: PLAN.first_day + 1]] == [
+        day.lost_minor for day in result.never.days[: PLAN.first_day + 1]
+    ]
+    audit = result.repairs[0]
+    assert (audit.day, audit.labels > 0) == (PLAN.audit_day, True)
+    assert "froze" in told.getvalue()
+    assert any(repair.day == PLAN.file_day + 1 and PROCESSOR in repair.why for repair in result.repairs)
+    _the_ledger_agrees(out, result.count("promotion"), len(result.repairs))
 
-    last = result.days[-1]
-    assert last.versions == (result.cycles[0].promoted,)
-    assert last.service == last.never_retrained
-    assert last.service is not None
-    assert result.scores_repeated > 0
-    assert result.scores_differing == 0
+    figures = json.loads((out / "figures.json").read_text(encoding="utf-8"))
+    assert figures["service"]["days"][-1]["lost_minor"] == result.service.days[-1].lost_minor
+    assert (out / "report.html").read_text(encoding="utf-8").count("<svg") == 3
+    assert result.days[-1].date in told.getvalue()
 
-    figures = json.loads((tmp_path / "demo" / "figures.json").read_text(encoding="utf-8"))
-    assert figures["days"][-1]["service"]["recall"] == last.service.recall
-    assert "<svg" in (tmp_path / "demo" / "report.html").read_text(encoding="utf-8")
-    assert last.date in told.getvalue()
+
+def _the_ledger_agrees(out: Path, promotions: int, repairs: int) -> None:
+    settings = load_settings(out / "fraud.toml", {})
+    ledger = LedgerStore.open(settings.places.ledger, writable=False)
+    log = SqliteEventLog.open(settings.places.log, writable=False, entity_names=settings.schema_.entity_names)
+    try:
+        entries = list(ledger.read(0))
+        submitters = {
+            entry.event.submitter
+            for entry in log.read(0, 100_000)
+            if isinstance(entry.event, LabelsSubmitted)
+        }
+    finally:
+        ledger.close()
+        log.close()
+    assert sum(entry.kind == "Promoted" for entry in entries) == promotions
+    excluded = [entry for entry in entries if entry.kind == "DataExcluded"]
+    assert [entry.actor for entry in excluded] == [OPERATOR] * repairs
+    assert {PROCESSOR, "analyst-17", "chargeback", "analyst"} <= submitters

@@ -3,9 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fraud.adversary.economy import Economy, EconomySettings
+from fraud.adversary.economy import NO_DEVICE, ONLINE, Economy, EconomySettings
 from fraud.adversary.honest import Payments
-from fraud.adversary.population import NO_DEVICE, ONLINE
 
 SETTINGS = EconomySettings(
     seed=2, days=84, cards=2_000, merchants=150, transactions_per_day=3_000, growth=0.004, turnover=0.003

@@ -1,134 +1,116 @@
 import json
+from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
-from fraud.adversary.figures import CycleFigures, DayFigures, DemoResult, VerdictFigures, quality
-from fraud.adversary.report import plot, render, write_report
-from fraud.adversary.world import World, WorldSettings
-from fraud.evaluation.metrics import alert_budget
-from fraud.gate.checks import Check
-from fraud.gate.verdict import Verdict
-
-SHARE = 0.015
-SETTINGS = WorldSettings(days=6, change_day=2, transactions_per_day=1_500, cards=1_500)
-
-VERDICT = Verdict(
-    "PROMOTE",
-    "superiority",
-    (
-        Check("superiority", 900.0, 80.0, None, None, True, "14 attacks <caught> by the challenger alone"),
-        Check("left_out", None, None, None, None, None, "rows left out"),
-    ),
-    "superiority: E 900, 80 needed",
-)
+from fraud.adversary.figures import DemoResult, Plan, phases, said
+from fraud.adversary.pictures import mix_by_day, mix_picture, quality_picture, timeline_picture
+from fraud.adversary.report import render, write_report
+from fraud.adversary.strategy import known_strategies
+from tests.adversary.duels import PLAN, demo_result
 
 
-def demo_result(**changed: object) -> DemoResult:
-    """Measure a small world with two simple rankings: amount as the service, distance as the other."""
-    world = World(SETTINGS)
-    days = []
-    for index in range(SETTINGS.days):
-        day = world.day(index)
-        scored = index > 0
-        amounts = day.rows.amount_minor.astype(np.float64)
-        days.append(
-            DayFigures(
-                day=index,
-                date=f"2026-03-{index + 2:02d}",
-                strategy="ring" if index >= SETTINGS.change_day else "spree",
-                transactions=len(day),
-                frauds=int(day.is_fraud.sum()),
-                budget=alert_budget(len(day), SHARE),
-                versions=("card-1", "card-2") if index == 4 else ("card-1",) if scored else (),
-                service=quality(day.is_fraud, amounts, SHARE) if scored else None,
-                never_retrained=quality(day.is_fraud, day.rows.distance_km, SHARE) if scored else None,
-            )
-        )
-    fields: dict[str, object] = {
-        "seed": SETTINGS.seed,
-        "change_day": SETTINGS.change_day,
-        "alert_share": SHARE,
-        "days": tuple(days),
-        "cycles": (
-            CycleFigures(0, 4.0, "card-1", 50, 2.0, 9.0, ""),
-            CycleFigures(3, 5.0, "card-2", 60, 2.0, 9.0, ""),
-        ),
-        "verdicts": (VerdictFigures(3, "card-2", "full", VERDICT),),
-        "transactions": sum(day.transactions for day in days),
-        "without_champion": days[0].transactions,
-        "logged": sum(day.transactions for day in days),
-        "requests": 100,
-        "failed": (),
-        "labels": 80,
-        "scores_repeated": 40,
-        "scores_differing": 0,
-        "seconds": 12.0,
-    }
-    return DemoResult(**{**fields, **changed})  # type: ignore[arg-type]
+@pytest.fixture(scope="module")
+def result() -> DemoResult:
+    return demo_result()
 
 
-def test_the_report_is_one_page_that_loads_nothing(tmp_path: Path) -> None:
+def test_the_report_is_one_page_that_loads_nothing(result: DemoResult, tmp_path: Path) -> None:
     path = tmp_path / "report.html"
-    write_report(demo_result(), path)
+    write_report(result, path)
     page = path.read_text(encoding="utf-8")
     for outside in ("<script", "<link", "src=", "url(http", "@import"):
         assert outside not in page
-    assert page.count("<svg") == 1
+    assert page.count("<svg") == 3
 
 
-def test_the_page_shows_both_models_the_change_the_promotions_and_every_check() -> None:
-    page = render(demo_result())
-    for text in ("never retrained", "the service", "strategy changes", "card-2", "superiority"):
+def test_the_page_tells_all_that_happened_and_what_came_of_it(result: DemoResult) -> None:
+    page = render(result)
+    for happening in result.happenings:
+        assert happening.text.replace("<", "&lt;").replace(">", "&gt;") in page
+    for text in (
+        "never retrained",
+        "audit: analyst-17 was bought",
+        "card-2",
+        *(it.name for it in phases(result)),
+    ):
         assert text in page
-    assert "14 attacks &lt;caught&gt; by the challenger alone" in page
-    assert "Not as it should be" not in page or demo_result().problems
+    assert "Not as it should be" not in page
 
 
-def test_the_same_result_gives_the_same_page() -> None:
-    assert render(demo_result()) == render(demo_result())
+def test_the_same_result_gives_the_same_page(result: DemoResult) -> None:
+    assert render(result) == render(result)
 
 
-def test_the_plot_is_well_formed_and_draws_both_lines() -> None:
-    root = ElementTree.fromstring(plot(demo_result()))
+@pytest.mark.parametrize(
+    ("draw", "drawn"),
+    [
+        (quality_picture, {"recall-service", "recall-never", "lost-service", "lost-never"}),
+        (timeline_picture, {"promotion", "emergency", "freeze", "operator"}),
+    ],
+)
+def test_a_picture_is_well_formed_and_draws_what_it_should(
+    result: DemoResult, draw: Callable[[DemoResult], str], drawn: set[str]
+) -> None:
+    root = ElementTree.fromstring(draw(result))
+    assert drawn <= {element.get("id") for element in root.iter()}
+
+
+def test_the_mix_names_every_strategy_and_is_shares_of_what_is_attempted(result: DemoResult) -> None:
+    root = ElementTree.fromstring(mix_picture(result))
     labels = {text for element in root.iter() for text in [element.text] if text}
-    assert {"never retrained", "the service", "strategy changes"} <= labels
+    names = [strategy.name for strategy in known_strategies()]
+    assert {name.replace("_", " ") for name in names} <= labels
+    shares = mix_by_day(result.service, names)
+    attempted = np.array([day.attempted_minor for day in result.service.days])
+    assert np.allclose(shares.sum(axis=0)[attempted > 0], 1.0)
+    day = result.service.days[0]
+    assert shares[:, 0].tolist() == pytest.approx(
+        [day.attempted.get(name, 0) / day.attempted_minor for name in names]
+    )
 
 
-def test_the_figures_go_through_json_unchanged() -> None:
-    result = demo_result()
-    document = json.loads(json.dumps(result.as_json(), allow_nan=False))
-    assert document["days"][3]["service"]["recall"] == result.days[3].service.recall  # type: ignore[union-attr]
-    assert document["verdicts"][0]["verdict"]["checks"][0]["name"] == "superiority"
-    assert document["recovery_day"] == 4
+def test_phases_cover_every_day_once_and_the_last_all_days_with_a_model(result: DemoResult) -> None:
+    *parts, whole = phases(result)
+    assert [day for part in parts for day in range(part.first, part.end)] == list(range(PLAN.days))
+    assert (whole.first, whole.end) == (PLAN.first_day + 1, PLAN.days)
+    lost = sum(day.lost_minor for day in result.service.days[whole.first :])
+    assert whole.service.lost_per_day * (whole.end - whole.first) == pytest.approx(lost)
+
+
+def test_what_came_of_it_is_said_with_the_sides_as_they_are(result: DemoResult) -> None:
+    ours, theirs = phases(result)[-1].service, phases(result)[-1].never
+    assert ours.lost_per_day != theirs.lost_per_day
+    turned = demo_result(service=result.never, never=result.service)
+    words = {True: "less.", False: "more."}
+    assert said(result)[0].endswith(words[ours.lost_per_day < theirs.lost_per_day])
+    assert said(turned)[0].endswith(words[theirs.lost_per_day < ours.lost_per_day])
+
+
+def test_the_figures_go_through_json_unchanged(result: DemoResult) -> None:
+    document = json.loads(json.dumps(result.as_json()))
+    assert document["service"]["days"][3]["lost_minor"] == result.service.days[3].lost_minor
+    assert document["phases"][-1]["service"]["recall"] == phases(result)[-1].service.recall
+    assert document["said"] == list(said(result))
 
 
 @pytest.mark.parametrize(
     ("changed", "problem"),
     [
-        ({"failed": ("Score: gone",)}, "1 requests failed, first: Score: gone"),
+        ({"failed": ("ScoreBatch: gone",)}, "1 requests or labels failed, first: ScoreBatch: gone"),
         ({"logged": 3}, "3 stand in the log"),
-        ({"scores_differing": 2}, "2 scores differ"),
-        ({"cycles": ()}, "no version was ever promoted"),
-        ({"cycles": (CycleFigures(0, 4.0, "card-1", 50, 2.0, 9.0, ""),)}, "nothing was promoted after"),
-        ({"cycles": (CycleFigures(3, 4.0, "", 50, 2.0, 9.0, "boom"),)}, "retrain after day 3 failed: boom"),
+        ({"unlike": 2}, "2 scores of the first champion differ"),
+        ({"days": ()}, "no version was ever promoted"),
     ],
 )
-def test_what_the_loop_did_not_do_is_said(changed: dict[str, object], problem: str) -> None:
-    result = demo_result(**changed)
-    assert any(problem in found for found in result.problems), result.problems
-    assert "Not as it should be" in render(result)
+def test_what_broke_is_said(changed: dict[str, object], problem: str) -> None:
+    found = demo_result(**changed).problems
+    assert any(problem in it for it in found), found
 
 
-def test_recall_counts_frauds_within_the_budget_and_a_day_without_frauds_has_none() -> None:
-    is_fraud = np.zeros(200, dtype=np.bool_)
-    is_fraud[[5, 9, 150]] = True
-    scores = np.zeros(200)
-    scores[[5, 150, 80]] = [0.9, 0.8, 0.7]
-    figures = quality(is_fraud, scores, SHARE)
-    assert figures is not None
-    assert figures.caught == 2
-    assert figures.recall == pytest.approx(2 / 3)
-    assert quality(np.zeros(10, dtype=np.bool_), np.zeros(10), SHARE) is None
+def test_days_that_do_not_follow_each_other_are_refused() -> None:
+    with pytest.raises(ValueError, match="must follow each other"):
+        Plan(days=20)

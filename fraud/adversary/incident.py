@@ -1,0 +1,127 @@
+"""What goes wrong with labels beside the gang's payments, and the operator who mends it.
+
+    a processor's file     approved payments of two hours come back as chargebacks, all of them
+    a bought analyst       see `poisoner`: the gang's frauds come back as "legitimate", day by day
+    the operator           trusts the guard: what it froze for is cut out the next evening;
+                           an audit finds the bought account on its day, guard or no guard
+
+The operator uses the service's own calls and nothing else: an exclusion taints what learned from
+the labels, rolls back to the last clean champion and asks for a retrain.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fraud.adversary.contest import Answers, Defender
+from fraud.adversary.gang import Filing
+from fraud.adversary.honest import Payments
+from fraud.client import Client
+from fraud.clock import DAY_US, HOUR_US
+from fraud.labels.exclusions import FOREVER_US, Exclusion
+from fraud.records import Label, LabelValue
+from fraud.v1.models_pb2 import Selection
+
+PROCESSOR = "processor"
+"""Who hands in the bad file."""
+SOURCE = "chargeback"
+OPERATOR = "operator"
+_FROM_US, _TO_US = 12 * HOUR_US, 14 * HOUR_US
+
+
+class BadFile:
+    """A `Defender` that is handed a bad file at the end of one day, around one without.
+
+    All approved payments of noon to two o'clock of the day that ends at `file_us` are in it.
+    """
+
+    def __init__(self, defender: Defender, file_us: int) -> None:
+        self._defender = defender
+        self._file_us = file_us
+        self._labels: list[Label] = []
+
+    @property
+    def name(self) -> str:
+        """What the defender is called."""
+        return self._defender.name
+
+    @property
+    def retrains(self) -> int:
+        """How many models the defender has fitted."""
+        return self._defender.retrains
+
+    def decide(self, ids: Sequence[str], payments: Payments) -> Answers:
+        """Pass the defender's answers on, and note what will be in the file."""
+        answers = self._defender.decide(ids, payments)
+        into_us = payments.event_time_us - (self._file_us - DAY_US)
+        inside = (into_us >= _FROM_US) & (into_us < _TO_US) & answers.approved
+        self._labels += [
+            Label(ids[at], LabelValue.FRAUD, self._file_us) for at in np.flatnonzero(inside).tolist()
+        ]
+        return answers
+
+    def learn(self, filings: Sequence[Filing], now_us: int) -> None:
+        """Hand the labels of the day on; on its day, with the file before all others."""
+        bad = now_us == self._file_us and self._labels
+        own = [Filing(SOURCE, PROCESSOR, tuple(self._labels))] if bad else []
+        self._defender.learn([*own, *filings], now_us)
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """One exclusion by the operator at the end of `day`: labels cut out, versions that had learned of them.
+
+    `before` and `after` are the champions; the same where no rollback was needed.
+    """
+
+    day: int
+    why: str
+    labels: int
+    tainted: tuple[str, ...]
+    before: str
+    after: str
+
+
+class Operator:
+    """Mends data by the service's own calls. `audit_day` is when `account` is found to have been bought."""
+
+    def __init__(self, client: Client, model: str, account: str, audit_day: int) -> None:
+        self._client = client
+        self._model = model
+        self._account = account
+        self._audit_day = audit_day
+        self._frozen_before = False
+
+    def act(self, day: int, *, frozen: bool, suspects: Sequence[tuple[str, Exclusion]]) -> list[Repair]:
+        """Do what the evening of a day asks for; a freeze is acted upon on its second evening.
+
+        Raises:
+            FraudError: the service refused, or did not answer.
+        """
+        repairs = []
+        if frozen and self._frozen_before:
+            chosen = {data: why for why, data in suspects if data.what == "labels"}
+            repairs += [self._exclude(day, data, f"the guard: {why}") for data, why in chosen.items()]
+        self._frozen_before = frozen and not repairs
+        if day == self._audit_day:
+            data = Exclusion("labels", submitter=self._account)
+            repairs.append(self._exclude(day, data, f"audit: {self._account} was bought"))
+        return repairs
+
+    def _exclude(self, day: int, data: Exclusion, why: str) -> Repair:
+        before = self._client.get_champion(self._model).version
+        reply = self._client.exclude(selection_of(data), actor=OPERATOR, reason=why)
+        after = self._client.get_champion(self._model).intended_version
+        return Repair(day, why, reply.labels, tuple(reply.tainted), before, after)
+
+
+def selection_of(data: Exclusion) -> Selection:
+    """Return labels to cut out as the call wants them."""
+    return Selection(
+        batch_id=data.batch_id,
+        source=data.source,
+        submitter=data.submitter,
+        from_us=data.from_us,
+        to_us=0 if data.to_us == FOREVER_US else data.to_us,
+    )
