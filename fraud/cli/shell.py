@@ -168,3 +168,16 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) 
     for row in rows:
         made.add_row(*(Text("–" if cell is None else str(cell)) for cell in row))
     return made
+
+
+def file_for(path: Path) -> Path:
+    """Return where `--out` may write.
+
+    Raises:
+        InvalidInput: there is no such folder, or it is a folder; told before the work, not after it.
+    """
+    if path.is_dir():
+        raise InvalidInput("--out", f"{path} is a folder", "name a file in it")
+    if not path.parent.is_dir():
+        raise InvalidInput("--out", f"there is no folder {path.parent}", "make it, or name another file")
+    return path

@@ -59,7 +59,7 @@ def test_both_parts_of_evasion_add_up_and_old_ways_are_open_to_the_model_they_we
     row, caught = judge(arena, world.bundle, results)
     assert len(caught) == len(arena.judged(results)) == 20
     assert 0 < row["alerts"] < 0.2
-    assert row["recoverable"] + row["unrecoverable"] == pytest.approx(row["all 0.25"])
+    assert row["rec 0.25"] + row["unrecoverable"] == pytest.approx(row["all 0.25"])
     assert row["black box"] <= row["all 0.25"] <= row["all 0.50"]
     for part in ("rec", "all"):
         assert curve_of(row, part) == sorted(curve_of(row, part))
