@@ -17,160 +17,136 @@ the very ones that had a recoverable evasion before (`same anew`: any evasion of
 does one that is not stopped at all). `alerts` is the share of payments after training that a model
 stops: the attack meets the same budget each time. Total evasion stands beside, and is not claimed.
 
+Each means is a process of its own, as many at a time as there are cores. With `--folder` history and
+finished rounds are kept there, and the same command goes on where it was interrupted.
 `--quick` imports ten weeks, attacks few frauds and hardens once.
 """
 
-import os
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from datetime import date
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from multiprocessing import get_context
+from os import sched_getaffinity
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import polars as pl
-from numpy.typing import NDArray
-
+from benchmarks.evasion_arena import (
+    ALL,
+    COST,
+    FULL,
+    QUICK,
+    RECOVERABLE,
+    WEEKS,
+    Arena,
+    Scale,
+    arena_of,
+    attacked,
+    fitted,
+    found_anew,
+    judge,
+    keeping_terminals,
+    still_open,
+)
+from benchmarks.evasion_figure import draw
+from benchmarks.evasion_rounds import Evaded, Round, Rounds
 from benchmarks.handbook import CONFIG, DATA, OBTAIN
-from benchmarks.handbook_protocol import day_number
 from benchmarks.report import Bar, Report, finish, parser
-from benchmarks.stability import MODEL, cut_at, load
+from benchmarks.stability import load
 from benchmarks.workspace import workspace
 from fraud.archive.archive import Archive
-from fraud.attacks.campaign import Drawn, Result, attack, frauds_of, reach_of
-from fraud.attacks.curve import summarize
-from fraud.attacks.payment import Capabilities, Fraud
-from fraud.attacks.target import Target
-from fraud.bundle.bundle import Bundle
-from fraud.evaluation.metrics import average_precision
-from fraud.features.fold import FeatureFold
 from fraud.features.spec import FeatureSpec
-from fraud.labels.standing import ConflictRule
-from fraud.records import Outcome
-from fraud.retrainer.casework import matrix_of
 from fraud.settings import Settings, load_settings
-from fraud.settings.learning import Recipe
-from fraud.training.challengers import Plan, train_one
-from fraud.training.dataset import TrainingSet, Variants, training_rows
-from fraud.training.history import History
-from fraud.training.recoverable import recoverable
-from fraud.training.splits import Spans, walk_forward
 from fraud.training.variants import variants_of
 
-COST = 0.25
 PRICE_MAX = 0.03
-WEEKS = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Scale:
-    """The cut of the first model, rounds of hardening, frauds attacked: to learn from, and to judge by."""
-
-    cut: date
-    rounds: int
-    learned: int
-    judged: int
-
-
-FULL = Scale(date(2018, 7, 15), 5, 200, 120)
-QUICK = Scale(date(2018, 6, 3), 1, 30, 30)
-
-
-@dataclass(frozen=True, eq=False)
-class Arena:
-    """What all rounds share: rows of the first cut and of the end, frauds of both spans, clean payments."""
-
-    settings: Settings
-    archive: Archive
-    rows: TrainingSet
-    late: TrainingSet
-    late_history: History
-    spans: Spans
-    frauds: list[Fraud]
-    clean: pl.DataFrame
-
-    def judged(self, results: Sequence[Result]) -> list[Result]:
-        """Return the results of frauds after training."""
-        return [it for it in results if it.fraud.payment.event_time_us >= self.spans.evidence.start_us]
+MEANS: dict[str, Callable[[Settings], Settings]] = {
+    "own terminal": keeping_terminals,
+    "any terminal": lambda settings: settings,
+}
 
 
 def main() -> int:
     """Import, attack, harden, report."""
     arguments = parser(__doc__.partition("\n")[0])
     arguments.add_argument("--data", type=Path, default=DATA, help="Parquet of the transactions")
+    arguments.add_argument("--folder", type=Path, help="keep history and rounds here, and go on from them")
+    arguments.add_argument("--figure", type=Path, help="draw curves and prices; the ending is the format")
     given = arguments.parse_args()
     if not given.data.is_file():
         print(OBTAIN.format(path=given.data), file=sys.stderr)
         return 2
     report = Report("Evasion over rounds of hardening, frauds of the Handbook attacked through the kernel")
-    with workspace("evasion") as folder:
-        settings = load_settings(CONFIG, {"FRAUD__SERVICE__DATA_DIR": str(folder / "data")})
-        scale = QUICK if given.quick else FULL
-        archive = load(settings, given.data, date.fromordinal(scale.cut.toordinal() + 7 * WEEKS))
-        for means, allowed in (("own terminal", keeping_terminals(settings)), ("any terminal", settings)):
-            measure(arena_of(allowed, archive, scale), means, scale, report)
+    scale = QUICK if given.quick else FULL
+    place: AbstractContextManager[Path] = (
+        workspace("evasion") if given.folder is None else nullcontext(given.folder)
+    )
+    with place as folder:
+        imported(folder, given.data, scale)
+        cores = len(sched_getaffinity(0))
+        jobs = min(cores, len(MEANS))
+        with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+            running = [pool.submit(measured, folder, means, scale, cores // jobs) for means in MEANS]
+            for means, each in zip(MEANS, running, strict=True):
+                add(report, means, scale, each.result())
+    if given.figure is not None:
+        draw(report.rows, given.figure)
     return finish(report, given)
 
 
-def keeping_terminals(settings: Settings) -> Settings:
-    """Return settings whose fraudsters change amount, pace and number of payments alone."""
-    return settings.model_copy(update={"attacks": settings.attacks.model_copy(update={"entities": {}})})
+def settings_of(folder: Path) -> Settings:
+    """Return the Handbook's settings on a folder's history."""
+    return load_settings(CONFIG, {"FRAUD__SERVICE__DATA_DIR": str(folder / "data")})
 
 
-def recipe_of(settings: Settings, kind: str) -> Recipe:
-    """Return the recipe of all rounds: four weeks; all evasions may weigh as much as all frauds."""
-    given = {"kind": kind, "replay_share": 0.0, "variant_weight": 10.0, "variant_share": 1.0}
-    return settings.training.recipes["recent"].model_copy(update=given)
+def imported(folder: Path, data: Path, scale: Scale) -> None:
+    """Import the history up to the last frauds that are judged, unless that was done before."""
+    done = folder / f"imported-{scale.cut}"
+    if done.exists():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    load(settings_of(folder), data, scale.cut.fromordinal(scale.cut.toordinal() + 7 * WEEKS))
+    done.touch()
 
 
-def arena_of(settings: Settings, archive: Archive, scale: Scale) -> Arena:
-    """Read what all rounds share."""
-    spec = FeatureSpec.of(settings)
-    cut = cut_at(archive, day_number(scale.cut))
-    last = cut_at(archive, day_number(scale.cut) + 7 * WEEKS)
-    spans = walk_forward(settings, cut.time_us, recipe_of(settings, "full").window)
-    late = History(archive, spec, settings, last)
-    known = late.judged(MODEL, spans.train.start_us).collect()
-    frauds = known.filter(pl.col("is_fraud"))
-    learned = frauds.filter(pl.col("event_time_us") < spans.train.end_us)
-    after = pl.col("event_time_us") >= spans.evidence.start_us
-    attacked = frauds_of(learned, settings, scale.learned)
-    attacked += frauds_of(frauds.filter(after), settings, scale.judged)
-    return Arena(
-        settings,
-        archive,
-        training_rows(History(archive, spec, settings, cut), MODEL),
-        training_rows(late, MODEL),
-        late,
-        spans,
-        attacked,
-        known.filter(after & pl.col("is_fraud").is_not_null()),
-    )
+def measured(folder: Path, means: str, scale: Scale, nthread: int) -> list[dict[str, Any]]:
+    """Run the rounds that have not been run yet; return a row for each."""
+    settings = settings_of(folder)
+    archive = Archive(settings.places.archive, settings.schema_, FeatureSpec.of(settings).names)
+    rounds = Rounds(folder / f"{scale.cut}-{means.replace(' ', '-')}")
+    done = rounds.read(scale.rounds + 1)
+    if len(done) <= scale.rounds:
+        arena = arena_of(MEANS[means](settings), archive, scale, nthread)
+        for number in range(len(done), scale.rounds + 1):
+            done.append(played(arena, done))
+            rounds.write(number, done[number])
+            print(f"{means}, round {number}: {done[number].row['s']} s", file=sys.stderr, flush=True)
+    return [{"means": means, "round": number, **each.row} for number, each in enumerate(done)]
 
 
-def measure(arena: Arena, means: str, scale: Scale, report: Report) -> None:
-    """Run the rounds; fill in rows and bars."""
-    found: list[Variants] = []
-    old: list[Result] = []
-    rows: list[dict[str, Any]] = []
-    for number in range(scale.rounds + 1):
-        bundle = fitted(arena, "hardened" if found else "full", found)
-        started = time.perf_counter()
-        results = attacked(arena, bundle)
-        row, caught = judge(arena, bundle, results)
-        if not number:
-            judged = arena.judged(results)
-            old = [each for each, yes in zip(judged, caught, strict=True) if yes and each.cost <= COST]
-        row["old ways"] = still_open(arena, bundle, old)
-        row["same anew"] = found_anew(arena.judged(results), old)
-        rows.append({"means": means, "round": number, **row, "s": round(time.perf_counter() - started)})
-        found.append(variants_of(arena.rows, arena.late_history, results))
+def played(arena: Arena, before: Sequence[Round]) -> Round:
+    """Fit, attack and judge once more, after the rounds before."""
+    started = time.perf_counter()
+    bundle = fitted(arena, "hardened" if before else "full", [each.found for each in before])
+    results = attacked(arena, bundle)
+    row, caught = judge(arena, bundle, results)
+    judged = arena.judged(results)
+    recoverable = [it for it, yes in zip(judged, caught, strict=True) if yes and it.cost <= COST]
+    old = before[0].old if before else Evaded.of_results(recoverable)
+    row["old ways"] = still_open(arena, bundle, old)
+    row["same anew"] = found_anew(judged, old)
+    row["s"] = round(time.perf_counter() - started)
+    return Round(row, variants_of(arena.rows, arena.late_history, results), old)
+
+
+def add(report: Report, means: str, scale: Scale, rows: Sequence[dict[str, Any]]) -> None:
+    """Fill in rows and bars of one means."""
     report.rows += rows
     first, last = rows[0], rows[-1]
+    column = f"{RECOVERABLE} {COST:.2f}"
+    left = last[column] / first[column] if first[column] else float("nan")
     price = 1 - last["clean AP"] / first["clean AP"]
-    left = last["recoverable"] / first["recoverable"] if first["recoverable"] else float("nan")
     report.bars += [
         Bar(f"{means}: first recoverable evasions that still get through", last["old ways"], 0.5, False),
         Bar(f"{means}: recoverable evasion found anew, last round ÷ before", left, 0.5, False),
@@ -183,107 +159,10 @@ def measure(arena: Arena, means: str, scale: Scale, report: Report) -> None:
         Bar(f"{means}: price in clean average precision", price, PRICE_MAX, False),
     ]
     report.notes.append(
-        f"{means}: {len(arena.frauds)} frauds attacked in each round, at most {scale.judged} of them, after "
-        f"training, to judge by; shares are of the stopped ones, recoverable and not at a cost of {COST:.0%}"
+        f"{means}: {scale.learned} frauds at most attacked in each round to learn from, and {scale.judged} "
+        f"after training to judge by; shares are of the stopped ones of these, `{RECOVERABLE}` and `{ALL}` "
+        "at a cost of so much or less, the others at a quarter"
     )
-
-
-def fitted(arena: Arena, kind: str, found: Sequence[Variants]) -> Bundle:
-    """Fit the recipe on the first cut, with all evasions found so far."""
-    settings = arena.settings
-    plan = Plan(
-        MODEL,
-        kind,
-        recipe_of(settings, kind),
-        arena.spans,
-        settings.models[MODEL].policy,
-        settings.training.seed,
-        settings.training.frauds_min,
-        None,
-        "",
-    )
-    rows = replace(arena.rows, variants=joined(found)) if found else arena.rows
-    return Bundle.from_files(train_one(rows, plan, len(os.sched_getaffinity(0))).files)
-
-
-def joined(found: Sequence[Variants]) -> Variants:
-    """Return the variants of several rounds as one; what was drawn is the same each time, and taken once."""
-    kept = [np.flatnonzero(each.evades | (number == 0)) for number, each in enumerate(found)]
-    starts = np.cumsum([0, *(int(each.attempt.max(initial=-1)) + 1 for each in found[:-1])])
-    pairs = list(zip(found, kept, strict=True))
-    return Variants(
-        np.concatenate([each.features[at] for each, at in pairs]),
-        tuple(each.words[place] for each, at in pairs for place in at.tolist()),
-        np.concatenate([each.of[at] for each, at in pairs]),
-        np.concatenate([each.cost[at] for each, at in pairs]),
-        np.concatenate([each.attempt[at] + start for (each, at), start in zip(pairs, starts, strict=True)]),
-        np.concatenate([each.evades[at] for each, at in pairs]),
-    )
-
-
-def attacked(arena: Arena, bundle: Bundle) -> list[Result]:
-    """Attack a model with all frauds, folding the past once."""
-    history, settings = arena.late_history, arena.settings
-    asked = Recipe(kind="hardened")
-    recent = history.transactions(MODEL, with_features=False).filter(
-        pl.col("event_time_us") >= arena.spans.train.start_us
-    )
-    (results,) = attack(
-        FeatureFold(history.spec, ConflictRule.of(settings.labels), history.view),
-        arena.archive,
-        arena.frauds,
-        [Target(bundle, history.spec, settings)],
-        Capabilities(settings),
-        reach_of(recent, settings),
-        drawn=Drawn(asked.variant_ways, asked.variant_cost, arena.spans.train.end_us),
-    )
-    return results
-
-
-def judge(
-    arena: Arena, bundle: Bundle, results: Sequence[Result]
-) -> tuple[dict[str, float], NDArray[np.bool_]]:
-    """Return the figures of a model, and which of its evasions are recoverable."""
-    judged = arena.judged(results)
-    target = Target(bundle, arena.late_history.spec, arena.settings)
-    nthread = len(os.sched_getaffinity(0))
-    caught = recoverable(judged, target, arena.late, arena.spans.train.start_us, seed=7, nthread=nthread)
-    parts = {
-        name: [it if yes == wanted else it.without() for it, yes in zip(judged, caught, strict=True)]
-        for name, wanted in (("recoverable", True), ("unrecoverable", False))
-    }
-    whole = summarize(judged, (0.1, COST, 0.5))
-    scores = bundle.scores(bundle.margins(matrix_of(bundle, arena.clean)))
-    row = {
-        "clean AP": average_precision(arena.clean["is_fraud"].to_numpy(), scores),
-        "alerts": float(np.mean(bundle.thresholds.outcomes(scores) != int(Outcome.APPROVE))),
-        "stopped": whole.stopped / whole.frauds,
-        "evade at 10 %": whole.white[0].share,
-        "at 25 %": whole.white[1].share,
-        "at 50 %": whole.white[2].share,
-        **{name: summarize(part, (COST,)).white[0].share for name, part in parts.items()},
-        "black box at 25 %": whole.black[1].share,
-        "profit": whole.white_profit,
-    }
-    return row, caught
-
-
-def still_open(arena: Arena, bundle: Bundle, old: Sequence[Result]) -> float:
-    """Return the share of earlier evasions that a model accepts as they were."""
-    target = Target(bundle, arena.late_history.spec, arena.settings)
-    accepted = [
-        bool(target.accepts(each.features, [payment.words for payment in each.payments]).all())
-        for each in (result.best for result in old)
-        if each is not None
-    ]
-    return float(np.mean(accepted)) if accepted else float("nan")
-
-
-def found_anew(results: Sequence[Result], old: Sequence[Result]) -> float:
-    """Return the share of the frauds of earlier results that get past a model, attacked anew or not."""
-    frauds = {each.fraud.position for each in old}
-    costs = [each.cost for each in results if each.fraud.position in frauds]
-    return float(np.mean(np.array(costs) <= COST)) if costs else float("nan")
 
 
 if __name__ == "__main__":

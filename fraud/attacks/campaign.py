@@ -1,13 +1,15 @@
-"""Attacks many frauds on several bundles in one pass over the past.
+"""Attacks many frauds on several bundles, in one pass over the past or in none.
 
-    frauds, in log order ─▶ fold up to just before each ─▶ each bundle, white box and black box
-      ─▶ next fraud
+    frauds, in log order ─▶ fold up to just before each ─▶ a scene: choices, the state they touch, drawn ways
+    scenes ─▶ each bundle, white box and black box
 
 The fold starts where the log does, so features are what the service would have computed,
-bit for bit; that is the price of a campaign, about five seconds for each million events.
+bit for bit; that is the price of scenes, about five seconds for each million events. Whoever
+attacks one bundle after the other with the same frauds keeps the scenes, some 50 KB each
+on the Handbook's data, and pays once.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,19 +17,21 @@ import numpy as np
 import polars as pl
 
 from fraud.attacks.blackbox import Probe, Prober
-from fraud.attacks.payment import Capabilities, Fraud, Payment, Reach
-from fraud.attacks.rehearsal import Rehearsal
+from fraud.attacks.payment import Capabilities, Choice, Fraud, Payment, Reach
+from fraud.attacks.rehearsal import Moment, Rehearsal
 from fraud.attacks.repertoire import Attempt, attempts
 from fraud.attacks.target import Target
 from fraud.attacks.whitebox import Evasion, cheapest
 from fraud.features.fold import FeatureFold
 from fraud.features.rebuild import Past, fold_past
+from fraud.features.state import FeatureState
 from fraud.records import MISSING_SURROGATE
 from fraud.settings import Settings
 
 KNOWN_MAX = 4_096
 """Entities of one kind that fraudsters know of."""
 Progress = Callable[[int, int], None]
+"""Told how many frauds are done, of how many."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,50 +75,72 @@ class Drawn:
     until_us: int = 2**63 - 1
 
 
-def attack(
+@dataclass(frozen=True, slots=True, eq=False)
+class Scene:
+    """A fraud where it happened: what may be changed of it, the state this touches, ways that were drawn."""
+
+    fraud: Fraud
+    choices: tuple[Choice, ...]
+    moment: Moment
+    ways: tuple[Attempt, ...] = ()
+
+
+def scenes(
     fold: FeatureFold,
     past: Past,
     frauds: Sequence[Fraud],
-    targets: Sequence[Target],
     allowed: Capabilities,
     reach: Reach,
-    *,
-    black_box: bool = True,
-    probe_from_us: int = 0,
     drawn: Drawn | None = None,
-    progress: Progress | None = None,
-) -> list[list[Result]]:
-    """Return a list of results for each target, in the order of the frauds.
+) -> Iterator[Scene]:
+    """Yield the scene of each fraud, folding the past on the way; with `drawn`, ways of each.
 
-    `fold` is fresh and ends before the last fraud; `frauds` stand in log order. With
-    `black_box`, those of `probe_from_us` and later are probed as well. With `drawn`, each
-    fraud's attempts stand in its results.
+    `fold` is fresh; `frauds` stand in log order.
     """
-    seed = allowed.settings.seed
-    rehearsal = Rehearsal(fold)
-    probers = [Prober(target, allowed, seed) for target in targets]
-    results: list[list[Result]] = [[] for _ in targets]
     waiting = list(frauds)
     if not waiting:
-        return results
+        return
+    rehearsal = Rehearsal(fold.state)
     pauses = [fraud.position for fraud in waiting]
     for _ in fold_past(fold, past, pauses[-1] - 1, pauses):
         while waiting and waiting[0].position == fold.position + 1:
             fraud = waiting.pop(0)
             fold.settle(fraud.arrival_us)
-            choices = allowed.choices(fraud, reach, seed)
-            features = rehearsal.peek([fraud.payment])
+            choices = tuple(allowed.choices(fraud, reach, allowed.settings.seed))
             ways: tuple[Attempt, ...] = ()
             if drawn is not None and fraud.payment.event_time_us < drawn.until_us:
                 ways = attempts(rehearsal, fraud, choices, allowed, drawn.count, drawn.cost_max)
-            for place, target in enumerate(targets):
-                stopped = not target.accepts(features, [fraud.payment.words])[0]
-                white = cheapest(target, rehearsal, fraud, choices, allowed) if stopped else None
-                probed = black_box and fraud.payment.event_time_us >= probe_from_us
-                black = probers[place].probe(rehearsal, fraud, choices) if probed else None
-                results[place].append(Result(fraud, stopped, white, black, ways))
-            if progress is not None:
-                progress(len(pauses) - len(waiting), len(pauses))
+            yield Scene(fraud, choices, rehearsal.keep([choice.payment for choice in choices]), ways)
+
+
+def play(
+    state: FeatureState,
+    met: Iterable[Scene],
+    targets: Sequence[Target],
+    allowed: Capabilities,
+    *,
+    black_box: bool = True,
+    progress: Callable[[int], None] | None = None,
+) -> list[list[Result]]:
+    """Return a list of results for each target, in the order of the scenes.
+
+    Scenes are set into `state`, one after the other: a fresh one, or the one they are kept from
+    as it moves on. With `black_box` each is probed as well. `progress` is told how many are done.
+    """
+    rehearsal = Rehearsal(state)
+    probers = [Prober(target, allowed, allowed.settings.seed) for target in targets]
+    results: list[list[Result]] = [[] for _ in targets]
+    for done, scene in enumerate(met, 1):
+        fraud = scene.fraud
+        rehearsal.set_to(scene.moment)
+        features = rehearsal.peek([fraud.payment])
+        for place, target in enumerate(targets):
+            stopped = not target.accepts(features, [fraud.payment.words])[0]
+            white = cheapest(target, rehearsal, fraud, scene.choices, allowed) if stopped else None
+            black = probers[place].probe(rehearsal, fraud, scene.choices) if black_box else None
+            results[place].append(Result(fraud, stopped, white, black, scene.ways))
+        if progress is not None:
+            progress(done)
     return results
 
 

@@ -6,44 +6,52 @@
 An attack of several payments is seen by the velocity features of its own later ones,
 declined ones included: everything that is scored is folded. What a fold touches is the
 rows of the payment's entities and the marks, so a copy of those is all that has to be
-put back; the state is the very one that replay gives. A payment that waits is read from
-the state of the fraud's own moment: what honest people pay meanwhile is not in it.
+put back; the state is the very one that replay gives. Such a copy, a moment, may also be
+set into an empty state later: whoever attacks the same frauds again folds no past. A payment
+that waits is read from the state of the fraud's own moment: what honest people pay meanwhile
+is not in it.
 """
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fraud.attacks.payment import UNSEEN, Payment, rows_of
-from fraud.features.fold import FeatureFold
 from fraud.features.state import FeatureState, Rows
 
 
-class Rehearsal:
-    """Reads features of payments that were never made, at the position where a fold stands."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Moment:
+    """What some payments can read or touch of a state: the marks, and for each kind rows of entities.
 
-    def __init__(self, fold: FeatureFold) -> None:
-        self._state = fold.state
+    `kept` holds their numbers int32[k], rising, and copies of their rows: uint32[k, s], int64[k, w].
+    """
+
+    marks: NDArray[np.int64]
+    kept: tuple[tuple[NDArray[np.int32], NDArray[np.uint32], NDArray[np.int64]], ...]
+
+
+class Rehearsal:
+    """Reads features of payments that were never made, from a state as it stands."""
+
+    def __init__(self, state: FeatureState) -> None:
+        self._state = state
         self._folded: Rows | None = None
-        spec = fold.spec
-        self._widths = len(spec.names), len(spec.numeric_names)
 
     def peek(self, payments: Sequence[Payment]) -> NDArray[np.float32]:
         """Return features of payments that do not see each other, float32[n, F]."""
         return self._state.peek(self._rows(payments)).features
 
-    def peek_amounts(self, payment: Payment, amounts: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return features of one payment at many amounts, float32[n, F]."""
-        one, n = self._rows([payment]), len(amounts)
-        rows = Rows(
-            np.repeat(one.event_time_us, n),
-            amounts,
-            np.repeat(one.surrogates, n, axis=0),
-            np.repeat(one.numerics, n, axis=0),
-        )
+    def peek_amounts(
+        self, payments: Sequence[Payment], amounts: Sequence[NDArray[np.int64]]
+    ) -> NDArray[np.float32]:
+        """Return features of each payment at each of its amounts, payment by payment, float32[n, F]."""
+        each = self._rows(payments)
+        of = np.repeat(np.arange(len(payments)), [len(its) for its in amounts])
+        rows = Rows(each.event_time_us[of], np.concatenate(amounts), each.surrogates[of], each.numerics[of])
         return self._state.peek(rows).features
 
     def jumps(self, payment: Payment) -> NDArray[np.int64]:
@@ -65,19 +73,28 @@ class Rehearsal:
         if self._folded is not None:
             self._state.decline(self._folded.surrogates, self._folded.event_time_us)
 
+    def keep(self, payments: Sequence[Payment]) -> Moment:
+        """Copy what these payments can read or touch."""
+        surrogates = self._rows(payments).surrogates
+        kept = tuple(_copy(self._state, kind, np.unique(column)) for kind, column in enumerate(surrogates.T))
+        return Moment(self._state.marks.copy(), kept)
+
+    def set_to(self, moment: Moment) -> None:
+        """Put a moment back, or into another state, which for its payments is then the one it is from."""
+        for kind, (held, small_was, wide_was) in enumerate(moment.kept):
+            if len(held):
+                small, wide = self._state.rows_of(kind, int(held[-1]) + 1)
+                small[held], wide[held] = small_was, wide_was
+        self._state.marks[:] = moment.marks
+
     @contextmanager
     def undone(self, payments: Sequence[Payment]) -> Iterator[None]:
         """Take back, at the end, whatever was folded of these payments' entities."""
-        state = self._state
-        surrogates = self._rows(payments).surrogates
-        marks = state.marks.copy()
-        kept = [_copy(state, kind, np.unique(column)) for kind, column in enumerate(surrogates.T)]
+        moment = self.keep(payments)
         try:
             yield
         finally:
-            for small, wide, small_was, wide_was, held in kept:
-                small[held], wide[held] = small_was, wide_was
-            state.marks[:] = marks
+            self.set_to(moment)
 
     def _rows(self, payments: Sequence[Payment]) -> Rows:
         """Return columns; an entity never seen gets the first number that is free."""
@@ -96,10 +113,9 @@ class Rehearsal:
         return rows_of(named)
 
 
-_Copy = tuple[NDArray[np.uint32], NDArray[np.int64], NDArray[np.uint32], NDArray[np.int64], NDArray[np.int32]]
-
-
-def _copy(state: FeatureState, kind: int, surrogates: NDArray[np.int32]) -> _Copy:
+def _copy(
+    state: FeatureState, kind: int, surrogates: NDArray[np.int32]
+) -> tuple[NDArray[np.int32], NDArray[np.uint32], NDArray[np.int64]]:
     held = surrogates[(surrogates >= 0) & (surrogates < state.spec.entities_max)]
-    small, wide = state.rows_of(kind, int(held.max()) + 1 if len(held) else 0)
-    return small, wide, small[held].copy(), wide[held].copy(), held
+    small, wide = state.rows_of(kind, int(held[-1]) + 1 if len(held) else 0)
+    return held, small[held], wide[held]

@@ -26,24 +26,49 @@ class Target:
         self._words = [names.index(name) for name in bundle.categorical_names]
         found = split_values(bundle.booster)
         self.thresholds = {
-            int(self._index[column]): values
+            int(self._index[column]): values.astype(np.float64)
             for column, values in found.items()
             if column < len(bundle.feature_names)
         }
 
-    def margins(self, features: NDArray[np.float32], words: Sequence[tuple[str, ...]]) -> NDArray[np.float32]:
-        """Return margins of rows: features of the service float32[n, F], words in the schema's order."""
-        return self.bundle.margins(self.matrix(features, words))
+    def margins(
+        self,
+        features: NDArray[np.float32],
+        words: Sequence[tuple[str, ...]],
+        of: NDArray[np.intp] | None = None,
+    ) -> NDArray[np.float32]:
+        """Return margins of rows: features of the service float32[n, F], words in the schema's order.
 
-    def matrix(self, features: NDArray[np.float32], words: Sequence[tuple[str, ...]]) -> NDArray[np.float32]:
-        """Return the booster's input, float32[n, d]."""
+        `of` int64[n] tells which of the words a row has; without it there are n.
+        """
+        return self.bundle.margins(self.matrix(features, words, of))
+
+    def matrix(
+        self,
+        features: NDArray[np.float32],
+        words: Sequence[tuple[str, ...]],
+        of: NDArray[np.intp] | None = None,
+    ) -> NDArray[np.float32]:
+        """Return the booster's input, float32[n, d]; arguments as for `margins`."""
         own = [tuple(row[field] for field in self._words) for row in words]
+        if of is not None:
+            own = [own[each] for each in of.tolist()] if self._words else [()] * len(of)
         return self.bundle.matrix(features, self._index, own)
 
-    def accepts(self, features: NDArray[np.float32], words: Sequence[tuple[str, ...]]) -> NDArray[np.bool_]:
-        """Tell which rows would be approved, bool[n]."""
-        return np.equal(self.outcomes(features, words), int(Outcome.APPROVE))
+    def accepts(
+        self,
+        features: NDArray[np.float32],
+        words: Sequence[tuple[str, ...]],
+        of: NDArray[np.intp] | None = None,
+    ) -> NDArray[np.bool_]:
+        """Tell which rows would be approved, bool[n]; arguments as for `margins`."""
+        return np.equal(self.outcomes(features, words, of), int(Outcome.APPROVE))
 
-    def outcomes(self, features: NDArray[np.float32], words: Sequence[tuple[str, ...]]) -> NDArray[np.int64]:
-        """Return what would be answered, `Outcome` numbers int64[n]."""
-        return self.bundle.thresholds.outcomes(self.bundle.scores(self.margins(features, words)))
+    def outcomes(
+        self,
+        features: NDArray[np.float32],
+        words: Sequence[tuple[str, ...]],
+        of: NDArray[np.intp] | None = None,
+    ) -> NDArray[np.int64]:
+        """Return what would be answered, `Outcome` numbers int64[n]; arguments as for `margins`."""
+        return self.bundle.thresholds.outcomes(self.bundle.scores(self.margins(features, words, of)))

@@ -50,34 +50,42 @@ def cheapest(
     target: Target, rehearsal: Rehearsal, fraud: Fraud, choices: Sequence[Choice], allowed: Capabilities
 ) -> Evasion | None:
     """Return the cheapest evasion found; None where nothing within reach is accepted."""
-    found: Evasion | None = None
+    found: tuple[Choice, int, float] | None = None
     most = max(AMOUNTS_MIN, allowed.settings.combinations // max(1, len(choices)))
     for start in range(0, len(choices), _BLOCK):
         block = choices[start : start + _BLOCK]
-        if found is not None and block[0].cost >= found.cost:
+        if found is not None and block[0].cost >= found[2]:
             break
-        better = _best_of(target, rehearsal, fraud, block, allowed, most)
-        if better is not None and (found is None or better.cost < found.cost):
+        better = _best_of(target, rehearsal, fraud, block, allowed, most, np.inf if not found else found[2])
+        if better is not None and (found is None or better[2] < found[2]):
             found = better
-    return _split(target, rehearsal, fraud, choices, allowed, found)
+    single = None if found is None else _one(rehearsal, fraud, *found)
+    return _split(target, rehearsal, fraud, choices, allowed, single)
 
 
-def steps(target: Target, rehearsal: Rehearsal, payment: Payment, least: int, most: int) -> NDArray[np.int64]:
-    """Return the amounts of `least` to `most` that stand for all others, rising int64[k], both included."""
+def steps(
+    target: Target, rehearsal: Rehearsal, payments: Sequence[Payment], least: int, most: int
+) -> list[NDArray[np.int64]]:
+    """Return, for each payment, the amounts of `least` to `most` that stand for all others.
+
+    Each int64[k], rising, both ends included.
+    """
     if least >= most:
-        return np.array([most], np.int64)
+        return [np.array([most], np.int64)] * len(payments)
     ends = np.array([least, most], np.int64)
-    low, high = rehearsal.peek_amounts(payment, ends).astype(np.float64)
-    amounts = [ends, rehearsal.jumps(payment)]
+    features = rehearsal.peek_amounts(payments, [ends] * len(payments)).astype(np.float64)
+    low, high = features[0::2], features[1::2]
+    with np.errstate(invalid="ignore"):
+        slopes = (high - low) / (most - least)
+    moves = np.isfinite(slopes) & (slopes != 0)
+    amounts = [[ends, rehearsal.jumps(payment)] for payment in payments]
     for column, values in target.thresholds.items():
-        slope = (high[column] - low[column]) / (most - least)
-        if not np.isfinite(slope) or slope == 0:
-            continue
-        at = (values.astype(np.float64) - low[column]) / slope + least
-        edge = np.ceil(at[(at > least) & (at <= most + 1)]).astype(np.int64)
-        amounts += [edge - 1, edge - 2]  # features are float32: the split may lie one unit lower
-    every = np.unique(np.concatenate(amounts))
-    return every[(every >= least) & (every <= most)]
+        for place in np.flatnonzero(moves[:, column]).tolist():
+            at = (values - low[place, column]) / slopes[place, column] + least
+            edge = np.ceil(at[(at > least) & (at <= most + 1)]).astype(np.int64)
+            amounts[place] += [edge - 1, edge - 2]  # features are float32: the split may lie one unit lower
+    every = [np.unique(np.concatenate(each)) for each in amounts]
+    return [each[(each >= least) & (each <= most)] for each in every]
 
 
 def _best_of(
@@ -87,35 +95,50 @@ def _best_of(
     choices: Sequence[Choice],
     allowed: Capabilities,
     most: int,
-) -> Evasion | None:
-    """Return the cheapest accepted payment of some choices."""
+    bound: float,
+) -> tuple[Choice, int, float] | None:
+    """Return choice, amount and cost of the cheapest accepted payment of some choices.
+
+    One that costs more than `bound` may be missed.
+    """
     least, greatest = allowed.amounts(fraud)
-    every = [steps(target, rehearsal, choice.payment, least, greatest) for choice in choices]
+    payments = [choice.payment for choice in choices]
+    every = steps(target, rehearsal, payments, least, greatest)
     tried = [amounts[np.unique(np.linspace(0, len(amounts) - 1, most).astype(np.intp))] for amounts in every]
-    found: Evasion | None = None
-    parts = [_try(rehearsal, choice, amounts) for choice, amounts in zip(choices, tried, strict=True)]
-    words = [choice.payment.words for choice, part in zip(choices, parts, strict=True) for _ in part]
-    accepted = target.accepts(np.concatenate(parts), words)
-    start = 0
-    for place, (choice, amounts) in enumerate(zip(choices, tried, strict=True)):
-        good = accepted[start : start + len(amounts)]
-        start += len(amounts)
-        if not good.any():
-            continue
-        best = int(amounts[good].max())
-        rest = every[place][every[place] > best]
-        if len(rest):
-            features = _try(rehearsal, choice, rest)
-            good = target.accepts(features, [choice.payment.words] * len(rest))
-            best = int(rest[good].max()) if good.any() else best
-        cost = choice.cost + max(0.0, 1 - best / fraud.value_minor)
-        if found is None or cost < found.cost:
-            found = _one(rehearsal, fraud, choice, best, cost)
-    return found
+    best = _greatest(target, rehearsal, payments, tried)
+    costs = [_cost(choice, amount, fraud) for choice, amount in zip(choices, best, strict=True)]
+    bound = min(bound, *costs)
+    rest = []
+    for choice, amounts, amount in zip(choices, every, best, strict=True):
+        more = amounts[amounts > amount] if amount else amounts[:0]
+        rest.append(more[choice.cost + np.maximum(0.0, 1 - more / fraud.value_minor) <= bound])
+    above = _greatest(target, rehearsal, payments, rest)
+    best = [max(amount, other) for amount, other in zip(best, above, strict=True)]
+    costs = [_cost(choice, amount, fraud) for choice, amount in zip(choices, best, strict=True)]
+    place = int(np.argmin(costs))
+    return (choices[place], best[place], costs[place]) if best[place] else None
 
 
-def _try(rehearsal: Rehearsal, choice: Choice, amounts: NDArray[np.int64]) -> NDArray[np.float32]:
-    return rehearsal.peek_amounts(choice.payment, amounts)
+def _greatest(
+    target: Target,
+    rehearsal: Rehearsal,
+    payments: Sequence[Payment],
+    amounts: Sequence[NDArray[np.int64]],
+) -> list[int]:
+    """Return the greatest amount of each payment, rising int64[k], that is accepted; 0 for none."""
+    sizes = np.array([len(each) for each in amounts])
+    if not sizes.any():
+        return [0] * len(payments)
+    of = np.repeat(np.arange(len(payments)), sizes)
+    features = rehearsal.peek_amounts(payments, amounts)
+    accepted = target.accepts(features, [payment.words for payment in payments], of)
+    found = np.zeros(len(payments), np.int64)
+    found[of[accepted]] = np.concatenate(amounts)[accepted]  # of several, numpy keeps the last
+    return [int(each) for each in found]
+
+
+def _cost(choice: Choice, amount: int, fraud: Fraud) -> float:
+    return choice.cost + max(0.0, 1 - amount / fraud.value_minor) if amount else float("inf")
 
 
 def _one(rehearsal: Rehearsal, fraud: Fraud, choice: Choice, amount: int, cost: float) -> Evasion:
@@ -132,20 +155,26 @@ def _split(
     allowed: Capabilities,
     found: Evasion | None,
 ) -> Evasion | None:
-    """Return the sum in several payments where that is cheaper than `found`."""
+    """Return the sum in several payments where that is cheaper than `found`; `choices` rise in cost."""
     control = allowed.settings.split
     if control is None:
         return found
     for count in range(2, min(control.payments_max, fraud.value_minor) + 1):
-        for choice in choices[:_SPLIT_CHOICES]:
-            cost = choice.cost + control.payment_share * (count - 1)
-            if found is not None and cost >= found.cost:
-                break
-            payments = parts_of(choice.payment, count, control.apart)
+        more = control.payment_share * (count - 1)
+        tried = [it for it in choices[:_SPLIT_CHOICES] if found is None or it.cost + more < found.cost]
+        if not tried:
+            continue
+        every = [parts_of(choice.payment, count, control.apart) for choice in tried]
+        seen = []
+        for payments in every:
             with rehearsal.undone(payments):
-                features = rehearsal.fold(payments)
-            if target.accepts(features, [payment.words for payment in payments]).all():
-                found = Evasion(tuple(payments), cost, (*choice.changed, "split"), features)
+                seen.append(rehearsal.fold(payments))
+        words = [payment.words for payments in every for payment in payments]
+        accepted = target.accepts(np.concatenate(seen), words).reshape(len(tried), count).all(axis=1)
+        if accepted.any():
+            place = int(np.argmax(accepted))
+            choice = tried[place]
+            found = Evasion(tuple(every[place]), choice.cost + more, (*choice.changed, "split"), seen[place])
     return found
 
 

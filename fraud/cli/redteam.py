@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fraud.cli.shell import shell_of, table
+from fraud.cli.shell import file_for, shell_of, table
 from fraud.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def redteam(
     settings = _asked(shell.settings, budget, frauds)
     folder = Folder.open(settings)
     model, version = _which(folder.state, settings, model, version)
+    path = file_for(out or Path(f"redteam-{version}.html"))
     with shell.progress() as bar:
         task = bar.add_task("attacking", total=None)
         made = read_redteam(
@@ -48,7 +49,6 @@ def redteam(
             settings,
             lambda done, total: bar.update(task, completed=done, total=total),
         )
-    path = out or Path(f"redteam-{version}.html")
     path.write_text(render_redteam(made), encoding="utf-8")
     document = _document(made)
     columns = (

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from fraud.cli.shell import Shell, shell_of
+from fraud.cli.shell import Shell, file_for, shell_of
 from fraud.errors import InvalidInput
 
 
@@ -27,7 +27,7 @@ def report(
     from fraud.report.page import require_report_extra
 
     require_report_extra()
-    path = out or Path(f"{version or '-'.join(compare)}.html")
+    path = file_for(out or Path(f"{version or '-'.join(compare)}.html"))
     shell.note("reading the archive; this takes a moment")
     document = _one(shell, version, path) if version else _two(shell, compare, path)
     shell.show({"report": str(path), **document}, f"wrote {path}")

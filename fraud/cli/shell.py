@@ -187,3 +187,16 @@ def printable(text: str) -> str:
 
 def _is_obeyed(letter: str) -> bool:
     return unicodedata.category(letter) in ("Cc", "Cs") or unicodedata.bidirectional(letter) in _TURNS
+
+
+def file_for(path: Path) -> Path:
+    """Return where `--out` may write.
+
+    Raises:
+        InvalidInput: there is no such folder, or it is a folder; told before the work, not after it.
+    """
+    if path.is_dir():
+        raise InvalidInput("--out", f"{path} is a folder", "name a file in it")
+    if not path.parent.is_dir():
+        raise InvalidInput("--out", f"there is no folder {path.parent}", "make it, or name another file")
+    return path

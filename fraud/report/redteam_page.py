@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from fraud.attacks.campaign import Progress, Result
 from fraud.attacks.curve import Point, Summary, summarize
 from fraud.attacks.target import Target
-from fraud.clock import DAY_US, format_time
+from fraud.clock import format_time
 from fraud.errors import NotAllowedNow
 from fraud.report.folder import Folder
 from fraud.report.page import ALARM_COLOUR, FIRST_COLOUR, SECOND_COLOUR, finish, render, svg
 from fraud.retrainer.casework import Rival
 from fraud.settings import Settings
+from fraud.settings.durations import format_duration
 from fraud.training.dataset import training_rows
 from fraud.training.history import History
 from fraud.training.recoverable import recoverable
@@ -90,8 +91,8 @@ def read_redteam(
         (results,) = red_team(history, [rival.bundle], frauds=attacks.frauds, progress=progress)
         if not results:
             raise NotAllowedNow(
-                f"{model!r}: no fraud of the last {attacks.recent // DAY_US} days is known; wait for labels, "
-                "or look further back (attacks.recent)"
+                f"{model!r}: no fraud of the last {format_duration(attacks.recent)} is known; wait for "
+                "labels, or look further back (attacks.recent)"
             )
         target = Target(rival.bundle, history.spec, settings)
         rows = training_rows(history, model)

@@ -30,7 +30,7 @@ from fraud.records import Outcome
 from fraud.registry.attacks import Attack
 from fraud.registry.sentinels import SentinelSet
 from fraud.registry.version import VersionState
-from fraud.retrainer.evading import evasion_checks
+from fraud.retrainer.evading import Evading
 from fraud.retrainer.timing import ROWS_MAX, scoring_ratio
 from fraud.training.assemble import REFERENCE_ROWS_MAX
 from fraud.training.history import History
@@ -77,6 +77,7 @@ class Casework:
         self._cut = history.cut
         self._rows: dict[tuple[str, int], pl.DataFrame] = {}
         self._frozen: dict[tuple[str, str], pl.DataFrame] = {}
+        self._evading = Evading(history)
         self._traffic: dict[tuple[str, int], pl.DataFrame] = {}
         self._newest: dict[tuple[str, int], pl.DataFrame] = {}
         self._margins: dict[tuple[str, str, int], NDArray[np.float32]] = {}
@@ -105,7 +106,7 @@ class Casework:
             risk=self._risk(challenger.bundle, theirs, challenger.state.cut_position),
             risk_now=self._risk(challenger.bundle, theirs, self._cut.position),
             scoring_ratio=None if champion is None else self._ratio(challenger.bundle, champion.bundle),
-            extra_checks=evasion_checks(self._history, challenger.bundle, theirs, rules.since_us),
+            extra_checks=self._evading.checks(challenger.bundle, theirs, rules.since_us),
             notes=tuple(
                 label_delay(it.source, it.frauds, it.median_days, it.quantile_days, rules.maturity_us)
                 for it in self._delays

@@ -1,19 +1,21 @@
 """Attacks bundles of one model with its own recent frauds, as they are known at a cut.
 
-history ─▶ frauds of `attacks.recent`, entities and words of that time ─▶ campaign on a fold of the whole past
+history ─▶ frauds of `attacks.recent`, entities and words of that time ─▶ scenes on a fold of the whole past
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import polars as pl
 
-from fraud.attacks.campaign import Drawn, Progress, Result, attack, frauds_of, reach_of
+from fraud.attacks.campaign import Drawn, Progress, Result, Scene, frauds_of, play, reach_of, scenes
 from fraud.attacks.payment import Capabilities
 from fraud.attacks.target import Target
 from fraud.bundle.bundle import Bundle
 from fraud.features.fold import FeatureFold
+from fraud.features.state import FeatureState
 from fraud.labels.standing import ConflictRule
 from fraud.training.history import History
+from fraud.training.unseen import Unseen
 
 
 def red_team(
@@ -30,18 +32,54 @@ def red_team(
 
     `since_us` is the first event time of the frauds; default: `attacks.recent` before the cut.
     """
-    settings, model = history.settings, bundles[0].model
+    total, met = scenes_of(history, bundles[0].model, frauds=frauds, since_us=since_us, drawn=drawn)
+    told: Callable[[int], None] | None = None if progress is None else lambda done: progress(done, total)
+    return attack_in(met, history, bundles, black_box=black_box, progress=told)
+
+
+def scenes_of(
+    history: History,
+    model: str,
+    *,
+    frauds: int,
+    since_us: int | None = None,
+    unseen: Sequence[Unseen] = (),
+    drawn: Drawn | None = None,
+) -> tuple[int, Iterator[Scene]]:
+    """Return how many scenes there are of a model's frauds, and the scenes; arguments as for `red_team`.
+
+    With `unseen`, frauds that one of these versions may have learned from are left out.
+
+    Whoever keeps them may attack one bundle after the other (`attack_in`) for one fold of the past.
+    """
+    settings = history.settings
     first_us = history.cut.time_us - settings.attacks.recent if since_us is None else since_us
     known = history.judged(model, first_us, with_features=False).filter(pl.col("is_fraud")).collect()
     recent = history.transactions(model, with_features=False).filter(pl.col("event_time_us") >= first_us)
-    return attack(
-        FeatureFold(history.spec, ConflictRule.of(settings.labels), history.view),
-        history.source,
-        frauds_of(known, settings, frauds),
-        [Target(bundle, history.spec, settings) for bundle in bundles],
+    for each in unseen:
+        known = each.of(known)
+    attacked = frauds_of(known, settings, frauds)
+    fold = FeatureFold(history.spec, ConflictRule.of(settings.labels), history.view)
+    allowed = Capabilities(settings)
+    return len(attacked), scenes(fold, history.source, attacked, allowed, reach_of(recent, settings), drawn)
+
+
+def attack_in(
+    met: Iterable[Scene],
+    history: History,
+    bundles: Sequence[Bundle],
+    *,
+    black_box: bool = True,
+    progress: Callable[[int], None] | None = None,
+) -> list[list[Result]]:
+    """Return a list of results for each bundle, in the order of the scenes."""
+    settings = history.settings
+    targets = [Target(bundle, history.spec, settings) for bundle in bundles]
+    return play(
+        FeatureState(history.spec),
+        met,
+        targets,
         Capabilities(settings),
-        reach_of(recent, settings),
         black_box=black_box,
-        drawn=drawn,
         progress=progress,
     )

@@ -7,12 +7,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from fraud.attacks.campaign import attack
 from fraud.attacks.curve import summarize, wilson
 from fraud.training.dataset import training_rows
 from fraud.training.recoverable import recoverable
 from fraud.training.redteam import red_team
-from tests.attacks.worlds import START_US, World
+from tests.attacks.worlds import START_US, World, attack
 
 
 @pytest.mark.parametrize(("hits", "n"), [(0, 10), (10, 10), (3, 200)])
@@ -68,12 +67,10 @@ def test_nothing_stopped_is_no_figure(world: World) -> None:
 def test_what_leaves_a_trace_is_recoverable_and_what_leaves_none_is_not(world: World) -> None:
     rows = training_rows(world.history, "card")
     (results,) = attack(
-        world.fold(),
-        world.archive,
+        world,
         world.frauds(60),
         [world.target],
         world.allowed,
-        world.reach,
         black_box=False,
     )
     evaded = [result for result in results if result.white is not None]

@@ -2,12 +2,13 @@
 
 from dataclasses import replace
 
+from fraud.bundle.bundle import Bundle
 from fraud.bundle.store import BundleStore
 from fraud.gate.verdict import judge
 from fraud.registry.store import LedgerStore
 from fraud.registry.version import VersionState
 from fraud.retrainer.casework import Casework, Rival
-from fraud.retrainer.evading import evasion_checks
+from fraud.retrainer.evading import Evading
 from fraud.training.history import History
 from tests.attacks.worlds import START_US, World
 
@@ -18,22 +19,43 @@ def with_gate(world: World, **update: object) -> History:
 
 
 def test_it_is_off_unless_asked_for_and_needs_a_champion(world: World) -> None:
-    assert evasion_checks(world.history, world.bundle, world.bundle, START_US) == ()
-    assert evasion_checks(with_gate(world), world.bundle, None, START_US) == ()
+    assert Evading(world.history).checks(world.bundle, world.bundle, START_US) == ()
+    assert Evading(with_gate(world)).checks(world.bundle, None, START_US) == ()
 
 
 def test_a_champion_against_itself_differs_in_nothing_and_a_lax_challenger_fails(world: World) -> None:
-    history = with_gate(world)
-    (same,) = evasion_checks(history, world.bundle, world.bundle, START_US)
+    champion = unseeing(world.bundle)
+    (same,) = Evading(with_gate(world)).checks(champion, champion, START_US)
     assert (same.value, same.passed) == (0, True)
     # A review threshold so high that most frauds need no evasion.
-    lax = replace(world.bundle, thresholds=replace(world.bundle.thresholds, review=0.999, decline=None))
+    lax = replace(champion, thresholds=replace(champion.thresholds, review=0.999, decline=None))
     cheap = with_gate(world, gate_cost=0.01)
-    (worse,) = evasion_checks(cheap, lax, world.bundle, START_US)
+    evading = Evading(cheap)
+    (worse,) = evading.checks(lax, champion, START_US)
     assert worse.passed is False
-    (better,) = evasion_checks(cheap, world.bundle, lax, START_US)
+    (better,) = evading.checks(champion, lax, START_US)
     assert better.passed is True
     assert better.value == -(worse.value or 0)
+    (alone,) = Evading(cheap).checks(lax, champion, START_US)
+    assert alone == worse, "what challengers share changes no verdict"
+
+
+def test_frauds_that_one_side_may_have_learned_from_attack_nobody(world: World) -> None:
+    history, champion = with_gate(world), unseeing(world.bundle)
+    (check,) = Evading(history).checks(champion, champion, START_US)
+    assert "of 40 frauds" in check.reason
+    from_us = world.known["event_time_us"].sort()[-12]
+    late = unseeing(world.bundle, from_us)
+    for challenger, other in ((late, champion), (champion, late)):
+        (few,) = Evading(history).checks(challenger, other, START_US)
+        assert "of 12 frauds" in few.reason
+        assert few.passed is None
+
+
+def unseeing(bundle: Bundle, from_us: int = START_US) -> Bundle:
+    """The bundle as if it had been made of what happened before a moment."""
+    spans = {**bundle.manifest["spans"], "evidence_us": [from_us, from_us]}
+    return replace(bundle, manifest={**bundle.manifest, "spans": spans})
 
 
 def test_it_is_a_hard_guard_in_the_case(world: World) -> None:

@@ -8,13 +8,15 @@ import polars as pl
 from numpy.typing import NDArray
 
 from fraud.archive.archive import Archive
-from fraud.attacks.campaign import attack
+from fraud.attacks.campaign import Drawn, play, scenes
 from fraud.attacks.payment import UNSEEN
+from fraud.attacks.rehearsal import Rehearsal
 from fraud.attacks.target import Target
 from fraud.features.fold import FeatureFold
 from fraud.features.rebuild import fold_past
+from fraud.features.state import FeatureState
 from fraud.records import Entry, Outcome
-from tests.attacks.worlds import World
+from tests.attacks.worlds import World, attack
 
 
 def test_the_fraud_as_it_was_has_the_features_that_were_logged(world: World) -> None:
@@ -23,7 +25,7 @@ def test_the_fraud_as_it_was_has_the_features_that_were_logged(world: World) -> 
         row = world.known.filter(world.known["position"] == fraud.position)
         logged = np.array([row[f"f_{name}"][0] for name in world.spec.names], np.float32)
         np.testing.assert_array_equal(rehearsal.peek([fraud.payment])[0], logged)
-        many = rehearsal.peek_amounts(fraud.payment, np.array([1, fraud.value_minor]))
+        many = rehearsal.peek_amounts([fraud.payment], [np.array([1, fraud.value_minor])])
         np.testing.assert_array_equal(many[1], logged)
 
 
@@ -63,7 +65,7 @@ def test_a_run_of_small_steps_changes_where_it_is_said_to(world: World) -> None:
     for fraud in world.frauds(8):
         rehearsal, _ = world.before(fraud)
         amounts = np.arange(1, 60_000)
-        runs = rehearsal.peek_amounts(fraud.payment, amounts)[:, place]
+        runs = rehearsal.peek_amounts([fraud.payment], [amounts])[:, place]
         changes = set(amounts[:-1][np.diff(runs) != 0].tolist())
         assert changes == set(rehearsal.jumps(fraud.payment).tolist()) & set(amounts.tolist())
         jumped += len(changes)
@@ -75,7 +77,13 @@ class _Watching(Target):
 
     seen: tuple[NDArray[np.float32], Sequence[tuple[str, ...]]]
 
-    def accepts(self, features: NDArray[np.float32], words: Sequence[tuple[str, ...]]) -> NDArray[np.bool_]:
+    def accepts(
+        self,
+        features: NDArray[np.float32],
+        words: Sequence[tuple[str, ...]],
+        of: NDArray[np.intp] | None = None,
+    ) -> NDArray[np.bool_]:
+        assert of is None
         self.seen = features, words
         return np.ones(len(features), np.bool_)
 
@@ -106,12 +114,46 @@ def test_a_fraud_meets_every_decline_that_arrived_before_it(world: World) -> Non
         past = _AllDeclined(world.archive, fraud.position)
         for arrival_us, seen in ((1, False), (2, True)):
             met_now = replace(fraud, arrival_us=arrival_us)
-            attack(world.fold(), past, [met_now], [target], world.allowed, world.reach, black_box=False)
+            attack(world, [met_now], [target], past=past, black_box=False)
             features, words = target.seen
             assert features[0, declined] == (features[0, count] if seen else 0)
             assert words == [fraud.payment.words]
         met += int(features[0, declined])
     assert met > 4
+
+
+def test_scenes_that_were_kept_give_what_the_live_fold_gives(world: World) -> None:
+    frauds, targets = world.frauds(12), [world.target]
+    drawn = Drawn(10, 0.5)
+    (live,) = attack(world, frauds, targets, drawn=drawn)
+    kept = list(scenes(world.fold(), world.archive, frauds, world.allowed, world.reach, drawn))
+    for _ in range(2):  # a second play meets what the first one left behind
+        (later,) = play(FeatureState(world.spec), kept, targets, world.allowed)
+        assert [(it.stopped, it.cost, it.black) for it in later] == [
+            (it.stopped, it.cost, it.black) for it in live
+        ]
+        for one, other in zip(live, later, strict=True):
+            assert (one.best is None) == (other.best is None)
+            if one.best is not None and other.best is not None:
+                assert one.best.payments == other.best.payments
+                np.testing.assert_array_equal(one.best.features, other.best.features)
+            assert len(one.ways) == len(other.ways) > 0
+    assert sum(it.best is not None for it in live) > 6
+
+
+def test_a_moment_holds_all_that_its_payments_read(world: World) -> None:
+    fraud = world.frauds()[10]
+    rehearsal, _ = world.before(fraud)
+    strangers = tuple(UNSEEN if place else each for place, each in enumerate(fraud.payment.surrogates))
+    payments = [fraud.payment, replace(fraud.payment, surrogates=strangers)]
+    empty = Rehearsal(FeatureState(world.spec))
+    assert not np.array_equal(empty.peek(payments), rehearsal.peek(payments), equal_nan=True)
+    empty.set_to(rehearsal.keep(payments))
+    np.testing.assert_array_equal(empty.peek(payments), rehearsal.peek(payments))
+    for each in (empty, rehearsal):
+        with each.undone(payments):
+            each.fold(payments * 2)
+    np.testing.assert_array_equal(empty.peek(payments), rehearsal.peek(payments))
 
 
 def test_a_fold_that_pauses_ends_as_one_that_does_not(world: World) -> None:

@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 
 from fraud.attacks.blackbox import Prober
-from fraud.attacks.campaign import Drawn, attack
+from fraud.attacks.campaign import Drawn
 from fraud.attacks.payment import Capabilities
-from fraud.attacks.rehearsal import Rehearsal
 from fraud.attacks.repertoire import Attempt, attempts
 from fraud.attacks.target import Target
-from tests.attacks.worlds import World
+from tests.attacks.worlds import World, attack
 
 COUNT, COST = 60, 0.4
 
@@ -82,12 +81,10 @@ def test_a_campaign_draws_for_frauds_before_a_moment_alone(world: World) -> None
     frauds = world.frauds(6)
     until_us = frauds[3].payment.event_time_us
     (results,) = attack(
-        world.fold(),
-        world.archive,
+        world,
         frauds,
         [world.target],
         world.allowed,
-        world.reach,
         black_box=False,
         drawn=Drawn(5, COST, until_us),
     )
@@ -104,7 +101,7 @@ def test_a_prober_pays_for_each_payment_after_the_first(world: World) -> None:
     for price in (0.0, 0.05):
         priced = settings.model_copy(update={"split": split.model_copy(update={"payment_share": price})})
         allowed = Capabilities(world.settings.model_copy(update={"attacks": priced}))
-        rehearsal = Rehearsal(world.before(fraud)[1])
+        rehearsal = world.before(fraud)[0]
         costs = []
         for seed in range(8):
             own = allowed.choices(fraud, world.reach, 7)[:1]

@@ -4,10 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from fraud.attacks.campaign import attack
 from fraud.attacks.payment import Capabilities
 from fraud.attacks.whitebox import cheapest, steps
-from tests.attacks.worlds import World
+from tests.attacks.worlds import World, attack
 
 
 def test_the_steps_of_an_amount_miss_no_answer_of_the_trees(world: World) -> None:
@@ -16,8 +15,8 @@ def test_the_steps_of_an_amount_miss_no_answer_of_the_trees(world: World) -> Non
         least, most = max(1, fraud.value_minor - 3_000), fraud.value_minor
         every = np.arange(least, most + 1)
         words = [fraud.payment.words] * len(every)
-        margins = world.target.margins(rehearsal.peek_amounts(fraud.payment, every), words)
-        chosen = steps(world.target, rehearsal, fraud.payment, least, most)
+        margins = world.target.margins(rehearsal.peek_amounts([fraud.payment], [every]), words)
+        (chosen,) = steps(world.target, rehearsal, [fraud.payment], least, most)
         changes = every[:-1][np.diff(margins) != 0]
         assert set(changes.tolist()) <= set(chosen.tolist()), "the last amount before each change"
         assert len(chosen) < len(every) / 3
@@ -43,6 +42,28 @@ def test_an_evasion_is_accepted_and_costs_what_is_changed_and_given_up(world: Wo
     assert found >= 2
 
 
+def test_one_payment_costs_what_a_look_at_every_amount_finds(world: World) -> None:
+    alone = world.settings.attacks.model_copy(
+        update={"split": None, "entities": {}, "combinations": 1_000_000}
+    )
+    allowed = Capabilities(world.settings.model_copy(update={"attacks": alone}))
+    found = 0
+    for fraud in [each for each in world.frauds(60) if each.value_minor < 8_000][:8]:
+        rehearsal, _ = world.before(fraud)
+        least, most = allowed.amounts(fraud)
+        costs = [np.inf]
+        for choice in allowed.choices(fraud, world.reach, seed=1)[:6]:
+            amounts = np.arange(least, most + 1)
+            features = rehearsal.peek_amounts([choice.payment], [amounts])
+            good = amounts[world.target.accepts(features, [choice.payment.words] * len(amounts))]
+            costs += [choice.cost + (1 - each / fraud.value_minor) for each in good[-1:].tolist()]
+        choices = allowed.choices(fraud, world.reach, seed=1)[:6]
+        evasion = cheapest(world.target, rehearsal, fraud, choices, allowed)
+        assert (np.inf if evasion is None else evasion.cost) == min(costs)
+        found += evasion is not None
+    assert found > 2
+
+
 def test_who_controls_more_never_pays_more(world: World) -> None:
     settings = world.settings
     poorer = settings.attacks.model_copy(update={"entities": {}, "categorical": {}, "split": None})
@@ -51,12 +72,10 @@ def test_who_controls_more_never_pays_more(world: World) -> None:
     free = Capabilities(settings.model_copy(update={"attacks": plenty}))
     results = [
         attack(
-            world.fold(),
-            world.archive,
+            world,
             world.frauds(8),
             [world.target],
             allowed,
-            world.reach,
             black_box=False,
         )
         for allowed in (stiff, free)
@@ -72,7 +91,10 @@ def test_a_bundle_that_stops_all_or_nothing_is_evaded_never_or_needs_no_evasion(
     for thresholds, stopped in ((shut, True), (open_, False)):
         target = type(world.target)(replace(world.bundle, thresholds=thresholds), world.spec, world.settings)
         (results,) = attack(
-            world.fold(), world.archive, world.frauds(4), [target], world.allowed, world.reach
+            world,
+            world.frauds(4),
+            [target],
+            world.allowed,
         )
         for result in results:
             assert (result.stopped, result.white) == (stopped, None)

@@ -1,5 +1,6 @@
 """A small service with real features: an imported history in which frauds are large, and a bundle of it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -8,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from fraud.archive.archive import Archive
-from fraud.attacks.campaign import frauds_of, reach_of
+from fraud.attacks.campaign import Drawn, Result, frauds_of, play, reach_of, scenes
 from fraud.attacks.payment import Capabilities, Fraud, Reach
 from fraud.attacks.rehearsal import Rehearsal
 from fraud.attacks.target import Target
@@ -17,7 +18,7 @@ from fraud.bundle.store import BundleStore
 from fraud.clock import DAY_US
 from fraud.eventlog.sqlite import SqliteEventLog
 from fraud.features.fold import FeatureFold
-from fraud.features.rebuild import fold_past
+from fraud.features.rebuild import Past, fold_past
 from fraud.features.spec import FeatureSpec
 from fraud.labels.standing import ConflictRule
 from fraud.registry.store import LedgerStore, promote
@@ -184,7 +185,23 @@ class World:
         fold = self.fold()
         for _ in fold_past(fold, self.archive, fraud.position - 1):
             pass
-        return Rehearsal(fold), fold
+        return Rehearsal(fold.state), fold
+
+
+def attack(
+    world: World,
+    frauds: Sequence[Fraud],
+    targets: Sequence[Target],
+    allowed: Capabilities | None = None,
+    *,
+    past: Past | None = None,
+    black_box: bool = True,
+    drawn: Drawn | None = None,
+) -> list[list[Result]]:
+    """Play the scenes of frauds on the fold itself, as it comes to them."""
+    fold, allowed = world.fold(), allowed or world.allowed
+    met = scenes(fold, past or world.archive, frauds, allowed, world.reach, drawn)
+    return play(fold.state, met, targets, allowed, black_box=black_box)
 
 
 def made(folder: Path) -> World:

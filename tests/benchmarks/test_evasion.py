@@ -1,12 +1,27 @@
 """The benchmark on hardening: rounds of variants join, and old ways are open or shut as the model says."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 
-from benchmarks.evasion import Arena, attacked, found_anew, joined, judge, still_open
+from benchmarks.evasion import add, played
+from benchmarks.evasion_arena import (
+    QUICK,
+    Arena,
+    attacked,
+    found_anew,
+    joined,
+    judge,
+    scenes_of,
+    still_open,
+)
+from benchmarks.evasion_figure import curve_of, draw
+from benchmarks.evasion_rounds import Evaded, Round, Rounds
+from benchmarks.report import Report
+from fraud.settings.learning import Recipe
 from fraud.training.dataset import training_rows
 from fraud.training.splits import walk_forward
 from fraud.training.variants import variants_of
@@ -24,14 +39,15 @@ def arena(world: World) -> Arena:
     spans = walk_forward(world.settings, rows.cut.time_us, world.settings.training.recipes["full"].window)
     # What is judged here was trained on: the figures are those of any model, not of a good one.
     early = replace(spans, evidence=spans.train)
+    recipes = {"recent": Recipe(kind="recent", rounds=30, max_depth=4)}
+    training = world.settings.training.model_copy(update={"recipes": recipes})
     return Arena(
-        world.settings,
-        world.archive,
+        world.settings.model_copy(update={"training": training}),
         rows,
         rows,
         world.history,
         early,
-        world.frauds(20),
+        scenes_of(world.history, early, world.frauds(20)),
         world.history.judged("card").filter(pl.col("is_fraud").is_not_null()).collect(),
     )
 
@@ -43,14 +59,17 @@ def test_both_parts_of_evasion_add_up_and_old_ways_are_open_to_the_model_they_we
     row, caught = judge(arena, world.bundle, results)
     assert len(caught) == len(arena.judged(results)) == 20
     assert 0 < row["alerts"] < 0.2
-    assert row["recoverable"] + row["unrecoverable"] == pytest.approx(row["at 25 %"])
-    assert row["black box at 25 %"] <= row["at 25 %"] <= row["at 50 %"]
+    assert row["rec 0.25"] + row["unrecoverable"] == pytest.approx(row["all 0.25"])
+    assert row["black box"] <= row["all 0.25"] <= row["all 0.50"]
+    for part in ("rec", "all"):
+        assert curve_of(row, part) == sorted(curve_of(row, part))
     assert 0.3 < row["clean AP"] <= 1
-    stopped = [each for each in results if each.stopped and each.best is not None]
+    stopped = Evaded.of_results([each for each in results if each.stopped])
+    assert len(stopped.of) > 10
     assert still_open(arena, world.bundle, stopped) == 1
     shut = replace(world.bundle, thresholds=replace(world.bundle.thresholds, review=0.0))
     assert still_open(arena, shut, stopped) == 0
-    assert np.isnan(still_open(arena, shut, []))
+    assert np.isnan(still_open(arena, shut, Evaded.of_results([])))
 
 
 def test_evasions_of_rounds_join_in_order_and_what_was_drawn_is_there_once(
@@ -73,8 +92,41 @@ def test_frauds_that_evade_anew_are_counted_among_the_first_whether_stopped_or_n
 ) -> None:
     results = attacked(arena, world.bundle)
     old = [each for each in results if each.stopped][:4]
+    assert all(each.best is not None for each in old)
     none = [each.without() for each in old]
-    assert found_anew(none, old) == 0
-    assert found_anew([*none[:3], replace(none[3], stopped=False)], old) == 0.25
-    assert found_anew(results, [each for each in old if each.cost <= 0.25]) == 1
-    assert np.isnan(found_anew(results, []))
+    first = Evaded.of_results(old)
+    assert found_anew(none, first) == 0
+    assert found_anew([*none[:3], replace(none[3], stopped=False)], first) == 0.25
+    assert found_anew(results, Evaded.of_results([each for each in old if each.cost <= 0.25])) == 1
+    assert np.isnan(found_anew(results, Evaded.of_results([])))
+
+
+def test_rounds_that_were_written_are_gone_on_from_and_drawn(arena: Arena, tmp_path: Path) -> None:
+    first = played(arena, [])
+    rounds = Rounds(tmp_path / "own")
+    assert rounds.read(3) == []
+    rounds.write(0, first)
+    (read,) = rounds.read(3)
+    assert read.row == first.row
+    for name in ("features", "of", "cost", "attempt", "evades"):
+        np.testing.assert_array_equal(getattr(read.found, name), getattr(first.found, name))
+    assert (read.found.words, read.old.words) == (first.found.words, first.old.words)
+    np.testing.assert_array_equal(read.old.features, first.old.features)
+    second = played(arena, [read])
+    assert second.row["old ways"] <= first.row["old ways"] == 1
+    assert second.old is read.old
+    rounds.write(1, second)
+    assert len(rounds.read(3)) == 2
+    assert len(rounds.read(1)) == 1
+    report = Report("")
+    add(report, "own terminal", QUICK, table_of([first, second]))
+    values = {bar.name.partition(": ")[2]: bar.value for bar in report.bars}
+    assert values["price in clean average precision"] == pytest.approx(
+        1 - second.row["clean AP"] / first.row["clean AP"]
+    )
+    draw(report.rows, tmp_path / "curves.svg")
+    assert "before" in (tmp_path / "curves.svg").read_text()
+
+
+def table_of(rounds: list[Round]) -> list[dict[str, object]]:
+    return [{"means": "own terminal", "round": number, **each.row} for number, each in enumerate(rounds)]

@@ -52,6 +52,8 @@ def test_a_budget_of_one_try_finds_no_more_than_one_of_many(
         (("--model", "transfer"), 2, "'transfer' is not in the configuration"),
         (("--version", "card-9"), 1, "'card-9' is not in the ledger"),
         (("--model", "transfer", "--version", "card-1"), 2, "is of model 'card'"),
+        (("--out", "/nowhere/page.html"), 2, "--out: there is no folder /nowhere; make it"),
+        (("--out", "/"), 2, "--out: / is a folder; name a file in it"),
     ],
 )
 def test_a_wrong_command_says_what_to_do(
@@ -59,3 +61,11 @@ def test_a_wrong_command_says_what_to_do(
 ) -> None:
     assert run(["--config", str(world.folder / "fraud.toml"), "redteam", *arguments]) == status
     assert says in capsys.readouterr().err
+
+
+def test_no_recent_fraud_is_told_with_the_span(
+    world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FRAUD__ATTACKS__RECENT", "1h")
+    assert run(["--config", str(world.folder / "fraud.toml"), "redteam"]) == 1
+    assert "no fraud of the last 1h is known; wait for labels" in capsys.readouterr().err

@@ -37,6 +37,18 @@ def test_equal_challengers_are_rejected_by_chance_in_one_of_forty_at_most() -> N
     assert failed / 2_000 < 0.035
 
 
+@pytest.mark.parametrize(("more", "least", "most"), [(0.05, 0.15, 0.3), (0.2, 0.85, 1.0)])
+def test_what_a_hundred_frauds_show(more: float, least: float, most: float) -> None:
+    """Challengers with so much more evasion: at the margin a fourth is rejected, at .2 nearly all."""
+    rng = np.random.default_rng(6)
+    shares = [0.05 + more, 0.05, 0.4, 0.5 - more]
+    failed = [
+        evasion(EvasionCount(0.25, 100, int(both), int(alone), int(less)), 0.05).passed is False
+        for alone, less, both, _ in rng.multinomial(100, shares, 2_000)
+    ]
+    assert least <= np.mean(failed) <= most, np.mean(failed)
+
+
 def test_counts_that_cannot_be_are_refused() -> None:
     with pytest.raises(InvalidInput, match="count each fraud once"):
         EvasionCount(0.25, 10, 8, 2, 1)
