@@ -33,13 +33,14 @@ _STREAMS_MAX = 2**30
 class Answer:
     """The end of one call; `body` is the answer's message, without its gRPC prefix.
 
-    `refused`: it ended with RESOURCE_EXHAUSTED.
+    `refused`: it ended with RESOURCE_EXHAUSTED; `reset`: with a reset of its stream.
     """
 
     stream: int
     ok: bool
     body: bytes
     refused: bool = False
+    reset: bool = False
 
 
 class ConnectionLost(Exception):
@@ -120,7 +121,7 @@ class Connection:
                 body, refused = self._bodies.pop(stream, b"")[5:], _STATUS_RESOURCE_EXHAUSTED in payload
                 answers.append(Answer(stream, _STATUS_OK in payload, body, refused))
             elif kind == _RST_STREAM:
-                answers.append(Answer(stream, False, self._bodies.pop(stream, b"")))
+                answers.append(Answer(stream, False, self._bodies.pop(stream, b""), reset=True))
             elif kind != _HEADERS:
                 self._control(kind, flags, stream, payload)
         del incoming[:at]

@@ -62,7 +62,8 @@ class Load:
     """What came of it: calls answered after the warm-up, and all of them.
 
     `failed` is every call that did not end with OK, the refused ones among them;
-    `begun` and `refused` count after the warm-up, as `answered` does.
+    `begun` and `refused` count after the warm-up, as `answered` does. A stream that is reset before
+    the deadline is a refusal; one that is reset after it was let go of by a server that was late.
     """
 
     answered: int = 0
@@ -215,7 +216,8 @@ class Generator:
             load.answered_in_all += 1
             if not answer.ok:
                 load.failed += 1
-                if answer.refused and self._measured_from <= now < self._end:
+                in_time = answer.reset and now - due < self.plan.deadline
+                if (answer.refused or in_time) and self._measured_from <= now < self._end:
                     load.refused += 1
                     load.refusals_us.append(int((now - due) * 1e6))
             elif self._measured_from <= now < self._end:

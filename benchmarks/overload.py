@@ -3,7 +3,7 @@
     capacity      answers a second, closed loop, 64 in flight: each server's own
     offered       0.5, 1, 2, 3, 5 × capacity, open loop: calls come whether or not earlier ones were answered
     goodput       answers a second that came within the deadline, counted from the moment the call was due
-    refused       calls a second that ended with RESOURCE_EXHAUSTED, and how soon they knew
+    refused       calls a second that ended with RESOURCE_EXHAUSTED or an early reset, and how soon
 
 Every call has a transaction id of its own and carries a deadline of 200 ms, as a client
 library sends it. The server has core 0, the generator core 1; beyond what the generator

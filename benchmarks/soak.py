@@ -10,6 +10,7 @@ memory after it (Theil and Sen, with its 95 % interval), not what the ends happe
 
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -112,6 +113,9 @@ def soak(folder: Path, minutes: float, seed: int) -> tuple[list[Slice], Crowd]:
 @contextmanager
 def _processes(folder: Path) -> Iterator[tuple[Process, subprocess.Popen[bytes]]]:
     scorer = start(folder, FRAUD__SERVER__IDENTITIES__FILE=str(folder / "identities.json"))
+    assert scorer.child.stdout is not None
+    # Nobody reads what it says; a full pipe would stop it.
+    threading.Thread(target=scorer.child.stdout.read, daemon=True).start()
     retrainer = start_retrainer(folder)
     try:
         yield scorer, retrainer
@@ -141,14 +145,23 @@ def _watch(crowd: Crowd, watched: dict[str, psutil.Process], seconds: float) -> 
     calls = failed = 0
     for number in range(1, SLICES + 1):
         seen = Slice()
-        while (passed := time.monotonic() - began) < seconds * number / SLICES:
+        passed = 0.0
+        while passed < seconds * number / SLICES or (
+            number == SLICES and _unfinished(crowd, passed - seconds)
+        ):
             time.sleep(min(LOOK_S, seconds / SLICES / 4))
+            passed = time.monotonic() - began
             seen.look(passed / 3_600, watched)
         seen.latencies_ms = crowd.take()
         calls, seen.calls = crowd.calls.total(), crowd.calls.total() - calls
         failed, seen.failed = crowd.failures.total(), crowd.failures.total() - failed
         slices.append(seen)
     return slices
+
+
+def _unfinished(crowd: Crowd, over_s: float) -> bool:
+    """Tell whether a short run has to go on a while: no version was promoted yet."""
+    return over_s < CHAMPION_S and not crowd.calls[SWAP]
 
 
 def report_of(slices: list[Slice], crowd: Crowd, minutes: float) -> Report:

@@ -34,7 +34,7 @@ PAUSES_S = {SCORE: 0.01, "batch": 0.2, "labels": 0.25, "outcomes": 0.25, "again"
 OPERATOR_S = {SWAP: 5.0, RETRAIN: 30.0, TOKEN: 10.0}
 RECENT = 400
 
-Call = Callable[[Client], None]
+Call = Callable[[Client], object]
 
 
 class Crowd:
@@ -87,7 +87,7 @@ class Crowd:
             while not self._over.wait(pause_s):
                 self._count(name, lambda: call(client))
 
-    def _count(self, name: str, call: Callable[[], None]) -> None:
+    def _count(self, name: str, call: Callable[[], object]) -> None:
         try:
             call()
         except FraudError as error:

@@ -13,7 +13,9 @@ from fraud.client.credentials import Credentials
 from fraud.errors import ConfigError, FraudError, InvalidInput, Overloaded, Unavailable
 from fraud.settings.access import is_loopback
 
-_RETRIED = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED)
+_RESET = grpc.StatusCode.CANCELLED
+"""We cancel none: the transport of the server reset the call unread (`server.pending_calls_max`)."""
+_RETRIED = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED, _RESET)
 _PAUSE_FIRST_S = 0.01
 _PUSHBACK = "grpc-retry-pushback-ms"
 REQUEST_ID = "x-request-id"
@@ -151,7 +153,7 @@ def _error(error: Any, target: str) -> FraudError:
     text, _, code = details.removesuffix("]").rpartition(" [")
     kind = _BY_CODE.get(code)
     if kind is None:
-        if status is grpc.StatusCode.RESOURCE_EXHAUSTED:
+        if status in (grpc.StatusCode.RESOURCE_EXHAUSTED, _RESET):
             return Overloaded(f"{target}: {details}")
         return Unavailable(f"{target}: {status.name}: {details}")
     if issubclass(kind, InvalidInput):

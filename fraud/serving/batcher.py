@@ -2,8 +2,8 @@
 
     event loop: score ──► admission ──► inbox ──► one scoring thread, round after round:
         ▲       run (a swap, a snapshot) ───┤        1. what must run alone and soon
-        │       feed (labels, outcomes) ────┘        2. a batch of scores, callers in fair turns
-        │                                            3. labels, when no score waits or they are due
+        │       feed (labels, outcomes) ────┘        2. labels, when no score waits or they are due
+        │                                            3. a batch of scores, callers in fair turns
         └── one call_soon_threadsafe a round ◄───────┘
 
 There is no artificial wait: a lone request is a batch of one. Between two
@@ -250,8 +250,9 @@ class Batcher:
             while self._tasks:
                 self._forecast.begin(0, time.monotonic())
                 _run(self._tasks.popleft(), delivery)
-            self._score(delivery)
-            self._feed(delivery)
+            began_s = time.monotonic()
+            self._feed(delivery, began_s)
+            self._score(delivery, began_s)
 
     def _sort_in(self) -> bool:
         """Sort what has come in by kind and caller, waiting if there is nothing; False when told to close."""
@@ -272,8 +273,8 @@ class Batcher:
             else:
                 return False
 
-    def _score(self, delivery: Delivery) -> None:
-        """Score the next batch, without what nobody waits for any more."""
+    def _score(self, delivery: Delivery, began_s: float) -> None:
+        """Score the next batch of the round, without what nobody waits for any more."""
         if not self._scores:
             return
         started_s = time.monotonic()
@@ -291,7 +292,7 @@ class Batcher:
             batch.append(work)
             rows += len(work.transactions)
         if batch:
-            self._forecast.begin(rows, started_s)
+            self._forecast.begin(rows, began_s)
             try:
                 self._engine.score(batch, delivery)
             except Exception as error:  # noqa: BLE001 — the thread must outlive any one batch
@@ -299,17 +300,18 @@ class Batcher:
                     _log.exception("batch failed", rows=rows)
                 for work in batch:
                     delivery.fail(work.future, error)
-                self._forecast.begin(0, started_s)  # a restore says nothing about what a round costs
+                self._forecast.begin(0, began_s)  # a restore says nothing about what a round costs
             self._share.earn(time.monotonic() - started_s)
         delivery.send()
 
-    def _feed(self, delivery: Delivery) -> None:
+    def _feed(self, delivery: Delivery, began_s: float) -> None:
         """Log labels and outcomes: of one call when no score waits, else of as many as are due."""
-        contested = bool(self._scores) or not self._inbox.empty()
+        if not self._feeds:
+            return
+        contested = bool(self._scores)
+        self._forecast.begin(0, began_s)
         while self._feeds and (self._share.due or not contested):
             started_s = time.monotonic()
-            if self._forecast.idle:
-                self._forecast.begin(0, started_s)
             (work,) = self._feeds.take(1)
             if not work.future.done():
                 _run(work, delivery)

@@ -89,19 +89,10 @@ class Edge:
         async def handle(message: Request | FraudError | Sealed[Request], context: Context) -> Message:
             started = self._begin(metrics)
             try:
-                if self.closed:
-                    raise Unavailable(self.closed)
-                if self._open > self._streams_max:
-                    raise self._too_many()
-                if check is not None:
-                    check(context.time_remaining())
-                if isinstance(message, Sealed):
-                    message = message.open()
-                if isinstance(message, FraudError):
-                    raise message
+                asked = self._admitted(message, check, context)
                 if signed and (caller := calling()) is not None:
-                    sign(message, signed, caller)
-                reply = await call(message)
+                    sign(asked, signed, caller)
+                reply = await call(asked)
             except FraudError as error:
                 code = status_of(error)
                 metrics.handled(code.name, time.perf_counter() - started)
@@ -140,6 +131,25 @@ class Edge:
         self._open += 1
         self._last_call_s = time.perf_counter()
         return self._last_call_s
+
+    def _admitted(
+        self, message: Request | FraudError | Sealed[Request], check: Check | None, context: Context
+    ) -> Request:
+        """Return what is asked, read only when it may be answered.
+
+        Raises:
+            FraudError: no call is taken now, too many are open, it would be late, or it cannot be read.
+        """
+        if self.closed:
+            raise Unavailable(self.closed)
+        if self._open > self._streams_max:
+            raise self._too_many()
+        if check is not None:
+            check(context.time_remaining())
+        asked = message.open() if isinstance(message, Sealed) else message
+        if isinstance(asked, FraudError):
+            raise asked
+        return asked
 
     def quiet(self, seconds: float) -> bool:
         """Tell whether no call is open, and none has come for so long."""

@@ -74,7 +74,7 @@ class Entrance:
             ("grpc.max_receive_message_length", self._settings.message_bytes_max * 4),
             ("grpc.max_send_message_length", -1),
             ("grpc.so_reuseport", 0),
-            # What is refused here never reaches Python, whose refusals cost nearly as much as answers.
+            # What is reset here never reaches Python, whose refusals cost nearly as much as answers.
             ("grpc.server.max_pending_requests", self._settings.pending_calls_max),
             ("grpc.server.max_pending_requests_hard_limit", self._settings.pending_calls_max),
             ("grpc.keepalive_time_ms", _ms(self._settings.keepalive)),

@@ -1,8 +1,10 @@
 """Overload is answered early and names the setting; deadlines and lost appends are honest."""
 
 import asyncio
+import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -148,9 +150,7 @@ def test_overload_is_refused_by_name_over_the_wire(tmp_path: Path) -> None:
                 break
         assert refused
         assert "server.streams_max = 1" in str(refused[0])
-    with serving(
-        tmp_path, FRAUD__SERVER__PENDING_CALLS_MAX="1", FRAUD__SERVER__CONNECTIONS_MAX="20"
-    ) as process:
+    with serving(tmp_path, FRAUD__SERVER__PENDING_CALLS_MAX="1") as process:
         for _ in range(20):
             refused = _burst(process, 12)
             if refused:
@@ -163,14 +163,19 @@ def test_overload_is_refused_by_name_over_the_wire(tmp_path: Path) -> None:
 
 @pytest.mark.process
 def test_connections_beyond_the_limit_are_closed(tmp_path: Path) -> None:
-    with serving(tmp_path, FRAUD__SERVER__CONNECTIONS_MAX="2") as process:
-        with process.client() as first, process.client() as second:
-            first.wait_ready()
-            second.wait_ready()
-            with Client(process.target, deadline_s=1, retries=0) as third, pytest.raises(Unavailable):
-                third.score(Stream(seed=3).next())
-        with process.client() as again:
-            again.wait_ready()
+    with serving(tmp_path, FRAUD__SERVER__CONNECTIONS_MAX="2") as process, ExitStack() as stack:
+
+        def greeted() -> bytes:
+            """What the server says to a new connection: its settings, or nothing when it closes it."""
+            connection = stack.enter_context(socket.create_connection(("127.0.0.1", process.port), 60))
+            try:
+                return connection.recv(9)
+            except ConnectionResetError:
+                return b""
+
+        assert greeted()
+        assert greeted()
+        assert greeted() == b""
 
 
 def test_labels_wait_for_a_bounded_number_of_payments(tmp_path: Path) -> None:

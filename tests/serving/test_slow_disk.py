@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Sequence
+from contextvars import copy_context
 from dataclasses import replace
 from pathlib import Path
 
@@ -61,7 +62,7 @@ def test_scoring_sheds_on_a_slow_disk_and_takes_calls_again_when_it_is_fast(tmp_
         while batcher.wait_s() < 0.5:  # what lasts is foreseen to last
             await asyncio.sleep(0)
         with pytest.raises(TooLate):
-            batcher.check(0.5)
+            copy_context().run(batcher.check, 0.5)
         assert not held_up.done(), "a reply means that the event is on disk"
         assert log.head() == before
         log.go.set()
@@ -74,16 +75,16 @@ def test_scoring_sheds_on_a_slow_disk_and_takes_calls_again_when_it_is_fast(tmp_
         beside = asyncio.create_task(here.score(stream, 1))
         await asyncio.sleep(0)
         with pytest.raises(TooLate):
-            batcher.check(0.03)
+            copy_context().run(batcher.check, 0.03)
         await beside
 
         log.slow_s = 0.0
         for _ in range(100):
-            batcher.check(5.0)
+            copy_context().run(batcher.check, 5.0)
             await here.score(stream, 1)
         beside = asyncio.create_task(here.score(stream, 1))
         await asyncio.sleep(0)
-        batcher.check(2.0)
+        copy_context().run(batcher.check, 2.0)
         await beside
         await batcher.close()
         process.close()
