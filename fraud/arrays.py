@@ -73,10 +73,10 @@ def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[Any]:
         if wanted != left or min(shape, default=0) < 0:
             raise ValueError(f"{member.filename} claims {dtype}{list(shape)} and has {left} bytes")
         array = np.empty(shape, dtype)
-        place = memoryview(array.reshape(-1).view(np.uint8))
+        place = array.reshape(-1).view(np.uint8)
         at = 0
         while block := file.read(min(_BLOCK_BYTES, wanted - at + 1)):
-            place[at : at + len(block)] = block
+            place[at : at + len(block)] = np.frombuffer(block, np.uint8)
             at += len(block)
         if at != wanted:
             raise ValueError(f"{member.filename} ends after {at} of {wanted} bytes")
