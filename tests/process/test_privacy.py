@@ -192,7 +192,7 @@ def provoke(client: Client, stream: Stream) -> list[str]:
     for where in ({"card": f"{MARK}-nobody"}, {MARK: MARK}):
         fails(
             client.exclude,
-            models_pb2.Selection(transactions=True, from_us=1, to_us=2**60, where=where),
+            models_pb2.Selection(transactions=True, from_us=1, to_us=1_900_000_000_000_000, where=where),
             **signed,
         )
     return answers

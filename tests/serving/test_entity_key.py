@@ -61,7 +61,9 @@ def test_no_token_is_in_any_byte_of_the_data_folder_and_all_ways_in_know_it(
         again = ("list", "allow", "card", card, "--reason", "case 8", "--actor", "jane")
         assert fraud(tmp_path, process, *again) == 0
         assert client.list_listings(entity="card", token=card).listings[0].list_name == "allow"
-        chosen = models_pb2.Selection(transactions=True, from_us=1, to_us=2**60, where={"merchant": merchant})
+        chosen = models_pb2.Selection(
+            transactions=True, from_us=1, to_us=1_900_000_000_000_000, where={"merchant": merchant}
+        )
         assert client.exclude(chosen, dry_run=True, actor="jane", reason="case 7").transactions > 0
         capsys.readouterr()
         assert fraud(tmp_path, process, "erase", "--entity", f"card={card}", "--dry-run") == 0
