@@ -21,8 +21,9 @@ class Plan:
 
     Each day has `transactions` honest payments of `cards` cards, and `stolen` cards come to the gang:
     more than any portfolio would bear, so that it can try its strategies within weeks and the gate has
-    frauds to judge by. Analysts look at `reviews` payments a day. From `bought_day` on an analyst's account works for the gang,
-    at the end of `audit_day` that is found out; at the end of `file_day` a bad file comes in.
+    frauds to judge by. Analysts look at `reviews` payments a day. From `bought_day` on an analyst's
+    account works for the gang, at the end of `audit_day` that is found out; at the end of `file_day` a
+    bad file comes in.
     """
 
     seed: int = 7
