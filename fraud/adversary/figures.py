@@ -19,9 +19,11 @@ RECENT_DAYS = 7
 class Plan:
     """What is played. At the end of `first_day` the retrainer starts; there is no model before.
 
-    Each day has `transactions` honest payments of `cards` cards, and `stolen` cards come to the gang;
-    analysts look at `reviews` payments. From `bought_day` on an analyst's account works for the gang,
-    at the end of `audit_day` that is found out; at the end of `file_day` a bad file comes in.
+    Each day has `transactions` honest payments of `cards` cards, and `stolen` cards come to the gang:
+    more than any portfolio would bear, so that it can try its strategies within weeks and the gate has
+    frauds to judge by. Analysts look at `reviews` payments a day. From `bought_day` on an analyst's
+    account works for the gang, at the end of `audit_day` that is found out; at the end of `file_day` a
+    bad file comes in.
     """
 
     seed: int = 7
@@ -33,7 +35,7 @@ class Plan:
     transactions: int = 1_600
     cards: int = 1_600
     merchants: int = 300
-    stolen: float = 8.0
+    stolen: float = 16.0
     reviews: int = 15
 
     def __post_init__(self) -> None:
@@ -142,7 +144,7 @@ def phases(result: DemoResult) -> list[Phase]:
         ("no model yet", 0, modelled),
         ("the gang alone", modelled, plan.bought_day),
         ("an analyst is bought", plan.bought_day, plan.audit_day + 1),
-        ("found out, cut out; a bad file comes", plan.audit_day + 1, end),
+        ("after the audit; a bad file", plan.audit_day + 1, end),
         ("all days with a model", modelled, end),
     ]
     return [

@@ -10,6 +10,7 @@ from fraud.adversary.figures import DemoResult, Side, euros, phases, said
 from fraud.adversary.telling import STYLES, Standing, mix, spelled
 
 _HEAD = f"\n{'day':16}{'champion':10}{'the gang tries':34}{'recall':>7}{'never':>7}{'stopped':>9}{'never':>7}"
+_TABLE_WIDTH = 120
 
 
 class Narrator:
@@ -34,7 +35,9 @@ class Narrator:
 
     def end(self, result: DemoResult, report: Path) -> None:
         """Print the closing table, what came of it in words, where the report lies, and what went wrong."""
-        self._console.print(_table(result))
+        # Where output is no terminal nobody's width binds.
+        width = None if self._console.is_terminal else _TABLE_WIDTH
+        self._console.print(_table(result), width=width, crop=False)
         for sentence in said(result):
             self._say(Text(sentence))
         self._say(
@@ -69,7 +72,7 @@ def _table(result: DemoResult) -> Table:
     table = Table(title="\nThe gang against the service, and against its first champion, never retrained")
     table.title_justify, table.title_style = "left", "bold"
     table.add_column("days")
-    for column in ("recall", "value stopped", "lost a day", "false alarms"):
+    for column in ("recall", "stopped", "lost a day", "false alarms"):
         table.add_column(column, justify="right")
         table.add_column("never", justify="right")
     for phase in phases(result):
