@@ -39,7 +39,7 @@ def _curves(axis: Any, rows: Sequence[Mapping[str, Any]], part: str) -> None:
     for row in rows[1:-1]:
         axis.plot(COSTS, curve_of(row, part), color=_BETWEEN, linewidth=1)
     for row, colour in ((rows[0], _BEFORE), (rows[-1], _AFTER)):
-        label = f"after {row['round']} rounds" if row["round"] else "before"
+        label = f"after round {row['round']}" if row["round"] else "before"
         axis.plot(COSTS, curve_of(row, part), color=colour, marker="o", markersize=4, label=label)
     axis.axvline(COST, color=_BETWEEN, linestyle=":")
     axis.set(ylim=(0, 1.02), xlabel="cost, share of the value", ylabel="share of stopped frauds")

@@ -5,7 +5,7 @@
 
 The fold starts where the log does, so features are what the service would have computed,
 bit for bit; that is the price of scenes, about five seconds for each million events. Whoever
-attacks one bundle after the other with the same frauds keeps the scenes, some 50 KB each
+attacks one bundle after the other with the same frauds keeps the scenes, some 70 KB each
 on the Handbook's data, and pays once.
 """
 
