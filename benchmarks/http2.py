@@ -64,7 +64,7 @@ class Connection:
         # HEADER_TABLE_SIZE 0, ENABLE_PUSH 0, INITIAL_WINDOW_SIZE 2^30
         self.outgoing += frame(_SETTINGS, 0, 0, struct.pack(">HIHIHI", 1, 0, 2, 0, 4, WINDOW_RAISE))
         self.outgoing += frame(_WINDOW_UPDATE, 0, 0, struct.pack(">I", WINDOW_RAISE))
-        self._headers, self._indexed = _headers(path, authority, authorization, deadline_ms)
+        self._headers, self._indexed = headers_of(path, authority, authorization, deadline_ms)
         self._stream = -1
         self._incoming = bytearray()
         self._unacknowledged = 0
@@ -152,7 +152,7 @@ def _text(value: str) -> bytes:
     return bytes([len(raw)]) + raw
 
 
-def _headers(path: str, authority: str, authorization: str, deadline_ms: int) -> tuple[bytes, bytes]:
+def headers_of(path: str, authority: str, authorization: str, deadline_ms: int) -> tuple[bytes, bytes]:
     """Return a block that enters the headers into the server's table, and the same by index."""
     fields = [
         b"\x44" + _text(path),

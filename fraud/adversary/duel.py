@@ -34,7 +34,7 @@ from fraud.bundle.store import BundleStore
 from fraud.client import Client
 from fraud.clock import DAY_US
 from fraud.eventlog import SqliteEventLog
-from fraud.monitoring.scrape import scrape
+from fraud.monitoring.scrape import Endpoint, scrape
 from fraud.records import Scored
 from fraud.registry.store import LedgerStore
 
@@ -182,8 +182,9 @@ class Duel:
         ]
 
     def _probing(self) -> tuple[str, ...]:
-        port = self._service.stage.settings.monitoring.retrainer_port
-        samples = scrape(f"http://127.0.0.1:{port}/metrics")
+        settings = self._service.stage.settings
+        port = settings.monitoring.retrainer_port
+        samples = scrape(Endpoint.of(settings.monitoring, settings.client, port), "fraud_probing_findings")
         if samples is None:
             return ()
         found = samples.find("fraud_probing_findings", model=MODEL)

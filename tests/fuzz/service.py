@@ -48,7 +48,7 @@ class Service:
         metadata: tuple[tuple[str, str | bytes], ...] = (),
     ) -> Reply:
         """Send bytes to a method, like `/fraud.v1.ScoringService/Score`."""
-        send = self._channel.unary_unary(method, request_serializer=None, response_deserializer=None)
+        send: Any = self._channel.unary_unary(method)
         try:
             return Reply(
                 grpc.StatusCode.OK, "", send(body, timeout=30.0, compression=compression, metadata=metadata)

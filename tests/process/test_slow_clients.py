@@ -5,12 +5,13 @@ import socket
 import struct
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import psutil
 import pytest
 
-from benchmarks.http2 import _INDEXED_HEADERS, PREFACE, _first_headers, frame
+from benchmarks.http2 import PREFACE, frame, headers_of
 from fraud.client import Client
 from fraud.errors import InvalidInput, Unavailable
 from fraud.v1 import scoring_pb2
@@ -31,10 +32,10 @@ class Slow:
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=20)
         self.calls = calls
         self._socket.sendall(PREFACE + frame(_SETTINGS, 0, 0, struct.pack(">HI", 1, 0)))
-        headers = _first_headers(SCORE, f"127.0.0.1:{port}", "")
+        headers, indexed = headers_of(SCORE, f"127.0.0.1:{port}", "", 0)
         for number in range(calls):
             self._socket.sendall(frame(_HEADERS, _END_HEADERS, 2 * number + 1, headers))
-            headers = _INDEXED_HEADERS
+            headers = indexed
 
     def drip(self) -> None:
         """Send one byte more of each request."""
@@ -144,7 +145,7 @@ def test_a_request_that_is_sent_byte_by_byte_is_cut_off(tmp_path: Path) -> None:
 def test_what_unfolds_beyond_the_limit_is_refused_without_being_held(tmp_path: Path) -> None:
     with serving(tmp_path) as process, grpc.insecure_channel(process.target) as channel:
         answers(process, 1)
-        send = channel.unary_unary(SCORE, request_serializer=None, response_deserializer=None)
+        send: Any = channel.unary_unary(SCORE)
         before = resident(process)
         with pytest.raises(grpc.RpcError) as caught:
             send(bytes(64 * 2**20), timeout=60.0, compression=grpc.Compression.Gzip)
@@ -155,7 +156,7 @@ def test_what_unfolds_beyond_the_limit_is_refused_without_being_held(tmp_path: P
 
 def test_metadata_beyond_its_limit_is_refused(tmp_path: Path) -> None:
     with serving(tmp_path) as process, grpc.insecure_channel(process.target) as channel:
-        send = channel.unary_unary(SCORE, request_serializer=None, response_deserializer=None)
+        send: Any = channel.unary_unary(SCORE)
         for length, code in ((8_000, "INVALID_ARGUMENT"), (40_000, "RESOURCE_EXHAUSTED")):
             with pytest.raises(grpc.RpcError) as caught:
                 send(b"", timeout=20.0, metadata=(("x-request-id", "a" * length),))
