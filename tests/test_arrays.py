@@ -10,7 +10,11 @@ import pytest
 
 from fraud.arrays import MEMBERS_MAX, read_arrays
 
-PLAIN = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.zeros((0, 4), np.int64), "c": np.array(7)}
+PLAIN: dict[str, np.ndarray] = {
+    "a": np.arange(6, dtype=np.float32).reshape(2, 3),
+    "b": np.zeros((0, 4), np.int64),
+    "c": np.array(7),
+}
 
 
 def saved(**arrays: np.ndarray) -> io.BytesIO:

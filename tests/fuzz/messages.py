@@ -7,7 +7,7 @@ descriptor ─ field by field ─▶ a value that the service knows · a hostile
 from collections.abc import Callable
 from typing import Any, Final
 
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from hypothesis import strategies as st
@@ -112,7 +112,7 @@ def messages(draw: st.DrawFn, kind: type[Message]) -> Message:
     return message
 
 
-def _fill(draw: st.DrawFn, message: Any, descriptor: Descriptor, depth: int) -> None:
+def _fill(draw: st.DrawFn, message: Any, descriptor: Any, depth: int) -> None:
     for field in descriptor.fields:
         if draw(st.integers(0, 9)) == 0:
             continue
