@@ -56,7 +56,7 @@ class Server(Section):
     )
     read_calls_max: int = Field(default=100, ge=1, description="queries that wait")
     pending_calls_max: int = Field(
-        default=512, ge=1, description="calls of one kind that nobody has looked at"
+        default=256, ge=1, description="calls of one kind that nobody has looked at"
     )
     connections_max: int = Field(default=4_096, ge=1)
     keepalive: PositiveDurationUs = Field(
