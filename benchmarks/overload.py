@@ -5,7 +5,7 @@
     goodput       answers a second that came within the deadline, counted from the moment the call was due
     refused       calls a second that ended with RESOURCE_EXHAUSTED or an early reset, and how soon
 
-Every call has a transaction id of its own and carries a deadline of 200 ms, as a client
+Every call has a transaction id of its own and carries a deadline (200 ms), as a client
 library sends it. The server has core 0, the generator core 1; beyond what the generator
 can send, `offered` says what it did send. Service and MLServer stand by together and take
 turns; Ray Serve, which is several processes, uses both cores and runs alone. The peers
@@ -16,7 +16,7 @@ of the server and what it started, after the level.
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -39,12 +39,13 @@ PEER_ROWS = 1_000
 
 @dataclass(frozen=True)
 class Size:
-    """How long and how often to measure, at which multiples of capacity."""
+    """How long and how often to measure, at which multiples of capacity, with which deadline."""
 
     rounds: int
     seconds: float
     warm_up: float
     multiples: tuple[float, ...]
+    deadline_s: float = DEADLINE_S
 
 
 FULL = Size(3, 10.0, 2.0, (0.5, 1.0, 2.0, 3.0, 5.0))
@@ -55,13 +56,14 @@ QUICK = Size(1, 2.0, 0.5, (0.5, 2.0, 5.0))
 class Figures:
     """Measured runs of one server at one level; the properties are medians."""
 
+    deadline_s: float
     loads: list[Load] = field(default_factory=list)
     rss_bytes: list[int] = field(default_factory=list)
 
     @property
     def goodput(self) -> float:
         """Answers a second within the deadline."""
-        return median(load.per_second_within(DEADLINE_S) for load in self.loads)
+        return median(load.per_second_within(self.deadline_s) for load in self.loads)
 
     def answered_ms(self, q: float) -> float:
         """Percentile of the time until an answer."""
@@ -98,16 +100,19 @@ def main() -> int:
     """Measure and report."""
     arguments = parser(__doc__.partition("\n")[0])
     arguments.add_argument("--rounds", type=int, help="how often each level is measured")
+    arguments.add_argument("--deadline", type=float, default=DEADLINE_S, help="of each call, in seconds")
     arguments.add_argument("--folder", type=Path, help="data folder; on the disk whose fsync counts")
     given = arguments.parse_args()
-    size = QUICK if given.quick else FULL
-    report = Report(f"overload: deadline {DEADLINE_S * 1e3:.0f} ms, durable log, one core for the server")
+    size = replace(QUICK if given.quick else FULL, deadline_s=given.deadline)
+    report = Report(
+        f"overload: deadline {size.deadline_s * 1e3:.0f} ms, durable log, one core for the server"
+    )
     table: Table = {}
     with workspace("overload", given.folder) as folder:
         service = make_service(folder / "service", free_port(), rows=10_000 if given.quick else 40_000)
         measure(service, folder, size, given.rounds or size.rounds, table, report, peers=not given.quick)
     report.rows = [figures.row(name, multiple) for (name, multiple), figures in table.items()]
-    report.bars = bars(table)
+    report.bars = bars(table, size.deadline_s)
     return finish(report, given)
 
 
@@ -146,7 +151,7 @@ def _take_turns(
             for each in contestants:
                 name = each.server.name
                 rate = multiple * capacities[name]
-                figures = table.setdefault((name, multiple), Figures())
+                figures = table.setdefault((name, multiple), Figures(size.deadline_s))
                 figures.loads.append(offer(each, size, rate, seed))
                 figures.rss_bytes.append(rss(each.server))
 
@@ -181,7 +186,7 @@ def offer(contestant: Contestant, size: Size, rate: float, seed: int) -> Load:
         warm_up=size.warm_up,
         seed=seed,
         core=LOAD_CORE,
-        deadline=DEADLINE_S,
+        deadline=size.deadline_s,
     )
     return drive(plan, contestant.templates)
 
@@ -195,7 +200,7 @@ def rss(server: Server) -> int:
     )
 
 
-def bars(table: Table) -> list[Bar]:
+def bars(table: Table, deadline_s: float) -> list[Bar]:
     """Return the bars: of the service, over all levels."""
     ours = {multiple: figures for (name, multiple), figures in table.items() if name == OURS}
     peak = max(figures.goodput for figures in ours.values())
@@ -207,7 +212,7 @@ def bars(table: Table) -> list[Bar]:
         Bar(
             "p99 of answers, ms, worst level",
             max(figures.answered_ms(99) for figures in ours.values()),
-            DEADLINE_S * 1e3,
+            deadline_s * 1e3,
             at_least=False,
         ),
         Bar(
