@@ -67,12 +67,12 @@ def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[Any]:
         if version != (1, 0):
             raise ValueError(f"{member.filename} is of array format {version}, which is never written")
         shape, fortran, dtype = npy.read_array_header_1_0(file, max_header_size=_HEADER_BYTES_MAX)
-        if dtype.hasobject or dtype.kind not in "biuf" or fortran:
-            raise ValueError(f"{member.filename} is {dtype}, not plain numbers in rows")
+        if dtype.hasobject or dtype.kind not in "biuf":
+            raise ValueError(f"{member.filename} is {dtype}, not plain numbers")
         wanted, left = math.prod(shape) * dtype.itemsize, member.file_size - file.tell()
         if wanted != left or min(shape, default=0) < 0:
             raise ValueError(f"{member.filename} claims {dtype}{list(shape)} and has {left} bytes")
-        array = np.empty(shape, dtype)
+        array = np.empty(shape[::-1] if fortran else shape, dtype)
         place = array.reshape(-1).view(np.uint8)
         at = 0
         while block := file.read(min(_BLOCK_BYTES, wanted - at + 1)):
@@ -80,4 +80,4 @@ def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[Any]:
             at += len(block)
         if at != wanted:
             raise ValueError(f"{member.filename} ends after {at} of {wanted} bytes")
-        return array
+        return array.T if fortran else array

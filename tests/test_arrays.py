@@ -4,22 +4,25 @@ import io
 import tracemalloc
 import zipfile
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from fraud.arrays import MEMBERS_MAX, read_arrays
 
-PLAIN: dict[str, np.ndarray] = {
+PLAIN: dict[str, NDArray[Any]] = {
     "a": np.arange(6, dtype=np.float32).reshape(2, 3),
     "b": np.zeros((0, 4), np.int64),
     "c": np.array(7),
 }
+PLAIN["d"] = np.asfortranarray(PLAIN["a"])
 
 
-def saved(**arrays: np.ndarray) -> io.BytesIO:
+def saved(**arrays: NDArray[Any]) -> io.BytesIO:
     held = io.BytesIO()
-    np.savez(held, **arrays)  # type: ignore[arg-type]
+    np.savez(held, allow_pickle=False, **arrays)
     held.seek(0)
     return held
 

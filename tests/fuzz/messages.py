@@ -108,11 +108,11 @@ def scalar(field: FieldDescriptor) -> st.SearchStrategy[Any]:
 def messages(draw: st.DrawFn, kind: type[Message]) -> Message:
     """Build a request: each field is given, absurd or left out."""
     message = kind()
-    _fill(draw, message, kind.DESCRIPTOR, 0)
+    _fill(draw, message, kind.DESCRIPTOR)
     return message
 
 
-def _fill(draw: st.DrawFn, message: Any, descriptor: Any, depth: int) -> None:
+def _fill(draw: st.DrawFn, message: Any, descriptor: Any) -> None:
     for field in descriptor.fields:
         if draw(st.integers(0, 9)) == 0:
             continue
@@ -121,13 +121,13 @@ def _fill(draw: st.DrawFn, message: Any, descriptor: Any, depth: int) -> None:
         elif field.is_repeated:
             for _ in range(draw(st.integers(0, 3))):
                 if field.message_type is not None:
-                    _fill(draw, getattr(message, field.name).add(), field.message_type, depth + 1)
+                    _fill(draw, getattr(message, field.name).add(), field.message_type)
                 else:
                     getattr(message, field.name).append(draw(scalar(field)))
         elif field.message_type is not None:
             target = getattr(message, field.name)
             target.SetInParent()
-            _fill(draw, target, field.message_type, depth + 1)
+            _fill(draw, target, field.message_type)
         else:
             setattr(message, field.name, draw(scalar(field)))
 
