@@ -342,10 +342,10 @@ class Table:
             return None if self._kept is None else read(self._kept)
 
     def _load(self) -> DeltaTable | None:
-        if not self._looked_at:
-            mend(self._folder)
-            self._looked_at = True
         try:
+            if not self._looked_at:
+                mend(self._folder)
+                self._looked_at = True
             return DeltaTable(self._folder)
         except TableNotFoundError:
             return None

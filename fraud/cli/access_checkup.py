@@ -29,6 +29,7 @@ def examine_access(settings: Settings) -> Iterator[Finding]:
     if server.identities.file is not None:
         yield from _identities(settings)
     yield from _readers(settings)
+    yield from _entity_key(settings)
 
 
 def _certificates(settings: Settings) -> Iterator[Finding]:
@@ -45,6 +46,16 @@ def _certificates(settings: Settings) -> Iterator[Finding]:
     if mode & 0o007:
         yield Finding(
             _CHECK, "warn", f"{tls.key} is open to other users (mode {mode:04o})", f"chmod 600 {tls.key}"
+        )
+
+
+def _entity_key(settings: Settings) -> Iterator[Finding]:
+    from fraud.eventlog.entity_key import EntityKey
+
+    fingerprint = EntityKey.of(settings).fingerprint
+    if fingerprint:
+        yield Finding(
+            _CHECK, "ok", f"tokens are hashed under the entity key {fingerprint}; keep a copy of it"
         )
 
 

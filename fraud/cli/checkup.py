@@ -173,11 +173,13 @@ def _log(settings: Settings) -> Iterator[Finding]:
         yield Finding("log", "ok", "none yet; the first start makes it")
         return
     from fraud.archive.archive import Archive
+    from fraud.eventlog.entity_key import EntityKey
     from fraud.eventlog.sqlite import SqliteEventLog
     from fraud.features.spec import FeatureSpec
 
     log = SqliteEventLog.open(places.log, writable=False, entity_names=settings.schema_.entity_names)
     try:
+        log.hold_to_key(EntityKey.of(settings).fingerprint)
         head, first, last_arrival_us = log.head(), log.first(), log.last_arrival_us()
     finally:
         log.close()

@@ -174,3 +174,23 @@ def test_a_broken_chain_names_the_entry_and_the_scorer_does_not_start(
     told = capsys.readouterr().err
     assert says in told
     assert "restore the ledger from a copy" in told
+
+
+def test_keys_and_readers_of_metrics_are_looked_at(
+    config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, content in (("entity.key", "ab" * 32), ("metrics.token", "let-me-in")):
+        (config.parent / name).write_text(content)
+        (config.parent / name).chmod(0o604)
+    monkeypatch.setenv("FRAUD__MONITORING__TOKEN_FILE", "metrics.token")
+    status, found = doctor(config, capsys)
+    assert status == 0
+    assert any("metrics.token is open to other users" in it["text"] for it in found["access"])
+    monkeypatch.setenv("FRAUD__SERVICE__ENTITY_KEY_FILE", "entity.key")
+    status, found = doctor(config, capsys)
+    assert status == 1
+    assert any("entity.key is open to others" in it["text"] for it in found["access"])
+    (config.parent / "entity.key").chmod(0o600)
+    status, found = doctor(config, capsys)
+    assert status == 0
+    assert any("under the entity key" in it["text"] for it in found["access"])
