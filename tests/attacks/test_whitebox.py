@@ -61,7 +61,7 @@ def test_one_payment_costs_what_a_look_at_every_amount_finds(world: World) -> No
 
 def bound_to(world: World, combinations: int) -> Capabilities:
     """Whoever keeps merchant and device, pays once, and looks at so many payments."""
-    alone = {"split": None, "entities": {}, "combinations": combinations}
+    alone: dict[str, object] = {"split": None, "entities": {}, "combinations": combinations}
     attacks = world.settings.attacks.model_copy(update=alone)
     return Capabilities(world.settings.model_copy(update={"attacks": attacks}))
 
