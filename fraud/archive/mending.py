@@ -9,11 +9,12 @@ torn held nothing that the log does not hold still: it is copied anew. Without a
 cut no commit is ever torn, since each comes into its place whole.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote
+
+from fraud.documents import read_json
 
 LOG = "_delta_log"
 TAIL: Final = 8
@@ -77,7 +78,7 @@ def _commits(log: Path) -> list[Path]:
 def _read(path: Path) -> _Commit:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
-        actions = [json.loads(line) for line in lines if line]
+        actions = [read_json(line) for line in lines if line]
     except (OSError, ValueError):
         return _Commit(path, None)
     return _Commit(path, actions if all(isinstance(it, dict) for it in actions) else None)
