@@ -162,7 +162,7 @@ class Duel:
             text = f"the gang has bought {ACCOUNT}, who files its frauds as legitimate from now on"
             found.append(Happening(day, "attack", text))
         if day == plan.file_day:
-            found.append(Happening(day, "attack", "a processor's file calls two hours of payments fraud"))
+            found.append(Happening(day, "attack", "a processor's file calls eight hours of payments fraud"))
         return found
 
     def _read_ledger(self, day: int) -> list[Happening]:
