@@ -147,7 +147,9 @@ class Duel:
         """Hold the day's scores against each other if both had one champion, and nothing had parted them."""
         mine, its = (side.heard.take() for side in self._sides)
         champion = self._chronicle.champion
-        if champion and champion == self._never.version and self._only_one_so_far():
+        # An exclusion mends the service's features too, and the other side has nobody who mends.
+        parted = self._repairs or not self._only_one_so_far()
+        if champion and champion == self._never.version and not parted:
             alike = int(np.count_nonzero(mine == its)) if len(mine) == len(its) else 0
             self._alike += alike
             self._unlike += max(len(mine), len(its)) - alike
