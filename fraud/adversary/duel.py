@@ -147,7 +147,9 @@ class Duel:
         """Hold the day's scores against each other if both had one champion, and nothing had parted them."""
         mine, its = (side.heard.take() for side in self._sides)
         champion = self._chronicle.champion
-        if champion and champion == self._never.version and self._only_one_so_far():
+        # An exclusion mends the service's features too, and the other side has nobody who mends.
+        parted = self._repairs or not self._only_one_so_far()
+        if champion and champion == self._never.version and not parted:
             alike = int(np.count_nonzero(mine == its)) if len(mine) == len(its) else 0
             self._alike += alike
             self._unlike += max(len(mine), len(its)) - alike
@@ -162,7 +164,7 @@ class Duel:
             text = f"the gang has bought {ACCOUNT}, who files its frauds as legitimate from now on"
             found.append(Happening(day, "attack", text))
         if day == plan.file_day:
-            found.append(Happening(day, "attack", "a processor's file calls two hours of payments fraud"))
+            found.append(Happening(day, "attack", "a processor's file calls eight hours of payments fraud"))
         return found
 
     def _read_ledger(self, day: int) -> list[Happening]:

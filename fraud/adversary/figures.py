@@ -65,7 +65,7 @@ class DemoResult:
     """Everything the demo measured.
 
     `payments` were sent to the service and `logged` stand in its log. Until the service's second
-    version both have one champion: `alike` scores came out the same, bit for bit, `unlike` did not.
+    version or first repair both are one: `alike` scores came out the same, bit for bit, `unlike` not.
     """
 
     plan: Plan

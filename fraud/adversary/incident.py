@@ -1,6 +1,6 @@
 """What goes wrong with labels beside the gang's payments, and the operator who mends it.
 
-    a processor's file     approved payments of two hours come back as chargebacks, all of them
+    a processor's file     approved payments from nine to five come back as chargebacks, all of them
     a bought analyst       see `poisoner`: the gang's frauds come back as "legitimate", day by day
     the operator           trusts the guard: what it froze for is cut out the next evening;
                            an audit finds the bought account on its day, guard or no guard
@@ -27,13 +27,13 @@ PROCESSOR = "processor"
 """Who hands in the bad file."""
 SOURCE = "chargeback"
 OPERATOR = "operator"
-_FROM_US, _TO_US = 12 * HOUR_US, 14 * HOUR_US
+_FROM_US, _TO_US = 9 * HOUR_US, 17 * HOUR_US
 
 
 class BadFile:
     """A `Defender` that is handed a bad file at the end of one day, around one without.
 
-    All approved payments of noon to two o'clock of the day that ends at `file_us` are in it.
+    All approved payments from nine to five of the day that ends at `file_us` are in it.
     """
 
     def __init__(self, defender: Defender, file_us: int) -> None:

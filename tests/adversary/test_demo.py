@@ -23,7 +23,7 @@ PLAN = Plan(
     transactions=600,
     cards=500,
     merchants=80,
-    stolen=3.0,
+    stolen=5.0,
 )
 
 

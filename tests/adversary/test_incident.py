@@ -35,7 +35,7 @@ class EveryOther:
         self.learned.append((now_us, filings))
 
 
-def test_the_bad_file_comes_once_and_holds_the_approved_payments_of_two_hours() -> None:
+def test_the_bad_file_comes_once_and_holds_the_approved_payments_of_eight_hours() -> None:
     inner = EveryOther()
     defender = BadFile(inner, FILE_US)
     honest = Filing("chargeback", "chargeback", (Label("x", LabelValue.FRAUD, 1),))
@@ -52,7 +52,7 @@ def test_the_bad_file_comes_once_and_holds_the_approved_payments_of_two_hours() 
     expected = [
         f"{DAY}-{row}"
         for row, at in enumerate(into_us.tolist())
-        if 12 * HOUR_US <= at < 14 * HOUR_US and row % 2 == 0
+        if 9 * HOUR_US <= at < 17 * HOUR_US and row % 2 == 0
     ]
     assert len(expected) > 10
     assert [label.transaction_id for label in bad.labels] == expected
