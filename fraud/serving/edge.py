@@ -164,7 +164,7 @@ class Edge:
         self._refusals += 1
         now_s = time.perf_counter()
         if now_s - self._refusals_told_s >= REFUSALS_EVERY_S:
-            _log.warning("overload", refused=self._refusals, last=f"{service}/{name}", why=str(error))
+            _log.warning("overload", refused=self._refusals, last=f"{service}/{name}", why=error.told)
             self._refusals, self._refusals_told_s = 0, now_s
 
     def _note(self, service: str, name: str, context: Context, error: FraudError | None) -> None:

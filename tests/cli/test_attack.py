@@ -71,7 +71,7 @@ def test_an_attack_is_confirmed_listed_judged_and_ended(
 @pytest.mark.parametrize(
     ("where", "status", "told"),
     [
-        ("merchant=m_99", 1, "merchant=m_99: no payment ever had it"),
+        ("merchant=m_99", 1, "merchant: no payment ever had this token"),
         ("shop=1", 2, "knows no shop, give NAME=VALUE once for any of card, merchant, channel"),
         ("merchant", 2, "write it like merchant=m_17"),
     ],
