@@ -129,7 +129,7 @@ def test_a_slow_disk_sheds_what_nobody_waits_for_and_acknowledges_nothing_unsave
             with Client(process.target, deadline_s=0.3, retries=0) as hurried:
                 for seed in range(10, 15):
                     began = time.monotonic()
-                    with pytest.raises(FraudError, match="DEADLINE|is of use for"):
+                    with pytest.raises(FraudError, match=r"DEADLINE|is of use for"):
                         hurried.score(Stream(seed).next())
                     assert time.monotonic() - began < 5
             assert not answers, "not acknowledged while it is not on disk"
