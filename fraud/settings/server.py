@@ -60,7 +60,7 @@ class Server(Section):
     )
     read_calls_max: int = Field(default=100, ge=1, description="queries that wait")
     pending_calls_max: int = Field(
-        default=256, ge=1, description="calls of one kind that nobody has looked at"
+        default=128, ge=1, description="calls of one kind that nobody has looked at"
     )
     keepalive: PositiveDurationUs = Field(
         default=60 * SECOND_US, description="a connection silent for so long is asked whether it lives"
