@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from fraud.adversary.contest import Answers
+from fraud.adversary.around import Around
 from fraud.adversary.gang import Filing
-from fraud.adversary.honest import HonestTraffic, Payments
+from fraud.adversary.honest import HonestTraffic
 from fraud.adversary.serviced import MODEL, ServiceDefender
 from fraud.clock import DAY_US
 from fraud.records import LabelValue
@@ -14,30 +14,17 @@ PATTERN = "early"
 SET_ROWS = 40
 
 
-class WithSentinels:
+class WithSentinels(Around):
     """The service as a `Defender`, with the newest confirmed frauds made sentinels at the end of a day.
 
     The day lies before the retrainer starts, so nothing has learned from them.
     """
 
     def __init__(self, service: ServiceDefender, traffic: HonestTraffic, day: int) -> None:
+        super().__init__(service)
         self._service = service
         self._set_us = traffic.start_us + (day + 1) * DAY_US
         self._confirmed: list[str] = []
-
-    @property
-    def name(self) -> str:
-        """What the service is called."""
-        return self._service.name
-
-    @property
-    def retrains(self) -> int:
-        """How many retrains the service has had."""
-        return self._service.retrains
-
-    def decide(self, ids: Sequence[str], payments: Payments) -> Answers:
-        """Have the service answer."""
-        return self._service.decide(ids, payments)
 
     def learn(self, filings: Sequence[Filing], now_us: int) -> None:
         """Hand the labels in; on the day, set the newest confirmed frauds apart.
@@ -45,7 +32,7 @@ class WithSentinels:
         Raises:
             InvalidInput: too few frauds are confirmed by then.
         """
-        self._service.learn(filings, now_us)
+        super().learn(filings, now_us)
         if now_us > self._set_us:
             return
         source = self._service.stage.settings.sentinel_source

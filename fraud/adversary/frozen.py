@@ -13,9 +13,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from fraud.adversary.around import Around
 from fraud.adversary.contest import Answers, Defender
 from fraud.adversary.defenders import KernelDefender, Policy
-from fraud.adversary.gang import Filing
 from fraud.adversary.honest import Floats, HonestTraffic, Payments
 from fraud.bundle.bundle import Bundle
 from fraud.features.spec import FeatureSpec
@@ -73,32 +73,18 @@ class FirstChampion(KernelDefender):
         return found
 
 
-class Heard:
+class Heard(Around):
     """A `Defender` around another whose scores of the day are kept, to be compared."""
 
     def __init__(self, defender: Defender) -> None:
-        self._defender = defender
+        super().__init__(defender)
         self._scores: list[Floats] = []
-
-    @property
-    def name(self) -> str:
-        """What the defender is called."""
-        return self._defender.name
-
-    @property
-    def retrains(self) -> int:
-        """How many models the defender has fitted."""
-        return self._defender.retrains
 
     def decide(self, ids: Sequence[str], payments: Payments) -> Answers:
         """Pass the defender's answers on, and keep the scores."""
-        answers = self._defender.decide(ids, payments)
+        answers = super().decide(ids, payments)
         self._scores.append(answers.scores)
         return answers
-
-    def learn(self, filings: Sequence[Filing], now_us: int) -> None:
-        """Hand the labels of the day on."""
-        self._defender.learn(filings, now_us)
 
     def take(self) -> Floats:
         """Hand out the scores since the last call, in order, NaN without a model."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fraud.adversary.around import Around
 from fraud.adversary.contest import Answers, Defender
 from fraud.adversary.gang import Filing
 from fraud.adversary.honest import Payments
@@ -30,30 +31,20 @@ OPERATOR = "operator"
 _FROM_US, _TO_US = 9 * HOUR_US, 17 * HOUR_US
 
 
-class BadFile:
+class BadFile(Around):
     """A `Defender` that is handed a bad file at the end of one day, around one without.
 
     All approved payments from nine to five of the day that ends at `file_us` are in it.
     """
 
     def __init__(self, defender: Defender, file_us: int) -> None:
-        self._defender = defender
+        super().__init__(defender)
         self._file_us = file_us
         self._labels: list[Label] = []
 
-    @property
-    def name(self) -> str:
-        """What the defender is called."""
-        return self._defender.name
-
-    @property
-    def retrains(self) -> int:
-        """How many models the defender has fitted."""
-        return self._defender.retrains
-
     def decide(self, ids: Sequence[str], payments: Payments) -> Answers:
         """Pass the defender's answers on, and note what will be in the file."""
-        answers = self._defender.decide(ids, payments)
+        answers = super().decide(ids, payments)
         into_us = payments.event_time_us - (self._file_us - DAY_US)
         inside = (into_us >= _FROM_US) & (into_us < _TO_US) & answers.approved
         self._labels += [
@@ -65,7 +56,7 @@ class BadFile:
         """Hand the labels of the day on; on its day, with the file before all others."""
         bad = now_us == self._file_us and self._labels
         own = [Filing(SOURCE, PROCESSOR, tuple(self._labels))] if bad else []
-        self._defender.learn([*own, *filings], now_us)
+        super().learn([*own, *filings], now_us)
 
 
 @dataclass(frozen=True, slots=True)

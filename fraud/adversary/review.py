@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from fraud.adversary.around import Around
 from fraud.adversary.contest import Answers, Defender
 from fraud.adversary.gang import Filing
 from fraud.adversary.honest import Bools, Floats, Payments
@@ -18,7 +19,7 @@ from fraud.records import Label, LabelValue
 SOURCE = SUBMITTER = "analyst"
 
 
-class Reviewed:
+class Reviewed(Around):
     """A `Defender` with analysts, around one without.
 
     `per_day` payments are looked at, none of those that came without a score. `is_fraud` tells
@@ -28,24 +29,14 @@ class Reviewed:
     def __init__(self, defender: Defender, per_day: int, is_fraud: Callable[[str], bool]) -> None:
         if per_day < 0:
             raise ValueError(f"per_day: {per_day} payments cannot be looked at; give 0 or more")
-        self._defender = defender
+        super().__init__(defender)
         self._per_day = per_day
         self._is_fraud = is_fraud
         self._today: list[tuple[Sequence[str], Bools, Floats]] = []
 
-    @property
-    def name(self) -> str:
-        """What the defender is called."""
-        return self._defender.name
-
-    @property
-    def retrains(self) -> int:
-        """How many models the defender has fitted."""
-        return self._defender.retrains
-
     def decide(self, ids: Sequence[str], payments: Payments) -> Answers:
         """Pass the defender's answers on, and note them."""
-        answers = self._defender.decide(ids, payments)
+        answers = super().decide(ids, payments)
         self._today.append((ids, answers.approved, answers.scores))
         return answers
 
@@ -58,7 +49,7 @@ class Reviewed:
             for name in queue
         )
         own = [Filing(SOURCE, SUBMITTER, found)] if found else []
-        self._defender.learn([*filings, *own], now_us)
+        super().learn([*filings, *own], now_us)
 
     def _queue(self) -> list[str]:
         """Return the riskiest approved payments of the day, riskiest first."""
