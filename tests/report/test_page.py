@@ -1,7 +1,10 @@
+import re
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
+import fraud
 from fraud.report.page import figure, share, svg
 from fraud.report.plots import reasons_plot
 
@@ -13,6 +16,41 @@ def test_a_plot_is_one_element_that_says_its_name_and_nothing_of_the_world() -> 
     assert "http" not in text
     assert "metadata" not in text
     assert {"amount", "card_count_1h"} <= {element.text for element in root.iter()}
+
+
+def test_a_name_in_a_plot_is_text_whatever_it_says() -> None:
+    hostile = '</text><script>alert("1")</script>'
+    root = ElementTree.fromstring(reasons_plot([hostile], [0.4]))
+    assert hostile in {element.text for element in root.iter()}
+    assert not [element for element in root.iter() if element.tag.endswith("script")]
+
+
+def test_templates_take_nothing_for_markup_but_plots() -> None:
+    """Everything else is escaped: names, reasons and comments come from anywhere."""
+    templates = sorted(Path(fraud.__file__).parent.rglob("*.html"))
+    assert len(templates) > 3
+    found = {
+        line.strip()
+        for path in templates
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if "safe" in line or "autoescape" in line
+    }
+    plot = re.compile(r'<div( class="scroll")?>\{\{ (\w+)\|safe \}\}</div>')
+    plots = {
+        "curve",
+        "apart",
+        "profits",
+        "tries",
+        "curves",
+        "calibration",
+        "money",
+        "quality",
+        "timeline",
+        "mix",
+    }
+    names = {match[2] for line in found if (match := plot.fullmatch(line))}
+    assert [line for line in found if not plot.fullmatch(line)] == []
+    assert names <= plots | {name for name in names if name.endswith("_plot")}
 
 
 def test_the_same_figures_give_the_same_bytes() -> None:
