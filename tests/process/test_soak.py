@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.soak import HANDLES_MORE, QUICK_MINUTES, SLICES, growth, soak
+from benchmarks.soak import HANDLES_MORE, QUICK_MINUTES, SLICES, soak
 from benchmarks.soak_crowd import OPERATOR_S, PAUSES_S
 
 
@@ -19,6 +19,4 @@ def test_mixed_load_with_retrains_and_swaps_fails_nothing_and_leaves_no_handle_o
     assert handles[-1] - handles[0] <= HANDLES_MORE
     threads = [max(each.threads["scorer"]) for each in settled]
     assert threads[-1] - threads[0] <= HANDLES_MORE
-    low, slope, high = growth(settled, "scorer")
-    assert low <= slope <= high
     assert sum(len(each.latencies_ms) for each in slices) == crowd.calls["score"]
