@@ -69,18 +69,14 @@ def _line(standing: Standing) -> str:
 
 
 def _table(result: DemoResult) -> Table:
-    table = Table(title="\nThe gang against the service, and against its first champion, never retrained")
+    table = Table(title="\nThe gang against the service / against its first champion, never retrained")
     table.title_justify, table.title_style = "left", "bold"
     table.add_column("days")
     for column in ("recall", "stopped", "lost a day", "false alarms"):
-        table.add_column(column, justify="right")
-        table.add_column("never", justify="right")
+        table.add_column(column, justify="right", no_wrap=True)
     for phase in phases(result):
-        cells = [
-            cell
-            for ours, theirs in zip(_cells(phase.service), _cells(phase.never), strict=True)
-            for cell in (ours, theirs)
-        ]
+        pairs = zip(_cells(phase.service), _cells(phase.never), strict=True)
+        cells = (f"{ours} / {theirs}" for ours, theirs in pairs)
         table.add_row(f"{phase.name} ({phase.first}–{phase.end - 1})", *cells)
     return table
 
