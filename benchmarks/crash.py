@@ -200,9 +200,9 @@ def recoveries(folder: Path, lengths: tuple[int, ...]) -> list[dict[str, Any]]:
 
 def _start(folder: Path, settings: Settings, snapshot: str) -> dict[str, Any]:
     entries = _head(settings)
-    newest = max(
-        (int(path.stem.rpartition("-")[2]) for path in settings.places.state.glob("features-*")), default=0
-    )
+    # Drafts of a snapshot that was being written lie beside them.
+    whole = Snapshots(settings.places.state, settings.log.snapshots_kept).paths()
+    newest = int(whole[0].stem.rpartition("-")[2]) if whole else 0
     began = time.perf_counter()
     process: Process = start(folder)
     ready_s = time.perf_counter() - began
