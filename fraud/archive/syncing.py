@@ -6,9 +6,10 @@ A sync is about the file, not about who wrote it, so any process may do it for
 another. What was synced once is not synced again: a commit costs its own files.
 """
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
+
+from fraud.durable import sync
 
 
 class Syncing:
@@ -53,15 +54,4 @@ def sync_files(files: Iterable[Path]) -> None:
     # The folder above, too: the first commit makes the table's own folders.
     folders = {folder for file in given for folder in (file.parent, file.parent.parent)}
     for path in (*given, *sorted(folders, reverse=True)):
-        _sync(path)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    except OSError as error:
-        error.filename = str(path)
-        raise
-    finally:
-        os.close(handle)
+        sync(path)

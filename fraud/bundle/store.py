@@ -14,6 +14,7 @@ from pathlib import Path
 
 from fraud.bundle.bundle import BYTES_MAX, FILES, Bundle, digest_of_files
 from fraud.documents import read_bounded
+from fraud.durable import sync
 from fraud.errors import Damaged, NotFound, Unavailable
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -61,7 +62,7 @@ class BundleStore:
                     file.flush()
                     os.fsync(file.fileno())
             aside.chmod(0o755)
-            _sync_folder(aside)
+            sync(aside)
             try:
                 aside.rename(place)
             except OSError:
@@ -138,7 +139,7 @@ class BundleStore:
             gone.rename(place)
             aside.rmdir()
             return 0
-        _sync_folder(self._folder)
+        sync(self._folder)
         shutil.rmtree(aside)
         return size
 
@@ -149,19 +150,11 @@ class BundleStore:
 
     def _sync(self) -> None:
         """Make the names of the bundles durable, and that of the folder itself."""
-        _sync_folder(self._folder)
-        _sync_folder(self._folder.parent)
+        sync(self._folder)
+        sync(self._folder.parent)
 
     def _place(self, digest: str) -> Path:
         place = self._folder / digest
         if not self.has(digest):
             raise NotFound(f"bundle {digest!r} is not in the store; see 'fraud versions' for those that are")
         return place
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from fraud.arrays import read_arrays
 from fraud.documents import read_json
+from fraud.durable import sync
 from fraud.errors import Damaged, OtherFormat
 
 NAME = "features-{:020d}.npz"
@@ -40,11 +41,7 @@ def write(folder: Path, position: int, notes: Mapping[str, Any], arrays: Mapping
         draft.replace(place)
     finally:
         draft.unlink(missing_ok=True)
-    directory = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    sync(folder)
     return place
 
 

@@ -25,6 +25,7 @@ from fraud.archive.archive import Archive
 from fraud.archive.table import Held
 from fraud.bundle import bundle
 from fraud.bundle.bundle import FILES
+from fraud.durable import sync
 from fraud.errors import InvalidInput, NotAllowedNow, Unavailable
 from fraud.eventlog.copying import Still, held_still
 from fraud.eventlog.sqlite import SqliteEventLog
@@ -97,7 +98,7 @@ def back_up(settings: Settings, configuration: Path, target: Path, *, now_us: in
                 draft.rename(target)
         else:
             aside.rename(target)
-        _sync(target.parent)
+        sync(target.parent)
     except OSError as error:
         raise Unavailable(f"{target}: was not written ({error}); check disk space and permissions") from error
     finally:
@@ -234,11 +235,3 @@ class _Copy:
         name = f"{DATA}/{path.name}"
         state.copy_to(self._aside / name)
         self._lines.append(line_of(self._aside / name, name))
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
