@@ -7,9 +7,9 @@ less: it sends the same headers every time and looks at three frames an answer.
     call(body)       HEADERS (indexed from the second call on) + DATA, END_STREAM
     receive(bytes)   HEADERS, DATA, trailing HEADERS → Answer(stream, ok, body)
 
-Our settings forbid the server a dynamic header table, so `grpc-status: 0` always
-stands in clear and an answer is `ok` exactly when its trailers hold it. Frames
-follow RFC 9113, header fields RFC 7541. The connection's send window is kept;
+Our settings forbid the server a dynamic header table, so `grpc-status` always stands in
+clear; for a stream that is reset it is what a client library makes of the code (gRPC over
+HTTP/2, "Errors"). Frames follow RFC 9113, header fields RFC 7541. The connection's send window is kept;
 a body must fit one frame and the stream window, which small calls always do.
 """
 
@@ -24,23 +24,25 @@ WINDOW_RAISE = 2**30
 
 _DATA, _HEADERS, _RST_STREAM, _SETTINGS, _PING, _GOAWAY, _WINDOW_UPDATE = 0, 1, 3, 4, 6, 7, 8
 _END_STREAM, _END_HEADERS, _ACK = 1, 4, 1
-_STATUS_OK = b"grpc-status\x010"
-_STATUS_RESOURCE_EXHAUSTED = b"grpc-status\x018"
+_STATUS = b"grpc-status"
 _STREAMS_MAX = 2**30
+
+OK, CANCELLED, UNKNOWN, RESOURCE_EXHAUSTED, INTERNAL, UNAVAILABLE = 0, 1, 2, 8, 13, 14
+_STATUS_OF_RESET = {7: UNAVAILABLE, 8: CANCELLED, 11: RESOURCE_EXHAUSTED}
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The end of one call; `body` is the answer's message, without its gRPC prefix.
-
-    `refused`: it ended with RESOURCE_EXHAUSTED; `reset`: with a reset of its stream.
-    """
+    """The end of one call: its gRPC status, and the answer's message without its gRPC prefix."""
 
     stream: int
-    ok: bool
+    status: int
     body: bytes
-    refused: bool = False
-    reset: bool = False
+
+    @property
+    def ok(self) -> bool:
+        """True for a call that was answered."""
+        return self.status == OK
 
 
 class ConnectionLost(Exception):
@@ -118,10 +120,11 @@ class Connection:
                 self._unacknowledged += length
                 self._bodies[stream] = self._bodies.get(stream, b"") + payload
             elif kind == _HEADERS and flags & _END_STREAM:
-                body, refused = self._bodies.pop(stream, b"")[5:], _STATUS_RESOURCE_EXHAUSTED in payload
-                answers.append(Answer(stream, _STATUS_OK in payload, body, refused))
+                answers.append(Answer(stream, _status_in(payload), self._bodies.pop(stream, b"")[5:]))
             elif kind == _RST_STREAM:
-                answers.append(Answer(stream, False, self._bodies.pop(stream, b""), reset=True))
+                code = int.from_bytes(payload[:4], "big")
+                status = _STATUS_OF_RESET.get(code, INTERNAL)
+                answers.append(Answer(stream, status, self._bodies.pop(stream, b"")[5:]))
             elif kind != _HEADERS:
                 self._control(kind, flags, stream, payload)
         del incoming[:at]
@@ -143,6 +146,12 @@ class Connection:
                 size, data = self._held.popleft()
                 self._send_window -= size
                 self.outgoing += data
+
+
+def _status_in(trailers: bytes) -> int:
+    _, _, rest = trailers.partition(_STATUS)
+    digits = rest[1 : 1 + rest[0]] if rest else b""
+    return int(digits) if digits.isdigit() else UNKNOWN
 
 
 def _text(value: str) -> bytes:

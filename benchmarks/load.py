@@ -27,7 +27,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.http2 import Connection
+from benchmarks.http2 import CANCELLED, RESOURCE_EXHAUSTED, UNAVAILABLE, Answer, Connection
 from benchmarks.report import REPOSITORY
 
 ID_MARK = "#" * 16
@@ -62,8 +62,8 @@ class Load:
     """What came of it: calls answered after the warm-up, and all of them.
 
     `failed` is every call that did not end with OK, the refused ones among them;
-    `begun` and `refused` count after the warm-up, as `answered` does. A stream that is reset before
-    the deadline is a refusal; one that is reset after it was let go of by a server that was late.
+    `begun` and `refused` count after the warm-up, as `answered` does. A refusal ends with RESOURCE_EXHAUSTED
+    or UNAVAILABLE, or with CANCELLED before the deadline: after it, the server was late and let go.
     """
 
     answered: int = 0
@@ -216,8 +216,7 @@ class Generator:
             load.answered_in_all += 1
             if not answer.ok:
                 load.failed += 1
-                in_time = answer.reset and now - due < self.plan.deadline
-                if (answer.refused or in_time) and self._measured_from <= now < self._end:
+                if refuses(self.plan, answer, now - due) and self._measured_from <= now < self._end:
                     load.refused += 1
                     load.refusals_us.append(int((now - due) * 1e6))
             elif self._measured_from <= now < self._end:
@@ -228,6 +227,12 @@ class Generator:
                 load.sample.append(answer.body.hex())
             if again and now < self._end:
                 self._call(now)
+
+
+def refuses(plan: Plan, answer: Answer, after_s: float) -> bool:
+    """Tell whether a call that ended after so long was refused."""
+    cancelled = answer.status == CANCELLED and after_s < plan.deadline
+    return cancelled or answer.status in (RESOURCE_EXHAUSTED, UNAVAILABLE)
 
 
 def _read_templates(path: Path) -> list[bytes]:

@@ -9,8 +9,17 @@ import grpc
 import numpy as np
 import pytest
 
-from benchmarks.http2 import BODY_BYTES_MAX, Connection, frame
-from benchmarks.load import ID_MARK, TIME_MARK_US, Generator, Load, Messages, Plan, varint
+from benchmarks.http2 import (
+    BODY_BYTES_MAX,
+    CANCELLED,
+    INTERNAL,
+    UNAVAILABLE,
+    UNKNOWN,
+    Answer,
+    Connection,
+    frame,
+)
+from benchmarks.load import ID_MARK, TIME_MARK_US, Generator, Load, Messages, Plan, refuses, varint
 from benchmarks.peers import mlserver
 from fraud.v1 import scoring_pb2 as pb
 
@@ -129,6 +138,35 @@ def test_bodies_wait_while_the_send_window_is_used_up() -> None:
     assert len(connection.outgoing) > held + 2 * BODY_BYTES_MAX - 100
     with pytest.raises(ValueError, match="at most"):
         connection.call(body + b"x")
+
+
+@pytest.mark.parametrize(("code", "status"), [(7, UNAVAILABLE), (8, CANCELLED), (2, INTERNAL)])
+def test_a_reset_is_told_as_a_client_library_tells_it(code: int, status: int) -> None:
+    connection = Connection(PATH, "localhost:1")
+    (answer,) = connection.receive(frame(3, 0, connection.call(b"x"), struct.pack(">I", code)))
+    assert (answer.status, answer.ok) == (status, False)
+
+
+@pytest.mark.parametrize(
+    ("trailers", "status"),
+    [
+        (b"grpc-status\x0214", UNAVAILABLE),
+        (b"grpc-status\x010", 0),
+        (b"", UNKNOWN),
+        (b"grpc-status\x01?", UNKNOWN),
+    ],
+)
+def test_the_status_is_read_from_the_trailers(trailers: bytes, status: int) -> None:
+    connection = Connection(PATH, "localhost:1")
+    (answer,) = connection.receive(frame(1, 0x5, connection.call(b"x"), trailers))
+    assert answer.status == status
+
+
+def test_calls_that_the_transport_cancels_are_refusals_until_the_deadline_only() -> None:
+    plan = Plan("127.0.0.1:1", PATH, rate=1.0, deadline=0.2)
+    answers = [Answer(1, CANCELLED, b""), Answer(1, UNAVAILABLE, b""), Answer(1, 3, b"")]
+    assert [refuses(plan, answer, 0.1) for answer in answers] == [True, True, False]
+    assert [refuses(plan, answer, 0.3) for answer in answers] == [False, True, False]
 
 
 def test_a_template_without_marks_is_sent_as_it_is() -> None:
