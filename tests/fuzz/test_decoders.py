@@ -1,11 +1,14 @@
 """Whatever the bytes, a reader takes them or says by name what is wrong with them."""
 
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fraud import features
+from tests.fuzz.guided import COMPILED
 from tests.fuzz.mutation import mutated
 from tests.fuzz.targets import TARGETS
 from tests.fuzz.tuning import tuned
@@ -32,3 +35,9 @@ def test_changed_bytes_are_read_or_refused_by_name(name: str) -> None:
 
     tried()
     assert any(codes.keys() - {""}), f"nothing was refused: {codes}"
+
+
+def test_no_compiled_module_is_instrumented() -> None:
+    sources = Path(features.__path__[0]).glob("*.py")
+    compiled = sorted(it.stem for it in sources if "features.compiled import" in it.read_text())
+    assert tuple(f"fraud.features.{name}" for name in compiled) == COMPILED
