@@ -20,7 +20,7 @@ from fraud.monitoring.scorer_metrics import ScorerMetrics
 from fraud.serving.convert import status_of
 from fraud.serving.edge import Sealed
 from fraud.serving.identities import IdentityFile
-from fraud.serving.rates import RateLimits
+from fraud.serving.rates import Bucket, RateLimits
 from fraud.serving.roles import Caller, Rule, call_is_by
 
 _log = structlog.get_logger("fraud.serving.doorkeeper")
@@ -28,6 +28,8 @@ OPEN_SERVICE: Final = "grpc.health.v1.Health"
 AUTHORIZATION: Final = "authorization"
 PUSHBACK: Final = "grpc-retry-pushback-ms"
 """Trailing metadata that gRPC clients know: when to come again."""
+REFUSALS_PER_S: Final = 10.0
+"""Refusals that get a line of the log; of those beyond, a later line says how many. Metrics count all."""
 _NOBODY: Final = Rule(frozenset())
 
 Access = Mapping[str, Mapping[str, Rule]]
@@ -58,6 +60,8 @@ class Doorkeeper(grpc.aio.ServerInterceptor):
         self._metrics = metrics
         self._wall_us = wall_us
         self._guarded: dict[str, Any] = {}
+        self._lines = Bucket(REFUSALS_PER_S, REFUSALS_PER_S)
+        self._untold = 0
 
     async def intercept_service(
         self,
@@ -114,7 +118,7 @@ class Doorkeeper(grpc.aio.ServerInterceptor):
             except FraudError as error:
                 metrics.started()
                 metrics.handled(status_of(error).name, time.perf_counter() - started)
-                await _refuse(f"{service}/{method}", context, error)
+                await self._refuse(f"{service}/{method}", context, error)
             call_is_by(caller)
             return await call(message, context)
 
@@ -125,7 +129,7 @@ class Doorkeeper(grpc.aio.ServerInterceptor):
             try:
                 caller = self._admit(service, method, rule, context)
             except FraudError as error:
-                await _refuse(f"{service}/{method}", context, error)
+                await self._refuse(f"{service}/{method}", context, error)
             call_is_by(caller)
             async for reply in call(requests, context):
                 yield reply
@@ -158,6 +162,20 @@ class Doorkeeper(grpc.aio.ServerInterceptor):
             self._rates.take_call(caller.name, _monotonic_us())
         return caller
 
+    async def _refuse(self, rpc: str, context: Any, error: FraudError) -> None:
+        """End the call with an error; never returns."""
+        if self._lines.take(1, _monotonic_us()):
+            self._untold += 1
+        else:
+            _log.warning(
+                "refused", rpc=rpc, peer=context.peer(), code=error.code, why=error, untold=self._untold
+            )
+            self._untold = 0
+        trailing: tuple[tuple[str, str], ...] = ()
+        if isinstance(error, RateLimited):
+            trailing = ((PUSHBACK, str(-(-error.wait_us // 1_000))),)
+        await context.abort(status_of(error), f"{error} [{error.code}]", trailing_metadata=trailing)
+
 
 def _check_bound(caller: Caller, shown: Caller) -> None:
     """Refuse a token that is shown over a connection of another identity.
@@ -179,12 +197,3 @@ def _monotonic_us() -> int:
 def _count(value: Any) -> int:
     """The rows in a field: as many as a repeated one has, one for a message."""
     return len(value) if hasattr(value, "__len__") else 1
-
-
-async def _refuse(rpc: str, context: Any, error: FraudError) -> None:
-    """End the call with an error; never returns."""
-    _log.warning("refused", rpc=rpc, peer=context.peer(), code=error.code, why=error)
-    trailing: tuple[tuple[str, str], ...] = ()
-    if isinstance(error, RateLimited):
-        trailing = ((PUSHBACK, str(-(-error.wait_us // 1_000))),)
-    await context.abort(status_of(error), f"{error} [{error.code}]", trailing_metadata=trailing)

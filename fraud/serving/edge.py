@@ -6,9 +6,10 @@ what they ask for is signed in their name.
 """
 
 import asyncio
+import re
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
@@ -26,6 +27,8 @@ _log = structlog.get_logger("fraud.serving.edge")
 Request = TypeVar("Request", bound=Message)
 Context = grpc.aio.ServicerContext[Any, Any]
 REQUEST_ID = "x-request-id"
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:/+=-]{1,64}")
+"""Ids that the log repeats; for any other the call gets one of its own."""
 Check = Callable[[float | None], None]
 """Refuses a call by what its caller still waits, in seconds; None: for ever."""
 REFUSALS_EVERY_S: Final = 1.0
@@ -168,17 +171,30 @@ class Edge:
             self._refusals, self._refusals_told_s = 0, now_s
 
     def _note(self, service: str, name: str, context: Context, error: FraudError | None) -> None:
-        metadata = dict(context.invocation_metadata() or ())
         caller = calling()
         _log.info(
             "call",
             rpc=f"{service}/{name}",
             identity=None if caller is None else caller.name,
-            request_id=metadata.get(REQUEST_ID) or uuid.uuid4().hex[:12],
+            request_id=request_id_in(context.invocation_metadata() or ()),
             peer=context.peer(),
             code="OK" if error is None else error.code,
             error=error,
         )
+
+
+def request_id_in(metadata: Iterable[tuple[str, str | bytes]]) -> str:
+    """Return the caller's id of a call where it looks like one, else a new one.
+
+    >>> request_id_in([("x-request-id", "7f3a-11")])
+    '7f3a-11'
+    >>> len(request_id_in([("x-request-id", "card of Ann Smith")]))
+    12
+    """
+    for key, value in metadata:
+        if key == REQUEST_ID and isinstance(value, str) and _REQUEST_ID.fullmatch(value):
+            return value
+    return uuid.uuid4().hex[:12]
 
 
 def decoder(request: type[Request], bytes_max: int) -> Callable[[bytes], Request | FraudError]:

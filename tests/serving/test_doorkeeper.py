@@ -7,9 +7,11 @@ from typing import Any
 
 import grpc
 import pytest
+from structlog.testing import capture_logs
 
 from fraud.monitoring.scorer_metrics import ScorerMetrics
-from fraud.serving.doorkeeper import Doorkeeper
+from fraud.serving import doorkeeper
+from fraud.serving.doorkeeper import REFUSALS_PER_S, Doorkeeper
 from fraud.serving.identities import IdentityFile
 from fraud.serving.identity_desk import IdentityDesk
 from fraud.serving.rates import RateLimits
@@ -60,8 +62,14 @@ def tokens(tmp_path: Path) -> dict[str, str]:
     }
 
 
-def outcome(tmp_path: Path, path: str, token: str, *, streams: bool = False) -> tuple[grpc.StatusCode, bytes]:
-    """Call a method behind a doorkeeper; return how it ended, and the first reply."""
+def outcome(
+    tmp_path: Path, path: str, token: str, *, streams: bool = False, times: int = 1
+) -> tuple[grpc.StatusCode, bytes]:
+    """Call a method behind a doorkeeper; return how the last call ended, and the first reply.
+
+    A stream that ends while its caller still writes is now and then told as INTERNAL by the client
+    library; then it is called again.
+    """
     settings = settings_in(tmp_path)
     metrics = ScorerMetrics(
         ("card",), ("analyst",), ("card",), tmp_path, alarms=settings.monitoring.alarms, counting=True
@@ -78,12 +86,17 @@ def outcome(tmp_path: Path, path: str, token: str, *, streams: bool = False) -> 
         try:
             async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
                 try:
+                    single: Any = channel.unary_unary(path)
+                    for _ in range(times - 1):
+                        with pytest.raises(grpc.aio.AioRpcError):
+                            await single(b"hello", metadata=metadata)
                     if not streams:
-                        single: Any = channel.unary_unary(path)
                         return OK, await single(b"hello", metadata=metadata)
                     many: Any = channel.stream_stream(path)
                     return OK, await many(iter([b"hello"]), metadata=metadata).read()
                 except grpc.aio.AioRpcError as error:
+                    if streams and error.code() is grpc.StatusCode.INTERNAL:
+                        return await go()
                     return error.code(), b""
         finally:
             await server.stop(None)
@@ -122,3 +135,15 @@ def test_health_is_open_and_a_method_there_is_not_is_unimplemented(
 ) -> None:
     assert outcome(tmp_path, "/grpc.health.v1.Health/Stream", "", streams=True) == (OK, b"nobody")
     assert outcome(tmp_path, "/t.Known/Nothing", tokens["operator"])[0] is grpc.StatusCode.UNIMPLEMENTED
+
+
+def test_a_flood_of_strangers_is_told_in_few_lines_with_their_number(
+    tmp_path: Path, tokens: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines, flood = int(REFUSALS_PER_S), 3 * int(REFUSALS_PER_S)
+    seconds = [0.0] * flood + [1.0]
+    monkeypatch.setattr(doorkeeper, "_monotonic_us", lambda: int(seconds.pop(0) * 1e6))
+    with capture_logs() as told:
+        outcome(tmp_path, "/t.Known/One", tokens["scorer"], times=flood + 1)
+    refused = [line for line in told if line["event"] == "refused"]
+    assert [line["untold"] for line in refused] == [0] * lines + [flood - lines]
