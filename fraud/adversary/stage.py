@@ -12,12 +12,13 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import Self
+from typing import Any, Self
 
 from fraud.client import Client
 from fraud.errors import NotAllowedNow, Unavailable
@@ -30,6 +31,8 @@ _STOP_SECONDS = 20.0
 
 class Stage:
     """Owns the folder and the child processes of one demo or contest; a context manager.
+
+    Told to end (SIGTERM), it ends its children first, as for an error or Ctrl-C.
 
     `config` is the text of the configuration (default: the demo's), `environment` overrides its
     keys for both processes.
@@ -45,6 +48,7 @@ class Stage:
         self.out = out.resolve()
         self.port = free_port()
         self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._former: Any = None
         self._given = dict(environment)
         self._clear()
         if config is None:
@@ -138,6 +142,8 @@ class Stage:
                 )
 
     def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            self._former = signal.signal(signal.SIGTERM, _leave)
         return self
 
     def __exit__(
@@ -152,6 +158,12 @@ class Stage:
             except subprocess.TimeoutExpired:
                 child.kill()
                 child.wait()
+        if self._former is not None:
+            signal.signal(signal.SIGTERM, self._former)
+
+
+def _leave(number: int, _frame: object) -> None:
+    raise SystemExit(128 + number)
 
 
 def free_port() -> int:

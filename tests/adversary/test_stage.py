@@ -1,6 +1,10 @@
+import signal
+import subprocess
+import sys
 from importlib.resources import files
 from pathlib import Path
 
+import psutil
 import pytest
 
 from fraud.adversary.stage import Stage
@@ -48,3 +52,18 @@ def test_a_process_that_ends_is_named_with_what_it_said(tmp_path: Path) -> None:
         stage.join("serve", 60.0)
         with pytest.raises(Unavailable, match="'fraud serve' ended with status"):
             stage.check()
+
+
+def test_a_demo_that_is_told_to_end_takes_its_processes_along(tmp_path: Path) -> None:
+    script = (
+        "import sys, signal; from pathlib import Path; from fraud.adversary.stage import Stage\n"
+        "with Stage(Path(sys.argv[1])) as stage:\n"
+        "    stage.start('serve', 'serve'); print(stage.pid_of('serve'), flush=True); signal.pause()"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path / "demo")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as demo:
+        assert demo.stdout is not None
+        scorer = psutil.Process(int(demo.stdout.readline()))
+        demo.send_signal(signal.SIGTERM)
+        assert demo.wait(60) == 128 + signal.SIGTERM
+    assert not scorer.is_running()
