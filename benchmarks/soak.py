@@ -10,9 +10,7 @@ memory after it (Theil and Sen, with its 95 % interval), not what the ends happe
 
 import subprocess
 import sys
-import threading
 import time
-from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -114,9 +112,6 @@ def soak(folder: Path, minutes: float, seed: int) -> tuple[list[Slice], Crowd]:
 @contextmanager
 def _processes(folder: Path) -> Iterator[tuple[Process, subprocess.Popen[bytes]]]:
     scorer = start(folder, FRAUD__SERVER__IDENTITIES__FILE=str(folder / "identities.json"))
-    assert scorer.child.stdout is not None
-    # Nobody reads what it says; a full pipe would stop it.
-    threading.Thread(target=deque, args=(scorer.child.stdout, 0), daemon=True).start()
     retrainer = start_retrainer(folder)
     try:
         yield scorer, retrainer

@@ -4,6 +4,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -195,6 +197,8 @@ def start(folder: Path, **environment: str) -> Process:
     assert child.stdout is not None
     for line in child.stdout:
         if line.strip().isdigit():
+            # Nobody reads what it says from here on; a full pipe would stop it.
+            threading.Thread(target=deque, args=(child.stdout, 0), daemon=True).start()
             return Process(child, int(line))
     raise AssertionError(f"the scorer ended with status {child.wait()} before it served")
 
