@@ -5,6 +5,7 @@ spends, so on a small machine it would measure itself. A load generator needs fa
 less: it sends the same headers every time and looks at three frames an answer.
 
     call(body)       HEADERS (indexed from the second call on) + DATA, END_STREAM
+    give_up(stream)  RST_STREAM
     receive(bytes)   HEADERS, DATA, trailing HEADERS → Answer(stream, ok, body)
 
 Our settings forbid the server a dynamic header table, so `grpc-status` always stands in
@@ -28,7 +29,9 @@ _STATUS = b"grpc-status"
 _STREAMS_MAX = 2**30
 
 OK, CANCELLED, UNKNOWN, RESOURCE_EXHAUSTED, INTERNAL, UNAVAILABLE = 0, 1, 2, 8, 13, 14
-_STATUS_OF_RESET = {7: UNAVAILABLE, 8: CANCELLED, 11: RESOURCE_EXHAUSTED}
+_CANCEL = 8
+_STATUS_OF_RESET = {7: UNAVAILABLE, _CANCEL: CANCELLED, 11: RESOURCE_EXHAUSTED}
+_MAX_CONCURRENT_STREAMS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +63,15 @@ class Connection:
     What has to be sent collects in `outgoing`: take it, send it, clear it.
     """
 
-    def __init__(self, path: str, authority: str, authorization: str = "", deadline_ms: int = 0) -> None:
-        """`authorization` and the deadline are sent with every call, "" and 0 for none."""
+    def __init__(self, path: str, authority: str, authorization: str = "") -> None:
+        """`authorization` is sent with every call, "" for none."""
         self.outgoing = bytearray(PREFACE)
         # HEADER_TABLE_SIZE 0, ENABLE_PUSH 0, INITIAL_WINDOW_SIZE 2^30
         self.outgoing += frame(_SETTINGS, 0, 0, struct.pack(">HIHIHI", 1, 0, 2, 0, 4, WINDOW_RAISE))
         self.outgoing += frame(_WINDOW_UPDATE, 0, 0, struct.pack(">I", WINDOW_RAISE))
-        self._headers, self._indexed = headers_of(path, authority, authorization, deadline_ms)
+        self._headers, self._indexed = headers_of(path, authority, authorization)
+        self.streams_max = _STREAMS_MAX
+        """Calls that the server takes at once; as many as may be until it has said so."""
         self._stream = -1
         self._incoming = bytearray()
         self._unacknowledged = 0
@@ -74,8 +79,10 @@ class Connection:
         self._held: deque[tuple[int, bytes]] = deque()
         self._bodies: dict[int, bytes] = {}
 
-    def call(self, body: bytes) -> int:
+    def call(self, body: bytes, timeout_ms: int = 0) -> int:
         """Start a call with one serialised message; return its stream, odd and increasing.
+
+        `timeout_ms`: how long the caller waits, 0 for ever.
 
         Raises:
             ValueError: the message does not fit one frame.
@@ -85,7 +92,8 @@ class Connection:
         self._stream += 2
         if self._stream > _STREAMS_MAX:
             raise ConnectionLost("the connection ran out of stream ids; open a new one")
-        headers = frame(_HEADERS, _END_HEADERS, self._stream, self._headers)
+        timeout = _TIMEOUT + _text(f"{timeout_ms}m") if timeout_ms else b""
+        headers = frame(_HEADERS, _END_HEADERS, self._stream, self._headers + timeout)
         data = frame(_DATA, _END_STREAM, self._stream, struct.pack(">BI", 0, len(body)) + body)
         self._headers = self._indexed
         self.outgoing += headers
@@ -95,6 +103,10 @@ class Connection:
             self._send_window -= len(body) + 5
             self.outgoing += data
         return self._stream
+
+    def give_up(self, stream: int) -> None:
+        """Tell the server that nobody waits for a call any more."""
+        self.outgoing += frame(_RST_STREAM, 0, stream, struct.pack(">I", _CANCEL))
 
     def receive(self, data: bytes) -> list[Answer]:
         """Take bytes from the server; return the calls that they end, in their order.
@@ -137,6 +149,9 @@ class Connection:
         if kind == _GOAWAY:
             raise ConnectionLost(f"the server said goodbye: {payload[8:].decode(errors='replace')}")
         if kind == _SETTINGS and not flags & _ACK:
+            for key, value in struct.iter_unpack(">HI", payload):
+                if key == _MAX_CONCURRENT_STREAMS:
+                    self.streams_max = value
             self.outgoing += frame(_SETTINGS, _ACK, 0, b"")
         elif kind == _PING and not flags & _ACK:
             self.outgoing += frame(_PING, _ACK, 0, payload)
@@ -161,7 +176,11 @@ def _text(value: str) -> bytes:
     return bytes([len(raw)]) + raw
 
 
-def headers_of(path: str, authority: str, authorization: str, deadline_ms: int) -> tuple[bytes, bytes]:
+# Sent as it is and kept by nobody, since it is another one with every call.
+_TIMEOUT = b"\x00" + _text("grpc-timeout")
+
+
+def headers_of(path: str, authority: str, authorization: str = "") -> tuple[bytes, bytes]:
     """Return a block that enters the headers into the server's table, and the same by index."""
     fields = [
         b"\x44" + _text(path),
@@ -171,8 +190,6 @@ def headers_of(path: str, authority: str, authorization: str, deadline_ms: int) 
     ]
     if authorization:
         fields.append(b"\x57" + _text(authorization))
-    if deadline_ms:
-        fields.append(b"\x40" + _text("grpc-timeout") + _text(f"{deadline_ms}m"))
     start = b"\x83\x86"  # :method POST, :scheme http
     newest = 62
     by_index = bytes(0x80 | newest + len(fields) - 1 - place for place in range(len(fields)))

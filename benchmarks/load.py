@@ -7,12 +7,16 @@ Open loop: calls start at random moments (exponential gaps, seeded) whether or n
 earlier ones were answered, and latency counts from the moment a call was due, so a
 server that stalls cannot hide the calls it kept waiting.
 
+A caller behaves as a client library does: it sends how long it still waits, holds calls back while
+the server takes no more streams or bytes, and gives a call up when its deadline has passed.
+
 Every call carries its own transaction id: a template is a serialised message with
 `ID_MARK` where the id goes and, if it has one, `TIME_MARK_US` as its event time.
 Both are stamped into the bytes, so the messages cost the generator next to nothing.
 """
 
 import argparse
+import itertools
 import json
 import os
 import select
@@ -21,7 +25,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -34,6 +40,8 @@ ID_MARK = "#" * 16
 TIME_MARK_US = 0x00FE_DCBA_9876_5432
 LATENCIES_MAX = 4_000_000
 PATIENCE_S = 30.0
+OUTGOING_MAX = 1 << 16
+"""Bytes that the system has not taken, beyond which calls are held back."""
 SAMPLE = 64
 """Answers kept, so that the caller can see what was answered."""
 
@@ -42,7 +50,7 @@ SAMPLE = 64
 class Plan:
     """What to send where. With `rate` (calls a second) the loop is open, else closed; `token`: who calls.
 
-    `deadline` (seconds, 0: none) goes with every call, as a client library sends it.
+    `deadline`: how long a caller waits from when the call was due, in seconds; 0: for ever.
     """
 
     address: str
@@ -64,6 +72,7 @@ class Load:
     `failed` is every call that did not end with OK, the refused ones among them;
     `begun` and `refused` count after the warm-up, as `answered` does. A refusal ends with RESOURCE_EXHAUSTED
     or UNAVAILABLE, or with CANCELLED before the deadline: after it, the server was late and let go.
+    What was given up failed.
     """
 
     answered: int = 0
@@ -162,8 +171,10 @@ class Generator:
         self.load = Load()
         self._messages = Messages(templates)
         authorization = f"Bearer {plan.token}" if plan.token else ""
-        self._connection = Connection(plan.path, plan.address, authorization, round(plan.deadline * 1_000))
+        self._connection = Connection(plan.path, plan.address, authorization)
         self._due: dict[int, float] = {}
+        self._held: deque[float] = deque()
+        """When calls were due that are not sent yet."""
         host, _, port = plan.address.rpartition(":")
         self._socket = socket.create_connection((host, int(port)), timeout=PATIENCE_S)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -178,32 +189,58 @@ class Generator:
         next_due = self._begin
         if not self.plan.rate:
             for _ in range(self.plan.in_flight):
-                self._call(self._begin)
-        while (now := time.perf_counter()) < self._end or self._due:
+                self._begin_at(self._begin)
+        while (now := time.perf_counter()) < self._end or self._due or self._held:
             if now > self._end + PATIENCE_S:
                 raise RuntimeError(f"{len(self._due)} calls were not answered within {PATIENCE_S:.0f} s")
             wait = 0.05
             if self.plan.rate and now < self._end:
                 while next_due <= now:
-                    self._call(next_due)
+                    self._begin_at(next_due)
                     next_due += gaps.exponential(1 / self.plan.rate)
                 wait = min(wait, max(next_due - now, 0.0))
+            self._give_up(now)
+            self._release(now)
             self._flush()
-            readable, _, _ = select.select([self._socket], [], [], wait)
+            unsent = [self._socket] if self._connection.outgoing else []
+            readable, _, _ = select.select([self._socket], unsent, [], wait)
             if readable:
                 self._take(self._socket.recv(1 << 18))
         self.load.seconds = self.plan.seconds
         return self.load
 
-    def _call(self, due: float) -> None:
-        self._due[self._connection.call(self._messages.next(time.time_ns() // 1_000))] = due
-        self.load.begun += self._measured_from <= due < self._end
+    def _give_up(self, now: float) -> None:
+        """Let go of calls whose deadline has passed: of those under way the server is told."""
+        if not self.plan.deadline:
+            return
+        since = now - self.plan.deadline
+        while self._held and self._held[0] < since:
+            self._held.popleft()
+            self.load.failed += 1
+        late = list(itertools.takewhile(lambda it: it[1] < since, self._due.items()))
+        for stream, _ in late:
+            del self._due[stream]
+            self._connection.give_up(stream)
+            self.load.failed += 1
+
+    def _release(self, now: float) -> None:
+        connection = self._connection
+        while (
+            self._held and len(self._due) < connection.streams_max and len(connection.outgoing) < OUTGOING_MAX
+        ):
+            self._call(self._held.popleft(), now)
+
+    def _call(self, due: float, now: float) -> None:
+        deadline = self.plan.deadline
+        timeout_ms = max(1, round((deadline - (now - due)) * 1_000)) if deadline else 0
+        body = self._messages.next(time.time_ns() // 1_000)
+        self._due[self._connection.call(body, timeout_ms)] = due
 
     def _flush(self) -> None:
         outgoing = self._connection.outgoing
-        while outgoing:
-            select.select([], [self._socket], [], PATIENCE_S)
-            del outgoing[: self._socket.send(outgoing)]
+        with suppress(BlockingIOError):
+            while outgoing:
+                del outgoing[: self._socket.send(outgoing)]
 
     def _take(self, data: bytes) -> None:
         load, again = self.load, not self.plan.rate
@@ -212,7 +249,7 @@ class Generator:
         for answer in answers:
             due = self._due.pop(answer.stream, None)
             if due is None:
-                continue  # a reset after the answer: the server had not read the call to its end
+                continue  # given up, or a reset after the answer
             load.answered_in_all += 1
             if not answer.ok:
                 load.failed += 1
@@ -226,7 +263,11 @@ class Generator:
             if len(load.sample) < SAMPLE:
                 load.sample.append(answer.body.hex())
             if again and now < self._end:
-                self._call(now)
+                self._begin_at(now)
+
+    def _begin_at(self, due: float) -> None:
+        self._held.append(due)
+        self.load.begun += self._measured_from <= due < self._end
 
 
 def refuses(plan: Plan, answer: Answer, after_s: float) -> bool:

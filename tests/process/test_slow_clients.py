@@ -32,7 +32,7 @@ class Slow:
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=20)
         self.calls = calls
         self._socket.sendall(PREFACE + frame(_SETTINGS, 0, 0, struct.pack(">HI", 1, 0)))
-        headers, indexed = headers_of(SCORE, f"127.0.0.1:{port}", "", 0)
+        headers, indexed = headers_of(SCORE, f"127.0.0.1:{port}")
         for number in range(calls):
             self._socket.sendall(frame(_HEADERS, _END_HEADERS, 2 * number + 1, headers))
             headers = indexed
