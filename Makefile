@@ -3,8 +3,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
-# Tests run two files at a time; the tests of a file share what they set up.
-SPREAD := -n 2 --dist loadfile
+# Tests run two files at a time; the tests of a file share what they set up. The slowest are named at the end.
+SPREAD := -n 2 --dist loadfile --durations=20 --durations-min=5
 BENCHMARKS := scoring features training handbook replay guard pollution selection gate stability evasion alerts monitoring world adaptation crash overload soak
 
 .PHONY: setup demo test quick check lint types proto dashboards bench simulate fuzz clean
