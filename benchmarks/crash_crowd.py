@@ -9,10 +9,10 @@ import threading
 from pathlib import Path
 from random import Random
 
+from benchmarks.crowds import labels_of, promote_another
 from fraud.client import Client
 from fraud.errors import FraudError
-from fraud.records import Label, LabelValue
-from fraud.registry.store import LedgerStore, promote
+from fraud.registry.store import LedgerStore
 from fraud.settings import load_settings
 from tests.serving.worlds import Stream
 
@@ -60,14 +60,7 @@ class Crowd:
                 for result in client.score_batch(wires):
                     self.payments.add(result.decision.transaction_id)
                 frauds = {wire.transaction_id for wire in stream.frauds[-ROWS:]}
-                labels = [
-                    Label(
-                        wire.transaction_id,
-                        LabelValue.FRAUD if wire.transaction_id in frauds else LabelValue.LEGITIMATE,
-                        stream.now_us,
-                    )
-                    for wire in wires[:LABELS]
-                ]
+                labels = labels_of(wires[:LABELS], frauds, stream.now_us)
                 batch = f"crash-{seed}-{stream.count}"
                 client.submit_labels(batch, 0, "chargeback", "bank", labels)
                 self.batches[batch] = len(labels)
@@ -79,19 +72,8 @@ class Crowd:
         with contextlib.closing(store), Client(target, deadline_s=10, retries=0) as client:
             while not self._over.is_set():
                 with contextlib.suppress(FraudError):
-                    self._promote_another(store, random)
+                    entry = promote_another(store, random, "benchmark")
+                    if entry is not None:
+                        self.promotions.add(entry)
                     client.trigger_retrain("card", "crash", "benchmark")
                 self._over.wait(PAUSE_S)
-
-    def _promote_another(self, store: LedgerStore, random: Random) -> None:
-        state = store.state()
-        champion = state.champion("card")
-        others = [
-            it.version
-            for it in state.versions.values()
-            if it.status in ("challenger", "former champion") and not state.tainted_by(it.version)
-        ]
-        if others:
-            version = random.choice(sorted(others))
-            entry = promote(store, "card", version, champion, actor="benchmark", reason="crash", time_us=1)
-            self.promotions.add(entry.seq)

@@ -14,11 +14,12 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
+from benchmarks.crowds import labels_of, promote_another
 from fraud.client import Client, Credentials
 from fraud.clock import DAY_US
 from fraud.errors import FraudError
-from fraud.records import Label, LabelValue, OutcomeReport, PaymentOutcome
-from fraud.registry.store import LedgerStore, promote
+from fraud.records import OutcomeReport, PaymentOutcome
+from fraud.registry.store import LedgerStore
 from fraud.serving.identity_desk import IdentityDesk
 from fraud.settings import load_settings
 from fraud.v1.transaction_pb2 import Transaction
@@ -112,14 +113,7 @@ class Crowd:
     def _label(self, client: Client) -> None:
         frauds, now_us = {it.transaction_id for it in self._stream.frauds[-RECENT:]}, self._stream.now_us
         wires = self._recent[-BATCH:] + self._stream.frauds[-2:]
-        labels = [
-            Label(
-                wire.transaction_id,
-                LabelValue.FRAUD if wire.transaction_id in frauds else LabelValue.LEGITIMATE,
-                now_us,
-            )
-            for wire in wires
-        ]
+        labels = labels_of(wires, frauds, now_us)
         if labels:
             client.submit_labels(f"soak-{next(self._numbers)}", 0, "chargeback", "", labels)
 
@@ -152,21 +146,8 @@ class Crowd:
 
     def _swap(self, store: LedgerStore) -> None:
         """Promote another clean version; the scorer follows by itself."""
-        state = store.state()
-        champion = state.champion("card")
-        others = [
-            it.version
-            for it in state.versions.values()
-            if it.version != champion
-            and it.status in ("challenger", "former champion")
-            and not state.tainted_by(it.version)
-        ]
-        if not others:
-            return
-        version = self._random.choice(sorted(others))
         with contextlib.suppress(FraudError):  # the gate was faster, and promoted another one
-            promote(store, "card", version, champion, actor="soak", reason="soak", time_us=1)
-            self.calls[SWAP] += 1
+            self.calls[SWAP] += promote_another(store, self._random, "soak") is not None
 
     def _renew(self, desk: IdentityDesk) -> None:
         made, _ = desk.add(f"guest-{next(self._numbers)}", ("auditor",), now_us=1, expires_us=0)
