@@ -38,7 +38,8 @@ def draw(table: Table, delay: str, path: Path) -> None:
         _panel(grid[:, column].tolist(), key[0], lines_of(table, key))
     grid[0, 0].set_ylabel(f"recall at .5 % FPR, {_SMOOTH_DAYS} days")
     grid[1, 0].set_ylabel("money lost, sum, thousands")
-    grid[0, -1].legend(loc="lower left", frameon=False)
+    for axes in grid[1]:
+        axes.legend(loc="upper left", frameon=False)
     figure.suptitle(f"Adaptive attackers, labels after up to {delay} (mean over seeds)")
     figure.savefig(path)
 
