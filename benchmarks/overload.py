@@ -3,14 +3,14 @@
     capacity      answers a second, closed loop, 64 in flight: each server's own
     offered       0.5, 1, 2, 3, 5 × capacity, open loop: calls come whether or not earlier ones were answered
     goodput       answers a second that came within the deadline, counted from the moment the call was due
-    refused       calls a second that ended with RESOURCE_EXHAUSTED or an early reset, and how soon
+    refused       calls a second that were turned away before their deadline, and how soon
 
-Every call has a transaction id of its own and carries a deadline (200 ms), as a client
-library sends it. The server has core 0, the generator core 1; beyond what the generator
-can send, `offered` says what it did send. Service and MLServer stand by together and take
-turns; Ray Serve, which is several processes, uses both cores and runs alone. The peers
-only predict, from features they are handed. Figures are medians over rounds; RSS is that
-of the server and what it started, after the level.
+Every call has a transaction id of its own and a deadline (200 ms). The generator is one connection
+and behaves as a client library does (`benchmarks.load`). The server has core 0, the generator core 1;
+beyond what the generator can send, `offered` says what it did send. Service and MLServer stand by
+together and take turns; Ray Serve, which is several processes, uses both cores and runs alone. The
+peers only predict, from features they are handed. Figures are medians over rounds; RSS is that of the
+server and what it started, after the level.
 """
 
 import sys

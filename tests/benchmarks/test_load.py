@@ -1,6 +1,7 @@
 """The load generator against a real gRPC server that takes down what it was sent."""
 
 import struct
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -123,6 +124,38 @@ def test_a_deadline_goes_with_every_call_and_refusals_are_told_apart() -> None:
     assert load.begun >= load.answered + load.refused
     assert 0 < load.per_second_within(7.5) <= load.per_second
     assert load.per_second_within(0.0) == 0.0
+
+
+def test_calls_are_given_up_at_their_deadline_and_the_server_is_told() -> None:
+    let_go, told = threading.Event(), threading.Event()
+
+    def score(_request: pb.ScoreRequest, context: grpc.ServicerContext) -> pb.ScoreResponse:
+        context.add_callback(told.set)
+        let_go.wait(20)
+        return pb.ScoreResponse()
+
+    server = grpc.server(ThreadPoolExecutor(1))
+    handler = grpc.unary_unary_rpc_method_handler(
+        score, pb.ScoreRequest.FromString, pb.ScoreResponse.SerializeToString
+    )
+    server.add_generic_rpc_handlers(
+        (grpc.method_handlers_generic_handler("fraud.v1.ScoringService", {"Score": handler}),)
+    )
+    address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    server.start()
+    load = _run(Plan(address, PATH, rate=100, seconds=0.3, warm_up=0.0, deadline=0.05), _template())
+    assert told.wait(10)
+    let_go.set()
+    server.stop(None).wait()
+    assert load.failed == load.begun > 0
+    assert load.answered_in_all == 0
+
+
+def test_the_server_says_how_many_calls_it_takes_at_once() -> None:
+    connection = Connection(PATH, "localhost:1")
+    assert connection.streams_max > 1_000_000
+    connection.receive(frame(4, 0, 0, struct.pack(">HIHI", 4, 70_000, 3, 2)))
+    assert connection.streams_max == 2
 
 
 def test_bodies_wait_while_the_send_window_is_used_up() -> None:
