@@ -18,6 +18,7 @@ Both are stamped into the bytes, so the messages cost the generator next to noth
 import argparse
 import itertools
 import json
+import math
 import os
 import select
 import socket
@@ -232,7 +233,7 @@ class Generator:
 
     def _call(self, due: float, now: float) -> None:
         deadline = self.plan.deadline
-        timeout_ms = max(1, round((deadline - (now - due)) * 1_000)) if deadline else 0
+        timeout_ms = max(1, math.ceil((deadline - (now - due)) * 1_000)) if deadline else 0
         body = self._messages.next(time.time_ns() // 1_000)
         self._due[self._connection.call(body, timeout_ms)] = due
 
