@@ -2,20 +2,19 @@
 
 A gRPC client library costs its caller about as much CPU as the server under test
 spends, so on a small machine it would measure itself. A load generator needs far
-less: it sends the same headers every time and looks at three frames an answer.
+less: all but the timeout of its headers stays the same, and an answer is three frames.
 
     call(body)       HEADERS (indexed from the second call on) + DATA, END_STREAM
     give_up(stream)  RST_STREAM
-    receive(bytes)   HEADERS, DATA, trailing HEADERS → Answer(stream, ok, body)
+    receive(bytes)   HEADERS, DATA, trailing HEADERS → Answer(stream, status, body)
 
 Our settings forbid the server a dynamic header table, so `grpc-status` always stands in
 clear; for a stream that is reset it is what a client library makes of the code (gRPC over
-HTTP/2, "Errors"). Frames follow RFC 9113, header fields RFC 7541. The connection's send window is kept;
-a body must fit one frame and the stream window, which small calls always do.
+HTTP/2, "Errors"). Frames follow RFC 9113, header fields RFC 7541. The connection's send
+window is kept; a body must fit one frame and the stream window, which small calls always do.
 """
 
 import struct
-from collections import deque
 from dataclasses import dataclass
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -27,6 +26,7 @@ _DATA, _HEADERS, _RST_STREAM, _SETTINGS, _PING, _GOAWAY, _WINDOW_UPDATE = 0, 1, 
 _END_STREAM, _END_HEADERS, _ACK = 1, 4, 1
 _STATUS = b"grpc-status"
 _STREAMS_MAX = 2**30
+_FRAME_HEAD = 9
 
 OK, CANCELLED, UNKNOWN, RESOURCE_EXHAUSTED, INTERNAL, UNAVAILABLE = 0, 1, 2, 8, 13, 14
 _CANCEL = 8
@@ -76,7 +76,8 @@ class Connection:
         self._incoming = bytearray()
         self._unacknowledged = 0
         self._send_window = WINDOW_START
-        self._held: deque[tuple[int, bytes]] = deque()
+        self._held: dict[int, bytes] = {}
+        """DATA frames that the send window has no room for, by stream, in order."""
         self._bodies: dict[int, bytes] = {}
 
     def call(self, body: bytes, timeout_ms: int = 0) -> int:
@@ -98,14 +99,16 @@ class Connection:
         self._headers = self._indexed
         self.outgoing += headers
         if self._held or len(body) + 5 > self._send_window:
-            self._held.append((len(body) + 5, data))
+            self._held[self._stream] = data
         else:
             self._send_window -= len(body) + 5
             self.outgoing += data
         return self._stream
 
     def give_up(self, stream: int) -> None:
-        """Tell the server that nobody waits for a call any more."""
+        """Tell the server that nobody waits for a call any more; what was not sent of it is not sent."""
+        self._held.pop(stream, None)
+        self._bodies.pop(stream, None)
         self.outgoing += frame(_RST_STREAM, 0, stream, struct.pack(">I", _CANCEL))
 
     def receive(self, data: bytes) -> list[Answer]:
@@ -120,14 +123,14 @@ class Connection:
         incoming += data
         answers: list[Answer] = []
         at, end = 0, len(incoming)
-        while end - at >= 9:
+        while end - at >= _FRAME_HEAD:
             length = incoming[at] << 16 | incoming[at + 1] << 8 | incoming[at + 2]
-            if end - at < 9 + length:
+            if end - at < _FRAME_HEAD + length:
                 break
             kind, flags = incoming[at + 3], incoming[at + 4]
             stream = int.from_bytes(incoming[at + 5 : at + 9], "big") & 0x7FFF_FFFF
-            payload = bytes(incoming[at + 9 : at + 9 + length])
-            at += 9 + length
+            payload = bytes(incoming[at + _FRAME_HEAD : at + _FRAME_HEAD + length])
+            at += _FRAME_HEAD + length
             if kind == _DATA:
                 self._unacknowledged += length
                 self._bodies[stream] = self._bodies.get(stream, b"") + payload
@@ -157,9 +160,9 @@ class Connection:
             self.outgoing += frame(_PING, _ACK, 0, payload)
         elif kind == _WINDOW_UPDATE and stream == 0:
             self._send_window += int.from_bytes(payload, "big") & 0x7FFF_FFFF
-            while self._held and self._held[0][0] <= self._send_window:
-                size, data = self._held.popleft()
-                self._send_window -= size
+            while self._held and len(next(iter(self._held.values()))) - _FRAME_HEAD <= self._send_window:
+                data = self._held.pop(next(iter(self._held)))
+                self._send_window -= len(data) - _FRAME_HEAD
                 self.outgoing += data
 
 

@@ -193,7 +193,8 @@ class Generator:
                 self._begin_at(self._begin)
         while (now := time.perf_counter()) < self._end or self._due or self._held:
             if now > self._end + PATIENCE_S:
-                raise RuntimeError(f"{len(self._due)} calls were not answered within {PATIENCE_S:.0f} s")
+                left = len(self._due) + len(self._held)
+                raise RuntimeError(f"{left} calls were not answered within {PATIENCE_S:.0f} s")
             wait = 0.05
             if self.plan.rate and now < self._end:
                 while next_due <= now:
@@ -209,6 +210,10 @@ class Generator:
                 self._take(self._socket.recv(1 << 18))
         self.load.seconds = self.plan.seconds
         return self.load
+
+    def _begin_at(self, due: float) -> None:
+        self._held.append(due)
+        self.load.begun += self._measured_from <= due < self._end
 
     def _give_up(self, now: float) -> None:
         """Let go of calls whose deadline has passed: of those under way the server is told."""
@@ -265,10 +270,6 @@ class Generator:
                 load.sample.append(answer.body.hex())
             if again and now < self._end:
                 self._begin_at(now)
-
-    def _begin_at(self, due: float) -> None:
-        self._held.append(due)
-        self.load.begun += self._measured_from <= due < self._end
 
 
 def refuses(plan: Plan, answer: Answer, after_s: float) -> bool:

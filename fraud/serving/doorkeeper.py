@@ -20,8 +20,9 @@ from fraud.monitoring.scorer_metrics import ScorerMetrics
 from fraud.serving.convert import status_of
 from fraud.serving.edge import Sealed
 from fraud.serving.identities import IdentityFile
-from fraud.serving.rates import Bucket, RateLimits
+from fraud.serving.rates import RateLimits
 from fraud.serving.roles import Caller, Rule, call_is_by
+from fraud.serving.sparing import Sparing
 
 _log = structlog.get_logger("fraud.serving.doorkeeper")
 OPEN_SERVICE: Final = "grpc.health.v1.Health"
@@ -60,8 +61,7 @@ class Doorkeeper(grpc.aio.ServerInterceptor):
         self._metrics = metrics
         self._wall_us = wall_us
         self._guarded: dict[str, Any] = {}
-        self._lines = Bucket(REFUSALS_PER_S, REFUSALS_PER_S)
-        self._untold = 0
+        self._lines = Sparing(REFUSALS_PER_S)
 
     async def intercept_service(
         self,
@@ -164,13 +164,9 @@ class Doorkeeper(grpc.aio.ServerInterceptor):
 
     async def _refuse(self, rpc: str, context: Any, error: FraudError) -> None:
         """End the call with an error; never returns."""
-        if self._lines.take(1, _monotonic_us()):
-            self._untold += 1
-        else:
-            _log.warning(
-                "refused", rpc=rpc, peer=context.peer(), code=error.code, why=error, untold=self._untold
-            )
-            self._untold = 0
+        untold = self._lines.untold(_monotonic_us())
+        if untold is not None:
+            _log.warning("refused", rpc=rpc, peer=context.peer(), code=error.code, why=error, untold=untold)
         trailing: tuple[tuple[str, str], ...] = ()
         if isinstance(error, RateLimited):
             trailing = ((PUSHBACK, str(-(-error.wait_us // 1_000))),)

@@ -21,6 +21,7 @@ from fraud.errors import FraudError, InvalidInput, LimitExceeded, Overloaded, Un
 from fraud.monitoring.scorer_metrics import CallMetrics, ScorerMetrics
 from fraud.serving.convert import answer_of, status_of
 from fraud.serving.roles import Caller, calling
+from fraud.serving.sparing import Sparing
 
 _log = structlog.get_logger("fraud.serving.edge")
 
@@ -31,8 +32,8 @@ _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:/+=-]{1,64}")
 """Ids that the log repeats; for any other the call gets one of its own."""
 Check = Callable[[float | None], None]
 """Refuses a call by what its caller still waits, in seconds; None: for ever."""
-REFUSALS_EVERY_S: Final = 1.0
-"""Refusals of an overload are told together so often: a line for each would be a load of its own."""
+REFUSALS_PER_S: Final = 1.0
+"""Lines of the log about an overload; a line for each refusal would be a load of its own."""
 SIGNATURES: Final = ("actor", "submitter")
 """Fields of a request that say who makes it."""
 
@@ -64,8 +65,7 @@ class Edge:
         self._open = 0
         self._log_calls = log_calls
         self._last_call_s = 0.0
-        self._refusals = 0
-        self._refusals_told_s = 0.0
+        self._refusals = Sparing(REFUSALS_PER_S)
         self.apart: dict[str, dict[str, Any]] = {}
         """Handlers by service and method whose calls wait at the door apart from all others."""
         self.closed = ""
@@ -164,11 +164,9 @@ class Edge:
         )
 
     def _tell_refusal(self, service: str, name: str, error: Overloaded) -> None:
-        self._refusals += 1
-        now_s = time.perf_counter()
-        if now_s - self._refusals_told_s >= REFUSALS_EVERY_S:
-            _log.warning("overload", refused=self._refusals, last=f"{service}/{name}", why=error.told)
-            self._refusals, self._refusals_told_s = 0, now_s
+        untold = self._refusals.untold(time.monotonic_ns() // 1_000)
+        if untold is not None:
+            _log.warning("overload", refused=untold + 1, last=f"{service}/{name}", why=error.told)
 
     def _note(self, service: str, name: str, context: Context, error: FraudError | None) -> None:
         caller = calling()

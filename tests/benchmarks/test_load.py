@@ -2,8 +2,9 @@
 
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import grpc
@@ -25,6 +26,7 @@ from benchmarks.peers import mlserver
 from fraud.v1 import scoring_pb2 as pb
 
 PATH = "/fraud.v1.ScoringService/Score"
+Score = Callable[[pb.ScoreRequest, grpc.ServicerContext], pb.ScoreResponse]
 
 
 @dataclass
@@ -42,17 +44,26 @@ class Recorder:
 @pytest.fixture
 def recorder() -> Iterator[Recorder]:
     recorder = Recorder()
-    server = grpc.server(ThreadPoolExecutor(4))
+    with _serving(recorder.score, workers=4) as recorder.address:
+        yield recorder
+
+
+@contextmanager
+def _serving(score: Score, workers: int) -> Iterator[str]:
+    """Run a server that answers `Score`; yield where."""
+    server = grpc.server(ThreadPoolExecutor(workers))
     handler = grpc.unary_unary_rpc_method_handler(
-        recorder.score, pb.ScoreRequest.FromString, pb.ScoreResponse.SerializeToString
+        score, pb.ScoreRequest.FromString, pb.ScoreResponse.SerializeToString
     )
     server.add_generic_rpc_handlers(
         (grpc.method_handlers_generic_handler("fraud.v1.ScoringService", {"Score": handler}),)
     )
-    recorder.address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     server.start()
-    yield recorder
-    server.stop(None).wait()
+    try:
+        yield address
+    finally:
+        server.stop(None).wait()
 
 
 def _template(model: str = "card", amount_minor: int = 100) -> bytes:
@@ -105,18 +116,9 @@ def test_a_deadline_goes_with_every_call_and_refusals_are_told_apart() -> None:
             context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too much")
         return pb.ScoreResponse()
 
-    server = grpc.server(ThreadPoolExecutor(1))
-    handler = grpc.unary_unary_rpc_method_handler(
-        score, pb.ScoreRequest.FromString, pb.ScoreResponse.SerializeToString
-    )
-    server.add_generic_rpc_handlers(
-        (grpc.method_handlers_generic_handler("fraud.v1.ScoringService", {"Score": handler}),)
-    )
-    address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
-    server.start()
-    plan = Plan(address, PATH, seconds=0.2, warm_up=0.0, token="fraud_1_secret", deadline=7.5)
-    load = _run(plan, _template())
-    server.stop(None).wait()
+    with _serving(score, workers=1) as address:
+        plan = Plan(address, PATH, seconds=0.2, warm_up=0.0, token="fraud_1_secret", deadline=7.5)
+        load = _run(plan, _template())
     assert all(0 < seconds <= 7.5 for seconds in left)
     assert load.failed > 1
     assert load.refused == len(load.refusals_us) >= load.failed - 1
@@ -133,18 +135,9 @@ def test_calls_of_a_server_that_hangs_end_at_their_deadline() -> None:
         let_go.wait(20)
         return pb.ScoreResponse()
 
-    server = grpc.server(ThreadPoolExecutor(1))
-    handler = grpc.unary_unary_rpc_method_handler(
-        score, pb.ScoreRequest.FromString, pb.ScoreResponse.SerializeToString
-    )
-    server.add_generic_rpc_handlers(
-        (grpc.method_handlers_generic_handler("fraud.v1.ScoringService", {"Score": handler}),)
-    )
-    address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
-    server.start()
-    load = _run(Plan(address, PATH, rate=100, seconds=0.3, warm_up=0.0, deadline=0.05), _template())
-    let_go.set()
-    server.stop(None).wait()
+    with _serving(score, workers=1) as address:
+        load = _run(Plan(address, PATH, rate=100, seconds=0.3, warm_up=0.0, deadline=0.05), _template())
+        let_go.set()
     assert load.failed == load.begun > 0
     assert load.answered == load.refused == 0
 
@@ -175,6 +168,16 @@ def test_bodies_wait_while_the_send_window_is_used_up() -> None:
     assert len(connection.outgoing) > held + 2 * BODY_BYTES_MAX - 100
     with pytest.raises(ValueError, match="at most"):
         connection.call(body + b"x")
+
+
+def test_what_was_held_of_a_call_is_not_sent_once_it_is_given_up() -> None:
+    connection = Connection(PATH, "localhost:1")
+    streams = [connection.call(b"%d" % number * BODY_BYTES_MAX) for number in range(5)]
+    connection.give_up(streams[-2])
+    connection.receive(frame(8, 0, 0, struct.pack(">I", 1 << 20)))
+    sent = bytes(connection.outgoing)
+    assert b"4" * BODY_BYTES_MAX in sent
+    assert b"3" * BODY_BYTES_MAX not in sent
 
 
 @pytest.mark.parametrize(("code", "status"), [(7, UNAVAILABLE), (8, CANCELLED), (2, INTERNAL)])
