@@ -9,8 +9,10 @@ RecursionError, which no caller expects of a reader; and JSON may spell half a c
 
 import json
 import tomllib
+import zlib
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 DOCUMENT_BYTES_MAX: Final = 16 * 2**20
 """Of a document that people write or look at: configuration, rules, strategies, identities."""
@@ -56,3 +58,29 @@ def read_bounded(path: Path, bytes_max: int = DOCUMENT_BYTES_MAX) -> bytes:
     if len(content) > bytes_max:
         raise ValueError(f"it is larger than {bytes_max} bytes")
     return content
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A JSON value kept as compressed text: some fiftieth of what its dicts take, decoded at every look.
+
+    For what is kept long and looked at rarely, by the thousand.
+
+    >>> Packed.of({"b": [1, None]}).value()
+    {'b': [1, None]}
+    """
+
+    _text: bytes
+
+    @classmethod
+    def of(cls, value: Any) -> Self:
+        """Pack a JSON value.
+
+        Raises:
+            TypeError, ValueError: JSON does not spell it.
+        """
+        return cls(zlib.compress(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(), 1))
+
+    def value(self) -> Any:
+        """Return the value, the caller's own."""
+        return json.loads(zlib.decompress(self._text))

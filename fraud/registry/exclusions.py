@@ -83,9 +83,10 @@ def fed_features(manifest: Mapping[str, Any], first_position: int) -> bool:
 
 def note_version(state: "RegistryState", version: "VersionState") -> None:
     """Note for a new version which exclusions touch it."""
+    manifest = version.manifest
     for exclusion in state.exclusions.values():
         inherited = version.parent in exclusion.touched
-        if inherited or learned_from(version.manifest, exclusion.data, exclusion.first_position):
+        if inherited or learned_from(manifest, exclusion.data, exclusion.first_position):
             exclusion.touched.add(version.version)
 
 
@@ -115,7 +116,7 @@ def touched_by(state: "RegistryState", data: Exclusion, first_position: int) -> 
     """Return the versions that learned from data, descendants by continued training included."""
     touched: set[str] = set()
     # In order of registration, so a parent comes before what continues it.
-    for version in state.versions.values():
+    for version in list(state.versions.values()):  # It may grow meanwhile.
         if version.parent in touched or learned_from(version.manifest, data, first_position):
             touched.add(version.version)
     return touched

@@ -30,6 +30,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Self
 
+from fraud.documents import Packed
 from fraud.errors import Conflict, Damaged, InvalidInput, NotAllowedNow, NotFound
 from fraud.labels.exclusions import View
 from fraud.registry.attacks import FOLDS as ATTACK_FOLDS
@@ -296,7 +297,7 @@ def _registered(state: RegistryState, entry: LedgerEntry) -> None:
         challengers=body["challengers"],
         cut_position=body["cut_position"],
         cut_time_us=body["cut_time_us"],
-        manifest=body["manifest"],
+        packed_manifest=Packed.of(body["manifest"]),
         created_us=entry.time_us,
         created_seq=entry.seq,
     )
@@ -312,7 +313,8 @@ def _verdict_given(state: RegistryState, entry: LedgerEntry) -> None:
         raise InvalidInput(
             "body.verdict", f"{body['verdict']!r} is no verdict", f"give one of {', '.join(VERDICTS)}"
         )
-    verdict = Verdict(entry.seq, entry.time_us, body["verdict"], body["way"], body["against"], body["report"])
+    report = Packed.of(body["report"])
+    verdict = Verdict(entry.seq, entry.time_us, body["verdict"], body["way"], body["against"], report)
     version.verdicts.append(verdict)
     note_verdict(state, verdict.verdict)
     if version.status in ("challenger", "rejected"):

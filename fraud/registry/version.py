@@ -3,19 +3,27 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from fraud.documents import Packed
+
 Status = Literal["challenger", "champion", "former champion", "rejected", "superseded"]
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The gate's answer about a version. `report` is its JSON, one row per check."""
+    """The gate's answer about a version."""
 
     seq: int
     time_us: int
     verdict: str
     way: str
     against: str
-    report: dict[str, Any]
+    packed_report: Packed
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """Its report, one row per check; decoded anew at every look."""
+        report: dict[str, Any] = self.packed_report.value()
+        return report
 
 
 @dataclass(slots=True)
@@ -31,11 +39,20 @@ class VersionState:
     challengers: int
     cut_position: int
     cut_time_us: int
-    manifest: dict[str, Any]
+    packed_manifest: Packed
     created_us: int
     created_seq: int
     status: Status = "challenger"
     verdicts: list[Verdict] = field(default_factory=list)
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """From what it was trained (`fraud.bundle.manifest`); decoded anew at every look.
+
+        It names every batch of labels that taught it, thousands where each label is a batch.
+        """
+        manifest: dict[str, Any] = self.packed_manifest.value()
+        return manifest
 
     @property
     def verdict(self) -> str:

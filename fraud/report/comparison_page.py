@@ -59,7 +59,8 @@ def read_comparison(folder: Folder, first: str, second: str) -> Comparison:
 def render_comparison(folder: Folder, comparison: Comparison) -> str:
     """Return the page; the same data folder gives the same page."""
     sides = (comparison.first, comparison.second)
-    facts = [dict(data_facts(side.state.manifest)) for side in sides]
+    manifests = [side.state.manifest for side in sides]
+    facts = [dict(data_facts(manifest)) for manifest in manifests]
     names = list(dict.fromkeys(name for each in facts for name in each))
     return render(
         "fraud.report/comparison.html",
@@ -67,7 +68,10 @@ def render_comparison(folder: Folder, comparison: Comparison) -> str:
         figures=_figures(comparison),
         statuses=[(side.state.version, side.state.status, side.state.verdict) for side in sides],
         data=[(name, *(each.get(name, "") for each in facts)) for name in names],
-        givers=[(side.state.version, label_givers(side.state.manifest["label_batches"])) for side in sides],
+        givers=[
+            (side.state.version, label_givers(manifest["label_batches"]))
+            for side, manifest in zip(sides, manifests, strict=True)
+        ],
         thresholds=[(side.state.version, side.bundle.thresholds.to_dict()) for side in sides],
         champion=folder.state.champion(comparison.first.state.model),
         **evidence_plots(comparison.evidence),

@@ -74,13 +74,13 @@ class LineageServicer:
             raise InvalidInput("batch_id, version", f"{given} given", "ask for one batch or for one version")
         state = self._registry.refresh()
         if request.batch_id:
-            uses = uses_of_batch(state, await self._queries.batch(request.batch_id))
+            uses = await asyncio.to_thread(uses_of_batch, state, await self._queries.batch(request.batch_id))
             versions = [use.version for use in uses]
             return models_pb2.GetLineageResponse(uses=uses, decisions=await self._decisions(versions))
         version = state.version(request.version)
         batches = await self._queries.batches_until(version.cut_position)
         return models_pb2.GetLineageResponse(
-            uses=uses_of_version(version, batches),
+            uses=await asyncio.to_thread(uses_of_version, version, batches),
             decisions=await self._decisions([version.version]),
             ancestors=ancestors(state, version),
             tainted_by=state.tainted_by(version.version),
@@ -125,8 +125,10 @@ def uses_of_batch(state: RegistryState, parts: Sequence[BatchSummary]) -> list[m
     rows, may have fed their features, or they continue such a version.
     """
     data = Exclusion("labels", batch_id=parts[0].batch_id)
-    touched = touched_by(state, data, parts[0].position)
-    return [_use(version, parts) for name, version in state.versions.items() if name in touched]
+    touched = sorted(
+        touched_by(state, data, parts[0].position), key=lambda name: state.version(name).created_seq
+    )
+    return [_use(state.version(name), state.version(name).manifest, parts) for name in touched]
 
 
 def uses_of_version(version: VersionState, batches: Sequence[BatchSummary]) -> list[models_pb2.BatchUse]:
@@ -135,18 +137,28 @@ def uses_of_version(version: VersionState, batches: Sequence[BatchSummary]) -> l
     `batches` are those of the log up to its cut; what the version's exclusions
     hid from it is left out.
     """
-    view = View(tuple(Exclusion.from_dict(each) for each in version.manifest["exclusions"]))
+    manifest = version.manifest
+    view = View(tuple(Exclusion.from_dict(each) for each in manifest["exclusions"]))
     by_id: dict[str, list[BatchSummary]] = defaultdict(list)
     for part in batches:
         if not view.hides_label(part.batch_id, part.source, part.submitter, part.arrival_time_us):
             by_id[part.batch_id].append(part)
-    uses = [_use(version, parts) for parts in by_id.values()]
+    learned: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for row in manifest["label_batches"]:
+        learned[row["batch_id"]].append(row)
+    uses = [
+        _use(version, {**manifest, "label_batches": learned[batch_id]}, parts)
+        for batch_id, parts in by_id.items()
+    ]
     return [use for use in uses if use.labels or use.fed_features]
 
 
-def _use(version: VersionState, parts: Sequence[BatchSummary]) -> models_pb2.BatchUse:
+def _use(
+    version: VersionState, manifest: Mapping[str, Any], parts: Sequence[BatchSummary]
+) -> models_pb2.BatchUse:
+    """Say what a version, of this manifest, has of one batch."""
     first = parts[0]
-    rows = [row for row in version.manifest["label_batches"] if row["batch_id"] == first.batch_id]
+    rows = [row for row in manifest["label_batches"] if row["batch_id"] == first.batch_id]
     return models_pb2.BatchUse(
         version=version.version,
         batch_id=first.batch_id,
@@ -154,7 +166,7 @@ def _use(version: VersionState, parts: Sequence[BatchSummary]) -> models_pb2.Bat
         submitter=first.submitter,
         labels=sum(row["labels"] for row in rows),
         frauds=sum(row["frauds"] for row in rows),
-        fed_features=fed_features(version.manifest, first.position),
+        fed_features=fed_features(manifest, first.position),
         digest=_digest([row["digest"] for row in rows] or [part.digest for part in parts]),
     )
 

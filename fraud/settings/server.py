@@ -69,7 +69,7 @@ class Server(Section):
     streams_max: int = Field(default=1_000, ge=1, le=100_000, description="calls at once")
     connections_max: int = Field(default=1_000, ge=1, le=100_000, description="of all callers together")
     connection_streams_max: int = Field(
-        default=128, ge=1, le=100_000, description="calls at once on one connection, unfinished ones too"
+        default=256, ge=1, le=100_000, description="calls at once on one connection, unfinished ones too"
     )
     handshake: PositiveDurationUs = Field(
         default=20 * SECOND_US, description="a connection that has not said what it is by then is closed"

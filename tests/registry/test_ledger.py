@@ -1,3 +1,5 @@
+import random
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -5,7 +7,7 @@ import pytest
 
 from fraud.errors import Conflict, Damaged, InvalidInput, NotAllowedNow, NotFound, StaleHead
 from fraud.registry import LedgerEntry, LedgerStore, RegistryState, promote
-from fraud.registry.chain import GENESIS_HASH
+from fraud.registry.chain import GENESIS_HASH, canonical_json
 from fraud.registry.ledger import FOLDS
 from fraud.registry.view import Registry
 from tests.registry.entries import add, registered, verdict
@@ -213,3 +215,24 @@ def test_a_running_fold_reads_only_what_is_new(store: LedgerStore) -> None:
         add(store, "VersionRegistered", registered(f"card-{i}"))
         assert registry.refresh().next_version("card") == f"card-{i + 1}"
     assert registry.refresh().last_hash == store.state().last_hash
+
+
+def test_what_taught_a_version_costs_the_fold_less_than_its_text(store: LedgerStore) -> None:
+    rng = random.Random(1)
+    for i in range(1, 9):
+        batches = [
+            {"batch_id": f"case-{i}-{n}", "source": "chargeback", "submitter": "desk", "position": n}
+            | {"parts": 1, "arrival_us": [n, n], "digest": rng.randbytes(32).hex(), "labels": 1, "frauds": 1}
+            for n in range(500)
+        ]
+        body = registered(f"card-{i}")
+        add(store, "VersionRegistered", body | {"manifest": body["manifest"] | {"label_batches": batches}})
+    entries = store.read()
+    tracemalloc.start()
+    state = RegistryState.fold(entries)
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held < sum(len(canonical_json(entry.body)) for entry in entries)
+    assert [state.version(f"card-{i}").manifest for i in range(1, 9)] == [
+        entry.body["manifest"] for entry in entries
+    ]
