@@ -62,7 +62,7 @@ def read_bounded(path: Path, bytes_max: int = DOCUMENT_BYTES_MAX) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """A JSON value kept as compressed text: some fiftieth of what its dicts take, decoded at every look.
+    """A JSON value kept as compressed text: about a tenth of what its dicts take, decoded at every look.
 
     For what is kept long and looked at rarely, by the thousand.
 
