@@ -26,7 +26,7 @@ from fraud.features.spec import FeatureSpec
 from fraud.labels.standing import ConflictRule
 from fraud.records import LabelsSubmitted, LabelValue
 
-INSTALL = "river is not installed, so the online learner is left out; pip install 'fraud[peers]'"
+INSTALL = "river is not installed, so the online learner is left out; pip install --editable '.[peers]'"
 _FPR = 0.005
 _THRESHOLD_DAYS = 7
 _KEPT_DAYS = 30

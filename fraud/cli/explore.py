@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fraud.cli.shell import shell_of, table
-from fraud.cli.times import format_time
+from fraud.cli.times import format_time, service_now_us
 from fraud.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ def explore(
     actor: Annotated[str | None, typer.Option(help="Stands in the ledger; default: your user.")] = None,
 ) -> None:
     """Show or switch exploration: would-be declines let through to learn what they were."""
-    from fraud.clock import WallClock
     from fraud.registry.store import LedgerStore
 
     shell = shell_of(ctx)
@@ -42,14 +41,14 @@ def explore(
         raise InvalidInput("--model", "is not given", f"name one of {', '.join(models)}")
     if on is not None and not reason:
         raise InvalidInput("--reason", "is not given", "say why; it stands in the ledger")
-    with closing(LedgerStore.open(shell.settings.places.ledger)) as ledger:
+    with closing(LedgerStore.open(shell.settings.places.ledger, create=False)) as ledger:
         if on is not None and ledger.state().explores(names[0]) != on:
             ledger.append(
                 "ExplorationSwitched",
                 {"model": names[0], "on": on},
                 actor=shell.local_signer(actor),
                 reason=reason,
-                time_us=WallClock().now_us(),
+                time_us=service_now_us(shell.settings),
             )
         state = ledger.state()
     documents = [_document(name, models[name].policy.exploration, state) for name in names]

@@ -36,7 +36,7 @@ def push(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(help="CSV, Parquet or JSON lines.", exists=True, dir_okay=False)],
     batch: Annotated[str, typer.Option(help="Id of the batch; the same id again is taken once.")],
-    source: Annotated[str, typer.Option(help="Who says so, e.g. chargeback; as in [labels] sources.")],
+    source: Annotated[str, typer.Option(help="Who says so, e.g. chargeback; one of labels.sources.")],
     submitter: Annotated[
         str | None, typer.Option(help="The person or system that hands it in; default: your identity.")
     ] = None,

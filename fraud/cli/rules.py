@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Rules beside the models: try them, set them, show them.")
 
-_File = Annotated[Path, typer.Argument(help="TOML, a [[rule]] table for each.")]
+_File = Annotated[Path, typer.Argument(help="TOML, a table `rule` for each.")]
 _Model = Annotated[str, typer.Option(help="Whose payments they decide.")]
 _TRIAL = ["rule", "rows", "share", "decides", "known frauds", "precision", "amount", "model alerted on"]
 
@@ -43,7 +43,7 @@ def set_(
     if not reason.strip():
         raise InvalidInput("--reason", "is empty", "say why; it stands in the ledger")
     rules = read_rules(file, shell.settings)
-    with closing(LedgerStore.open(shell.settings.places.ledger)) as ledger:
+    with closing(LedgerStore.open(shell.settings.places.ledger, create=False)) as ledger:
         former = rules_of(ledger.state(), model)
         if (former.rules.digest if former is not None else "") != rules.digest:
             body = {"model": model, "rules": [rule.to_dict() for rule in rules.rules]}
@@ -71,7 +71,7 @@ def show(
     shell = shell_of(ctx)
     if model:
         _check_model(shell, model)
-    with closing(LedgerStore.open(shell.settings.places.ledger)) as ledger:
+    with closing(LedgerStore.open(shell.settings.places.ledger, writable=False)) as ledger:
         state = ledger.state()
     _show(shell, {name: rules_of(state, name) for name in ([model] if model else shell.settings.models)})
 
@@ -95,7 +95,7 @@ def try_(
         span_us = parse_duration_us(since)
     except ValueError as error:
         raise InvalidInput("--since", str(error), "write it like 30d") from None
-    with closing(LedgerStore.open(shell.settings.places.ledger)) as ledger:
+    with closing(LedgerStore.open(shell.settings.places.ledger, writable=False)) as ledger:
         state = ledger.state()
     past = try_rules(shell.settings, state, model, rules, span_us)
     found = past.trial

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Who may call the server: tokens, certificates, roles.")
 
-_Id = Annotated[str, typer.Argument(help="Its id; 'fraud token list' shows it.")]
+_Id = Annotated[str, typer.Argument(metavar="ID", help="Its id; 'fraud token list' shows it.")]
 _Ends = Annotated[str, typer.Option(help="30d from now, a moment, or never; default: identities.life.")]
 _NEVER = "never"
 

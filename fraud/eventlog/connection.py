@@ -35,21 +35,24 @@ class Layout:
 
 
 def connect(
-    path: Path, layout: Layout, *, writable: bool, durability: Durability = "fsync"
+    path: Path, layout: Layout, *, writable: bool, durability: Durability = "fsync", create: bool = True
 ) -> sqlite3.Connection:
-    """Open the file, creating its tables when it is new and `writable`; transactions are explicit.
+    """Open the file; a new one gets its tables where it is `writable` and `create`. Transactions are explicit.
 
     The connection may be used from any thread, by one at a time.
 
     Raises:
-        NotFound: not writable, and no such file.
+        NotFound: no such file, and not to be created.
         Damaged: not a SQLite file.
         OtherFormat: another layout than this release reads.
         Unavailable: the file cannot be opened or is locked.
     """
-    if not writable and not path.exists():
-        raise NotFound(f"{path}: no {layout.what} there; the process that writes it has to start first")
-    mode = "rwc" if writable else "ro"
+    if not (writable and create) and not path.exists():
+        raise NotFound(
+            f"{path}: no {layout.what} there; start the service once, or name the folder it works on "
+            "(--config, FRAUD__SERVICE__DATA_DIR)"
+        )
+    mode = ("rwc" if create else "rw") if writable else "ro"
     try:
         connection = sqlite3.connect(
             f"{path.absolute().as_uri()}?mode={mode}",

@@ -41,15 +41,15 @@ class LedgerStore:
         self._folded = RegistryState()
 
     @classmethod
-    def open(cls, path: Path, *, writable: bool = True) -> Self:
-        """Open the ledger at `path`; a writable one is created when missing.
+    def open(cls, path: Path, *, writable: bool = True, create: bool = True) -> Self:
+        """Open the ledger at `path`; a writable one is created when missing, with `create`.
 
         Raises:
             NotFound, Damaged, Unavailable: as `fraud.eventlog.connection.connect`.
         """
-        if writable:
+        if writable and create:
             path.parent.mkdir(parents=True, exist_ok=True)
-        return cls(path, connect(path, LAYOUT, writable=writable))
+        return cls(path, connect(path, LAYOUT, writable=writable, create=create))
 
     def append(
         self,

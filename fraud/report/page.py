@@ -35,7 +35,8 @@ def require_report_extra() -> None:
         import matplotlib  # noqa: F401
     except ImportError as error:
         raise NotAllowedNow(
-            f"the report needs {error.name}, which is not installed; run pip install 'fraud[report]'"
+            f"the report needs {error.name}, which is not installed; "
+            "run pip install --editable '.[report]' in the checkout"
         ) from None
     del jinja2
 

@@ -45,7 +45,7 @@ class AttackDesk:
         except BaseException:
             log.close()
             raise
-        return cls(settings, log, LedgerStore.open(places.ledger))
+        return cls(settings, log, LedgerStore.open(places.ledger, create=False))
 
     def close(self) -> None:
         """Close log and ledger."""

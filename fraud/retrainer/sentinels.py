@@ -97,7 +97,7 @@ class SentinelDesk:
             SqliteEventLog.open(places.log, writable=False, entity_names=names),
             Archive(places.archive, settings.schema_, spec.names),
             BundleStore(places.bundles),
-            LedgerStore.open(places.ledger),
+            LedgerStore.open(places.ledger, create=False),
             progress,
         )
 

@@ -95,7 +95,7 @@ class Vacuum:
         return cls(
             settings,
             log,
-            LedgerStore.open(places.ledger),
+            LedgerStore.open(places.ledger, create=False),
             Archive(places.archive, settings.schema_, FeatureSpec.of(settings).names),
             BundleStore(places.bundles),
             Snapshots(places.state, settings.log.snapshots_kept),

@@ -24,6 +24,7 @@ budget_minor = 5000
 def config(tmp_path: Path) -> Path:
     path = tmp_path / "fraud.toml"
     path.write_text(CONFIG, encoding="utf-8")
+    LedgerStore.open(load_settings(path, {}).places.ledger).close()
     return path
 
 
@@ -46,6 +47,16 @@ def test_it_shows_what_each_model_lets_through(config: Path, capsys: pytest.Capt
     assert status == 0
     assert (card["explores"], card["rates"], card["budget"]) == (True, [0.05], 5000)
     assert (transfer["explores"], transfer["configured"], transfer["on"]) == (False, False, True)
+
+
+def test_a_folder_without_a_service_is_told_and_not_begun(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ledger = load_settings(config, {}).places.ledger
+    ledger.unlink()
+    status, _, error = explore(config, capsys, "--off", "--model", "card", "--reason", "a run")
+    assert (status, "start the service once, or name the folder" in error) == (1, True)
+    assert not ledger.exists()
 
 
 def test_a_switch_is_on_the_record_once(config: Path, capsys: pytest.CaptureFixture[str]) -> None:

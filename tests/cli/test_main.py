@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 
-from fraud.cli.main import options_first, run
+from fraud.cli.main import app, options_first, run
 from fraud.settings import load_settings
 
 COMMANDS = (
@@ -30,6 +31,16 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
 def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([*command.split(), "--help"]) == 0
     assert f"fraud {command}" in capsys.readouterr().out
+
+
+def test_help_has_no_brackets_that_would_be_taken_for_markup() -> None:
+    waiting, told = [typer.main.get_command(app)], list[str]()
+    while waiting:
+        command = waiting.pop()
+        waiting += getattr(command, "commands", {}).values()
+        told += [command.help or "", *(getattr(each, "help", "") or "" for each in command.params)]
+    assert len(told) > 100
+    assert [text for text in told if "[" in text] == []
 
 
 def test_help_loads_no_heavy_library() -> None:

@@ -33,6 +33,7 @@ stage = "after"
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     settings_in(tmp_path)
+    LedgerStore.open(load_settings(tmp_path / "fraud.toml", {}).places.ledger).close()
     (tmp_path / "rules.toml").write_text(RULES, encoding="utf-8")
     return tmp_path
 

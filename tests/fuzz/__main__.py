@@ -36,7 +36,7 @@ def main() -> int:
     """Fuzz the chosen targets one behind the other and print what came of it."""
     options = _options()
     if find_spec("atheris") is None:
-        print("atheris is not installed, so nothing was fuzzed; run pip install 'fraud[fuzz]'")  # noqa: T201
+        print("atheris is not installed, so nothing was fuzzed; run make fuzz")  # noqa: T201
         return 0
     FINDINGS.mkdir(parents=True, exist_ok=True)
     names = [options.target] if options.target else list(TARGETS)

@@ -93,7 +93,7 @@ def test_every_key_there_is_stands_in_the_example() -> None:
 
 
 def test_a_commented_setting_shows_its_default() -> None:
-    """Optional keys without a default show an example instead."""
+    """Optional keys without a default show an example instead; see the next test."""
     plain = settings_from(tables_of("example"), {}, Path("fraud.toml"))
     full = settings_from(tables_of("example", uncomment=True), {}, Path("fraud.toml"))
     differ = list(differences(plain, full, ""))
@@ -109,6 +109,45 @@ def differences(plain: Any, full: Any, where: str) -> Iterator[str]:
             yield from differences(value, full[name], f"{where}.{name}")
     elif plain is not None and plain != full:
         yield f"{where.removeprefix('.')}: default {plain}, shown {full}"
+
+
+def test_what_is_no_default_says_what_holds_without_it() -> None:
+    plain = settings_from(tables_of("example"), {}, Path("fraud.toml"))
+    full = settings_from(tables_of("example", uncomment=True), {}, Path("fraud.toml"))
+    lines = lines_by_key(COMMENTED.sub("", text_of("example")))
+    examples = list(additions(plain, full, ""))
+    unmarked = [key for key in examples if "# unset: " not in lines[key]]
+    assert len(examples) > 20
+    assert not unmarked, f"fraud/settings/example.toml shows examples as if they were defaults: {unmarked}"
+
+
+def additions(plain: Any, full: Any, where: str) -> Iterator[str]:
+    """Name each setting that has no default but a value here, by the tables it stands in."""
+    if isinstance(plain, BaseModel):
+        for key, field in type(plain).model_fields.items():
+            within = f"{where}.{field.alias or key}"
+            yield from additions(getattr(plain, key), getattr(full, key), within)
+    elif isinstance(plain, dict):
+        for key, value in full.items():
+            yield from additions(plain.get(key), value, f"{where}.{key}")
+    elif plain is None and full is not None:
+        yield where.removeprefix(".")
+
+
+def lines_by_key(text: str) -> dict[str, str]:
+    """Return the line where each table and each key begins; an inline table is one line for all it holds."""
+    found: dict[str, str] = {}
+    table = ""
+    for line in text.splitlines():
+        if header := re.match(r"\[([a-z_0-9.]+)\]", line):
+            table = header[1]
+            found.setdefault(table, line)
+            found.setdefault(table.rpartition(".")[0], line)
+        elif key := re.match(r"([a-z_0-9]+) = ", line):
+            place = f"{table}.{key[1]}"
+            found[place] = line
+            found |= {f"{place}.{inner}": line for inner in re.findall(r"([a-z_0-9]+) = ", line)[1:]}
+    return found
 
 
 def test_the_handbook_rates_look_where_labels_have_arrived() -> None:
