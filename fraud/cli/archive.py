@@ -46,7 +46,7 @@ def vacuum(
     reason: Annotated[str, typer.Option(help="Stands in the ledger.")] = "retention",
     actor: Annotated[str | None, typer.Option(help="Stands in the ledger; default: your user.")] = None,
 ) -> None:
-    """Let go of old bundles, unnamed archive files, old snapshots and leftovers, as the table retention of the configuration says."""
+    """Let go of old bundles, unnamed archive files, old snapshots and leftovers, as `retention` says."""
     from fraud.serving.vacuum import Vacuum
 
     shell = shell_of(ctx)

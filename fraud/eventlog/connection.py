@@ -37,7 +37,7 @@ class Layout:
 def connect(
     path: Path, layout: Layout, *, writable: bool, durability: Durability = "fsync", create: bool = True
 ) -> sqlite3.Connection:
-    """Open the file; a new one gets its tables where it is `writable` and `create`. Transactions are explicit.
+    """Open the file; a new one is made where it is `writable` and `create`. Transactions are explicit.
 
     The connection may be used from any thread, by one at a time.
 
