@@ -81,13 +81,16 @@ def fed_features(manifest: Mapping[str, Any], first_position: int) -> bool:
     return bool(manifest["label_fed_features"]) and first_position < last
 
 
-def note_version(state: "RegistryState", version: "VersionState") -> None:
-    """Note for a new version which exclusions touch it."""
-    manifest = version.manifest
-    for exclusion in state.exclusions.values():
-        inherited = version.parent in exclusion.touched
-        if inherited or learned_from(manifest, exclusion.data, exclusion.first_position):
-            exclusion.touched.add(version.version)
+def note_version(state: "RegistryState", version: "VersionState", manifest: Mapping[str, Any]) -> None:
+    """Note for a new version, of this manifest, which exclusions touch it."""
+    touching = [
+        exclusion
+        for exclusion in state.exclusions.values()
+        if version.parent in exclusion.touched
+        or learned_from(manifest, exclusion.data, exclusion.first_position)
+    ]
+    for exclusion in touching:
+        exclusion.touched.add(version.version)
 
 
 def data_excluded(state: "RegistryState", entry: LedgerEntry) -> None:

@@ -67,7 +67,10 @@ _NAME = re.compile(r"(?P<model>[a-z][a-z0-9_]*)-[1-9][0-9]*")
 
 
 class RegistryState:
-    """The fold: versions, champions, attempts and requests up to entry `seq`."""
+    """The fold: versions, champions, attempts and requests up to entry `seq`.
+
+    One thread folds at a time; others may read meanwhile, so what walks over everything walks over a copy.
+    """
 
     def __init__(self) -> None:
         self.seq = 0
@@ -187,13 +190,13 @@ class RegistryState:
 
     def view(self) -> View:
         """Return what counts now: everything that no exclusion in force hides."""
-        return View(tuple(it.data for it in self.exclusions.values() if it.in_force))
+        return View(tuple(it.data for it in list(self.exclusions.values()) if it.in_force))
 
     def tainted_by(self, version: str) -> tuple[int, ...]:
         """Return the exclusions in force whose data a version learned from; none: it is clean."""
         return tuple(
             it.seq
-            for it in self.exclusions.values()
+            for it in list(self.exclusions.values())
             if it.in_force and not it.muted and version in it.touched
         )
 
@@ -209,13 +212,15 @@ class RegistryState:
 
     def repairs_due(self) -> list[ExclusionState]:
         """Return the exclusions in force that want a retrain nobody has asked for yet."""
-        asked = {request.exclusion for request in self.requested.values()}
-        return [it for it in self.exclusions.values() if it.in_force and it.retrain and it.seq not in asked]
+        asked = {request.exclusion for request in list(self.requested.values())}
+        return [
+            it for it in list(self.exclusions.values()) if it.in_force and it.retrain and it.seq not in asked
+        ]
 
     @property
     def view_seq(self) -> int:
         """The entry that last changed what counts, 0 for none."""
-        seqs = [seq for it in self.exclusions.values() for seq in (it.seq, it.undone_seq)]
+        seqs = [seq for it in list(self.exclusions.values()) for seq in (it.seq, it.undone_seq)]
         return max(seqs, default=0)
 
     def reign(self, model: str) -> Reign | None:
@@ -225,7 +230,7 @@ class RegistryState:
 
     def version_of(self, digest: str) -> str:
         """Return the newest version with a bundle's digest, "" for none."""
-        names = [name for name, version in self.versions.items() if version.digest == digest]
+        names = [name for name, version in list(self.versions.items()) if version.digest == digest]
         return names[-1] if names else ""
 
     def champion_since_us(self, model: str) -> int:
@@ -248,7 +253,7 @@ class RegistryState:
         """
         return [
             version
-            for version in self.versions.values()
+            for version in list(self.versions.values())
             if version.model == model
             and version.status == "challenger"
             and not self.tainted_by(version.version)
@@ -256,7 +261,9 @@ class RegistryState:
 
     def next_version(self, model: str) -> str:
         """Return the name of the next version of a model, e.g. "card-8"."""
-        numbers = [int(name.rpartition("-")[2]) for name, it in self.versions.items() if it.model == model]
+        numbers = [
+            int(name.rpartition("-")[2]) for name, it in list(self.versions.items()) if it.model == model
+        ]
         return f"{model}-{max(numbers, default=0) + 1}"
 
     def requests(self) -> list[RequestState]:
@@ -301,9 +308,9 @@ def _registered(state: RegistryState, entry: LedgerEntry) -> None:
         created_us=entry.time_us,
         created_seq=entry.seq,
     )
+    note_version(state, known, body["manifest"])
     state.versions[version] = known
     state._attempts.setdefault(model, {})[known.cut_position, known.attempt] = known.cut_time_us
-    note_version(state, known)
 
 
 def _verdict_given(state: RegistryState, entry: LedgerEntry) -> None:

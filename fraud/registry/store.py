@@ -10,12 +10,12 @@ processes never write after the same entry and the chain cannot fork.
 import json
 import sqlite3
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
 from fraud.documents import read_json
-from fraud.errors import Damaged, InvalidInput, StaleHead, Unavailable
+from fraud.errors import Conflict, Damaged, InvalidInput, NotAllowedNow, NotFound, StaleHead, Unavailable
 from fraud.eventlog.connection import Layout, connect, reading, transaction
 from fraud.registry.chain import GENESIS_HASH, LedgerEntry, canonical_json, entry_hash
 from fraud.registry.ledger import FOLDS, RegistryState
@@ -29,6 +29,9 @@ LAYOUT = Layout(
             reason TEXT NOT NULL, body TEXT NOT NULL, previous_hash TEXT NOT NULL, hash TEXT NOT NULL)""",
     ),
 )
+
+REFUSALS = (StaleHead, NotAllowedNow, NotFound, Conflict)
+"""What a fold raises when it permits an entry not, before it changes anything."""
 
 
 class LedgerStore:
@@ -71,9 +74,18 @@ class LedgerStore:
         if kind not in FOLDS:
             raise InvalidInput("kind", f"{kind!r} is no kind of entry", f"give one of {', '.join(FOLDS)}")
         body_json = canonical_json(body)
+        with self._lock:
+            # Most of it before the write lock, which others wait for.
+            self.follow(self._folded)
+            return self._append(kind, body_json, actor, reason, time_us, expected_head)
+
+    def _append(
+        self, kind: str, body_json: str, actor: str, reason: str, time_us: int, expected_head: int | None
+    ) -> LedgerEntry:
+        changed = False
         try:
-            with self._lock, transaction(self._connection):
-                self._catch_up()
+            with transaction(self._connection):
+                self.follow(self._folded)
                 state = self._folded
                 if expected_head is not None and state.seq != expected_head:
                     raise StaleHead(
@@ -84,12 +96,16 @@ class LedgerStore:
                 previous = state.last_hash
                 own = entry_hash(seq, time_us, kind, actor, reason, body_json, previous)
                 entry = LedgerEntry(seq, time_us, kind, actor, reason, json.loads(body_json), previous, own)
+                changed = True
                 state.apply(entry)
                 row = (seq, time_us, kind, actor, reason, body_json, previous, own)
                 self._connection.execute("INSERT INTO ledger VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+        except REFUSALS:
+            raise
         except BaseException as error:
-            # What was folded may not have been written: fold again from the file next time.
-            self._folded = RegistryState()
+            if changed:
+                # What was folded may not have been written: fold again from the file next time.
+                self._folded = RegistryState()
             if isinstance(error, sqlite3.Error):
                 raise Unavailable(
                     f"{self._path}: a {kind} was not written ({error}); check disk space and permissions"
@@ -97,9 +113,16 @@ class LedgerStore:
             raise
         return entry
 
-    def _catch_up(self) -> None:
-        for entry in self.read(self._folded.seq):
-            self._folded.apply(entry)
+    def follow(self, state: RegistryState) -> None:
+        """Apply to a fold what it does not have yet, one entry in memory at a time.
+
+        Raises:
+            Damaged: an entry cannot be read or does not follow the one before.
+            Unavailable: the file cannot be read now.
+        """
+        with self._lock:
+            for entry in self._entries(state.seq):
+                state.apply(entry)
 
     def read(self, after: int = 0) -> list[LedgerEntry]:
         """Return the entries with a seq > `after`, in order.
@@ -108,13 +131,18 @@ class LedgerStore:
             Damaged: a body is no JSON.
             Unavailable: the file cannot be read now.
         """
-        with self._lock, reading(self._path):
+        with self._lock:
+            return list(self._entries(after))
+
+    def _entries(self, after: int) -> Iterator[LedgerEntry]:
+        with reading(self._path):
             rows = self._connection.execute(
                 """SELECT seq, time_us, kind, actor, reason, body, previous_hash, hash FROM ledger
                 WHERE seq > ? ORDER BY seq""",
                 (after,),
-            ).fetchall()
-        return [self._entry(row) for row in rows]
+            )
+            for row in rows:
+                yield self._entry(row)
 
     def find(self, seqs: Iterable[int]) -> dict[int, LedgerEntry]:
         """Return the entries with these numbers; those there are none of are left out.
@@ -142,7 +170,9 @@ class LedgerStore:
 
     def state(self) -> RegistryState:
         """Return the fold over the whole ledger, as the caller's own copy."""
-        return RegistryState.fold(self.read())
+        state = RegistryState()
+        self.follow(state)
+        return state
 
     def head(self) -> int:
         """Return the seq of the last entry, 0 for an empty ledger."""

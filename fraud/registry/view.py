@@ -22,8 +22,8 @@ class Registry:
 
         Raises:
             Damaged: an entry cannot be read or does not follow the one before.
+            Unavailable: the ledger cannot be read now.
         """
         with self._lock:
-            for entry in self.store.read(after=self.state.seq):
-                self.state.apply(entry)
+            self.store.follow(self.state)
             return self.state

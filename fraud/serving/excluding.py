@@ -135,7 +135,7 @@ class Excluding:
             NotFound: that entry excludes nothing.
             NotAllowedNow: it was undone before.
         """
-        exclusion = self._registry.refresh().exclusion(seq)
+        exclusion = (await asyncio.to_thread(self._registry.refresh)).exclusion(seq)
         entry_seq = await self._append("ExclusionUndone", {"exclusion": seq}, actor, reason)
         await self._settle(wait=exclusion.data.what == "labels")
         return entry_seq

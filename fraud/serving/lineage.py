@@ -61,9 +61,10 @@ class LineageServicer:
             check_model(request.model, self._models)
         page = await self._queries.history(request.model, request.page_token, request.page_size)
         seqs = [applied_of(entry).ledger_seq for entry in page.rows]
-        ledger = await asyncio.get_running_loop().run_in_executor(None, self._registry.store.find, seqs)
+        ledger = await asyncio.to_thread(self._registry.store.find, seqs)
+        state = await asyncio.to_thread(self._registry.refresh)
         return models_pb2.GetHistoryResponse(
-            entries=history(page.rows, ledger, self._registry.refresh().asked),
+            entries=history(page.rows, ledger, state.asked),
             next_page_token=page.next_token,
         )
 
@@ -72,7 +73,7 @@ class LineageServicer:
         if bool(request.batch_id) == bool(request.version):
             given = "both" if request.version else "neither"
             raise InvalidInput("batch_id, version", f"{given} given", "ask for one batch or for one version")
-        state = self._registry.refresh()
+        state = await asyncio.to_thread(self._registry.refresh)
         if request.batch_id:
             uses = await asyncio.to_thread(uses_of_batch, state, await self._queries.batch(request.batch_id))
             versions = [use.version for use in uses]

@@ -71,7 +71,7 @@ class ModelServicer:
     async def get_champion(self, request: models_pb2.GetChampionRequest) -> models_pb2.GetChampionResponse:
         """Return what served at a moment: the last entry applied by then."""
         check_model(request.model, self._models)
-        state = self._registry.refresh()
+        state = await asyncio.to_thread(self._registry.refresh)
         at_us = request.at_us or self._scorer.now_us()
         entry = await self._queries.served_at(request.model, at_us)
         intended = state.champion_at(request.model, at_us)
@@ -90,9 +90,11 @@ class ModelServicer:
             check_model(request.model, self._models)
         size = size_of(request.page_size, self._page_size_max)
         start = position_of(request.page_token)
-        state = self._registry.refresh()
+        state = await asyncio.to_thread(self._registry.refresh)
         versions = [
-            version for version in reversed(state.versions.values()) if request.model in ("", version.model)
+            version
+            for version in reversed(list(state.versions.values()))
+            if request.model in ("", version.model)
         ]
         page = versions[start : start + size]
         more = start + size < len(versions)
@@ -103,12 +105,11 @@ class ModelServicer:
 
     async def get_version(self, request: models_pb2.GetVersionRequest) -> models_pb2.GetVersionResponse:
         """Return a version with its manifest and verdicts."""
-        state = self._registry.refresh()
+        state = await asyncio.to_thread(self._registry.refresh)
         version = state.version(request.version)
+        manifest, *verdicts = await asyncio.to_thread(_documents, version)
         return models_pb2.GetVersionResponse(
-            version=self._to_wire(state, version),
-            manifest_json=json.dumps(version.manifest, sort_keys=True),
-            verdicts_json=[json.dumps(verdict.report, sort_keys=True) for verdict in version.verdicts],
+            version=self._to_wire(state, version), manifest_json=manifest, verdicts_json=verdicts
         )
 
     def _to_wire(self, state: RegistryState, version: VersionState) -> models_pb2.Version:
@@ -163,7 +164,8 @@ class ModelServicer:
 
     async def get_retrain(self, request: models_pb2.GetRetrainRequest) -> models_pb2.GetRetrainResponse:
         """Return what became of a retrain, and whether its promotions serve."""
-        request_state = self._registry.refresh().request(request.request_seq)
+        state = await asyncio.to_thread(self._registry.refresh)
+        request_state = state.request(request.request_seq)
         return models_pb2.GetRetrainResponse(
             state=models_pb2.GetRetrainResponse.State.Value(request_state.state),
             text=request_state.error or request_state.reason,
@@ -202,6 +204,14 @@ def check_signed(actor: str, reason: str, what: str) -> None:
             raise InvalidInput(field, "is empty", f"say who asks for {what}, and why; both are kept")
         if len(text) > length_max:
             raise InvalidInput(field, f"has {len(text)} characters", f"send 1 to {length_max}")
+
+
+def _documents(version: VersionState) -> list[str]:
+    """Spell a version's manifest, then the report of each verdict; long where many batches taught it."""
+    return [
+        json.dumps(each, sort_keys=True)
+        for each in (version.manifest, *(verdict.report for verdict in version.verdicts))
+    ]
 
 
 def promotions_serve(state: RegistryState, last_applied: Mapping[str, Entry], models: Iterable[str]) -> bool:

@@ -108,17 +108,13 @@ class Queries:
         """Count what versions decided, by version and outcome: in the archive, and in the log beyond it."""
         archived = await self._read(self._archive.position)
         counts = await self._read(self._archived_counts, versions, archived)
-        after = archived
+        wanted, after = frozenset(versions), archived
         while True:
-            page = await self._read(self._log.decisions, (), 0, "", after, READ_ROWS)
-            for entry in page:
-                assert isinstance(entry.event, Scored)
-                decision = entry.event.decision
-                if decision.version in versions:
-                    counts[decision.version, decision.outcome] += 1
-            if len(page) < READ_ROWS:
+            page, last = await self._read(self._logged_counts, wanted, after)
+            counts += page
+            if last == after:
                 return counts
-            after = page[-1].position
+            after = last
 
     def close(self) -> None:
         """Finish what is queued and stop."""
@@ -143,6 +139,15 @@ class Queries:
         if found is None:
             raise NotFound(f"transaction_id {transaction_id!r}: no such decision; check the id")
         return found
+
+    def _logged_counts(
+        self, versions: frozenset[str], after: int
+    ) -> tuple[Counter[tuple[str, Outcome]], int]:
+        """Count a page of the log's decisions; with its last position, `after` at the end of the log."""
+        page = self._log.decisions((), 0, "", after, READ_ROWS)
+        decisions = [entry.event.decision for entry in page if isinstance(entry.event, Scored)]
+        counts = Counter((it.version, it.outcome) for it in decisions if it.version in versions)
+        return counts, page[-1].position if page else after
 
     def _archived_counts(self, versions: Sequence[str], upto: int) -> Counter[tuple[str, Outcome]]:
         with self._archive.reading():

@@ -25,7 +25,7 @@ from fraud.serving.champions import Champion
 from fraud.v1.scoring_pb2 import Reason
 
 CHAMPIONS_KEPT = 8
-"""Bundles held for explaining; an older version is read again when asked for."""
+"""Bundles held by each worker; an older version is read again when asked for."""
 
 
 def wants_reasons(answer: Answer | FraudError) -> bool:
@@ -34,7 +34,10 @@ def wants_reasons(answer: Answer | FraudError) -> bool:
 
 
 class ReasonsDesk:
-    """One worker thread, and the bundles it has explained with lately."""
+    """Two workers, a thread each: one for calls in flight, one for old decisions, whose bundles may be many.
+
+    So nobody who looks at old decisions keeps a decline waiting, or has its champion let go.
+    """
 
     def __init__(
         self,
@@ -44,22 +47,19 @@ class ReasonsDesk:
         rules: Callable[[str, str], RuleSet | None],
     ) -> None:
         """`rules(model, digest)` returns a set of rules that was in force at some time."""
-        self._load = load
-        self._rules = rules
-        self._feature_count = feature_count
-        self._reasons_max = reasons_max
-        self._champions: OrderedDict[str, Champion] = OrderedDict()
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix="reasons")
+        self._live, self._past = (
+            _Explainer(name, load, feature_count, reasons_max, rules) for name in ("reasons", "past-reasons")
+        )
 
     def keep(self, champion: Champion) -> None:
         """Take a champion at its swap, so that its first decline finds it loaded."""
-        self._worker.submit(self._remember, champion)
+        self._live.worker.submit(self._live.remember, champion)
 
     def explain(
         self, work: ScoreWork, answers: Sequence[Answer | FraudError], loop: asyncio.AbstractEventLoop
     ) -> None:
         """Add reasons to the answers of one call and deliver them to its future."""
-        self._worker.submit(self._explain, work, answers, Delivery(loop))
+        self._live.worker.submit(self._explain, work, answers, Delivery(loop))
 
     async def explain_one(self, scored: Scored) -> tuple[Reason, ...]:
         """Return the reasons of a logged decision; empty when neither champion nor rule made it.
@@ -71,14 +71,15 @@ class ReasonsDesk:
         """
         loop = asyncio.get_running_loop()
         try:
-            return (await loop.run_in_executor(self._worker, self._reasons, [scored]))[0]
+            return (await loop.run_in_executor(self._past.worker, self._past.reasons, [scored]))[0]
         except NotFound:
             text = f"the bundle of {scored.decision.version} is no longer kept, so it cannot be explained"
-            return (*self._of_rule(scored), Reason(code="BUNDLE_GONE", text=text))
+            return (*self._past.of_rule(scored), Reason(code="BUNDLE_GONE", text=text))
 
     def close(self) -> None:
         """Finish what is queued and stop."""
-        self._worker.shutdown()
+        for each in (self._live, self._past):
+            each.worker.shutdown()
 
     def _explain(self, work: ScoreWork, answers: Sequence[Answer | FraudError], delivery: Delivery) -> None:
         try:
@@ -88,25 +89,51 @@ class ReasonsDesk:
                 if isinstance(answer, Answer) and (work.with_reasons or wants_reasons(answer))
             ]
             reasons = {
-                scored.transaction_id: why for scored, why in zip(wanted, self._reasons(wanted), strict=True)
+                scored.transaction_id: why
+                for scored, why in zip(wanted, self._live.reasons(wanted), strict=True)
             }
             delivery.answer(work.future, [_with(answer, reasons) for answer in answers])
         except Exception as error:  # noqa: BLE001 — the decision is logged; the caller must hear of the failure
             delivery.fail(work.future, error)
         delivery.send()
 
-    def _reasons(self, rows: list[Scored]) -> list[tuple[Reason, ...]]:
+
+class _Explainer:
+    """A thread, and the bundles it has explained with lately."""
+
+    def __init__(
+        self,
+        name: str,
+        load: Callable[[str], Champion],
+        feature_count: int,
+        reasons_max: int,
+        rules: Callable[[str, str], RuleSet | None],
+    ) -> None:
+        self._load = load
+        self._rules = rules
+        self._feature_count = feature_count
+        self._reasons_max = reasons_max
+        self._champions: OrderedDict[str, Champion] = OrderedDict()
+        self.worker = ThreadPoolExecutor(1, thread_name_prefix=name)
+
+    def reasons(self, rows: list[Scored]) -> list[tuple[Reason, ...]]:
+        """Return the reasons of each row; on the worker.
+
+        Raises:
+            NotFound: a bundle is no longer kept.
+            Damaged: a bundle is not what was written.
+        """
         by_version: dict[str, list[int]] = {}
         for i, row in enumerate(rows):
             by_version.setdefault(row.decision.version, []).append(i)
-        found = [self._of_rule(row) for row in rows]
+        found = [self.of_rule(row) for row in rows]
         for version, at in by_version.items():
             if version:
                 for i, reasons in zip(at, self._of_version(version, [rows[i] for i in at]), strict=True):
                     found[i] += reasons
         return found
 
-    def _of_rule(self, row: Scored) -> tuple[Reason, ...]:
+    def of_rule(self, row: Scored) -> tuple[Reason, ...]:
         """Return the reason that names the rule or list that decided; none where the model did."""
         name = row.decision.rule
         if not name:
@@ -120,7 +147,7 @@ class ReasonsDesk:
         return (Reason(code="RULE", feature=name, text=rule.text if rule is not None else f"rule {name}"),)
 
     def _of_version(self, version: str, rows: list[Scored]) -> list[tuple[Reason, ...]]:
-        champion = self._champions.get(version) or self._remember(self._load(version))
+        champion = self._champions.get(version) or self.remember(self._load(version))
         self._champions.move_to_end(version)
         matrix = champion.matrix(features_of(rows, self._feature_count), champion.words(rows))
         return [
@@ -131,7 +158,8 @@ class ReasonsDesk:
             for row in reasons_of(champion.bundle, matrix, self._reasons_max)
         ]
 
-    def _remember(self, champion: Champion) -> Champion:
+    def remember(self, champion: Champion) -> Champion:
+        """Take a bundle, and let go of the one explained with longest ago; on the worker."""
         self._champions[champion.version] = champion
         while len(self._champions) > CHAMPIONS_KEPT:
             self._champions.popitem(last=False)

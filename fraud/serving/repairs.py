@@ -115,15 +115,16 @@ class RepairServicer:
         self, request: models_pb2.ListExclusionsRequest
     ) -> models_pb2.ListExclusionsResponse:
         """Return exclusions with how far their repair has come, newest first."""
-        state = self._registry.refresh()
+        state = await asyncio.to_thread(self._registry.refresh)
         seq = request.exclusion_seq
-        exclusions = [state.exclusion(seq)] if seq else list(reversed(state.exclusions.values()))
+        exclusions = [state.exclusion(seq)] if seq else list(reversed(list(state.exclusions.values())))
         applied = await self._queries.applied()
         seqs = crowning_seqs(state, self._models)
         ledger = await asyncio.to_thread(self._registry.store.find, seqs)
         followed = promotions_serve(state, await self._queries.last_applied(), self._models)
-        return models_pb2.ListExclusionsResponse(
-            exclusions=[
+
+        def statuses() -> list[models_pb2.ExclusionStatus]:
+            return [
                 models_pb2.ExclusionStatus(
                     exclusion_seq=it.seq,
                     time_us=it.time_us,
@@ -134,12 +135,13 @@ class RepairServicer:
                     transactions=it.transactions,
                     muted=it.muted,
                     undone_seq=it.undone_seq,
-                    tainted=[] if it.muted else [name for name in state.versions if name in it.touched],
+                    tainted=[] if it.muted else [name for name in list(state.versions) if name in it.touched],
                     steps=repair_steps(it, state, applied, ledger, promotions_serve=followed),
                 )
                 for it in exclusions
             ]
-        )
+
+        return models_pb2.ListExclusionsResponse(exclusions=await asyncio.to_thread(statuses))
 
 
 def _check_times(**times_us: int) -> None:

@@ -139,14 +139,13 @@ class Rollbacks:
         champion, target, muted = await loop.run_in_executor(None, self._choose, order)
         rows = await loop.run_in_executor(None, recent, self._scorer.log, order.model)
         logged = features_of(rows, self._feature_count)
-        forecasts = []
-        if champion is not None:
-            forecasts.append(forecast(NOW, champion, rows, logged))
-        forecasts.append(forecast(ALL_LABELS, target, rows, logged))
+        asked = [] if champion is None else [(NOW, champion, rows, logged)]
+        asked.append((ALL_LABELS, target, rows, logged))
         if order.mute_since_us and rows:
             view = self._view().with_([self._muted(order)])
             features = await self._batcher.run(lambda: self._scorer.peek_under(view, rows))
-            forecasts.append(forecast(MUTED, target, rows, features))
+            asked.append((MUTED, target, rows, features))
+        forecasts = [await asyncio.to_thread(forecast, *each) for each in asked]
         return RollbackPlan(
             order.model,
             champion.version if champion else "",

@@ -1,5 +1,6 @@
 """The methods of the three services: from wire, call, to wire."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
@@ -226,12 +227,12 @@ class LabelServicer:
             lambda: self._feedback.retract_batch(request.batch_id, request.submitter, request.reason)
         )
         data = Exclusion("labels", batch_id=request.batch_id)
-        state = self._registry.refresh()
-        touched = touched_by(state, data, done.parts[0].position)
+        state = await asyncio.to_thread(self._registry.refresh)
+        touched = await asyncio.to_thread(touched_by, state, data, done.parts[0].position)
         return labels_pb2.RetractBatchResponse(
             labels=done.labels,
             repeated=done.repeated,
-            versions=[version for version in state.versions if version in touched],
+            versions=[version for version in list(state.versions) if version in touched],
         )
 
 

@@ -2,14 +2,16 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fraud.errors import Damaged, NotFound, StaleHead, Unavailable
-from fraud.registry import LedgerStore, RegistryState
+from fraud.errors import Conflict, Damaged, NotAllowedNow, NotFound, StaleHead, Unavailable
+from fraud.registry import LedgerEntry, LedgerStore, RegistryState, promote
 from tests.registry.entries import add, registered, verdict
 
 ROOT = Path(__file__).parents[2]
@@ -154,4 +156,40 @@ def test_two_processes_never_fork_the_chain_and_never_promote_over_each_other(tm
     assert [entry.seq for entry in entries] == list(range(1, 2 + appended + promoted + 1))
     reigns = [entry.body for entry in entries if entry.kind == "Promoted"]
     assert [reign["expected"] for reign in reigns] == ["", *[reign["version"] for reign in reigns[:-1]]]
+    store.close()
+
+
+def test_what_is_refused_leaves_the_fold_as_it_was_and_is_not_paid_for_again(tmp_path: Path) -> None:
+    read: list[int] = []
+
+    class Watched(LedgerStore):
+        def _entries(self, after: int) -> Iterator[LedgerEntry]:
+            read.append(after)
+            return super()._entries(after)
+
+    store = Watched.open(tmp_path / "ledger.db")
+    for version in ("card-1", "card-2"):
+        add(store, "VersionRegistered", registered(version))
+    promote(store, "card", "card-1", "", actor="gate", reason="", time_us=0)
+    refused: list[tuple[str, dict[str, Any]]] = [
+        ("VersionRegistered", registered("card-1")),
+        ("VerdictGiven", verdict("card-9", "PROMOTE")),
+        ("Promoted", {"model": "card", "version": "card-2", "expected": ""}),
+        ("Promoted", {"model": "card", "version": "card-1", "expected": "card-1"}),
+        ("VersionDropped", {"version": "card-1", "why": "superseded"}),
+        ("ExclusionUndone", {"exclusion": 1}),
+        ("ProbationEnded", {"model": "card", "version": "card-1", "evidence": {}}),
+        ("SentinelRetired", {"model": "card", "pattern": "burst"}),
+        ("AttackEnded", {"attack": 1}),
+        ("Vacuumed", {"bundles": ["digest-card-1"], "files": 0, "bytes": 0}),
+        ("CycleFinished", {"request_seq": 1, "verdicts": [], "seconds": 0.0}),
+        ("RolledBack", {"model": "card", "version": "card-2", "expected": "card-1", "mute": None}),
+    ]
+    read.clear()
+    for kind, body in refused:
+        with pytest.raises((NotAllowedNow, NotFound, Conflict)):
+            add(store, kind, body)
+        assert set(read) == {3}, "only what is new is read"
+        assert vars(store._folded) == vars(store.state()), kind
+        read.clear()
     store.close()
