@@ -46,9 +46,9 @@ dashboards: setup
 	$(BIN)/python -m deploy.grafana.build
 	$(BIN)/python -m deploy.prometheus.cases
 
-# Each benchmark for a minute, to see that it runs; for figures, run one without --quick.
+# Each benchmark for a minute, to see that it runs; for figures, run one without --quick. Status 2: its data is not there.
 bench: setup
-	for name in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$name --quick || exit 1; done
+	for name in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$name --quick || test $$? -eq 2 || exit 1; done
 
 # The service over a disk, a clock and workers that fail, with new seeds; stops at the first broken promise.
 MINUTES ?= 10
