@@ -333,6 +333,7 @@ async def _answer(
     await process.readiness.publish(serving=False)
     await _drain(process.edge, server, limits.drain / 1e6)
     await asyncio.gather(*watchers)
+    await process.follower.close()
     await process.batcher.close()
     process.keeper.snapshot_now()
     _log.info("drained", log_position=process.log.head())
