@@ -1,6 +1,6 @@
 """Follows the registry ledger: what it intends is loaded, tested, and put in service.
 
-    exclusions → tainted champions rolled back, the view of the data taken (`reconciler`)
+    exclusions → tainted champions rolled back, the view of the data taken (`reconciler`); not at start
     ledger entry → bundle read, digest checked → self-test rows, bit for bit → warm
       → on the scoring thread: Applied into the event log, one pointer swapped
 
@@ -12,6 +12,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import structlog
@@ -118,14 +119,29 @@ class LedgerFollower:
         self._observed_seq = -1
 
     def start(self) -> None:
-        """Load what served last, before the first request; blocking."""
+        """Put in service what the ledger intends, or else what served last; blocking.
+
+        To be called before the batcher starts. What exclusions demand is left to the
+        first `poll`, and so is what cannot be put into effect here: a start that
+        fails would be tried again for ever.
+
+        Raises:
+            Damaged: the ledger cannot be read.
+        """
         for model, entry in self._scorer.log.last_applied().items():
             applied = entry.event
             assert isinstance(applied, Applied)
             self._serving[model] = Serving(applied.version, applied.ledger_seq, applied.policy_version)
             if model in self._models and applied.version:
                 self._resume(model, applied.version)
-        self._settle(lambda task: task())
+        state = self._registry.refresh()
+        parts = [partial(self._follow_model, state, model, run=_at_once) for model in self._models]
+        for part in (*parts, partial(self._settle_shadows, state)):
+            try:
+                part()
+            except Exception:  # noqa: BLE001 — what served last serves on
+                _log.exception("not put into effect at the start; will try again")
+        self._switch_exploration(state)
 
     def _resume(self, model: str, version: str) -> None:
         try:
@@ -171,10 +187,7 @@ class LedgerFollower:
     def _settle(self, run: Run) -> None:
         state = self._reconciler.roll_back_tainted()
         for model in self._models:
-            change = self._next_change(state, model)
-            if change is not None:
-                self._apply(model, *change, run=run)
-            self._take_rules(state, model, run)
+            self._follow_model(state, model, run=run)
         self._reconciler.take_view(state, run)
         self._reconciler.request_retrains(state)
         self._switch_exploration(state)
@@ -182,6 +195,12 @@ class LedgerFollower:
         if state.seq != self._observed_seq:
             self._observed_seq = state.seq
             self._reconciler.observe(state)
+
+    def _follow_model(self, state: RegistryState, model: str, *, run: Run) -> None:
+        change = self._next_change(state, model)
+        if change is not None:
+            self._apply(model, *change, run=run)
+        self._take_rules(state, model, run)
 
     def _switch_exploration(self, state: RegistryState) -> None:
         """Let the ledger's switch decide which models explore; the next batch sees it."""
@@ -302,3 +321,8 @@ class LedgerFollower:
         self._champions.swap(model, champion)
         self._desk.keep(champion)
         self._metrics.champion(model, champion.version)
+
+
+def _at_once(task: Callable[[], None]) -> None:
+    """Run something where no scoring thread runs yet."""
+    task()

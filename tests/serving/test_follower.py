@@ -10,6 +10,7 @@ from fraud.clock import DAY_US
 from fraud.records import Applied
 from fraud.registry.store import promote, roll_back
 from fraud.serving.champions import Champion
+from fraud.serving.follower import _at_once
 from fraud.serving.server import ScoringProcess
 from tests.serving.registered import Ledger
 from tests.serving.test_exploring import inside
@@ -96,9 +97,7 @@ def test_an_older_entry_never_takes_the_place_of_a_later_one(ledger: Ledger) -> 
         noted = applied(process)
         assert noted[-1] == (back, "card-1")
         for version in ("card-2", "card-9", ""):  # one to serve, one that is refused, none
-            late: list[None] = []
-            follower._apply("card", version, old, run=lambda task, late=late: late.append(task()))
-            assert len(late) == 1
+            follower._apply("card", version, old, run=_at_once)
             assert process.champions.all()["card"].version == "card-1"
             assert follower.serving("card") == "card-1"
         assert applied(process) == noted
