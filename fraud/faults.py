@@ -34,7 +34,7 @@ POINTS = (
     "erasure.files_dropped",
     "erasure.recorded",
 )
-HOLDS = ("restore.folding", "log.committing")
+HOLDS = ("restore.folding", "log.committing", "rebuild.begun")
 RAISES = ("scoring.folded", "cycle.started")
 _HOLD_POLL_S = 0.005
 _armed = os.environ.get(VARIABLE, "")

@@ -102,7 +102,7 @@ class Excluding:
 
         On return tainted champions no longer serve, and the feature state no
         longer counts excluded labels; excluded transactions leave it as soon as
-        it is rebuilt.
+        it is rebuilt, which is not waited for.
 
         Raises:
             InvalidInput, NotFound: as `plan`.
@@ -125,7 +125,7 @@ class Excluding:
         }
         seq = await self._append("DataExcluded", body, actor, reason)
         pass_point("exclusion.recorded")
-        await self._settle(wait=plan.data.what == "labels")
+        await self._follower.poll(self._batcher)
         return seq, plan, None
 
     async def undo(self, seq: int, *, actor: str, reason: str) -> int:
@@ -135,15 +135,10 @@ class Excluding:
             NotFound: that entry excludes nothing.
             NotAllowedNow: it was undone before.
         """
-        exclusion = (await asyncio.to_thread(self._registry.refresh)).exclusion(seq)
+        (await asyncio.to_thread(self._registry.refresh)).exclusion(seq)
         entry_seq = await self._append("ExclusionUndone", {"exclusion": seq}, actor, reason)
-        await self._settle(wait=exclusion.data.what == "labels")
+        await self._follower.poll(self._batcher)
         return entry_seq
-
-    async def _settle(self, *, wait: bool) -> None:
-        """Let the follower look at once; a rebuild of all state is not waited for."""
-        if wait:
-            await self._follower.poll(self._batcher)
 
     async def _append(self, kind: str, body: dict[str, object], actor: str, reason: str) -> int:
         def append() -> int:

@@ -1,6 +1,6 @@
 """Follows the registry ledger: what it intends is loaded, tested, and put in service.
 
-    exclusions → tainted champions rolled back, the view of the data taken (`reconciler`)
+    exclusions → tainted champions rolled back, the view of the data taken (`reconciler`); not at start
     ledger entry → bundle read, digest checked → self-test rows, bit for bit → warm
       → on the scoring thread: Applied into the event log, one pointer swapped
 
@@ -12,6 +12,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import structlog
@@ -106,6 +107,8 @@ class LedgerFollower:
         self._settle_shadows = settle_shadows
         self._ruling = ruling
         self._one_at_a_time = asyncio.Lock()
+        self._next_look: asyncio.Task[None] | None = None
+        self._looks: set[asyncio.Task[None]] = set()
         self._registry = registry
         self._loader = loader
         self._scorer = scorer
@@ -116,14 +119,29 @@ class LedgerFollower:
         self._observed_seq = -1
 
     def start(self) -> None:
-        """Load what served last, before the first request; blocking."""
+        """Put in service what the ledger intends, or else what served last; blocking.
+
+        To be called before the batcher starts. What exclusions demand is left to the
+        first `poll`, and so is what cannot be put into effect here: a start that
+        fails would be tried again for ever.
+
+        Raises:
+            Damaged: the ledger cannot be read.
+        """
         for model, entry in self._scorer.log.last_applied().items():
             applied = entry.event
             assert isinstance(applied, Applied)
             self._serving[model] = Serving(applied.version, applied.ledger_seq, applied.policy_version)
             if model in self._models and applied.version:
                 self._resume(model, applied.version)
-        self._settle(lambda task: task())
+        state = self._registry.refresh()
+        parts = [partial(self._follow_model, state, model, run=_at_once) for model in self._models]
+        for part in (*parts, partial(self._settle_shadows, state)):
+            try:
+                part()
+            except Exception:  # noqa: BLE001 — what served last serves on
+                _log.exception("not put into effect at the start; will try again")
+        self._switch_exploration(state)
 
     def _resume(self, model: str, version: str) -> None:
         try:
@@ -135,13 +153,30 @@ class LedgerFollower:
         self._put_in_service(model, champion)
 
     async def poll(self, batcher: Batcher) -> None:
-        """Put what is new in the ledger into effect; on return it is, or the log says why not."""
+        """Put what is new in the ledger into effect; on return it is, or the log says why not.
+
+        A look is a task of its own: whoever gives up waiting (gRPC cancels a call at its
+        deadline) ends neither it nor its hold on the lock, for its thread goes on as well.
+        """
+        if self._next_look is None:
+            self._next_look = asyncio.create_task(self._look(batcher))
+            self._looks.add(self._next_look)
+            self._next_look.add_done_callback(self._looks.discard)
+        await asyncio.shield(self._next_look)
+
+    async def close(self) -> None:
+        """Wait for looks that nobody waits for any more; before the scoring thread stops."""
+        while self._looks:
+            await asyncio.wait(self._looks)
+
+    async def _look(self, batcher: Batcher) -> None:
         loop = asyncio.get_running_loop()
 
         def on_scoring_thread(task: Callable[[], None]) -> None:
             asyncio.run_coroutine_threadsafe(batcher.run(task), loop).result()
 
         async with self._one_at_a_time:
+            self._next_look = None  # what enters the ledger from here on is for another look
             await loop.run_in_executor(None, self._settle, on_scoring_thread)
 
     def serving(self, model: str) -> str:
@@ -152,10 +187,7 @@ class LedgerFollower:
     def _settle(self, run: Run) -> None:
         state = self._reconciler.roll_back_tainted()
         for model in self._models:
-            change = self._next_change(state, model)
-            if change is not None:
-                self._apply(model, *change, run=run)
-            self._take_rules(state, model, run)
+            self._follow_model(state, model, run=run)
         self._reconciler.take_view(state, run)
         self._reconciler.request_retrains(state)
         self._switch_exploration(state)
@@ -163,6 +195,12 @@ class LedgerFollower:
         if state.seq != self._observed_seq:
             self._observed_seq = state.seq
             self._reconciler.observe(state)
+
+    def _follow_model(self, state: RegistryState, model: str, *, run: Run) -> None:
+        change = self._next_change(state, model)
+        if change is not None:
+            self._apply(model, *change, run=run)
+        self._take_rules(state, model, run)
 
     def _switch_exploration(self, state: RegistryState) -> None:
         """Let the ledger's switch decide which models explore; the next batch sees it."""
@@ -203,18 +241,28 @@ class LedgerFollower:
             return
 
         pass_point("rollback.loaded")
+        run(lambda: self._swap(model, champion, seq, started))
 
-        def swap() -> None:
-            policy_version = self._scorer.overruling.policy_version(model, champion.policy_version)
-            self._scorer.append(Applied(seq, model, version, policy_version, self._view_text()))
-            pass_point("rollback.applied")
-            self._put_in_service(model, champion)
-            self._serving[model] = Serving(version, seq, policy_version)
-
-        run(swap)
+    def _swap(self, model: str, champion: Champion, seq: int, started: float) -> None:
+        """Let a champion decide from the next batch on; on the scoring thread."""
+        if self._is_overtaken(model, seq):
+            return
+        policy_version = self._scorer.overruling.policy_version(model, champion.policy_version)
+        self._scorer.append(Applied(seq, model, champion.version, policy_version, self._view_text()))
+        pass_point("rollback.applied")
+        self._put_in_service(model, champion)
+        self._serving[model] = Serving(champion.version, seq, policy_version)
         self._metrics.swapped(model, "applied")
         self._metrics.swap_took(model, time.perf_counter() - started)
-        _log.info("champion swapped", model=model, version=version, ledger_seq=seq)
+        _log.info("champion swapped", model=model, version=champion.version, ledger_seq=seq)
+
+    def _is_overtaken(self, model: str, seq: int) -> bool:
+        """Tell whether this ledger entry or a later one of the model took effect in the meantime."""
+        serving = self._serving.get(model)
+        if serving is None or serving.ledger_seq < seq:
+            return False
+        _log.error("a later entry serves already", model=model, ledger_seq=seq, serving=serving.ledger_seq)
+        return True
 
     def _take_rules(self, state: RegistryState, model: str, run: Run) -> None:
         """Put the rules that the ledger intends in force, and note the policy that decides from here on."""
@@ -223,13 +271,14 @@ class LedgerFollower:
         if intended is None or self._next_change(state, model) is not None:
             return
         rules = self._ruling.due(intended)
-        former = self._serving.get(model, Serving("", 0))
-        if rules is None and self._policy_version(model) == former.policy_version:
+        noted = self._serving.get(model, Serving("", 0)).policy_version
+        if rules is None and self._policy_version(model) == noted:
             return
 
         def swap() -> None:
             digest = rules.rules.digest if rules is not None else None
             policy_version = self._policy_version(model, digest)
+            former = self._serving.get(model, Serving("", 0))
             if policy_version != former.policy_version:
                 seq = max(intended.seq, former.ledger_seq)
                 self._scorer.append(Applied(seq, model, former.version, policy_version, self._view_text()))
@@ -253,6 +302,8 @@ class LedgerFollower:
         return state.fold.view.to_text() if state is not None else ALL
 
     def _serve_none(self, model: str, seq: int) -> None:
+        if self._is_overtaken(model, seq):
+            return
         policy_version = self._scorer.overruling.policy_version(model, "")
         self._scorer.append(Applied(seq, model, "", policy_version, self._view_text()))
         self._champions.remove(model)
@@ -261,6 +312,8 @@ class LedgerFollower:
         _log.warning("no champion serves", model=model, ledger_seq=seq)
 
     def _refuse(self, model: str, refusal: Applied) -> None:
+        if self._is_overtaken(model, refusal.ledger_seq):
+            return
         self._scorer.append(refusal)
         self._serving[model] = Serving(refusal.version, refusal.ledger_seq, refusal.policy_version)
 
@@ -268,3 +321,8 @@ class LedgerFollower:
         self._champions.swap(model, champion)
         self._desk.keep(champion)
         self._metrics.champion(model, champion.version)
+
+
+def _at_once(task: Callable[[], None]) -> None:
+    """Run something where no scoring thread runs yet."""
+    task()

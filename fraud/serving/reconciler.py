@@ -1,7 +1,8 @@
 """Brings the service to what the exclusions on the ledger demand, and again after a crash.
 
     a champion is tainted       → RolledBack to its last clean predecessor, or to none
-    another view is in force    → the feature state takes it, `Applied` in the event log
+    another view is in force    → the feature state takes it, `Applied` in the event log; where other
+                                  transactions are hidden, once it is rebuilt beside the service
     a repair wants a retrain    → RetrainRequested, cut behind all of that
 
 An exclusion is one entry of the ledger; everything that follows from it is found
@@ -9,6 +10,9 @@ here by looking at what is still missing. So there is nothing to undo when the
 process dies half-way: the next one looks again.
 """
 
+import math
+import threading
+import time
 from collections.abc import Callable
 
 import structlog
@@ -27,14 +31,14 @@ from fraud.registry.ledger import RegistryState
 from fraud.registry.probation import probation_of
 from fraud.registry.store import roll_back
 from fraud.registry.view import Registry
-from fraud.serving.aside import rebuild_aside
+from fraud.serving.aside import TAIL_EVENTS, Rebuild
 from fraud.serving.recovery import catch_up
 from fraud.serving.scorer import Scorer
 from fraud.settings import Settings
 
 _log = structlog.get_logger("fraud.serving.reconciler")
-TAIL_EVENTS = 2_000
-"""Events that the scoring thread itself may fold when it changes over to rebuilt state, some 50 ms."""
+RETRY_S = 30.0
+"""Time between a rebuild that failed, for want of memory perhaps, and the next one."""
 
 Run = Callable[[Callable[[], None]], None]
 """Runs something on the scoring thread and waits for it."""
@@ -58,6 +62,23 @@ class Reconciler:
         self._archive = archive
         self._bundles = bundles
         self._metrics = metrics
+        self._rebuild: Rebuild | None = None
+        self._again_at_s = -math.inf
+        self._stopped = False
+        self._stopping = threading.Lock()
+
+    def stop(self) -> None:
+        """End a rebuild and begin no other, without waiting; from any thread."""
+        with self._stopping:
+            self._stopped = True
+            if self._rebuild is not None:
+                self._rebuild.stop()
+
+    def close(self) -> None:
+        """Stop, and wait until neither log nor archive is read any more."""
+        self.stop()
+        if self._rebuild is not None:
+            self._rebuild.join()
 
     def roll_back_tainted(self) -> RegistryState:
         """Put a clean version in place of every tainted champion; return the ledger's state."""
@@ -100,27 +121,72 @@ class Reconciler:
         return ""
 
     def take_view(self, state: RegistryState, run: Run) -> None:
-        """Let the feature state count what the ledger says counts."""
-        held = self._scorer.state
-        view = state.view()
-        if held is None or view == held.fold.view:
-            return
-        applied = Applied(state.view_seq, "", "", "", view.to_text())
-        if view.transactions == held.fold.view.transactions:
-            run(lambda: self._scorer.change_view(applied, lambda fold: fold.see(view)))
-        else:
-            rebuilt = self._rebuild(view)
-            pass_point("exclusion.rebuilt")
-            run(lambda: self._scorer.change_view(applied, lambda fold: self._change_over(fold, rebuilt)))
-        pass_point("exclusion.in_force")
-        _log.warning("another view is in force", view=view.to_text(), ledger_seq=state.view_seq)
+        """Let the feature state count what the ledger says counts.
 
-    def _rebuild(self, view: View) -> FeatureFold:
-        log = self._scorer.log
-        fold = rebuild_aside(self._settings, view, log.head())
-        while log.head() - fold.position > TAIL_EVENTS:
-            catch_up(fold, log, self._archive, log.head(), follow=False)
-        return fold
+        Labels count by it on return. Where other transactions are hidden a rebuild
+        begins, and the first call after its end changes over to what it made.
+        """
+        held = self._scorer.state
+        if held is None:
+            return
+        view, present = state.view(), held.fold.view
+        labels = View((*present.transactions, *view.labels))
+        if labels != present:
+            self._put_in_force(labels, state, run, lambda fold: fold.see(labels))
+        if view.transactions == present.transactions:
+            self._let_rebuild_go()
+            return
+        rebuilt = self._rebuilt(view)
+        if rebuilt is None:
+            return
+        pass_point("exclusion.rebuilt")
+        try:
+            rebuilt.see(view)
+            log = self._scorer.log
+            while log.head() - rebuilt.position > TAIL_EVENTS:
+                catch_up(rebuilt, log, self._archive, log.head(), follow=False)
+        except Exception:
+            self._let_rebuild_go()
+            raise
+        # Where the log cannot be written what was rebuilt is kept for the next look.
+        self._put_in_force(view, state, run, lambda fold: self._change_over(fold, rebuilt))
+        self._let_rebuild_go()
+
+    def _put_in_force(
+        self, view: View, state: RegistryState, run: Run, change: Callable[[FeatureFold], None]
+    ) -> None:
+        applied = Applied(state.view_seq, "", "", "", view.to_text())
+        run(lambda: self._scorer.change_view(applied, change))
+        pass_point("exclusion.in_force")
+        _log.warning("another view is in force", view=view.to_text(), ledger_seq=applied.ledger_seq)
+
+    def _rebuilt(self, view: View) -> FeatureFold | None:
+        """Return state that hides a view's transactions, None while it is being made; at once."""
+        work = self._rebuild
+        if work is not None:
+            if work.view.transactions != view.transactions:
+                work.stop()
+            if not work.ended:
+                return None
+            if not work.stopped:
+                try:
+                    return work.fold()
+                except Exception as error:  # noqa: BLE001 — the rest of the look must not wait for memory
+                    self._again_at_s = time.monotonic() + RETRY_S
+                    _log.error("not rebuilt; will try again", why=error, again_after_s=RETRY_S)
+        with self._stopping:
+            self._rebuild = None
+            if not self._stopped and time.monotonic() >= self._again_at_s:
+                _log.info("rebuilding feature state beside the service", view=view.to_text())
+                self._rebuild = Rebuild(self._settings, view, self._scorer.log, self._archive)
+        return None
+
+    def _let_rebuild_go(self) -> None:
+        """End a rebuild that nobody needs any more."""
+        if self._rebuild is not None:
+            self._rebuild.stop()
+            if self._rebuild.ended:
+                self._rebuild = None
 
     def _change_over(self, fold: FeatureFold, rebuilt: FeatureFold) -> None:
         log = self._scorer.log

@@ -113,7 +113,9 @@ def _undone(exclusion: ExclusionState, state: RegistryState, applied: Sequence[E
         event = applied_of(entry)
         if event.ledger_seq >= exclusion.undone_seq and not _hides(event.label_view, exclusion.data):
             step.done, step.time_us = True, entry.arrival_time_us
-            break
+            return step
+    # Undone before it was in force: nothing has to change, so nothing will be applied.
+    step.done = not (applied and _hides(applied_of(applied[-1]).label_view, exclusion.data))
     return step
 
 

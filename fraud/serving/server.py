@@ -1,7 +1,8 @@
 """Assembles the scoring process and runs it until SIGTERM.
 
 lock the data folder → open log, ledger, archive → listen, not ready → restore state → load champions
-  → serve → SIGTERM: not ready, no new calls, answer those in flight (server.drain), snapshot, unlock
+  → a first look at what exclusions demand → serve
+  → SIGTERM: not ready, no new calls, answer those in flight (server.drain), snapshot, unlock
 """
 
 import asyncio
@@ -210,19 +211,26 @@ class ScoringProcess:
         self.entrance.reflect(server)
         return server
 
+    async def look(self) -> None:
+        """Put what is new in the ledger into effect; what fails is logged, and tried again by `follow`."""
+        try:
+            await self.follower.poll(self.batcher)
+        except Exception:  # noqa: BLE001 — scoring goes on whatever happens beside it
+            _log.exception("following the ledger failed; will try again")
+
     async def follow(self, stopping: asyncio.Event) -> None:
         """Follow the ledger, keep snapshots and the log's length, until stopping."""
         every_s = self.settings.server.ledger_poll / 1e6
         while not stopping.is_set():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stopping.wait(), timeout=every_s)
+            await self.look()
             try:
-                await self.follower.poll(self.batcher)
                 await self.keeper.tend(self.batcher)
                 self.eraser.tend()
                 self._observe()
             except Exception:  # noqa: BLE001 — scoring goes on whatever happens beside it
-                _log.exception("following the ledger failed; will try again")
+                _log.exception("keeping snapshots and log failed; will try again")
 
     def _observe(self) -> None:
         now_us = self.scorer.now_us()
@@ -251,6 +259,7 @@ class ScoringProcess:
     def close(self) -> None:
         """Close what was opened."""
         self.eraser.close()
+        self.reconciler.close()
         self.desk.close()
         self.queries.close()
         self._stores.close()
@@ -289,18 +298,22 @@ async def _drain(edge: Edge, server: grpc.aio.Server, within_s: float) -> None:
 async def _restored(process: ScoringProcess, stopping: asyncio.Event) -> bool:
     """Restore state off the event loop, so that health answers meanwhile; False when told to stop first."""
     restoring = asyncio.get_running_loop().run_in_executor(None, process.scorer.recover)
-    told = asyncio.create_task(stopping.wait())
-    either: set[asyncio.Future[Any]] = {restoring, told}
-    await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+    await _done_or_told(restoring, stopping)
     if not restoring.done():
         process.progress.stop()
-    told.cancel()
     try:
         await restoring
     except RestoreStopped as stopped:
         _log.info("stopped before it served", why=stopped)
         return False
     return True
+
+
+async def _done_or_told(work: "asyncio.Future[Any]", stopping: asyncio.Event) -> None:
+    """Wait until work is done or the process is told to stop."""
+    told = asyncio.create_task(stopping.wait())
+    await asyncio.wait({work, told}, return_when=asyncio.FIRST_COMPLETED)
+    told.cancel()
 
 
 async def _answer(
@@ -311,9 +324,12 @@ async def _answer(
     on_ready: Callable[[int], None] | None,
 ) -> None:
     """Serve until stopping, then drain and write a snapshot."""
-    limits = process.settings.server
-    process.follower.start()
-    process.batcher.start(asyncio.get_running_loop())
+    limits, loop = process.settings.server, asyncio.get_running_loop()
+    await loop.run_in_executor(None, process.follower.start)
+    process.batcher.start(loop)
+    # Before the first call, so that a tainted champion decides none.
+    look = asyncio.create_task(process.look())
+    await _done_or_told(look, stopping)
     await process.readiness.check()
     # What stands now stays: a full collection that walks it again would stall answers by 0.1 s and more.
     gc.collect()
@@ -329,10 +345,12 @@ async def _answer(
     ]
     await stopping.wait()
     _log.info("draining", queued_rows=process.batcher.queued_rows)
+    process.reconciler.stop()
     process.edge.closed = "the scorer is draining; send to another one, or again after its restart"
     await process.readiness.publish(serving=False)
     await _drain(process.edge, server, limits.drain / 1e6)
-    await asyncio.gather(*watchers)
+    await asyncio.gather(look, *watchers)
+    await process.follower.close()
     await process.batcher.close()
     process.keeper.snapshot_now()
     _log.info("drained", log_position=process.log.head())

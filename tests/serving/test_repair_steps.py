@@ -76,6 +76,16 @@ def test_what_was_hidden_before_is_in_force_at_once() -> None:
     assert ledger.steps(second, view(first, HIDDEN)) == [("recorded", True, 20), ("in force", True, 20)]
 
 
+def test_what_is_undone_before_it_was_in_force_is_undone_at_once() -> None:
+    ledger = Ledger()
+    seq = ledger.exclude(retrain=False)
+    undone = ledger.add("ExclusionUndone", exclusion=seq)
+    assert ledger.steps(seq)[-1] == ("undone", True, 0)
+    assert ledger.steps(seq, view(0, "all"))[-1] == ("undone", True, 0)
+    assert ledger.steps(seq, view(seq, HIDDEN))[-1] == ("undone", False, 0)
+    assert ledger.steps(seq, view(seq, HIDDEN), view(undone, "all"))[-1] == ("undone", True, 2_000)
+
+
 def test_a_retrain_has_ended_when_what_it_promoted_serves() -> None:
     ledger = Ledger()
     seq = ledger.exclude()
