@@ -80,7 +80,7 @@ class Feedback:
             Unavailable: the append failed; nothing was kept.
         """
         self._check_batch(batch_id, part, source, submitter)
-        if any(each.retracted for each in self._scorer.log.batch(batch_id)):
+        if self._scorer.log.is_retracted(batch_id):
             raise Conflict(
                 f"batch_id {batch_id!r} was retracted, and its labels count no more; "
                 "send labels that are right under a new batch_id"
