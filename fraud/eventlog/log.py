@@ -134,6 +134,10 @@ class EventLog(Protocol):
         """Return the parts of one batch, by position; none when it never came."""
         ...
 
+    def is_retracted(self, batch_id: str) -> bool:
+        """Tell whether a batch was taken back at any time; costs the same however many parts it has."""
+        ...
+
     def batches(self, since_us: int, source: str, after: int, limit: int) -> list[BatchSummary]:
         """Return label batches that arrived at or after `since_us`, position > `after`, in order.
 

@@ -119,6 +119,10 @@ class MemoryEventLog:
         with self._lock:
             return [self._shown(it) for it in self._batches.values() if it.batch_id == batch_id]
 
+    def is_retracted(self, batch_id: str) -> bool:
+        """Tell whether a batch was taken back at any time."""
+        return batch_id in self._retracted
+
     def _shown(self, summary: BatchSummary) -> BatchSummary:
         return dataclasses.replace(summary, retracted=summary.batch_id in self._retracted)
 

@@ -216,6 +216,10 @@ class SqliteEventLog:
         """Return the parts of one batch, by position."""
         return self._batches("batch_id = ? ORDER BY position", (batch_id,))
 
+    def is_retracted(self, batch_id: str) -> bool:
+        """Tell whether a batch was taken back at any time."""
+        return bool(self._rows("SELECT 1 FROM retracted WHERE batch_id = ?", (batch_id,)))
+
     def _batches(self, where: str, values: Row) -> list[BatchSummary]:
         rows = self._rows(
             f"""SELECT position, arrival_time_us, batch_id, part, source, submitter, frauds, legitimates,

@@ -173,6 +173,7 @@ def test_parts_of_a_batch_are_taken_apart(log: EventLog) -> None:
 
 def test_a_retracted_batch_says_so_in_all_its_parts_for_ever(log: EventLog) -> None:
     log.append([labels("a"), labels("a", part=1), labels("b")], 5, [])
+    assert not log.is_retracted("a")
     log.append([BatchRetracted("a", "ann", "wrong file")], 6, [])
     assert [(batch.batch_id, batch.retracted) for batch in log.batches(0, "", 0, 9)] == [
         ("a", True),
@@ -185,6 +186,7 @@ def test_a_retracted_batch_says_so_in_all_its_parts_for_ever(log: EventLog) -> N
         (1, 3, True),
     ]
     assert log.batch("c") == []
+    assert [log.is_retracted(batch_id) for batch_id in ("a", "b", "c", "")] == [True, False, False, False]
     with pytest.raises(Conflict):
         log.append([BatchRetracted("a", "bob", "again")], 7, [])
 
