@@ -226,14 +226,17 @@ def next_order(shop: Workshop, monitor: Monitor) -> Order | None:
             cut = Cut(request.cut_position, request.cut_time_us)
             return Order(models, cut, request.trigger, request.seq)
     now_us = shop.clock.now_us()
-    since_us = state.cycles[-1].time_us if state.cycles else 0
-    before = CyclesBefore(state.cycles, _frauds_since(shop, since_us), monitor.alarms())
+    before = CyclesBefore(
+        tuple(shop.settings.models),
+        state.cycles,
+        lambda since_us: _frauds_since(shop, since_us),
+        monitor.alarms(),
+    )
     wanted = due(shop.settings.training.triggers, before, now_us)
     if wanted is None or shop.log.head() == 0:
         return None
     cut = Cut(shop.log.head(), max(now_us, shop.log.last_arrival_us()))
-    models = wanted.models or tuple(shop.settings.models)
-    return Order(models, cut, wanted.reason, kind=wanted.trigger)
+    return Order(wanted.models, cut, wanted.reason, kind=wanted.trigger)
 
 
 def _frauds_since(shop: Workshop, since_us: int) -> int:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from fraud.monitoring.metrics import Labels
 from fraud.monitoring.probing import Probe
-from fraud.registry.cycles import EMERGENCIES, TRIGGERS
+from fraud.registry.cycles import EMERGENCIES, TRIGGERS, trained_us
 from fraud.registry.ledger import RegistryState
 from fraud.retrainer.cycle import Workshop
 from fraud.retrainer.misses import Burst, Reign, judge_misses, misses_of
@@ -61,8 +61,7 @@ class ReactionWatch:
         self._bursts.pop(model, None)
         burst = None
         if rules is not None and reign is not None and reign.version:
-            new_from_us = state.cycles[-1].time_us if state.cycles else 0
-            whose = Reign(reign.version, reign.since_us, new_from_us)
+            whose = Reign(reign.version, reign.since_us, trained_us(state.cycles, model))
             trust = trust_in(history, model, state.guard_reports.get(model))
             facts = misses_of(history, model, whose, trust, rules)
             burst = judge_misses(facts, rules, self._triggers.submitter_share_max)
