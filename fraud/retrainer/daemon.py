@@ -29,7 +29,7 @@ from fraud.registry.view import Registry
 from fraud.retrainer.cycle import CycleVerdict, Order, Workshop, run_cycle
 from fraud.retrainer.guarding import Judgement, judge_data
 from fraud.retrainer.probation import ProbationWatch
-from fraud.retrainer.shadowing import settle_shadowed
+from fraud.retrainer.shadowing import ShadowWatch
 from fraud.retrainer.triggers import CyclesBefore, due
 from fraud.retrainer.watching import Monitor
 from fraud.settings import Settings
@@ -172,6 +172,7 @@ class Watch:
         self._shop = open_workshop(settings)
         self._archived_at = 0.0
         self._probations = ProbationWatch(self._shop)
+        self._shadows = ShadowWatch(self._shop)
         self._monitor = Monitor(self._shop)
 
     def run(self) -> None:
@@ -213,7 +214,7 @@ class Watch:
             with self._shop.archive.reading():
                 self._monitor.turn()
                 self._probations.turn()
-                settle_shadowed(self._shop)
+                self._shadows.turn()
 
 
 def next_order(shop: Workshop, monitor: Monitor) -> Order | None:
