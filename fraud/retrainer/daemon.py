@@ -227,21 +227,10 @@ def next_order(shop: Workshop, monitor: Monitor) -> Order | None:
             cut = Cut(request.cut_position, request.cut_time_us)
             return Order(models, cut, request.trigger, request.seq)
     now_us = shop.clock.now_us()
-    before = CyclesBefore(
-        tuple(shop.settings.models),
-        state.cycles,
-        lambda since_us: _frauds_since(shop, since_us),
-        monitor.alarms(),
-    )
+    models = tuple(shop.settings.models)
+    before = CyclesBefore(models, state.cycles, monitor.frauds_since, monitor.alarms())
     wanted = due(shop.settings.training.triggers, before, now_us)
     if wanted is None or shop.log.head() == 0:
         return None
     cut = Cut(shop.log.head(), max(now_us, shop.log.last_arrival_us()))
     return Order(wanted.models, cut, wanted.reason, kind=wanted.trigger)
-
-
-def _frauds_since(shop: Workshop, since_us: int) -> int:
-    if shop.settings.training.triggers.new_frauds is None:
-        return 0
-    batches = shop.log.batches(since_us, "", 0, 1_000_000)
-    return sum(batch.frauds for batch in batches)

@@ -42,7 +42,9 @@ class Triggers(Section):
     every: Annotated[PositiveDurationUs | None, BeforeValidator(_unless_never)] = Field(
         default=7 * DAY_US, description='"never": off'
     )
-    new_frauds: int | None = Field(default=None, ge=1)
+    new_frauds: int | None = Field(
+        default=None, ge=1, description="that became known since the last cycle, each counted once"
+    )
     hold_down: DurationUs = Field(default=6 * HOUR_US, description="least time between two cycles")
     per_day_max: int = Field(default=4, ge=1, le=1_000)
     misses: MissBurst | None = None
