@@ -1,6 +1,6 @@
 """The retraining process: once, or watching the ledger and the clock.
 
-watch: copy the log to the archive every so often
+watch: copy the log to the archive every so often, its small files merged once a day
 a request on the ledger, or a trigger that is due → one cycle
 after each copy: monitoring, probations judged, what waits in shadow promoted
 """
@@ -26,6 +26,7 @@ from fraud.monitoring.endpoint import Guard, serve_metrics
 from fraud.monitoring.retrainer_metrics import RetrainerMetrics
 from fraud.registry.store import LedgerStore
 from fraud.registry.view import Registry
+from fraud.retrainer.compacting import CompactionWatch
 from fraud.retrainer.cycle import CycleVerdict, Order, Workshop, run_cycle
 from fraud.retrainer.guarding import Judgement, judge_data
 from fraud.retrainer.probation import ProbationWatch
@@ -173,6 +174,7 @@ class Watch:
         self._archived_at = 0.0
         self._probations = ProbationWatch(self._shop)
         self._shadows = ShadowWatch(self._shop)
+        self._compaction = CompactionWatch(self._shop)
         self._monitor = Monitor(self._shop)
 
     def run(self) -> None:
@@ -211,6 +213,7 @@ class Watch:
         if time.monotonic() - self._archived_at >= every_s:
             self._archived_at = time.monotonic()
             self._shop.copy()
+            self._compaction.turn()
             with self._shop.archive.reading():
                 self._monitor.turn()
                 self._probations.turn()
