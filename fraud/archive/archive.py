@@ -254,13 +254,23 @@ class Archive:
             listings = self._listings.scan().filter(span).sort("position").collect()
         return list(columns.listings_events(listings))
 
-    def compact(self, retention: timedelta = RETENTION) -> None:
-        """Merge small files; delete what no version younger than `retention` names.
+    def small_files(self) -> dict[str, int]:
+        """Return how many files each table has that compacting would merge."""
+        return {name: table.small_files() for name, table in self._tables.items()}
+
+    def compact(self, retention: timedelta = RETENTION, tables: Collection[str] | None = None) -> None:
+        """Merge small files of the named tables (None: all), and `vacuum`.
 
         A lazy scan older than `retention` may lose its files; nothing else notices.
+
+        Raises:
+            Unavailable: the archive cannot be written, or others kept coming first.
         """
-        for table in self._tables.values():
-            table.compact()
+        # A merged file is named by nobody until it is committed: who deletes what is unnamed has to wait.
+        with self.reading():
+            for name, table in self._tables.items():
+                if tables is None or name in tables:
+                    table.compact()
         self.vacuum(retention)
 
     def held(self) -> Held:

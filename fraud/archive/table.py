@@ -37,6 +37,8 @@ APP_ID = "log"
 COMMIT_ATTEMPTS = 100
 """Other writers that may come first in a row before this one gives up."""
 FILE_BYTES = 128 * 2**20
+SMALL_BYTES = FILE_BYTES // 2
+"""Two files below that are merged into one."""
 INDEXED = ("position", "arrival_time_us", "event_time_us", "transaction_id")
 """Columns by which a scan leaves files out; none of them is ever blanked."""
 
@@ -262,6 +264,10 @@ class Table:
         sizes = [path.stat().st_size for name in table.file_uris() if (path := Path(name)).exists()]
         return Size(len(sizes), sum(sizes))
 
+    def small_files(self) -> int:
+        """Return how many files the newest version names that compacting would merge; 0 for no table."""
+        return self._of_newest(_small_files) or 0
+
     def unnamed(self, retention: timedelta) -> list[Path]:
         """Return the files that no version younger than `retention` names."""
         table = self._load()
@@ -356,3 +362,8 @@ class Table:
 def _position(table: DeltaTable) -> int:
     """Return the last position that a version of a table covers; 0 for none."""
     return table.transaction_version(APP_ID) or 0
+
+
+def _small_files(table: DeltaTable) -> int:
+    sizes = pl.DataFrame(table.get_add_actions(flatten=True))["size_bytes"]
+    return int((sizes < SMALL_BYTES).sum())

@@ -195,7 +195,12 @@ def _reaction(settings: Settings, state: RegistryState, samples: Samples, now_us
     return {
         "last": None
         if last is None
-        else {"at": format_time(last.time_us), "trigger": last.trigger, "why": last.reason},
+        else {
+            "at": format_time(last.time_us),
+            "trigger": last.trigger,
+            "why": last.reason,
+            "ended": last.ended,
+        },
         "asked_for": [
             [it.labels["model"], it.labels["trigger"]]
             for it in samples.find("fraud_trigger_active")

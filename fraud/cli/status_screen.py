@@ -173,13 +173,14 @@ def _loop(loop: list[dict[str, Any]]) -> Table:
 
 
 def _reaction(reaction: Mapping[str, Any]) -> Table:
-    columns = ["last cycle", "why", "asked for now", "emergencies", "next from"]
-    last = reaction["last"] or {"at": None, "why": None}
+    columns = ["last cycle", "ended", "why", "asked for now", "emergencies", "next from"]
+    last = reaction["last"] or {"at": None, "ended": None, "why": None}
     asked = ", ".join(f"{trigger} ({model})" for model, trigger in reaction["asked_for"])
     emergencies = reaction["emergencies"]
     budget = f"{emergencies['used']} used, {emergencies['left']} left in {emergencies['within']}"
     row = (
         last["at"],
+        last["ended"],
         last["why"],
         asked or "nothing",
         budget if emergencies["enabled"] else "off",

@@ -9,11 +9,14 @@
 
 `request_seq` is None for a cycle that a trigger started; `trigger` is one of `TRIGGERS`, of
 `EMERGENCIES` for an emergency retrain. Entries of older releases have none.
+
+A start that nothing follows is a cycle that runs, or that died. The request of a dead cycle is taken up
+again; what a trigger started counts as not done, so the trigger stays due (`fraud.retrainer.triggers`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from fraud.registry.chain import LedgerEntry
 from fraud.registry.version import RequestState
@@ -26,24 +29,37 @@ EMERGENCIES: Final = ("misses", "value_detection", "probing")
 REQUEST: Final = "request"
 TRIGGERS: Final = (REQUEST, "first_cycle", "schedule", "new_frauds", *EMERGENCIES)
 """Whatever starts a cycle."""
+CycleEnd = Literal["unfinished", "finished", "failed"]
+_UNTRAINED: Final = ("FROZEN", "NOT TRAINED")
+"""What a cycle says of a model in place of a verdict, when the guard froze it or a recipe gave nothing."""
 
 
 @dataclass(slots=True)
 class CycleStart:
-    """One cycle: when it started, µs UTC, and why. `fruitful`: the gate let a challenger pass in it.
+    """One cycle: when it started, µs UTC, why, of which models, and how it ended.
 
     `trigger` is one of `TRIGGERS`, "" where an older release did not say; `reason` is for people.
+    `fruitful`: the gate let a challenger pass in it. `ended` is "unfinished" while it runs and when it
+    died. `trained` are its models once it has finished, but for those that were frozen or not trained.
     """
 
     time_us: int
     trigger: str = ""
     reason: str = ""
     fruitful: bool = False
+    models: tuple[str, ...] = ()
+    ended: CycleEnd = "unfinished"
+    trained: tuple[str, ...] = ()
 
     @property
     def emergency(self) -> bool:
         """Tell whether it counts against the budget of emergencies."""
         return self.trigger in EMERGENCIES
+
+
+def trained_us(cycles: Sequence[CycleStart], model: str) -> int:
+    """Return when the last cycle started that has trained a model, µs UTC; 0 for none."""
+    return next((it.time_us for it in reversed(cycles) if model in it.trained), 0)
 
 
 def _requested(state: "RegistryState", entry: LedgerEntry) -> None:
@@ -65,7 +81,8 @@ def _requested(state: "RegistryState", entry: LedgerEntry) -> None:
 def _cycle_started(state: "RegistryState", entry: LedgerEntry) -> None:
     request = _request_of(state, entry)
     trigger = entry.body.get("trigger", REQUEST if request is not None else "")
-    state.cycles.append(CycleStart(entry.time_us, trigger, entry.reason))
+    models = tuple(entry.body["models"])
+    state.cycles.append(CycleStart(entry.time_us, trigger, entry.reason, models=models))
     state.cycle_runs = True
     if request is not None:
         request.state = "RUNNING"
@@ -80,7 +97,7 @@ def note_verdict(state: "RegistryState", verdict: str) -> None:
 def _cycle_finished(state: "RegistryState", entry: LedgerEntry) -> None:
     verdicts = entry.body["verdicts"]
     request = _request_of(state, entry)
-    state.cycle_runs = False
+    _end(state, "finished", verdicts)
     if request is not None:
         request.state, request.verdicts = "FINISHED", list(verdicts)
         request.finished_us = entry.time_us
@@ -89,10 +106,27 @@ def _cycle_finished(state: "RegistryState", entry: LedgerEntry) -> None:
 def _cycle_failed(state: "RegistryState", entry: LedgerEntry) -> None:
     error = entry.body["error"]
     request = _request_of(state, entry)
-    state.cycle_runs = False
+    _end(state, "failed", ())
     if request is not None:
         request.state, request.error = "FAILED", error
         request.finished_us = entry.time_us
+
+
+def _end(state: "RegistryState", ended: CycleEnd, verdicts: Sequence[Mapping[str, Any]]) -> None:
+    """Note how the cycle that ran has ended, and which of its models were trained in it."""
+    if not state.cycle_runs:
+        return
+    said: dict[str, set[str]] = {}
+    for each in verdicts:
+        said.setdefault(each["model"], set()).add(each["verdict"])
+    cycle = state.cycles[-1]
+    state.cycle_runs, cycle.ended = False, ended
+    if ended == "finished":
+        cycle.trained = tuple(it for it in cycle.models if not _untrained(said.get(it, set())))
+
+
+def _untrained(said: set[str]) -> bool:
+    return bool(said) and said.issubset(_UNTRAINED)
 
 
 def _request_of(state: "RegistryState", entry: LedgerEntry) -> RequestState | None:

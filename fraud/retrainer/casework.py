@@ -297,6 +297,12 @@ def alerts_on(bundle: Bundle, rows: pl.DataFrame) -> int:
     return OutcomeCounts.of(bundle.thresholds.outcomes(scores)).alerts
 
 
+def read_of(bundle: Bundle) -> list[str]:
+    """Return the columns of the archive that `matrix_of` reads."""
+    features = [f"f_{name}" for name in bundle.feature_names]
+    return [*features, *(f"categorical_{name}" for name in bundle.categorical_names)]
+
+
 def matrix_of(bundle: Bundle, rows: pl.DataFrame) -> NDArray[np.float32]:
     """Return a bundle's matrix, float32[n, d], of archived rows with their logged features."""
     features = np.empty((len(rows), len(bundle.feature_names)), np.float32)

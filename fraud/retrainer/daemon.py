@@ -1,6 +1,6 @@
 """The retraining process: once, or watching the ledger and the clock.
 
-watch: copy the log to the archive every so often
+watch: copy the log to the archive every so often, its small files merged once a day
 a request on the ledger, or a trigger that is due → one cycle
 after each copy: monitoring, probations judged, what waits in shadow promoted
 """
@@ -26,10 +26,11 @@ from fraud.monitoring.endpoint import Guard, serve_metrics
 from fraud.monitoring.retrainer_metrics import RetrainerMetrics
 from fraud.registry.store import LedgerStore
 from fraud.registry.view import Registry
+from fraud.retrainer.compacting import CompactionWatch
 from fraud.retrainer.cycle import CycleVerdict, Order, Workshop, run_cycle
 from fraud.retrainer.guarding import Judgement, judge_data
 from fraud.retrainer.probation import ProbationWatch
-from fraud.retrainer.shadowing import settle_shadowed
+from fraud.retrainer.shadowing import ShadowWatch
 from fraud.retrainer.triggers import CyclesBefore, due
 from fraud.retrainer.watching import Monitor
 from fraud.settings import Settings
@@ -172,6 +173,8 @@ class Watch:
         self._shop = open_workshop(settings)
         self._archived_at = 0.0
         self._probations = ProbationWatch(self._shop)
+        self._shadows = ShadowWatch(self._shop)
+        self._compaction = CompactionWatch(self._shop)
         self._monitor = Monitor(self._shop)
 
     def run(self) -> None:
@@ -210,10 +213,11 @@ class Watch:
         if time.monotonic() - self._archived_at >= every_s:
             self._archived_at = time.monotonic()
             self._shop.copy()
+            self._compaction.turn()
             with self._shop.archive.reading():
                 self._monitor.turn()
                 self._probations.turn()
-                settle_shadowed(self._shop)
+                self._shadows.turn()
 
 
 def next_order(shop: Workshop, monitor: Monitor) -> Order | None:
@@ -226,18 +230,10 @@ def next_order(shop: Workshop, monitor: Monitor) -> Order | None:
             cut = Cut(request.cut_position, request.cut_time_us)
             return Order(models, cut, request.trigger, request.seq)
     now_us = shop.clock.now_us()
-    since_us = state.cycles[-1].time_us if state.cycles else 0
-    before = CyclesBefore(state.cycles, _frauds_since(shop, since_us), monitor.alarms())
+    models = tuple(shop.settings.models)
+    before = CyclesBefore(models, state.cycles, monitor.frauds_since, monitor.alarms())
     wanted = due(shop.settings.training.triggers, before, now_us)
     if wanted is None or shop.log.head() == 0:
         return None
     cut = Cut(shop.log.head(), max(now_us, shop.log.last_arrival_us()))
-    models = wanted.models or tuple(shop.settings.models)
-    return Order(models, cut, wanted.reason, kind=wanted.trigger)
-
-
-def _frauds_since(shop: Workshop, since_us: int) -> int:
-    if shop.settings.training.triggers.new_frauds is None:
-        return 0
-    batches = shop.log.batches(since_us, "", 0, 1_000_000)
-    return sum(batch.frauds for batch in batches)
+    return Order(wanted.models, cut, wanted.reason, kind=wanted.trigger)

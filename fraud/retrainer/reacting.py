@@ -1,9 +1,10 @@
-"""Watches for what asks for an emergency retrain, and shows what the budget still allows.
+"""Watches for what asks for a retrain, and shows what the budget of emergencies still allows.
 
+    new_frauds        when labels have come (`new_frauds`)
     misses            at most every `monitoring.quality_every`, when labels have come or a cycle has started
     value_detection   whenever realised quality is judged anew (`realised`)
     probing           whenever the last day was looked at (`probing`)
-      ─▶ alarms for `fraud.retrainer.triggers.due`, which alone decides
+      ─▶ counts and alarms for `fraud.retrainer.triggers.due`, which alone decides
 
 Only what `[training.triggers]` asks for is computed.
 """
@@ -13,10 +14,11 @@ from collections.abc import Iterator
 
 from fraud.monitoring.metrics import Labels
 from fraud.monitoring.probing import Probe
-from fraud.registry.cycles import EMERGENCIES, TRIGGERS
+from fraud.registry.cycles import EMERGENCIES, TRIGGERS, trained_us
 from fraud.registry.ledger import RegistryState
 from fraud.retrainer.cycle import Workshop
 from fraud.retrainer.misses import Burst, Reign, judge_misses, misses_of
+from fraud.retrainer.new_frauds import NewFrauds
 from fraud.retrainer.probing import ProbingWatch
 from fraud.retrainer.realised import QualityWatch
 from fraud.retrainer.triggers import Alarm, budget_of
@@ -35,9 +37,11 @@ class ReactionWatch:
         self._looked_at = float("-inf")
         self._known: tuple[object, ...] = ()
         self._bursts: dict[str, tuple[Burst, int]] = {}
+        self.new_frauds = NewFrauds(shop)
 
     def turn(self) -> None:
         """Look at what came in, when it is time; the caller holds the archive's files in place."""
+        self.new_frauds.turn()
         shop = self._shop
         state = shop.state()
         every_s = shop.settings.monitoring.quality_every / 1e6
@@ -61,8 +65,7 @@ class ReactionWatch:
         self._bursts.pop(model, None)
         burst = None
         if rules is not None and reign is not None and reign.version:
-            new_from_us = state.cycles[-1].time_us if state.cycles else 0
-            whose = Reign(reign.version, reign.since_us, new_from_us)
+            whose = Reign(reign.version, reign.since_us, trained_us(state.cycles, model))
             trust = trust_in(history, model, state.guard_reports.get(model))
             facts = misses_of(history, model, whose, trust, rules)
             burst = judge_misses(facts, rules, self._triggers.submitter_share_max)

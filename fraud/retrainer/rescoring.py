@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from fraud.bundle.bundle import Bundle
-from fraud.retrainer.casework import matrix_of
+from fraud.retrainer.casework import matrix_of, read_of
 from fraud.training.unseen import Unseen
 
 ROWS_AT_ONCE = 100_000
@@ -45,12 +45,10 @@ class Rescoring:
 
     def _score(self, positions: pl.Series, transactions: pl.LazyFrame) -> pl.DataFrame:
         bundle = self.bundle
-        columns = [f"f_{name}" for name in bundle.feature_names]
-        columns += [f"categorical_{name}" for name in bundle.categorical_names]
         first, last = positions[0], positions[-1]
         rows = (
             transactions.filter(pl.col("position").is_between(first, last))
-            .select("position", *columns)
+            .select("position", *read_of(bundle))
             .join(positions.to_frame("position").lazy(), on="position", how="semi")
             .sort("position")
             .collect()

@@ -2,9 +2,13 @@
 
 the gate says PROMOTE → the scorer puts the version in shadow (`fraud.registry.shadows`)
 → its logged scores and outcomes are read from the archive → wait, promoted, or dropped
+
+A turn reads what came since the one before. What was read stands while the view does: another view of
+the data begins anew.
 """
 
-import numpy as np
+from dataclasses import dataclass, field, replace
+
 import polars as pl
 
 from fraud.archive.columns import shadow_of
@@ -15,53 +19,99 @@ from fraud.gate.shadow import ShadowRecord, judge_shadow
 from fraud.records import Outcome
 from fraud.registry.approval import awaiting_approval
 from fraud.registry.version import VersionState
-from fraud.retrainer.casework import matrix_of, traffic_before
+from fraud.retrainer.casework import matrix_of, read_of, traffic_before
 from fraud.retrainer.cycle import Workshop, drop, promote_version
 from fraud.training.history import Cut, History
 
 COMPARED_ROWS = 2_000
 """Newest rows whose logged scores are computed again; only theirs are read with features."""
 _COUNTED = ("position", "arrival_time_us", "score", "outcome", "explored", "rule", "shadow_outcome")
+_COMPARED = {"position": pl.Int64, "differs": pl.Boolean}
 
 
-def settle_shadowed(shop: Workshop) -> None:
-    """Promote or drop what awaits its time in shadow; nothing where another mode is set."""
-    if shop.settings.gate.mode != "shadow":
-        return
-    for model in shop.settings.models:
-        for version in awaiting_approval(shop.state(), model):
-            record = shadow_record(shop, version)
-            found = judge_shadow(record, shop.settings.gate)
-            if found.answer == "failed":
-                drop(shop, version, f"failed in shadow: {found.reason}")
-            elif found.answer == "ready" and _promote(shop, version, found.reason):
-                break
+@dataclass(slots=True)
+class _Seen:
+    """What was read of one version under one view. Counted up by one owner.
+
+    `position` is that of the newest payment counted, `newest` the last `COMPARED_ROWS` of them.
+    """
+
+    view: str
+    bundle: Bundle
+    before: float | None
+    rows: int = 0
+    since_us: int = 0
+    position: int = 0
+    pairs: Pairs = field(default_factory=Pairs)
+    newest: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=_COMPARED))
+
+    def count(self, scored: pl.LazyFrame) -> None:
+        """Take in rows of `in_shadow` that came since."""
+        scored = scored.filter(pl.col("position") > self.position)
+        rows = scored.select(*_COUNTED).collect()
+        if rows.is_empty():
+            return
+        first = rows["position"].tail(COMPARED_ROWS)[0]
+        self.newest = pl.concat(
+            [self.newest, _compared(scored.filter(pl.col("position") >= first), self.bundle)]
+        ).tail(COMPARED_ROWS)
+        if not self.rows:
+            self.since_us = int(rows["arrival_time_us"].to_numpy().min())
+        self.rows += len(rows)
+        self.position = rows["position"][-1]
+        _count_pairs(self.pairs, rows)
 
 
-def shadow_record(shop: Workshop, version: VersionState) -> ShadowRecord:
-    """Read from the archive what a version did in shadow."""
-    cut = Cut(shop.archive.position(), shop.clock.now_us())
-    history = History(shop.archive, shop.spec, shop.settings, cut, shop.state().view())
-    scored = in_shadow(history, version)
-    rows = scored.select(*_COUNTED).collect()
-    newest = rows["position"].tail(COMPARED_ROWS)
-    bundle = shop.bundles.read(version.digest)
-    return ShadowRecord(
-        rows=len(rows),
-        since_us=int(rows["arrival_time_us"].to_numpy().min()) if len(rows) else 0,
-        now_us=cut.time_us,
-        compared=len(newest),
-        differing=_differing(scored.filter(pl.col("position") >= newest[0]), bundle) if len(newest) else 0,
-        pairs=_pairs(rows),
-        before=_foreseen(history, version, bundle),
-    )
+class ShadowWatch:
+    """Settles what awaits its time in shadow. One owner."""
+
+    def __init__(self, shop: Workshop) -> None:
+        self._shop = shop
+        self._seen: dict[str, _Seen] = {}
+
+    def turn(self) -> None:
+        """Promote or drop what has waited; nothing where another mode is set."""
+        shop = self._shop
+        if shop.settings.gate.mode != "shadow":
+            return
+        waiting = {model: awaiting_approval(shop.state(), model) for model in shop.settings.models}
+        names = {version.version for versions in waiting.values() for version in versions}
+        self._seen = {name: seen for name, seen in self._seen.items() if name in names}
+        for versions in waiting.values():
+            for version in versions:
+                found = judge_shadow(self.record(version), shop.settings.gate)
+                if found.answer == "failed":
+                    drop(shop, version, f"failed in shadow: {found.reason}")
+                elif found.answer == "ready" and _promote(shop, version, found.reason):
+                    break
+
+    def record(self, version: VersionState) -> ShadowRecord:
+        """Return what a version did in shadow, read from the archive as far as that is new."""
+        shop = self._shop
+        cut = Cut(shop.archive.position(), shop.clock.now_us())
+        history = History(shop.archive, shop.spec, shop.settings, cut, shop.state().view())
+        view = history.view.to_text()
+        seen = self._seen.get(version.version)
+        if seen is None or seen.view != view:
+            bundle = shop.bundles.read(version.digest)
+            seen = self._seen[version.version] = _Seen(view, bundle, _foreseen(history, version, bundle))
+        seen.count(in_shadow(history, version))
+        return ShadowRecord(
+            rows=seen.rows,
+            since_us=seen.since_us,
+            now_us=cut.time_us,
+            compared=len(seen.newest),
+            differing=int(seen.newest["differs"].sum()),
+            pairs=replace(seen.pairs),
+            before=seen.before,
+        )
 
 
-def _differing(scored: pl.LazyFrame, bundle: Bundle) -> int:
-    """Count the rows whose score in shadow is not what the bundle gives on the logged features."""
-    rows = scored.collect()
+def _compared(scored: pl.LazyFrame, bundle: Bundle) -> pl.DataFrame:
+    """Tell of rows whether their score in shadow is not what the bundle gives on the logged features."""
+    rows = scored.select("position", "shadow_score", *read_of(bundle)).collect()
     again = bundle.scores(bundle.margins(matrix_of(bundle, rows)))
-    return int(np.sum(rows["shadow_score"].to_numpy() != again))
+    return rows.select("position", differs=pl.Series(rows["shadow_score"].to_numpy() != again))
 
 
 def in_shadow(history: History, version: VersionState) -> pl.LazyFrame:
@@ -82,19 +132,22 @@ def in_shadow(history: History, version: VersionState) -> pl.LazyFrame:
     )
 
 
-def _pairs(rows: pl.DataFrame) -> Pairs:
+def _count_pairs(pairs: Pairs, rows: pl.DataFrame) -> None:
     """Count alerts on payments that the champion decided, the version in shadow standing first."""
     decided = rows.filter(pl.col("score").is_not_null() & pl.col("rule").is_null())
     theirs = (decided["outcome"] != int(Outcome.APPROVE)) | decided["explored"]
     mine = decided["shadow_outcome"] != int(Outcome.APPROVE)
     both, mine_only = int((mine & theirs).sum()), int((mine & ~theirs).sum())
     theirs_only = int((~mine & theirs).sum())
-    return Pairs(both, mine_only, theirs_only, len(decided) - both - mine_only - theirs_only)
+    pairs.both += both
+    pairs.champion_only += mine_only
+    pairs.former_only += theirs_only
+    pairs.neither += len(decided) - both - mine_only - theirs_only
 
 
 def _foreseen(history: History, version: VersionState, bundle: Bundle) -> float | None:
     """Return the share of alerts the version has on the week before its cut; None without payments."""
-    rows = traffic_before(history, version).collect()
+    rows = traffic_before(history, version).select(read_of(bundle)).collect()
     if rows.is_empty():
         return None
     outcomes = bundle.thresholds.outcomes(bundle.scores(bundle.margins(matrix_of(bundle, rows))))

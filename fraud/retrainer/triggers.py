@@ -4,6 +4,10 @@
     schedule, new frauds   → after the hold-down, within the day's budget
     misses, value, probing → an emergency: the same, and within a budget of its own
 
+Since when is asked of each model: only a cycle that finished has kept an appointment of the schedule or
+counted new frauds, and only one that trained the model has answered an alarm about it. So what a cycle that
+died or failed was started for is due again, after a hold-down that doubles each time.
+
 Hold-down and budgets stand between an opponent and our training: what a fraudster can
 provoke must not make us train on demand.
 
@@ -20,11 +24,12 @@ it, the gate what comes of it. No emergency takes a place of the schedule: that 
 when both are due, and the last place of a day is kept for it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Self
 
-from fraud.clock import DAY_US, HOUR_US
-from fraud.registry.cycles import CycleStart
+from fraud.clock import DAY_US, HOUR_US, format_time
+from fraud.registry.cycles import CycleStart, trained_us
 from fraud.settings.durations import format_duration
 from fraud.settings.triggers import Triggers
 
@@ -33,7 +38,7 @@ from fraud.settings.triggers import Triggers
 class Alarm:
     """Why a model should be retrained now: one of `fraud.registry.cycles.EMERGENCIES`, in words.
 
-    `seen_us` is when it was seen; a cycle that started since has answered it.
+    `seen_us` is when it was seen; a cycle that started since and trained the model has answered it.
     """
 
     trigger: str
@@ -42,22 +47,57 @@ class Alarm:
     seen_us: int
 
 
+def _no_frauds(since_us: int) -> int:
+    del since_us
+    return 0
+
+
 @dataclass(frozen=True, slots=True)
 class CyclesBefore:
-    """The cycles so far, oldest first; what has come in since the last, and what alarms now."""
+    """The models, the cycles so far, oldest first, frauds that have come in, and what alarms now.
 
-    cycles: Sequence[CycleStart]
-    frauds_since: int = 0
+    `frauds_since` returns how many frauds became known at or after a moment, µs UTC.
+    """
+
+    models: Sequence[str]
+    cycles: Sequence[CycleStart] = ()
+    frauds_since: Callable[[int], int] = _no_frauds
     alarms: Sequence[Alarm] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A retrain that is due: its trigger, why in words, and of which models (none: all)."""
+    """A retrain that is due: its trigger, why in words, and of which models."""
 
     trigger: str
     reason: str
-    models: tuple[str, ...] = ()
+    models: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Tries:
+    """When the last cycle started that counts, None for none, and the later ones that came to nothing.
+
+    Those died or failed; the newest is the first.
+    """
+
+    done_us: int | None
+    vain: tuple[CycleStart, ...]
+
+    @classmethod
+    def of(cls, cycles: Iterable[CycleStart]) -> Self:
+        """Go through cycles, newest first, down to the first that finished."""
+        vain: list[CycleStart] = []
+        for cycle in cycles:
+            if cycle.ended == "finished":
+                return cls(cycle.time_us, tuple(vain))
+            vain.append(cycle)
+        return cls(None, tuple(vain))
+
+    @property
+    def told(self) -> str:
+        """Why it is tried again, in words; "" when it is not."""
+        return f", again: the cycle of {_ended(self.vain[0])}" if self.vain else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,28 +114,73 @@ def due(triggers: Triggers, before: CyclesBefore, now_us: int) -> Due | None:
 
     The very first cycle is due as soon as anything is: there is no model yet.
 
-    >>> due(Triggers(every="7d"), CyclesBefore(()), 5)
-    Due(trigger='first_cycle', reason='first cycle', models=())
+    >>> due(Triggers(every="7d"), CyclesBefore(["card"]), 5)
+    Due(trigger='first_cycle', reason='first cycle', models=('card',))
     """
-    routine = triggers.every is not None or triggers.new_frauds is not None
-    if not before.cycles:
-        return Due("first_cycle", "first cycle") if routine else None
-    last_us = before.cycles[-1].time_us
-    today = sum(now_us - it.time_us < DAY_US for it in before.cycles)
-    if now_us - last_us < triggers.hold_down or today >= triggers.per_day_max:
+    if before.cycles and now_us - before.cycles[-1].time_us < triggers.hold_down:
         return None
-    planned_us = max((it.time_us for it in before.cycles if not it.emergency), default=0)
-    if triggers.every is not None and now_us - planned_us >= triggers.every:
-        return Due("schedule", "schedule")
-    if triggers.new_frauds is not None and before.frauds_since >= triggers.new_frauds:
-        return Due("new_frauds", f"{before.frauds_since} new fraud labels")
-    return _emergency(triggers, before, now_us, today)
+    today = sum(now_us - it.time_us < DAY_US for it in before.cycles)
+    if today >= triggers.per_day_max:
+        return None
+    return _routine(triggers, before, now_us) or _emergency(triggers, before, now_us, today)
+
+
+def _routine(triggers: Triggers, before: CyclesBefore, now_us: int) -> Due | None:
+    """Return what schedule or new frauds want, of the models that want it."""
+    wanted: dict[str, dict[str, str]] = {}
+    for model in before.models:
+        found = _wanted(triggers, before, model, now_us)
+        if found is not None:
+            wanted.setdefault(found[0], {})[model] = found[1]
+    for trigger in ("first_cycle", "schedule", "new_frauds"):
+        if trigger in wanted:
+            reasons = dict.fromkeys(wanted[trigger].values())
+            return Due(trigger, "; ".join(reasons), tuple(wanted[trigger]))
+    return None
+
+
+def _wanted(triggers: Triggers, before: CyclesBefore, model: str, now_us: int) -> tuple[str, str] | None:
+    """Return the trigger that wants a model trained, and why; None for none."""
+    tries = Tries.of(_of(before, model))
+    held = _held(triggers, tries, now_us)
+    if tries.done_us is None and (triggers.every is not None or triggers.new_frauds is not None):
+        return None if held else ("first_cycle", f"first cycle{tries.told}")
+    if triggers.every is not None:
+        planned = Tries.of(it for it in _of(before, model) if not it.emergency)
+        is_due = now_us - (planned.done_us or 0) >= triggers.every
+        if is_due and not _held(triggers, planned, now_us):
+            return "schedule", f"schedule{planned.told}"
+    if triggers.new_frauds is not None and not held:
+        frauds = before.frauds_since(tries.done_us or 0)
+        if frauds >= triggers.new_frauds:
+            return "new_frauds", f"{frauds} new fraud labels{tries.told}"
+    return None
+
+
+def _of(before: CyclesBefore, model: str) -> Iterator[CycleStart]:
+    """Return the cycles of a model, newest first."""
+    return (it for it in reversed(before.cycles) if model in it.models)
+
+
+def _held(triggers: Triggers, tries: Tries, now_us: int) -> bool:
+    """Tell whether a cycle that came to nothing may not be run again yet: the hold-down, then doubled.
+
+    What fails is never tried less often than it is planned.
+    """
+    if not tries.vain:
+        return False
+    wait_us = _doubled_us(triggers, len(tries.vain) - 1)
+    if triggers.every is not None:
+        wait_us = min(triggers.every, wait_us)
+    return now_us - tries.vain[0].time_us < wait_us
 
 
 def _emergency(triggers: Triggers, before: CyclesBefore, now_us: int, today: int) -> Due | None:
     """Return the emergency that may start; the last place of a day is not for it."""
-    last_us = before.cycles[-1].time_us
-    fresh = [it for it in before.alarms if it.seen_us > last_us]
+    if not before.cycles:
+        return None
+    fresh = [it for it in before.alarms if it.seen_us > trained_us(before.cycles, it.model)]
+    fresh += _broken_off(triggers, before)
     budget = budget_of(triggers, before.cycles, now_us)
     if not fresh or not budget.left or now_us < budget.from_us or today + 1 >= triggers.per_day_max:
         return None
@@ -104,6 +189,20 @@ def _emergency(triggers: Triggers, before: CyclesBefore, now_us: int, today: int
     reasons = "; ".join(it.reason for it in chosen)
     of = f"{budget.used + 1} of {triggers.emergencies_max} in {format_duration(triggers.emergencies_within)}"
     return Due(trigger, f"emergency ({of}): {reasons}", tuple(dict.fromkeys(it.model for it in chosen)))
+
+
+def _broken_off(triggers: Triggers, before: CyclesBefore) -> Iterator[Alarm]:
+    """Return emergencies that died or failed as alarms: what raised one may have left the days looked at."""
+    for model in before.models:
+        vain = Tries.of(_of(before, model)).vain
+        last = next((it for it in vain if it.trigger in triggers.emergencies_wanted), None)
+        if last is not None:
+            yield Alarm(last.trigger, model, f"{model}: again, that of {_ended(last)}", last.time_us)
+
+
+def _ended(cycle: CycleStart) -> str:
+    how = "failed" if cycle.ended == "failed" else "was not finished"
+    return f"{format_time(cycle.time_us)} {how}"
 
 
 def budget_of(triggers: Triggers, cycles: Sequence[CycleStart], now_us: int) -> Budget:
@@ -127,8 +226,11 @@ def hold_down_us(triggers: Triggers, cycles: Sequence[CycleStart]) -> int:
         if cycle.fruitful:
             break
         vain += cycle.emergency
-    if not vain:
-        return triggers.hold_down
+    return _doubled_us(triggers, vain) if vain else triggers.hold_down
+
+
+def _doubled_us(triggers: Triggers, times: int) -> int:
+    """Return the hold-down, of an hour at least, doubled so many times within its bound."""
     # Doubling a few times is enough to reach any bound.
-    doubled = max(triggers.hold_down, HOUR_US) << min(vain, 32)
+    doubled = max(triggers.hold_down, HOUR_US) << min(times, 32)
     return max(triggers.hold_down, min(doubled, triggers.backoff_max))

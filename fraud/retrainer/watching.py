@@ -3,7 +3,7 @@
     each turn of the daemon     the ledger's figures, when it has grown
     after each copy             realised quality, when something has matured or come in
                                 recent traffic, probing and feeds, every so often
-                                what asks for an emergency retrain
+                                what asks for a retrain
 
 A part that fails is counted and logged; it keeps neither the others nor a retrain from running.
 """
@@ -53,6 +53,10 @@ class Monitor:
     def alarms(self) -> tuple[Alarm, ...]:
         """Return what asks for an emergency retrain, as seen last."""
         return self._reaction.alarms()
+
+    def frauds_since(self, since_us: int) -> int:
+        """Return how many frauds became known at or after a moment, µs UTC, as counted last."""
+        return self._reaction.new_frauds.since(since_us)
 
     def turn(self) -> None:
         """Compute what is due; after a copy, while the archive's files are held in place."""

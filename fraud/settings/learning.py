@@ -133,6 +133,9 @@ class Training(Section):
         default=10, ge=0, le=19, description="of workers; above 0 they also run on idle cores only (Linux)"
     )
     archive_every: PositiveDurationUs = Field(default=60_000_000)
+    archive_small_files_max: int = Field(
+        default=500, ge=2, le=1_000_000, description="of a table; beyond that they are merged, once a day"
+    )
 
     @property
     def local_cpus(self) -> int:

@@ -42,7 +42,9 @@ class Triggers(Section):
     every: Annotated[PositiveDurationUs | None, BeforeValidator(_unless_never)] = Field(
         default=7 * DAY_US, description='"never": off'
     )
-    new_frauds: int | None = Field(default=None, ge=1)
+    new_frauds: int | None = Field(
+        default=None, ge=1, description="that became known since the last cycle, each counted once"
+    )
     hold_down: DurationUs = Field(default=6 * HOUR_US, description="least time between two cycles")
     per_day_max: int = Field(default=4, ge=1, le=1_000)
     misses: MissBurst | None = None
@@ -52,7 +54,8 @@ class Triggers(Section):
     emergencies_within: PositiveDurationUs = 7 * DAY_US
     backoff_max: PositiveDurationUs = Field(
         default=7 * DAY_US,
-        description="between emergencies; the hold-down doubles with each that brought no promotion",
+        description="between emergencies; the hold-down doubles with each that brought no promotion, "
+        "and with each cycle that failed or died",
     )
     sources: tuple[Name, ...] | None = Field(
         default=None,
@@ -67,10 +70,19 @@ class Triggers(Section):
     )
 
     @property
+    def emergencies_wanted(self) -> tuple[str, ...]:
+        """The triggers of emergency retrains that are on, by their names here."""
+        on = {
+            "misses": self.misses is not None,
+            "value_detection": self.value_detection is not None,
+            "probing": self.probing,
+        }
+        return tuple(name for name, wanted in on.items() if wanted)
+
+    @property
     def emergencies(self) -> bool:
         """Tell whether any emergency retrain may start at all."""
-        wanted = self.misses is not None or self.value_detection is not None or self.probing
-        return wanted and self.emergencies_max > 0
+        return bool(self.emergencies_wanted) and self.emergencies_max > 0
 
     @model_validator(mode="after")
     def _room_for_both(self) -> Self:

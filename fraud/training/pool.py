@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import ray
 from ray.exceptions import RayError, RayTaskError
@@ -103,7 +103,7 @@ class TrainingPool:
         Functions have to be importable by name; arguments made by `share` arrive
         as their values.
         """
-        remote = ray.remote(_work).options(
+        remote = _REMOTE.options(
             num_cpus=self._training.threads_per_task,
             max_retries=self._training.task_retries,
             retry_exceptions=False,
@@ -149,3 +149,7 @@ def _signals_kept() -> Iterator[None]:
 def _work(niceness: int, function: Callable[..., Any], *args: Any) -> Any:
     give_way(niceness)
     return function(*args)
+
+
+_REMOTE: Final = ray.remote(_work)
+"""Made once: each that is made is exported under a key of its own, which stays for as long as Ray runs."""

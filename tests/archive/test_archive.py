@@ -8,7 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fraud.archive import Archive
-from fraud.errors import ConfigError, Damaged
+from fraud.archive.lease import Lease
+from fraud.archive.table import Table
+from fraud.errors import ConfigError, Damaged, Unavailable
 from fraud.eventlog import MemoryEventLog
 from fraud.records import Event, Scored
 from tests.archive.history import FEATURES, SCHEMA, history
@@ -201,3 +203,34 @@ def test_compaction_changes_no_row_and_spares_files_a_reader_may_hold(
     assert archive.position() == 200
     log.append([scored("later")], 2, [])
     assert archive.copy_from(log) == 201
+
+
+def test_only_the_tables_named_are_compacted(log: MemoryEventLog, archive: Archive) -> None:
+    log.append(history(200, seed=7), 1, [])
+    archive.copy_from(log, rows_max=20)
+    before = archive.small_files()
+    assert before == {name: size.files for name, size in archive.sizes().items()}
+    assert min(before["labels"], before["transactions"]) > 1
+    archive.compact(tables=["labels"])
+    assert archive.small_files() == {**before, "labels": 1}
+
+
+class Watched(Table):
+    """A table that looks, while it is compacted, whether anybody could delete files."""
+
+    def compact(self) -> None:
+        """Compact where nobody can."""
+        with pytest.raises(Unavailable), Lease(self._folder.parent).exclusive(0):
+            pass
+        super().compact()
+
+
+def test_nobody_deletes_unnamed_files_while_files_are_merged(
+    log: MemoryEventLog, archive: Archive, tmp_path: Path
+) -> None:
+    log.append(history(50, seed=7), 1, [])
+    archive.copy_from(log, rows_max=10)
+    archive._transactions = Watched(tmp_path / "archive" / "transactions", archive._columns.types)
+    archive.compact()
+    assert archive.small_files()["transactions"] == 1
+    assert archive.drop_old_files(0) > 1

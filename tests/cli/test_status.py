@@ -171,6 +171,7 @@ def test_why_the_last_cycle_started_and_what_emergencies_may_use_yet(
     monkeypatch.setenv("FRAUD__TRAINING__TRIGGERS__MISSES__LEAST", "15")
     reaction = look(world.config, capsys)["reaction"]
     assert (reaction["last"]["trigger"], reaction["last"]["why"]) == ("schedule", "schedule!")
+    assert reaction["last"]["ended"] == "unfinished"
     emergencies = reaction["emergencies"]
     assert (emergencies["used"], emergencies["left"], emergencies["within"]) == (1, 1, "7d")
     assert emergencies["next_from"] == format_time(now_us + 6 * HOUR_US), "the hold-down of the last cycle"

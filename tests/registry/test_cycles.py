@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from fraud.registry import LedgerStore
+from fraud.registry.cycles import trained_us
 from tests.registry.entries import add, registered, verdict
 
 
@@ -20,8 +21,8 @@ def start(store: LedgerStore, **body: object) -> None:
     add(store, "CycleStarted", {"request_seq": None, "models": ["card"], **body})
 
 
-def finish(store: LedgerStore) -> None:
-    add(store, "CycleFinished", {"request_seq": None, "verdicts": [], "seconds": 1.0})
+def finish(store: LedgerStore, *verdicts: dict[str, str]) -> None:
+    add(store, "CycleFinished", {"request_seq": None, "verdicts": list(verdicts), "seconds": 1.0})
 
 
 def test_a_cycle_is_fruitful_when_a_challenger_passes_the_gate_in_it(store: LedgerStore) -> None:
@@ -57,3 +58,34 @@ def test_only_the_emergency_triggers_count_against_their_budget(store: LedgerSto
         *(("request", False), ("", False), ("schedule", False), ("new_frauds", False)),
         *(("misses", True), ("value_detection", True), ("probing", True)),
     ]
+
+
+def test_a_cycle_says_how_it_ended_and_which_models_it_has_trained(store: LedgerStore) -> None:
+    both = ["card", "transfer"]
+    frozen = {"model": "card", "verdict": "FROZEN"}
+    nothing = {"model": "transfer", "verdict": "NOT TRAINED"}
+    start(store, models=both)
+    finish(store, frozen, nothing, {"model": "transfer", "verdict": "REJECT"})
+    start(store, models=both)
+    finish(store, nothing)
+    start(store, models=both)
+    add(store, "CycleFailed", {"request_seq": None, "error": "worker lost"})
+    start(store)
+    start(store)
+    cycles = store.state().cycles
+    assert [(it.models, it.ended, it.trained) for it in cycles] == [
+        (("card", "transfer"), "finished", ("transfer",)),
+        (("card", "transfer"), "finished", ("card",)),
+        (("card", "transfer"), "failed", ()),
+        (("card",), "unfinished", ()),
+        (("card",), "unfinished", ()),
+    ]
+
+
+def test_a_model_was_trained_last_by_a_cycle_that_finished_with_it(store: LedgerStore) -> None:
+    for time_us, models in ((10, ["card", "transfer"]), (20, ["transfer"]), (30, ["card", "transfer"])):
+        add(store, "CycleStarted", {"request_seq": None, "models": models}, time_us)
+        if time_us < 30:
+            finish(store)
+    cycles = store.state().cycles
+    assert [trained_us(cycles, model) for model in ("card", "transfer", "wire")] == [10, 20, 0]

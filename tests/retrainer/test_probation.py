@@ -3,11 +3,15 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
+import polars as pl
 import pytest
 
+from fraud.archive.archive import Archive
 from fraud.clock import DAY_US
+from fraud.labels.exclusions import Exclusion
 from fraud.records import Event, Outcome, Scored, ShadowScore
 from fraud.registry.ledger import RegistryState
 from fraud.registry.probation import probation_of
@@ -17,7 +21,7 @@ from fraud.retrainer.casework import Casework
 from fraud.retrainer.cycle import Workshop, judge_challengers
 from fraud.retrainer.daemon import open_workshop
 from fraud.retrainer.probation import ProbationWatch, judge_probation
-from fraud.retrainer.shadowing import settle_shadowed, shadow_record
+from fraud.retrainer.shadowing import ShadowWatch
 from fraud.settings import load_settings
 from tests.retrainer.patterns import START_US, World
 
@@ -168,7 +172,7 @@ def settled(world: World, shop: Workshop, day: int) -> RegistryState:
     world.pass_days(day)
     shop.clock.observe(world.log.last_arrival_us())
     shop.copy()
-    settle_shadowed(shop)
+    ShadowWatch(shop).turn()
     return world.ledger.state()
 
 
@@ -219,9 +223,61 @@ def test_a_record_counts_only_what_the_version_scored(world: Shadowed) -> None:
     world.pass_days(36)
     shop.clock.observe(world.log.last_arrival_us())
     shop.copy()
-    record = shadow_record(shop, world.ledger.state().version(version))
+    record = ShadowWatch(shop).record(world.ledger.state().version(version))
     assert (record.rows, record.compared, record.differing, record.pairs.rows) == (300, 300, 0, 300)
     assert record.before == pytest.approx(0.04, abs=0.02)
+
+
+class LaterOnly:
+    """An archive whose payments up to a position are read no more."""
+
+    def __init__(self, archive: Archive, after: int) -> None:
+        self._archive = archive
+        self._after = after
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._archive, name)
+
+    def transactions(self, upto: int | None = None) -> pl.LazyFrame:
+        """Return the payments behind the position."""
+        return self._archive.transactions(upto).filter(pl.col("position") > self._after)
+
+
+def test_a_turn_reads_only_what_came_since_the_one_before(world: Shadowed) -> None:
+    shop, version = in_shadow(world)
+    state, whole = world.ledger.state(), shop.archive
+    watch, counted = ShadowWatch(shop), 0
+    for day in (35, 36, 36, 37):
+        world.pass_days(day)
+        shop.clock.observe(world.log.last_arrival_us())
+        shop.archive = whole
+        shop.copy()
+        fresh = ShadowWatch(shop).record(state.version(version))
+        shop.archive = cast("Archive", LaterOnly(whole, counted))
+        assert watch.record(state.version(version)) == fresh
+        assert fresh.before is not None
+        counted = whole.position()
+    assert (fresh.rows, fresh.compared) == (900, 900)
+
+
+def test_another_view_of_the_data_is_read_anew(world: Shadowed) -> None:
+    shop, version = in_shadow(world)
+    watch = ShadowWatch(shop)
+    world.pass_days(36)
+    shop.clock.observe(world.log.last_arrival_us())
+    shop.copy()
+    assert watch.record(world.ledger.state().version(version)).rows == 600
+    hidden = Exclusion("transactions", from_us=START_US + 35 * DAY_US, to_us=START_US + 36 * DAY_US)
+    body: dict[str, Any] = {
+        "exclusion": hidden.to_dict(),
+        "first_position": world.log.head(),
+        "labels": 0,
+        "transactions": 300,
+        "muted": False,
+        "retrain": False,
+    }
+    world.ledger.append("DataExcluded", body, actor="t", reason="", time_us=shop.clock.now_us())
+    assert watch.record(world.ledger.state().version(version)).rows == 300
 
 
 def test_in_automatic_mode_nothing_waits_in_shadow(world: Shadowed) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fraud.clock import DAY_US, MINUTE_US
+from fraud.clock import DAY_US, HOUR_US, MINUTE_US
 from fraud.records import Label, LabelsSubmitted, LabelValue, Outcome, Scored
 from fraud.registry.ledger import RegistryState
 from fraud.registry.view import Registry
@@ -146,14 +146,64 @@ def test_one_batch_that_the_guard_finds_odd_starts_nothing(world: Scoring) -> No
     assert shown(shop, "fraud_miss_votes", model="card") is not None
 
 
-def conclude(world: Scoring, order: Order, now_us: int) -> None:
-    """What a cycle without a promotion leaves in the ledger."""
+def conclude(world: Scoring, order: Order, now_us: int, ended: str = "finished") -> None:
+    """What a cycle without a promotion leaves in the ledger, also one that died, failed or was frozen."""
     body = {"request_seq": None, "models": list(order.models), "cut_position": order.cut.position}
-    world.ledger.append(
-        "CycleStarted", {**body, "trigger": order.kind}, actor="t", reason=order.trigger, time_us=now_us
-    )
-    ended: dict[str, Any] = {"request_seq": None, "verdicts": [], "seconds": 1.0}
-    world.ledger.append("CycleFinished", ended, actor="t", reason=order.trigger, time_us=now_us)
+    signed: dict[str, Any] = {"actor": "t", "reason": order.trigger, "time_us": now_us}
+    world.ledger.append("CycleStarted", {**body, "trigger": order.kind}, **signed)
+    frozen = [{"model": it, "verdict": "FROZEN"} for it in order.models if ended == "frozen"]
+    if ended == "failed":
+        world.ledger.append("CycleFailed", {"request_seq": None, "error": "worker lost"}, **signed)
+    elif ended != "died":
+        body = {"request_seq": None, "verdicts": frozen, "seconds": 1.0}
+        world.ledger.append("CycleFinished", body, **signed)
+
+
+@pytest.mark.parametrize(
+    ("models", "ended", "again"),
+    [
+        (("card",), "finished", False),
+        (("card",), "died", True),
+        (("card",), "failed", True),
+        (("card",), "frozen", True),
+        (("transfer",), "finished", True),
+    ],
+)
+def test_a_burst_is_answered_only_by_a_cycle_that_trained_the_model(
+    world: Scoring, models: tuple[str, ...], ended: str, again: bool
+) -> None:
+    shop, monitor = opened(world)
+    report(world, [*missed(world, 58, 20), *missed(world, 59, 20)], "new-attack")
+    order = look(world, shop, monitor)
+    assert order is not None
+    conclude(world, replace(order, models=models), shop.clock.now_us(), ended)
+    assert look(world, shop, monitor) is None, "within the hold-down"
+    # In vain once: twice the hold-down of an hour.
+    later_us = world.log.last_arrival_us() + 2 * HOUR_US
+    label = (Label(missed(world, 40, 1)[0], LabelValue.LEGITIMATE, later_us),)
+    world.log.append([LabelsSubmitted("later", 0, "customer", "bank", label, "later")], later_us, [])
+    order = look(world, shop, monitor)
+    assert (order is not None) == again
+    if order is not None:
+        assert (order.kind, order.models) == ("misses", ("card",))
+        assert "separate misses were confirmed" in order.trigger
+        assert order.trigger.startswith("emergency (2 of 2 in 7d): ")
+
+
+@pytest.mark.parametrize("ended", ["finished", "died", "failed"])
+def test_a_weekly_cycle_that_came_to_nothing_is_run_again_after_the_hold_down(
+    world: Scoring, ended: str
+) -> None:
+    shop, monitor = opened(world, FRAUD__TRAINING__TRIGGERS__EVERY="7d")
+    both = ("card", "transfer")
+    conclude(world, Order(both, Cut(1, 0), "by hand"), START_US + 50 * DAY_US)
+    order = look(world, shop, monitor)
+    assert order is not None
+    assert (order.kind, order.models) == ("schedule", both)
+    conclude(world, order, world.log.last_arrival_us() - HOUR_US, ended)
+    order = look(world, shop, monitor)
+    assert (order is not None) == (ended != "finished")
+    assert order is None or order.trigger.startswith("schedule, again: the cycle of ")
 
 
 def test_a_flood_of_false_disputes_starts_no_more_than_the_budget_allows(world: Scoring) -> None:

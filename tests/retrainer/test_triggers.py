@@ -1,4 +1,4 @@
-"""When a retrain starts by itself: borders on both sides, hold-down, budgets, and who goes first."""
+"""When a retrain starts by itself: borders on both sides, budgets, who goes first, what is tried again."""
 
 from itertools import pairwise
 
@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fraud.clock import DAY_US, HOUR_US
-from fraud.registry.cycles import EMERGENCIES, CycleStart
+from fraud.registry.cycles import EMERGENCIES, CycleEnd, CycleStart
 from fraud.retrainer.triggers import Alarm, CyclesBefore, Due, budget_of, due, hold_down_us
 from fraud.settings.triggers import MissBurst, Triggers, ValueFall
 
@@ -27,8 +27,25 @@ ALERT = Triggers(
 MISSES = Alarm("misses", "card", "23 misses", NOW)
 
 
+CARD = ("card",)
+BOTH = ("card", "transfer")
+
+
+def cycle(
+    time_us: int,
+    trigger: str = "schedule",
+    fruitful: bool = False,
+    models: tuple[str, ...] = CARD,
+    ended: CycleEnd = "finished",
+    trained: bool = True,
+) -> CycleStart:
+    """One cycle; what it finished it has trained, if not said otherwise."""
+    taught = models if ended == "finished" and trained else ()
+    return CycleStart(time_us, trigger, "", fruitful, models, ended, taught)
+
+
 def before(*ages_us: int, frauds: int = 0) -> CyclesBefore:
-    return CyclesBefore([CycleStart(NOW - age, "schedule") for age in sorted(ages_us, reverse=True)], frauds)
+    return CyclesBefore(CARD, [cycle(NOW - age) for age in sorted(ages_us, reverse=True)], lambda _: frauds)
 
 
 def reason(triggers: Triggers, cycles: CyclesBefore) -> str | None:
@@ -59,7 +76,7 @@ def test_new_frauds_trigger_at_their_number(frauds: int, why: str | None) -> Non
 @pytest.mark.parametrize(("age_us", "held"), [(6 * HOUR_US - 1, True), (6 * HOUR_US, False)])
 def test_nothing_starts_within_the_hold_down(age_us: int, held: bool) -> None:
     assert (reason(WEEKLY, before(age_us, frauds=10_000)) is None) == held
-    alarmed = CyclesBefore(before(age_us).cycles, alarms=[MISSES])
+    alarmed = CyclesBefore(CARD, before(age_us).cycles, alarms=[MISSES])
     assert (due(ALERT, alarmed, NOW) is None) == held
 
 
@@ -71,7 +88,7 @@ def test_a_flood_of_labels_cannot_spend_more_than_the_days_budget(oldest_us: int
 
 def alarmed(*cycles: tuple[int, str, bool], alarms: tuple[Alarm, ...] = (MISSES,)) -> CyclesBefore:
     """Cycles as (age, trigger, fruitful), oldest first."""
-    return CyclesBefore([CycleStart(NOW - age, why, "", good) for age, why, good in cycles], 0, alarms)
+    return CyclesBefore(CARD, [cycle(NOW - age, why, good) for age, why, good in cycles], alarms=alarms)
 
 
 ROUTINE = (2 * DAY_US, "schedule", False)
@@ -96,7 +113,7 @@ def test_an_alarm_that_a_cycle_has_answered_starts_no_other() -> None:
 
 def test_before_the_first_cycle_nothing_is_an_emergency() -> None:
     never = Triggers(every=None, misses=MissBurst())
-    assert due(never, CyclesBefore((), 0, (MISSES,)), NOW) is None
+    assert due(never, CyclesBefore(CARD, alarms=[MISSES]), NOW) is None
 
 
 @pytest.mark.parametrize(
@@ -130,7 +147,7 @@ def test_emergencies_do_not_move_the_schedule() -> None:
 
 
 def test_back_off_doubles_up_to_its_bound() -> None:
-    vain = [CycleStart(NOW - 30 * DAY_US + i * DAY_US, "misses") for i in range(20)]
+    vain = [cycle(NOW - 30 * DAY_US + i * DAY_US, "misses") for i in range(20)]
     held = [hold_down_us(ALERT, vain[:count]) // HOUR_US for count in range(7)]
     assert held == [6, 12, 24, 48, 72, 72, 72]
 
@@ -152,18 +169,25 @@ configured = st.builds(
 
 
 @settings(max_examples=40, deadline=None)
-@given(configured, alarms_at, st.sets(st.integers(0, 60)))
-def test_no_sequence_of_alarms_goes_beyond_the_budget_or_starves_the_schedule(
-    triggers: Triggers, alarms: dict[int, str], fruitful: set[int]
+@given(
+    configured,
+    alarms_at,
+    st.sets(st.integers(0, 60)),
+    st.dictionaries(st.integers(1, 60), st.sampled_from(["failed", "unfinished"]), max_size=40),
+)
+def test_no_sequence_of_alarms_and_failures_goes_beyond_the_budget_or_starves_the_schedule(
+    triggers: Triggers, alarms: dict[int, str], fruitful: set[int], ends: dict[int, CycleEnd]
 ) -> None:
-    cycles = [CycleStart(0, "first_cycle")]
+    cycles = [cycle(0, "first_cycle")]
     for hour in range(1, 40 * 24):
         now_us = hour * HOUR_US
         trigger = alarms.get(hour)
         found = [Alarm(trigger, "card", "", now_us)] if trigger else []
-        started = due(triggers, CyclesBefore(cycles, 0, found), now_us)
+        started = due(triggers, CyclesBefore(CARD, cycles, alarms=found), now_us)
         if started is not None:
-            cycles.append(CycleStart(now_us, started.trigger, "", len(cycles) in fruitful))
+            number = len(cycles)
+            ended = ends.get(number, "finished")
+            cycles.append(cycle(now_us, started.trigger, number in fruitful, ended=ended))
         used = [it.time_us for it in cycles if it.emergency]
         assert sum(now_us - it < triggers.emergencies_within for it in used) <= triggers.emergencies_max
         assert sum(now_us - it.time_us < DAY_US for it in cycles) <= triggers.per_day_max
@@ -180,14 +204,103 @@ def test_no_sequence_of_alarms_goes_beyond_the_budget_or_starves_the_schedule(
 @given(alarms_at)
 def test_a_standing_alarm_that_brings_nothing_starts_ever_fewer(alarms: dict[int, str]) -> None:
     many = ALERT.model_copy(update={"emergencies_max": 100, "per_day_max": 100, "every": None})
-    cycles = [CycleStart(0, "first_cycle")]
+    cycles = [cycle(0, "first_cycle")]
     for hour in range(1, 40 * 24):
         trigger = alarms.get(hour)
         found = [Alarm(trigger, "card", "", hour * HOUR_US)] if trigger else []
-        started = due(many, CyclesBefore(cycles, 0, found), hour * HOUR_US)
+        started = due(many, CyclesBefore(CARD, cycles, alarms=found), hour * HOUR_US)
         if started is not None:
-            cycles.append(CycleStart(hour * HOUR_US, started.trigger))
+            cycles.append(cycle(hour * HOUR_US, started.trigger))
     gaps = [later.time_us - it.time_us for it, later in pairwise(cycles[1:])]
     least = [min(6 * HOUR_US << (i + 1), many.backoff_max) for i in range(len(gaps))]
     assert all(gap >= bound for gap, bound in zip(gaps, least, strict=True))
     assert len(cycles) <= 1 + 5 + 40 * DAY_US // many.backoff_max
+
+
+ENDS = pytest.mark.parametrize("ended", ["failed", "unfinished"])
+
+
+@ENDS
+@pytest.mark.parametrize(
+    ("ages_h", "again"),
+    # The hold-down is six hours; it doubles with each that came to nothing in a row, up to what is planned.
+    [([5.99], False), ([6], True), ([18, 11.99], False), ([18, 12], True)],
+)
+@pytest.mark.parametrize("earlier", [True, False], ids=["schedule", "first"])
+def test_what_died_or_failed_is_run_again_after_a_hold_down_that_doubles(
+    ended: CycleEnd, ages_h: list[float], again: bool, earlier: bool
+) -> None:
+    done = [cycle(NOW - 8 * DAY_US)] if earlier else []
+    vain = [cycle(NOW - int(age * HOUR_US), ended=ended) for age in ages_h]
+    found = due(WEEKLY, CyclesBefore(CARD, done + vain), NOW)
+    assert (found is not None) == again
+    if found is not None:
+        assert found.trigger == ("schedule" if earlier else "first_cycle")
+        assert ("failed" if ended == "failed" else "was not finished") in found.reason
+
+
+def test_a_schedule_that_always_fails_is_tried_ever_less_often_but_no_less_than_planned() -> None:
+    cycles: list[CycleStart] = []
+    for hour in range(40 * 24):
+        if due(WEEKLY, CyclesBefore(CARD, cycles), hour * HOUR_US) is not None:
+            cycles.append(cycle(hour * HOUR_US, ended="failed"))
+    gaps = [(later.time_us - it.time_us) // HOUR_US for it, later in pairwise(cycles)]
+    assert gaps == [6, 12, 24, 48, 96, 168, 168, 168, 168]
+
+
+@ENDS
+def test_new_frauds_that_a_cycle_did_not_learn_from_still_count(ended: CycleEnd) -> None:
+    cycles = [cycle(NOW - 2 * DAY_US), cycle(NOW - DAY_US, "new_frauds", ended=ended)]
+    asked: list[int] = []
+
+    def frauds_since(since_us: int) -> int:
+        asked.append(since_us)
+        return 60
+
+    found = due(WEEKLY, CyclesBefore(CARD, cycles, frauds_since), NOW)
+    assert found is not None
+    assert found.reason.startswith("60 new fraud labels, again: the cycle of ")
+    assert asked == [NOW - 2 * DAY_US]
+
+
+@ENDS
+def test_an_alarm_stands_until_a_cycle_has_trained_the_model(ended: CycleEnd) -> None:
+    early = Alarm("misses", "card", "23 misses", NOW - 2 * DAY_US)
+    for last, stands in (
+        (cycle(NOW - DAY_US, "misses", ended=ended), True),
+        (cycle(NOW - DAY_US, "misses", trained=False), True),
+        (cycle(NOW - DAY_US, "misses", models=("transfer",)), True),
+        (cycle(NOW - DAY_US, "misses"), False),
+    ):
+        found = due(
+            ALERT, CyclesBefore(BOTH, [cycle(0, models=BOTH), ROUTINE_OF_BOTH, last], alarms=[early]), NOW
+        )
+        assert (found is not None) == stands, last
+        if found is not None:
+            assert (found.trigger, found.models) == ("misses", CARD)
+
+
+ROUTINE_OF_BOTH = cycle(NOW - 3 * DAY_US, models=BOTH)
+
+
+@ENDS
+def test_an_emergency_that_came_to_nothing_is_run_again_within_its_budget_though_nothing_alarms(
+    ended: CycleEnd,
+) -> None:
+    cycles = [ROUTINE_OF_BOTH, cycle(NOW - 12 * HOUR_US, "probing", ended=ended)]
+    found = due(ALERT, CyclesBefore(BOTH, cycles), NOW)
+    assert found is not None
+    assert (found.trigger, found.models) == ("probing", CARD)
+    assert found.reason.startswith("emergency (2 of 2 in 7d): card: again, that of ")
+    assert due(ALERT, CyclesBefore(BOTH, cycles), NOW - 1) is None, "in vain once: twice the hold-down"
+    spent = [ROUTINE_OF_BOTH, cycle(NOW - 2 * DAY_US, "misses"), cycles[-1]]
+    assert due(ALERT, CyclesBefore(BOTH, spent), NOW) is None
+    off = ALERT.model_copy(update={"probing": False})
+    assert due(off, CyclesBefore(BOTH, cycles), NOW) is None, "somebody has switched it off since"
+
+
+def test_each_model_has_a_schedule_of_its_own() -> None:
+    cycles = [cycle(NOW - 8 * DAY_US, models=BOTH), cycle(NOW - 3 * DAY_US, "request", models=CARD)]
+    assert due(WEEKLY, CyclesBefore(BOTH, cycles), NOW) == Due("schedule", "schedule", ("transfer",))
+    new = due(WEEKLY, CyclesBefore((*BOTH, "wire"), cycles), NOW)
+    assert new == Due("first_cycle", "first cycle", ("wire",)), "a model that no cycle was ever for"

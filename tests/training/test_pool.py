@@ -1,8 +1,10 @@
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import ray
 
 from fraud.errors import ConfigError, Unavailable
 from fraud.features.spec import FeatureSpec
@@ -63,6 +65,20 @@ def test_shared_arrays_are_read_in_place_and_cannot_be_changed(pool: TrainingPoo
     shared = pool.share(np.ones(100_000))
     outcomes = dict(pool.each([(worker_calls.total, (shared,))] * 3))
     assert outcomes == dict.fromkeys(range(3), (100_000.0, False))
+
+
+def test_calls_leave_nothing_behind_in_ray(pool: TrainingPool) -> None:
+    pool.run(worker_calls.niceness)
+    before = exported()
+    for _ in range(3):
+        pool.run(worker_calls.niceness)
+    assert exported() == before != []
+
+
+def exported() -> list[bytes]:
+    """Return the keys of the functions that the running Ray holds."""
+    worker: Any = ray._private.worker.global_worker
+    return sorted(worker.gcs_client.internal_kv_keys(b"RemoteFunction:", b"fun"))
 
 
 def test_workers_run_at_low_priority(pool: TrainingPool) -> None:
