@@ -298,10 +298,9 @@ class FeatureFold:
 
     def _take_notes(self, header: Mapping[str, Any], book: Mapping[str, Any]) -> None:
         self.position = int(header["position"])
-        self.book.view = View.from_text(header["view"])
         self.declines = Declines.from_notes(book.get("declines", []))
-        self.book.retracted = set(book["retracted"])
-        self.book.facts = {name: [_fact(values) for values in facts] for name, facts in book["facts"].items()}
+        facts = {name: [_fact(values) for values in held] for name, held in book["facts"].items()}
+        self.book.restore(View.from_text(header["view"]), book["retracted"], facts)
         self.waiting = {
             name: [Waiting(_fact(values), int(since_us)) for *values, since_us in labels]
             for name, labels in book["waiting"].items()
