@@ -15,8 +15,9 @@ that never saw them.
 A label counts when its transaction is at most `spec.reach_us` older than the
 newest event folded so far; an older one can change no window of an event that
 is on time. Likewise a label that has waited for longer than that while time went
-on joins no more. Whether a label counts depends on the log alone, so both may be
-forgotten at any moment and replay still gives the same state.
+on joins no more, and is dropped at once (`waiting`). Whether a label counts depends
+on the log alone, so labels out of reach may be forgotten at any moment and replay
+still gives the same state.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,9 +33,10 @@ from fraud.features import snapshot
 from fraud.features.declines import Declines
 from fraud.features.spec import FeatureSpec
 from fraud.features.state import FeatureState, Rows, ScoredRows
+from fraud.features.waiting import Waiting, WaitingLabels
 from fraud.labels.exclusions import View
 from fraud.labels.standing import ConflictRule, LabelBook, LabelFact
-from fraud.records import LabelsSubmitted, LabelValue
+from fraud.records import LabelsSubmitted
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,21 +46,6 @@ class Coordinates:
     surrogates: tuple[int, ...]
     event_time_us: int
     position: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """A label whose transaction is not folded yet; `since_us` was the newest event when it came.
-
-    0: nothing had been folded, so no time has passed that could be counted.
-    """
-
-    fact: LabelFact
-    since_us: int
-
-    def counts(self, oldest_us: int) -> bool:
-        """Tell whether it has waited since `oldest_us` or later."""
-        return self.since_us >= oldest_us or self.since_us == 0
 
 
 class FeatureFold:
@@ -73,7 +60,7 @@ class FeatureFold:
         self.state = FeatureState(spec)
         self.book = LabelBook(rule, view)
         self.coordinates: dict[str, Coordinates] = {}
-        self.waiting: dict[str, list[Waiting]] = {}
+        self.waiting = WaitingLabels()
         self.declines = Declines()
         self.position = 0
 
@@ -103,6 +90,7 @@ class FeatureFold:
                 self._join_waiting(transaction_id, rows, i)
                 start = i + 1
         self.state.run(rows, scored, start, len(rows), fold=True)
+        self.waiting.forget_before(self._reach_back_us)
         return scored
 
     def settle(self, arrival_us: int) -> None:
@@ -148,8 +136,7 @@ class FeatureFold:
             )
             found = self.coordinates.get(label.transaction_id) or known.get(label.transaction_id)
             if found is None or found.position > self.position:
-                waiting = Waiting(fact, self.state.newest_us)
-                self.waiting.setdefault(label.transaction_id, []).append(waiting)
+                self.waiting.add(label.transaction_id, Waiting(fact, self.state.newest_us))
                 continue
             joined += 1
             delta = self._report(label.transaction_id, found, fact)
@@ -180,17 +167,15 @@ class FeatureFold:
         self.position = other.position
 
     def forget_before(self, event_time_us: int) -> None:
-        """Drop what counts no more of labels for transactions before `event_time_us`, or waiting since."""
+        """Drop the labels of transactions before `event_time_us` that count no more.
+
+        Labels that wait need no call: they go as time goes on (`waiting`).
+        """
         cut_us = min(event_time_us, self._reach_back_us)
         old = [name for name, found in self.coordinates.items() if found.event_time_us < cut_us]
         self.book.forget(old)
         for transaction_id in old:
             del self.coordinates[transaction_id]
-        self.waiting = {
-            name: facts
-            for name, facts in self.waiting.items()
-            if any(waiting.counts(cut_us) for waiting in facts)
-        }
 
     @property
     def _reach_back_us(self) -> int:
@@ -201,7 +186,7 @@ class FeatureFold:
         oldest_us = self._reach_back_us
         delta = sum(
             self._report(transaction_id, found, waiting.fact)
-            for waiting in self.waiting.pop(transaction_id)
+            for waiting in self.waiting.take(transaction_id)
             if waiting.counts(oldest_us)
         )
         if delta:
@@ -267,6 +252,7 @@ class FeatureFold:
         except (KeyError, TypeError, ValueError, AttributeError, FraudError) as error:
             raise Damaged(f"feature snapshot {path.name}: labels cannot be read ({error!r})") from error
         fold.state.restore(arrays)
+        fold.waiting.forget_before(fold._reach_back_us)
         return fold
 
     def _header(self) -> dict[str, Any]:
@@ -287,10 +273,7 @@ class FeatureFold:
                 name: [list(found.surrogates), found.event_time_us]
                 for name, found in self.coordinates.items()
             },
-            "waiting": {
-                name: [[*astuple(it.fact), it.since_us] for it in labels]
-                for name, labels in self.waiting.items()
-            },
+            "waiting": self.waiting.to_notes(),
         }
         if self.declines.surrogates:
             book["declines"] = self.declines.to_notes()
@@ -299,18 +282,10 @@ class FeatureFold:
     def _take_notes(self, header: Mapping[str, Any], book: Mapping[str, Any]) -> None:
         self.position = int(header["position"])
         self.declines = Declines.from_notes(book.get("declines", []))
-        facts = {name: [_fact(values) for values in held] for name, held in book["facts"].items()}
+        facts = {name: [LabelFact.of(values) for values in held] for name, held in book["facts"].items()}
         self.book.restore(View.from_text(header["view"]), book["retracted"], facts)
-        self.waiting = {
-            name: [Waiting(_fact(values), int(since_us)) for *values, since_us in labels]
-            for name, labels in book["waiting"].items()
-        }
+        self.waiting = WaitingLabels.from_notes(book["waiting"])
         self.coordinates = {
             name: Coordinates(tuple(surrogates), int(time_us))
             for name, (surrogates, time_us) in book["coordinates"].items()
         }
-
-
-def _fact(values: Sequence[Any]) -> LabelFact:
-    value, source, time_us, batch_id, submitter, arrival_us = values
-    return LabelFact(LabelValue(value), source, int(time_us), batch_id, submitter, int(arrival_us))

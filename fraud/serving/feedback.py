@@ -5,13 +5,14 @@ event, rows that cannot are named in the answer. The part's digest covers all
 rows as submitted, so a repeat is recognised whatever was refused.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from fraud.clock import Clock
-from fraud.errors import Conflict, InvalidInput, NotFound, Overloaded
+from fraud.errors import Conflict, InvalidInput, LimitExceeded, NotFound, Overloaded
 from fraud.eventlog.log import BatchSummary
 from fraud.features.fold import Coordinates
 from fraud.labels.batches import (
@@ -63,6 +64,7 @@ class Feedback:
     def __init__(self, settings: Settings, scorer: Scorer, clock: Clock, metrics: ScorerMetrics) -> None:
         self._sources = settings.labels.sources
         self._waiting_max = settings.labels.waiting_max
+        self._waiting_each_max = settings.labels.waiting_each_max
         self._scorer = scorer
         self._clock = clock
         self._metrics = metrics
@@ -75,8 +77,9 @@ class Feedback:
 
         Raises:
             InvalidInput: batch id, part, source or submitter cannot be accepted.
+            LimitExceeded: more than `labels.waiting_each_max` of the source would wait for one payment.
             Conflict: the same batch and part came before with other labels, or the batch was retracted.
-            Overloaded: labels wait for `labels.waiting_max` payments already that never came.
+            Overloaded: more than `labels.waiting_max` labels would wait for payments that never came.
             Unavailable: the append failed; nothing was kept.
         """
         self._check_batch(batch_id, part, source, submitter)
@@ -131,13 +134,31 @@ class Feedback:
         return Retraction(parts, sum(counted), repeated=False)
 
     def _check_waiting(self, event: LabelsSubmitted, known: Mapping[str, Coordinates]) -> None:
+        """Refuse labels that the fold would have to hold beyond its limits, before they are logged.
+
+        The fold takes what the log holds, at a replay too, so it can refuse nothing.
+        """
         state = self._scorer.state
-        waiting = {} if state is None else state.fold.waiting
-        more = {label.transaction_id for label in event.labels} - known.keys() - waiting.keys()
-        if more and len(waiting) + len(more) > self._waiting_max:
+        if state is None:
+            return
+        fold = state.fold
+        names = [label.transaction_id for label in event.labels]
+        more = Counter(name for name in names if name not in known and name not in fold.coordinates)
+        for name, labels in more.items():
+            held = sum(waiting.fact.source == event.source for waiting in fold.waiting.of(name))
+            if held + labels > self._waiting_each_max:
+                raise LimitExceeded(
+                    "transaction_id",
+                    f"{name!r} is no payment so far, {held} labels of {event.source} wait for it, and "
+                    f"these are {labels} more (labels.waiting_each_max = {self._waiting_each_max})",
+                    "send a verdict once, and again when it changes",
+                )
+        if more and len(fold.waiting) + more.total() > self._waiting_max:
             raise Overloaded(
-                f"labels wait for {len(waiting)} payments that never came, and these for {len(more)} more "
-                f"(labels.waiting_max = {self._waiting_max}); are the transaction ids those of this service?"
+                f"{len(fold.waiting)} labels wait for payments that never came, and of these "
+                f"{more.total()} would, for {len(more)} payments like {next(iter(more))!r} "
+                f"(labels.waiting_max = {self._waiting_max}); are the transaction ids those of this "
+                "service, and is each label sent once?"
             )
 
     def _count(self, event: LabelsSubmitted, known: Mapping[str, Coordinates]) -> None:

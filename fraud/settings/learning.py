@@ -40,7 +40,10 @@ class Labels(Section):
         default=True, description="an approved payment without a report counts as completed"
     )
     waiting_max: int = Field(
-        default=500_000, ge=1, description="payments that labels wait for, in the memory of the scorer"
+        default=500_000, ge=1, description="labels that wait for payments, in the memory of the scorer"
+    )
+    waiting_each_max: int = Field(
+        default=1_000, ge=1, description="of them, those of one source for one payment"
     )
 
 

@@ -1,8 +1,10 @@
 """Labels meeting transactions: before, after, withdrawn, too old, forgotten."""
 
 import math
+from pathlib import Path
 
 from fraud.features.fold import Coordinates, FeatureFold
+from fraud.features.waiting import WaitingLabels
 from fraud.records import LabelValue
 from tests.features.making import RULE, SECOND, START, card_spec, labels_entry, labels_of, read, rows_of
 
@@ -45,7 +47,7 @@ def test_a_label_that_came_first_joins_right_after_its_transaction() -> None:
     assert fold.take_labels(labels_of(labels_entry(1, ("b", FRAUD), ("z", FRAUD))), {}, START) == (0, 2)
     features = fold.score(["a", "b", "c", "d"], rows_of((0, 100), (1, 100), (5, 100), (5, 100))).features
     assert [None if math.isnan(rate) else rate for rate in features[:, 1].tolist()] == [None, None, 0.5, 0.5]
-    assert list(fold.waiting) == ["z"]
+    assert list(fold.waiting.to_notes()) == ["z"]
 
 
 def test_a_transaction_that_stands_later_in_the_log_is_not_known_yet() -> None:
@@ -62,6 +64,29 @@ def test_a_label_counts_up_to_the_reach_of_the_spec_and_not_beyond() -> None:
         fold.score(["c"], rows_of((age_us / SECOND, 100)))
         assert fold.take_labels(labels_of(labels_entry(3, ("a", FRAUD))), known, START) == (1, 0)
         assert set(fold.book.facts) == expected
+
+
+def test_labels_that_waited_for_the_reach_are_dropped_one_by_one_as_time_goes_on(tmp_path: Path) -> None:
+    fold, _ = fold_of_two()
+    newest_us = START + SECOND
+    fold.take_labels(labels_of(labels_entry(3, ("x", FRAUD), ("y", FRAUD))), {}, START)
+    fold.score(["c"], rows_of((11, 100)))
+    fold.take_labels(labels_of(labels_entry(4, ("x", FRAUD))), {}, START)
+    for age_us, waiting in ((SPEC.reach_us, ["x", "x", "y"]), (SPEC.reach_us + 1, ["x"])):
+        fold.score(["later"], rows_of(((newest_us + age_us - START) / SECOND, 100)))
+        assert [name for name, held in fold.waiting.to_notes().items() for _ in held] == waiting
+        assert len(fold.waiting) == len(waiting)
+        assert FeatureFold.load(fold.save(tmp_path), SPEC, RULE).equals(fold)
+
+
+def test_labels_of_an_older_snapshot_that_have_waited_too_long_are_dropped_on_loading(tmp_path: Path) -> None:
+    fold, _ = fold_of_two()
+    fold.take_labels(labels_of(labels_entry(3, ("x", FRAUD))), {}, START)
+    stale = fold.waiting
+    fold.score(["c"], rows_of(((SPEC.reach_us + 2 * SECOND) / SECOND, 100)))
+    fold.waiting = WaitingLabels.from_notes({"x": [[1, "analyst", 5, "b", "ann", 5, START + SECOND]]})
+    assert (len(stale), len(fold.waiting)) == (0, 1)
+    assert len(FeatureFold.load(fold.save(tmp_path), SPEC, RULE).waiting) == 0
 
 
 def test_forgetting_keeps_what_can_still_change_state() -> None:

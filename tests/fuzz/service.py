@@ -67,7 +67,7 @@ class Service:
             fold.position,
             fold.state.marks.tobytes(),
             len(fold.book.facts),
-            sum(map(len, fold.waiting.values())),
+            len(fold.waiting),
             dict(state.lists.counts),
         )
 

@@ -149,9 +149,10 @@ def test_columns_replay_as_entries_do(case: Case, cut: int) -> None:
 @thorough
 @given(cases(rows_max=40), st.integers(0, 48), st.integers(0, 10**7))
 def test_forgetting_at_any_moment_changes_no_feature(case: Case, moment: int, age_us: int) -> None:
-    _, features = whole(case)
+    again, features = whole(case)
     fold = FeatureFold(case.spec, RULE)
     early = replayed(fold, case, case.entries[:moment])
     fold.forget_before(fold.state.newest_us + age_us)
     late = replayed(fold, case, case.entries[moment:])
     assert same(np.concatenate([early, late]), features)
+    assert fold.waiting.to_notes() == again.waiting.to_notes()

@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 
 from fraud.client import Client
-from fraud.errors import FraudError, NotFound, Overloaded, Unavailable
+from fraud.errors import FraudError, LimitExceeded, NotFound, Overloaded, Unavailable
 from fraud.records import Label, LabelValue, Transaction
 from fraud.serving.batcher import Answer, Batcher, Delivery, ScoreWork
 from fraud.serving.feedback import Taken
+from fraud.serving.recovery import Snapshots, restore
+from fraud.serving.scorer import State
 from fraud.settings.server import Server
 from tests.serving.test_recovery import Inside, inside
 from tests.serving.worlds import Process, Stream, serving, settings_in
@@ -178,25 +180,82 @@ def test_connections_beyond_the_limit_are_closed(tmp_path: Path) -> None:
         assert greeted() == b""
 
 
-def test_labels_wait_for_a_bounded_number_of_payments(tmp_path: Path) -> None:
+async def label(
+    here: Inside, batch: str, *names: str, part: int = 0, source: str = "chargeback", time_us: int = 1
+) -> Taken:
+    labels = [Label(name, LabelValue.FRAUD, time_us) for name in names]
+    call = partial(here.process.feedback.take_labels, batch, part, source, "bank", labels)
+    taken: Taken = await here.process.batcher.feed(call, len(labels))
+    return taken
+
+
+def test_a_bounded_number_of_labels_waits_for_payments(tmp_path: Path) -> None:
     async def body(here: Inside) -> None:
-        stream, feedback = Stream(seed=8), here.process.feedback
-        await here.score(stream, 5)
+        await here.score(Stream(seed=8), 5)
+        assert (await label(here, "one", "x1", "x2")).waiting == 2
+        assert (await label(here, "again", "x1", "x2", "t8-1")).waiting == 2
+        with pytest.raises(Overloaded, match=r"4 labels wait .* of these 2 would.*labels\.waiting_max = 4"):
+            await label(here, "and again", "x1", "x2", "t8-1")
+        assert here.process.log.batch("and again") == []
+        assert (await label(here, "four", "t8-2")).accepted == 1
+        state = _restored_alike(here)
+        assert len(state.fold.waiting) == 4
 
-        async def label(batch: str, *names: str) -> Taken:
-            labels = [Label(name, LabelValue.FRAUD, stream.now_us) for name in names]
-            call = partial(feedback.take_labels, batch, 0, "chargeback", "bank", labels)
-            taken: Taken = await here.process.batcher.feed(call, len(labels))
-            return taken
+    inside(settings_in(tmp_path, FRAUD__LABELS__WAITING_MAX="4"), body)
 
-        assert (await label("one", "x1", "x2")).waiting == 2
-        with pytest.raises(Overloaded, match=r"labels\.waiting_max = 3"):
-            await label("two", "x3", "x4")
-        assert (await label("three", "x1", "x3", "t8-1")).accepted == 1
-        assert (await label("four", "t8-2")).accepted == 1
-        assert here.process.log.batch("two") == []
 
-    inside(settings_in(tmp_path, FRAUD__LABELS__WAITING_MAX="3"), body)
+def test_a_bounded_number_of_labels_of_a_source_waits_for_one_payment(tmp_path: Path) -> None:
+    async def body(here: Inside) -> None:
+        await here.score(Stream(seed=8), 5)
+        assert (await label(here, "one", "x1", "x1", "x2")).waiting == 3
+        head = here.process.log.head()
+        with pytest.raises(
+            LimitExceeded, match=r"'x1' is no payment so far, 2 labels of chargeback wait .* 2 more"
+        ):
+            await label(here, "two", "x1", "x1")
+        assert here.process.log.head() == head
+        assert (await label(here, "three", "x1", "t8-1", *["t8-2"] * 5)).waiting == 1
+        with pytest.raises(LimitExceeded, match=r"labels\.waiting_each_max = 3"):
+            await label(here, "four", "x1")
+        assert (await label(here, "five", *["x1"] * 3, source="analyst")).waiting == 3
+        _restored_alike(here)
+
+    inside(settings_in(tmp_path, FRAUD__LABELS__WAITING_EACH_MAX="3"), body)
+
+
+def _restored_alike(here: Inside) -> State:
+    """Return the state, which the log alone folds to as well."""
+    process, state = here.process, here.process.scorer.state
+    assert state is not None
+    nowhere = Snapshots(process.settings.data_dir / "nowhere", 1)
+    again = restore(process.spec, state.fold.rule, process.log, process.archive, nowhere)
+    assert again.fold.equals(state.fold)
+    return state
+
+
+def test_a_part_of_a_batch_reads_none_of_the_others(tmp_path: Path) -> None:
+    """Steps of SQLite are counted: they are as many for the 300th part as for the 100th."""
+
+    async def body(here: Inside) -> None:
+        await here.score(Stream(seed=8), 5)
+        log, steps = here.process.log, 0
+
+        def step() -> None:
+            nonlocal steps
+            steps += 1
+
+        def watch() -> None:
+            log._reader().set_progress_handler(step, 1)
+
+        await here.process.batcher.run(watch)
+        taken = []
+        for part in range(300):
+            before = steps
+            assert (await label(here, "one", "t8-1", part=part)).accepted == 1
+            taken.append(steps - before)
+        assert 0 < taken[299] <= taken[100]
+
+    inside(settings_in(tmp_path), body)
 
 
 def test_queries_wait_within_their_bound(tmp_path: Path) -> None:
