@@ -169,7 +169,7 @@ def test_what_is_forgotten_is_recounted_no_more() -> None:
     book.forget([f"t{i}" for i in range(5)])
     assert book.retract("b0") == [(f"t{i}", -1) for i in range(5, 10)]
     book.forget([f"t{i}" for i in range(20)])
-    assert book._named == book._latest == {}
+    assert (book._named, book._latest) == ({}, {})
 
 
 def test_a_label_on_a_transaction_with_many_reads_none_of_the_others() -> None:
