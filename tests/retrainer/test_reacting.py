@@ -148,7 +148,11 @@ def test_one_batch_that_the_guard_finds_odd_starts_nothing(world: Scoring) -> No
 
 def conclude(world: Scoring, order: Order, now_us: int, ended: str = "finished") -> None:
     """What a cycle without a promotion leaves in the ledger, also one that died, failed or was frozen."""
-    body = {"request_seq": None, "models": list(order.models), "cut_position": order.cut.position}
+    body: dict[str, Any] = {
+        "request_seq": None,
+        "models": list(order.models),
+        "cut_position": order.cut.position,
+    }
     signed: dict[str, Any] = {"actor": "t", "reason": order.trigger, "time_us": now_us}
     world.ledger.append("CycleStarted", {**body, "trigger": order.kind}, **signed)
     frozen = [{"model": it, "verdict": "FROZEN"} for it in order.models if ended == "frozen"]
