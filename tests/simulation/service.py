@@ -99,7 +99,7 @@ class Scoring:
 
     @classmethod
     async def start(cls, site: Site) -> "Scoring":
-        """Start as `fraud serve` does: lock, open, restore, load champions."""
+        """Start as `fraud serve` does: lock, open, restore, load champions, look at the ledger."""
         settings = site.settings
         lock = lock_data_folder(settings.data_dir)
         lock.__enter__()
@@ -118,6 +118,7 @@ class Scoring:
         process.scorer.recover()
         process.follower.start()
         process.batcher.start(asyncio.get_running_loop())
+        await process.look()
         return cls(process, lock)
 
     async def stop(self, *, snapshot: bool) -> None:
