@@ -35,6 +35,7 @@ from fraud.errors import Conflict, Damaged, InvalidInput, NotAllowedNow, NotFoun
 from fraud.labels.exclusions import View
 from fraud.registry.attacks import FOLDS as ATTACK_FOLDS
 from fraud.registry.attacks import Attack
+from fraud.registry.attempts import attempts_made
 from fraud.registry.chain import GENESIS_HASH, LedgerEntry
 from fraud.registry.cycles import FOLDS as CYCLE_FOLDS
 from fraud.registry.cycles import CycleStart, note_verdict
@@ -78,7 +79,6 @@ class RegistryState:
         self.last_hash = GENESIS_HASH
         self.versions: dict[str, VersionState] = {}
         self._reigns: dict[str, list[Reign]] = {}
-        self._attempts: dict[str, dict[tuple[int, int], int]] = {}
         self.requested: dict[int, RequestState] = {}
         self.cycles: list[CycleStart] = []
         self.cycle_runs = False
@@ -165,14 +165,13 @@ class RegistryState:
         return list(self._reigns.get(model, ()))
 
     def crown(self, model: str, version: str, entry: LedgerEntry) -> None:
-        """Make `version` ("" for none) the champion; attempts are counted anew."""
+        """Make `version` ("" for none) the champion."""
         champion = self.champion(model)
         if champion:
             self.versions[champion].status = "former champion"
         if version:
             self.versions[version].status = "champion"
         self._reigns.setdefault(model, []).append(Reign(version, entry.time_us, entry.seq))
-        self._attempts[model] = {}
         end(self, model, "rolled back" if entry.kind == "RolledBack" else "overtaken", entry)
 
     def exclusion(self, seq: int) -> ExclusionState:
@@ -239,11 +238,11 @@ class RegistryState:
         return reigns[-1].since_us if reigns else 0
 
     def attempts(self, model: str, since_us: int = 0) -> int:
-        """Return how many attempts (groups of challengers of one cut) were made against the present champion.
+        """Return how many attempts count against the present champion (`fraud.registry.attempts`).
 
-        Those whose cut lies before `since_us` are not counted.
+        Those whose cut lies before `since_us` do not.
         """
-        return sum(cut_us >= since_us for cut_us in self._attempts.get(model, {}).values())
+        return attempts_made(self, model, since_us)
 
     def pending(self, model: str) -> list[VersionState]:
         """Return the challengers that may still be promoted, oldest first; tainted ones may not.
@@ -310,7 +309,6 @@ def _registered(state: RegistryState, entry: LedgerEntry) -> None:
     )
     note_version(state, known, body["manifest"])
     state.versions[version] = known
-    state._attempts.setdefault(model, {})[known.cut_position, known.attempt] = known.cut_time_us
 
 
 def _verdict_given(state: RegistryState, entry: LedgerEntry) -> None:
