@@ -5,8 +5,9 @@
     VersionRegistered  version model recipe digest parent attempt challengers cut_position
                        cut_time_us manifest
     VerdictGiven       version model verdict way against report
+                       evidence (cut and view it was read from; none in older releases)
     Promoted           model version expected          (the champion until here, "" for none)
-                       and where it applies: override, overridden (see `fraud.registry.approval`)
+                       and where it applies: verdict, override, overridden (see `fraud.registry.approval`)
     VersionDropped     version why                     (a pending challenger is superseded)
     RetrainRequested, Cycle…           see `fraud.registry.cycles`
     GuardReported                      see `fraud.registry.guard_reports`
@@ -28,11 +29,13 @@ write transaction, so everything that stands in a ledger folds.
 
 import re
 from collections.abc import Callable, Iterable
-from typing import Self
+from functools import lru_cache
+from typing import Any, Self
 
 from fraud.documents import Packed
 from fraud.errors import Conflict, Damaged, InvalidInput, NotAllowedNow, NotFound
-from fraud.labels.exclusions import View
+from fraud.labels.exclusions import EVERYTHING, View
+from fraud.registry.approval import check_verdict
 from fraud.registry.attacks import FOLDS as ATTACK_FOLDS
 from fraud.registry.attacks import Attack
 from fraud.registry.attempts import attempts_made
@@ -319,11 +322,30 @@ def _verdict_given(state: RegistryState, entry: LedgerEntry) -> None:
             "body.verdict", f"{body['verdict']!r} is no verdict", f"give one of {', '.join(VERDICTS)}"
         )
     report = Packed.of(body["report"])
-    verdict = Verdict(entry.seq, entry.time_us, body["verdict"], body["way"], body["against"], report)
+    view, cut_position = _evidence(body.get("evidence"))
+    verdict = Verdict(
+        entry.seq, entry.time_us, body["verdict"], body["way"], body["against"], report, view, cut_position
+    )
     version.verdicts.append(verdict)
     note_verdict(state, verdict.verdict)
     if version.status in ("challenger", "rejected"):
         version.status = "rejected" if verdict.verdict == "REJECT" else "challenger"
+
+
+def _evidence(said: dict[str, Any] | None) -> tuple[View, int | None]:
+    """Return through which view a verdict was read, and up to which position."""
+    if said is None:
+        return EVERYTHING, None
+    position = said["cut"]["position"]
+    if not isinstance(position, int):
+        raise TypeError("the position of its cut is no number")
+    return _view_of(said["view"]), position
+
+
+@lru_cache(maxsize=64)
+def _view_of(text: str) -> View:
+    """Read a view; the verdicts of many cycles have one in common."""
+    return View.from_text(text)
 
 
 def _promoted(state: RegistryState, entry: LedgerEntry) -> None:
@@ -339,6 +361,8 @@ def _promoted(state: RegistryState, entry: LedgerEntry) -> None:
         )
     check_clean(state, version.version)
     check_kept(state, version.version)
+    if "verdict" in body:
+        check_verdict(state, version, body["verdict"])
     state.crown(model, version.version, entry)
     begin(state, entry)
 
