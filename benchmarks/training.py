@@ -22,8 +22,9 @@ from benchmarks.fixture import ENTITIES, configure
 from benchmarks.report import Bar, Report, finish, parser
 from benchmarks.workspace import workspace
 from fraud.clock import DAY_US
-from fraud.retrainer.cycle import CycleVerdict, Order, run_cycle
+from fraud.retrainer.cycle import Order, run_cycle
 from fraud.retrainer.daemon import open_workshop
+from fraud.retrainer.judging import CycleVerdict
 from fraud.serving.history import import_history
 from fraud.settings import Settings
 from fraud.settings.learning import Recipe

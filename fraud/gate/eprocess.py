@@ -55,8 +55,9 @@ def required_e(e_value: float, challengers: int, attempt: int) -> float:
     """Return the E to reach: `e_value` · K · j(j + 1) for the j-th attempt with K challengers.
 
     Over all attempts 1 / (j (j + 1)) sums to one, so the error budget
-    1 / `e_value` covers every attempt against the same champion. Where only those of a span
-    are counted (`gate.attempts_within`), it covers the attempts of a span.
+    1 / `e_value` covers every attempt in the reign of a champion, those that were begun
+    against another and outlived it included (`fraud.registry.attempts`). Where only those
+    of a span are counted (`gate.attempts_within`), it covers the attempts of a span.
 
     >>> required_e(20, 1, 1), required_e(20, 3, 2)
     (40.0, 360.0)

@@ -5,8 +5,9 @@
     VersionRegistered  version model recipe digest parent attempt challengers cut_position
                        cut_time_us manifest
     VerdictGiven       version model verdict way against report
+                       evidence (cut and view it was read from; none in older releases)
     Promoted           model version expected          (the champion until here, "" for none)
-                       and where it applies: override, overridden (see `fraud.registry.approval`)
+                       and where it applies: verdict, override, overridden (see `fraud.registry.approval`)
     VersionDropped     version why                     (a pending challenger is superseded)
     RetrainRequested, Cycle…           see `fraud.registry.cycles`
     GuardReported                      see `fraud.registry.guard_reports`
@@ -28,13 +29,16 @@ write transaction, so everything that stands in a ledger folds.
 
 import re
 from collections.abc import Callable, Iterable
-from typing import Self
+from functools import lru_cache
+from typing import Any, Self
 
 from fraud.documents import Packed
 from fraud.errors import Conflict, Damaged, InvalidInput, NotAllowedNow, NotFound
-from fraud.labels.exclusions import View
+from fraud.labels.exclusions import EVERYTHING, View
+from fraud.registry.approval import check_verdict
 from fraud.registry.attacks import FOLDS as ATTACK_FOLDS
 from fraud.registry.attacks import Attack
+from fraud.registry.attempts import attempts_made
 from fraud.registry.chain import GENESIS_HASH, LedgerEntry
 from fraud.registry.cycles import FOLDS as CYCLE_FOLDS
 from fraud.registry.cycles import CycleStart, note_verdict
@@ -78,7 +82,6 @@ class RegistryState:
         self.last_hash = GENESIS_HASH
         self.versions: dict[str, VersionState] = {}
         self._reigns: dict[str, list[Reign]] = {}
-        self._attempts: dict[str, dict[tuple[int, int], int]] = {}
         self.requested: dict[int, RequestState] = {}
         self.cycles: list[CycleStart] = []
         self.cycle_runs = False
@@ -165,14 +168,13 @@ class RegistryState:
         return list(self._reigns.get(model, ()))
 
     def crown(self, model: str, version: str, entry: LedgerEntry) -> None:
-        """Make `version` ("" for none) the champion; attempts are counted anew."""
+        """Make `version` ("" for none) the champion."""
         champion = self.champion(model)
         if champion:
             self.versions[champion].status = "former champion"
         if version:
             self.versions[version].status = "champion"
         self._reigns.setdefault(model, []).append(Reign(version, entry.time_us, entry.seq))
-        self._attempts[model] = {}
         end(self, model, "rolled back" if entry.kind == "RolledBack" else "overtaken", entry)
 
     def exclusion(self, seq: int) -> ExclusionState:
@@ -239,11 +241,11 @@ class RegistryState:
         return reigns[-1].since_us if reigns else 0
 
     def attempts(self, model: str, since_us: int = 0) -> int:
-        """Return how many attempts (groups of challengers of one cut) were made against the present champion.
+        """Return how many attempts count against the present champion (`fraud.registry.attempts`).
 
-        Those whose cut lies before `since_us` are not counted.
+        Those whose cut lies before `since_us` do not.
         """
-        return sum(cut_us >= since_us for cut_us in self._attempts.get(model, {}).values())
+        return attempts_made(self, model, since_us)
 
     def pending(self, model: str) -> list[VersionState]:
         """Return the challengers that may still be promoted, oldest first; tainted ones may not.
@@ -310,7 +312,6 @@ def _registered(state: RegistryState, entry: LedgerEntry) -> None:
     )
     note_version(state, known, body["manifest"])
     state.versions[version] = known
-    state._attempts.setdefault(model, {})[known.cut_position, known.attempt] = known.cut_time_us
 
 
 def _verdict_given(state: RegistryState, entry: LedgerEntry) -> None:
@@ -321,11 +322,30 @@ def _verdict_given(state: RegistryState, entry: LedgerEntry) -> None:
             "body.verdict", f"{body['verdict']!r} is no verdict", f"give one of {', '.join(VERDICTS)}"
         )
     report = Packed.of(body["report"])
-    verdict = Verdict(entry.seq, entry.time_us, body["verdict"], body["way"], body["against"], report)
+    view, cut_position = _evidence(body.get("evidence"))
+    verdict = Verdict(
+        entry.seq, entry.time_us, body["verdict"], body["way"], body["against"], report, view, cut_position
+    )
     version.verdicts.append(verdict)
     note_verdict(state, verdict.verdict)
     if version.status in ("challenger", "rejected"):
         version.status = "rejected" if verdict.verdict == "REJECT" else "challenger"
+
+
+def _evidence(said: dict[str, Any] | None) -> tuple[View, int | None]:
+    """Return through which view a verdict was read, and up to which position."""
+    if said is None:
+        return EVERYTHING, None
+    position = said["cut"]["position"]
+    if not isinstance(position, int):
+        raise TypeError("the position of its cut is no number")
+    return _view_of(said["view"]), position
+
+
+@lru_cache(maxsize=64)
+def _view_of(text: str) -> View:
+    """Read a view; the verdicts of many cycles have one in common."""
+    return View.from_text(text)
 
 
 def _promoted(state: RegistryState, entry: LedgerEntry) -> None:
@@ -341,6 +361,8 @@ def _promoted(state: RegistryState, entry: LedgerEntry) -> None:
         )
     check_clean(state, version.version)
     check_kept(state, version.version)
+    if "verdict" in body:
+        check_verdict(state, version, body["verdict"])
     state.crown(model, version.version, entry)
     begin(state, entry)
 

@@ -236,17 +236,22 @@ def promote(
     reason: str,
     time_us: int,
     probation_us: int = 0,
+    verdict_seq: int | None = None,
 ) -> LedgerEntry:
     """Make `version` the champion in place of `expected` ("" for none), or not at all.
 
-    `probation_us` > 0 puts it on probation beside the former champion for so long.
+    `probation_us` > 0 puts it on probation beside the former champion for so long. `verdict_seq` is the
+    entry of the verdict that the promotion rests on, None for none.
 
     Raises:
         StaleHead: the champion is another one by now.
-        NotAllowedNow: the version was rejected or superseded, or is of another model.
+        NotAllowedNow: the version was rejected or superseded, or is of another model; or the verdict
+            does not stand (`fraud.registry.approval`).
         NotFound: it was never registered.
     """
     body = {"model": model, "version": version, "expected": expected, "probation_us": probation_us}
+    if verdict_seq is not None:
+        body["verdict"] = verdict_seq
     return store.append("Promoted", body, actor=actor, reason=reason, time_us=time_us)
 
 

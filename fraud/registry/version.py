@@ -4,13 +4,19 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from fraud.documents import Packed
+from fraud.labels.exclusions import EVERYTHING, View
 
 Status = Literal["challenger", "champion", "former champion", "rejected", "superseded"]
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The gate's answer about a version."""
+    """The gate's answer about a version.
+
+    It was read from what `view` left to see, up to position `cut_position` of the event log. Where its
+    entry does not say (an older release), it counts as read from everything there is: it then stands
+    only while nothing is excluded.
+    """
 
     seq: int
     time_us: int
@@ -18,6 +24,8 @@ class Verdict:
     way: str
     against: str
     packed_report: Packed
+    view: View = EVERYTHING
+    cut_position: int | None = None
 
     @property
     def report(self) -> dict[str, Any]:

@@ -4,14 +4,13 @@
       → the guard judges each model's data; what it freezes goes no further
       → training set per model → recipes on Ray → bundles, registered in the ledger
       → every pending challenger, new or waiting, before the gate
-      → the best that may: promoted, compare-and-swap on the champion; the rest superseded
+      → the best that may: promoted, compare-and-swap on champion and verdict; the rest superseded
         (gate.mode = "approval": whatever may, waits for a person; "shadow": for its time in shadow)
 
 Each step is an entry of the ledger, so a cycle that dies half-way leaves only
 challengers that nobody promoted, and is run again.
 """
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -26,19 +25,15 @@ from fraud.errors import told
 from fraud.eventlog.log import EventLog
 from fraud.faults import raise_point
 from fraud.features.spec import FeatureSpec
-from fraud.gate.verdict import Verdict, judge
 from fraud.guard.delays import LabelDelay
 from fraud.monitoring.retrainer_metrics import RetrainerMetrics
-from fraud.registry.approval import awaiting_approval
 from fraud.registry.cycles import REQUEST
 from fraud.registry.ledger import RegistryState
 from fraud.registry.sentinels import sentinel_ids
-from fraud.registry.store import promote
-from fraud.registry.version import VersionState
 from fraud.registry.view import Registry
-from fraud.registry.warm import let_go
 from fraud.retrainer.casework import Casework, Rival
 from fraud.retrainer.guarding import judge_data, publish, with_maturity
+from fraud.retrainer.judging import ACTOR, CycleVerdict, judge_challengers
 from fraud.settings import Settings
 from fraud.training.challengers import Challenger, FailedRecipe, train_challengers
 from fraud.training.dataset import training_rows
@@ -47,28 +42,6 @@ from fraud.training.pool import TrainingPool
 from fraud.training.variants import with_variants
 
 _log = structlog.get_logger("fraud.retrainer.cycle")
-ACTOR = "retrainer"
-
-
-@dataclass(frozen=True, slots=True)
-class CycleVerdict:
-    """What a cycle concluded about one version."""
-
-    model: str
-    version: str
-    verdict: str
-    way: str
-    reason: str
-
-    def to_dict(self) -> dict[str, str]:
-        """Return the verdict for the ledger."""
-        return {
-            "model": self.model,
-            "version": self.version,
-            "verdict": self.verdict,
-            "way": self.way,
-            "reason": self.reason,
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,113 +256,3 @@ def _register(shop: Workshop, model: str, fitted: Sequence[Challenger]) -> None:
             },
             f"recipe {challenger.recipe}",
         )
-
-
-def judge_challengers(
-    shop: Workshop, model: str, champion: Rival | None, casework: Casework, seen: History
-) -> list[CycleVerdict]:
-    """Bring every pending challenger before the gate; promote the best that may, or let them wait.
-
-    What awaits approval, or its time in shadow, is not judged again: its verdict stands.
-    """
-    passed: list[tuple[VersionState, Verdict]] = []
-    waiting = _waiting(shop, model)
-    names = {version.version for version in waiting}
-    pending = [version for version in shop.state().pending(model) if version.version not in names]
-    what = "awaits approval" if shop.settings.gate.mode == "approval" else "in shadow"
-    concluded = [_waits(version, what) for version in waiting]
-    for version in pending:
-        rival = Rival(version, shop.bundles.read(version.digest))
-        verdict = judge(casework.case(rival, champion), shop.settings.gate)
-        shop.record(
-            "VerdictGiven",
-            {
-                "version": version.version,
-                "model": model,
-                "verdict": verdict.outcome,
-                "way": verdict.way,
-                "against": champion.state.version if champion else "",
-                "report": json.loads(verdict.to_json()),
-                "evidence": {
-                    "cut": {"position": seen.cut.position, "time_us": seen.cut.time_us},
-                    "view": seen.view.to_text(),
-                },
-            },
-            verdict.reason,
-        )
-        concluded.append(CycleVerdict(model, version.version, verdict.outcome, verdict.way, verdict.reason))
-        if verdict.outcome == "PROMOTE":
-            passed.append((version, verdict))
-    best = max(passed, key=_strength, default=None)
-    if best is not None and shop.settings.gate.mode == "automatic":
-        promote_version(shop, best[0], champion.state.version if champion else "", best[1].reason)
-        for version in shop.state().pending(model):
-            drop(shop, version, f"superseded by {best[0].version}")
-        return concluded
-    if best is not None and shop.settings.gate.mode == "approval":
-        _supersede(shop, model, best[0])
-    _trim(shop, model)
-    return concluded
-
-
-def _waiting(shop: Workshop, model: str) -> list[VersionState]:
-    """Return what awaits a person's approval or its time in shadow; nothing where promotion is automatic."""
-    return awaiting_approval(shop.state(), model) if shop.settings.gate.mode != "automatic" else []
-
-
-def _waits(version: VersionState, what: str) -> CycleVerdict:
-    verdict = version.verdicts[-1]
-    reason = f"{what}: {verdict.report['reason']}"
-    return CycleVerdict(version.model, version.version, verdict.verdict, verdict.way, reason)
-
-
-def _supersede(shop: Workshop, model: str, best: VersionState) -> None:
-    """Let go of what awaits approval and is older than a version that awaits it now."""
-    for version in _waiting(shop, model):
-        if version.cut_time_us < best.cut_time_us:
-            drop(shop, version, f"superseded by {best.version}")
-        else:
-            _log.info("awaits approval", model=model, version=version.version)
-
-
-def _strength(passed: tuple[VersionState, Verdict]) -> tuple[int, float]:
-    """Order promotable challengers: the newest cut first, then average precision.
-
-    Average precision compares only challengers of one cut: an older one was
-    judged on days before the newest attacks, which were easier.
-    """
-    version, verdict = passed
-    value = verdict.check("average_precision_challenger").value
-    return (version.cut_time_us, value if value is not None else 0.0)
-
-
-def promote_version(shop: Workshop, version: VersionState, expected: str, reason: str) -> None:
-    """Promote a version in place of `expected` ("" for none), on probation as configured.
-
-    Raises:
-        StaleHead, NotAllowedNow: as `fraud.registry.store.promote`.
-    """
-    promote(
-        shop.registry.store,
-        version.model,
-        version.version,
-        expected=expected,
-        actor=ACTOR,
-        reason=reason,
-        time_us=shop.clock.now_us(),
-        probation_us=shop.settings.probation_us,
-    )
-    _log.info("promoted", model=version.model, version=version.version, instead_of=expected, why=reason)
-
-
-def _trim(shop: Workshop, model: str) -> None:
-    """Let go of challengers beyond `gate.pending_max`, a recipe's newest last; who passed and waits stays."""
-    waiting = {version.version for version in _waiting(shop, model)}
-    pending = [version for version in shop.state().pending(model) if version.version not in waiting]
-    for version in let_go(pending, shop.settings.gate.pending_max):
-        drop(shop, version, "a newer one of its recipe, or of another, waits; gate.pending_max reached")
-
-
-def drop(shop: Workshop, version: VersionState, why: str) -> None:
-    """Let go of a challenger."""
-    shop.record("VersionDropped", {"version": version.version, "why": why}, why)

@@ -27,8 +27,9 @@ from fraud.monitoring.retrainer_metrics import RetrainerMetrics
 from fraud.registry.store import LedgerStore
 from fraud.registry.view import Registry
 from fraud.retrainer.compacting import CompactionWatch
-from fraud.retrainer.cycle import CycleVerdict, Order, Workshop, run_cycle
+from fraud.retrainer.cycle import Order, Workshop, run_cycle
 from fraud.retrainer.guarding import Judgement, judge_data
+from fraud.retrainer.judging import CycleVerdict
 from fraud.retrainer.probation import ProbationWatch
 from fraud.retrainer.shadowing import ShadowWatch
 from fraud.retrainer.triggers import CyclesBefore, due

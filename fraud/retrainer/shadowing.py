@@ -20,7 +20,8 @@ from fraud.records import Outcome
 from fraud.registry.approval import awaiting_approval
 from fraud.registry.version import VersionState
 from fraud.retrainer.casework import matrix_of, read_of, traffic_before
-from fraud.retrainer.cycle import Workshop, drop, promote_version
+from fraud.retrainer.cycle import Workshop
+from fraud.retrainer.judging import drop, promote_version
 from fraud.training.history import Cut, History
 
 COMPARED_ROWS = 2_000
@@ -155,10 +156,11 @@ def _foreseen(history: History, version: VersionState, bundle: Bundle) -> float 
 
 
 def _promote(shop: Workshop, version: VersionState, found: str) -> bool:
-    """Promote a version whose verdict stands; False when somebody was first."""
+    """Promote a version; False when somebody was first, or its verdict does not stand any more."""
     expected = shop.state().champion(version.model)
+    verdict = version.verdicts[-1]
     try:
-        promote_version(shop, version, expected, f"{version.verdicts[-1].report['reason']}; {found}")
+        promote_version(shop, version, expected, f"{verdict.report['reason']}; {found}", verdict.seq)
     except (StaleHead, NotAllowedNow):
         return False
     for other in shop.state().pending(version.model):

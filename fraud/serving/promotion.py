@@ -109,6 +109,8 @@ class PromotionServicer:
             }
             if passed_over:
                 body |= {"override": True, "overridden": passed_over}
+            else:
+                body["verdict"] = version.verdicts[-1].seq
             try:
                 reply.ledger_seq = self._append("Promoted", body, request, request.reason, expected_head=seq)
             except StaleHead:

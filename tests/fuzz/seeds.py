@@ -117,13 +117,14 @@ def ledgers() -> list[bytes]:
     version: dict[str, Any] = {"version": "card-1", "model": "card", "recipe": "full", "digest": "0" * 64}
     version |= {"parent": "", "attempt": 1, "challengers": 1, "cut_position": 9, "cut_time_us": 1}
     verdict = {"version": "card-1", "model": "card", "verdict": "PROMOTE", "way": "floors", "against": ""}
-    promoted = {"version": "card-1", "model": "card", "expected": "", "probation_us": 5}
+    evidence = {"cut": {"position": 9, "time_us": 1}, "view": '[{"batch_id":"a","what":"labels"}]'}
+    promoted = {"version": "card-1", "model": "card", "expected": "", "probation_us": 5, "verdict": 2}
     exclusion = {"exclusion": {"what": "labels", "batch_id": "b"}, "first_position": 3, "labels": 1}
     exclusion |= {"transactions": 0, "muted": False, "retrain": True}
     rule = {"name": "big", "when": "amount > 5", "outcome": "REVIEW", "stage": "before", "text": ""}
     rows: list[tuple[str, dict[str, Any]]] = [
         ("VersionRegistered", version | {"manifest": manifest}),
-        ("VerdictGiven", verdict | {"report": {}}),
+        ("VerdictGiven", verdict | {"report": {}, "evidence": evidence}),
         ("Promoted", promoted),
         ("DataExcluded", exclusion),
         ("ExclusionUndone", {"exclusion": 4}),

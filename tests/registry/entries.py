@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from fraud.labels.exclusions import EVERYTHING, Exclusion, View
 from fraud.registry import LedgerEntry, LedgerStore
 
 
@@ -30,6 +31,23 @@ def verdict(version: str, answer: str, against: str = "") -> dict[str, Any]:
         "way": "superiority",
         "against": against,
         "report": {"checks": []},
+    }
+
+
+def read_from(position: int, view: View = EVERYTHING) -> dict[str, Any]:
+    """Return what a VerdictGiven says of what it was read from: up to a position, through a view."""
+    return {"evidence": {"cut": {"position": position, "time_us": position}, "view": view.to_text()}}
+
+
+def hiding(data: Exclusion, first_position: int, *, muted: bool = False) -> dict[str, Any]:
+    """Return the body of a DataExcluded; the first of the data stands at a position of the log."""
+    return {
+        "exclusion": data.to_dict(),
+        "first_position": first_position,
+        "labels": 1,
+        "transactions": 0,
+        "muted": muted,
+        "retrain": False,
     }
 
 

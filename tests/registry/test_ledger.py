@@ -67,23 +67,6 @@ def test_models_do_not_disturb_each_other(store: LedgerStore) -> None:
         promote(store, "card", "transfer-1", "card-1", actor="", reason="", time_us=0)
 
 
-def test_attempts_count_groups_of_challengers_and_start_again_with_a_new_champion(store: LedgerStore) -> None:
-    for version, attempt in [("card-1", 1), ("card-2", 1), ("card-3", 2)]:
-        add(store, "VersionRegistered", registered(version, attempt))
-    assert store.state().attempts("card") == 2
-    crown(store, "card-2", "")
-    assert store.state().attempts("card") == 0
-    add(store, "VersionRegistered", registered("card-4", 1))
-    assert store.state().attempts("card") == 1
-
-
-def test_attempts_before_a_moment_may_be_left_out(store: LedgerStore) -> None:
-    for attempt in (1, 2, 3):
-        body = registered(f"card-{attempt}", attempt) | {"cut_time_us": attempt * 10, "cut_position": attempt}
-        add(store, "VersionRegistered", body)
-    assert [store.state().attempts("card", since_us) for since_us in (0, 20, 31)] == [3, 2, 0]
-
-
 def test_a_challenger_is_pending_until_it_is_rejected_dropped_or_promoted(store: LedgerStore) -> None:
     for i in range(1, 7):
         add(store, "VersionRegistered", registered(f"card-{i}"))

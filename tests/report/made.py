@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from fraud.retrainer.casework import Casework
-from fraud.retrainer.cycle import judge_challengers
 from fraud.retrainer.daemon import open_workshop
+from fraud.retrainer.judging import judge_challengers
 from tests.retrainer.patterns import World
 
 

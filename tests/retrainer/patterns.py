@@ -18,14 +18,17 @@ from fraud.clock import DAY_US
 from fraud.eventlog.sqlite import SqliteEventLog
 from fraud.features.spec import FeatureSpec
 from fraud.gate.verdict import Case, Verdict, judge
+from fraud.labels.exclusions import Exclusion
 from fraud.records import Decision, Event, Label, LabelsSubmitted, LabelValue, Outcome, Scored
 from fraud.registry.sentinels import sentinel_ids
 from fraud.registry.store import LedgerStore, promote
 from fraud.retrainer.casework import Casework, Rival
+from fraud.serving.excluding import labels_of
 from fraud.settings import Settings, load_settings
 from fraud.training.challengers import Challenger, train_here
 from fraud.training.dataset import TrainingSet, training_rows
 from fraud.training.history import Cut, History
+from tests.registry.entries import hiding
 
 START_US = 19_000 * DAY_US
 DAYS, POLLUTED_DAY = 60, 40
@@ -212,6 +215,12 @@ class World:
         """Make a version the champion."""
         champion = self.ledger.state().champion("card")
         promote(self.ledger, "card", version, champion, actor="test", reason="", time_us=0)
+
+    def exclude(self, data: Exclusion, *, muted: bool = False) -> int:
+        """Cut labels out, or mute them; return the entry."""
+        _, first_position = labels_of(self.log, data)
+        body = hiding(data, first_position, muted=muted)
+        return self.ledger.append("DataExcluded", body, actor="test", reason="", time_us=0).seq
 
     def rival(self, version: str) -> Rival | None:
         if not version:

@@ -6,12 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from fraud.clock import DAY_US
+from fraud.labels.exclusions import Exclusion
 from fraud.registry.approval import awaiting_approval
 from fraud.retrainer.casework import Casework
-from fraud.retrainer.cycle import CycleVerdict, Workshop, judge_challengers
+from fraud.retrainer.cycle import Workshop
 from fraud.retrainer.daemon import open_workshop
+from fraud.retrainer.judging import CycleVerdict, judge_challengers
 from fraud.settings import load_settings
-from tests.retrainer.patterns import World
+from tests.retrainer.patterns import START_US, World
 
 
 @pytest.fixture
@@ -25,6 +28,14 @@ def world(tmp_path: Path) -> Iterator[World]:
 @pytest.fixture
 def shop(world: World) -> Workshop:
     return open_workshop(load_settings(world.config, {"FRAUD__GATE__MODE": "approval"}))
+
+
+def exclude_evidence(world: World, *, muted: bool = False) -> int:
+    """Hide the labels that the evidence of card-1 rests on, none of which taught it; return the entry."""
+    data = Exclusion("labels", from_us=START_US + 23 * DAY_US)
+    seq = world.exclude(data, muted=muted)
+    assert world.ledger.state().tainted_by("card-1") == ()
+    return seq
 
 
 def judge(world: World, shop: Workshop, **gate: float) -> list[CycleVerdict]:
@@ -106,3 +117,47 @@ def test_without_approval_the_best_is_promoted_by_itself(world: World) -> None:
     world.train()
     judge(world, open_workshop(world.settings))
     assert world.ledger.state().champion("card") == "card-1"
+
+
+@pytest.mark.parametrize("muted", [False, True])
+def test_what_waits_is_judged_anew_once_its_evidence_is_excluded(
+    world: World, shop: Workshop, muted: bool
+) -> None:
+    world.train()
+    judge(world, shop)
+    assert waiting(world) == ["card-1"]
+    exclude_evidence(world, muted=muted)
+    assert waiting(world) == []
+    (concluded,) = judge(world, shop)
+    assert (concluded.version, concluded.verdict) == ("card-1", "INCONCLUSIVE"), concluded.reason
+    assert len(world.ledger.state().version("card-1").verdicts) == 2
+
+
+def test_an_exclusion_that_lands_while_a_cycle_judges_stops_its_promotion(world: World) -> None:
+    world.train()
+    history = world.history()
+    exclude_evidence(world)
+    shop = open_workshop(world.settings)
+    (concluded,) = judge_challengers(shop, "card", None, Casework(history, world.bundles), history)
+    assert (concluded.version, concluded.verdict) == ("card-1", "PROMOTE")
+    assert concluded.reason.startswith("not promoted: the verdict on card-1")
+    state = world.ledger.state()
+    assert (state.champion("card"), state.version("card-1").status) == ("", "challenger")
+    (again,) = judge(world, shop)
+    assert again.verdict == "INCONCLUSIVE", again.reason
+    assert world.ledger.state().champion("card") == ""
+
+
+def test_nobody_gives_way_to_a_version_whose_evidence_was_excluded_while_it_was_judged(
+    world: World, shop: Workshop
+) -> None:
+    world.train()
+    judge(world, shop)
+    world.pass_days(38)
+    world.train()
+    history = world.history()
+    # Day 34 is behind the cut of card-1 and within what card-2 is judged on.
+    world.exclude(Exclusion("labels", batch_id="customer-31"))
+    judge_challengers(shop, "card", None, Casework(history, world.bundles), history)
+    assert waiting(world) == ["card-1"]
+    assert world.ledger.state().version("card-2").status == "challenger"

@@ -13,19 +13,24 @@ from fraud.archive.archive import Archive
 from fraud.clock import DAY_US
 from fraud.labels.exclusions import Exclusion
 from fraud.records import Event, Outcome, Scored, ShadowScore
+from fraud.registry import LedgerEntry, LedgerStore
 from fraud.registry.ledger import RegistryState
 from fraud.registry.probation import probation_of
 from fraud.registry.shadows import shadows_of
 from fraud.registry.store import promote
 from fraud.retrainer.casework import Casework
-from fraud.retrainer.cycle import Workshop, judge_challengers
+from fraud.retrainer.cycle import Workshop
 from fraud.retrainer.daemon import open_workshop
+from fraud.retrainer.judging import judge_challengers
 from fraud.retrainer.probation import ProbationWatch, judge_probation
 from fraud.retrainer.shadowing import ShadowWatch
 from fraud.settings import load_settings
+from tests.registry.entries import hiding
 from tests.retrainer.patterns import START_US, World
 
 PROMOTED_DAY, PROBATION_DAYS = 24, 5
+EVIDENCE = Exclusion("labels", from_us=START_US + 23 * DAY_US)
+"""The labels that the evidence of a version of day 34 rests on; none of them taught it."""
 WIDE = {"FRAUD__GATE__ALERT_SHARE": "0.05"}
 
 
@@ -278,6 +283,31 @@ def test_another_view_of_the_data_is_read_anew(world: Shadowed) -> None:
     }
     world.ledger.append("DataExcluded", body, actor="t", reason="", time_us=shop.clock.now_us())
     assert watch.record(world.ledger.state().version(version)).rows == 300
+
+
+def test_what_proved_itself_in_shadow_is_not_promoted_once_its_evidence_is_excluded(world: Shadowed) -> None:
+    shop, version = in_shadow(world)
+    world.exclude(EVIDENCE)
+    state = settled(world, shop, 37)
+    assert (state.tainted_by(version), state.champion("card")) == ((), "")
+    assert [it.version for it in state.pending("card")] == [version], "the next cycle judges it anew"
+
+
+class Overtaken(LedgerStore):
+    """A ledger on which somebody excludes the evidence just before a promotion is written."""
+
+    def append(self, kind: str, body: dict[str, Any], **given: Any) -> LedgerEntry:
+        if kind == "Promoted":
+            super().append("DataExcluded", hiding(EVIDENCE, 1), **given)
+        return super().append(kind, body, **given)
+
+
+def test_an_exclusion_that_lands_between_looking_and_promoting_from_shadow_is_seen(world: Shadowed) -> None:
+    shop, version = in_shadow(world)
+    shop.registry.store = Overtaken.open(world.settings.places.ledger)
+    state = settled(world, shop, 37)
+    assert [it.in_force for it in state.exclusions.values()] == [True]
+    assert (state.champion("card"), state.version(version).status) == ("", "challenger")
 
 
 def test_in_automatic_mode_nothing_waits_in_shadow(world: Shadowed) -> None:

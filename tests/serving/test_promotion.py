@@ -30,9 +30,14 @@ def world(tmp_path: Path) -> Iterator[Polluted]:
         yield world
 
 
-def judge(world: Polluted, version: str, answer: str, against: str = "card-2") -> None:
+def judge(
+    world: Polluted, version: str, answer: str, against: str = "card-2", upto: int | None = None
+) -> None:
+    """Let the gate answer; on what was known up to a position where one is given."""
     report = {"outcome": answer, "way": "superiority", "reason": "because", "checks": []}
-    body = {"version": version, "model": "card", "verdict": answer, "way": "superiority"}
+    body: dict[str, Any] = {"version": version, "model": "card", "verdict": answer, "way": "superiority"}
+    if upto is not None:
+        body |= {"evidence": {"cut": {"position": upto, "time_us": 1}, "view": "all"}}
     world.ledger.append("VerdictGiven", {**body, "against": against, "report": report})
 
 
@@ -64,7 +69,8 @@ def test_what_the_gate_stands_behind_waits_until_a_person_promotes_it(world: Pol
     assert (newest.ledger_seq, newest.overridden) == (done.ledger_seq, "")
     body = world.ledger.store.find([done.ledger_seq])[done.ledger_seq].body
     assert body.pop("probation_us") > 0
-    assert body == {"model": "card", "version": "card-4", "expected": "card-2"}
+    (verdict,) = world.ledger.store.state().version("card-4").verdicts
+    assert body == {"model": "card", "version": "card-4", "expected": "card-2", "verdict": verdict.seq}
     assert waiting(world) == []
 
 
@@ -113,6 +119,24 @@ def test_a_tainted_version_is_not_promoted_by_anybody(world: Polluted) -> None:
     with pytest.raises(NotAllowedNow, match="card-3 is tainted"):
         world.client.promote("card-3", override=True, **SIGNED)
     assert world.client.get_champion("card").version == "card-1"
+
+
+def test_a_verdict_on_data_that_is_hidden_by_now_takes_an_override_on_the_record(world: Polluted) -> None:
+    from fraud.v1.models_pb2 import Selection
+
+    world.client.submit_labels("late", 0, "chargeback", "bank", world.good)
+    judge(world, "card-3", "PROMOTE", upto=1_000)
+    wait_until(lambda: waiting(world) == ["card-3"])
+    reply = world.client.exclude(Selection(batch_id="late"), actor="ann", reason="wrong", no_retrain=True)
+    assert list(reply.tainted) == [], "nobody has learned from it"
+    wait_until(lambda: waiting(world) == [])
+    hides = f"was read from data that exclusion {reply.exclusion_seq} hides"
+    with pytest.raises(NotAllowedNow, match=rf"{hides}, so the gate does not stand behind it.*--override"):
+        world.client.promote("card-3", **SIGNED)
+    done = world.client.promote("card-3", override=True, **SIGNED)
+    assert (done.applied, hides in done.overridden) == (True, True)
+    body = world.ledger.store.find([done.ledger_seq])[done.ledger_seq].body
+    assert (body["override"], "verdict" in body) == (True, False)
 
 
 def test_a_newer_challenger_is_left_waiting(world: Polluted) -> None:
