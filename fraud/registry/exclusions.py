@@ -116,11 +116,15 @@ def _take_exclusion(state: "RegistryState", entry: LedgerEntry, body: Mapping[st
 
 
 def touched_by(state: "RegistryState", data: Exclusion, first_position: int) -> set[str]:
-    """Return the versions that learned from data, descendants by continued training included."""
+    """Return the versions that learned from data, descendants by continued training included.
+
+    A version whose cut lies before the data cannot have; its manifest, which may be long, is not looked at.
+    """
     touched: set[str] = set()
     # In order of registration, so a parent comes before what continues it.
     for version in list(state.versions.values()):  # It may grow meanwhile.
-        if version.parent in touched or learned_from(version.manifest, data, first_position):
+        after = first_position <= version.cut_position
+        if version.parent in touched or (after and learned_from(version.manifest, data, first_position)):
             touched.add(version.version)
     return touched
 

@@ -10,6 +10,7 @@ from fraud.errors import FraudError, NotAllowedNow, NotFound, StaleHead
 from fraud.labels.exclusions import Exclusion, View
 from fraud.registry import LedgerEntry, RegistryState
 from fraud.registry.chain import GENESIS_HASH
+from fraud.registry.version import VersionState
 from tests.registry.entries import registered
 
 BATCHES = ("b1", "b2", "b3")
@@ -231,3 +232,20 @@ def test_muting_hides_labels_and_condemns_nobody() -> None:
     assert ledger.state.view().hides_label("b2", "bank", "ann", 5)
     assert ledger.state.exclusion(seq).muted
     assert not any(ledger.state.tainted_by(version) for version in ledger.state.versions)
+
+
+def test_a_version_cut_before_the_data_is_not_looked_into(monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = Ledger()
+    for name, cut in (("card-1", 100), ("card-2", 200)):
+        ledger.add("VersionRegistered", version_body(name, manifest(("b1",), cut)) | {"cut_position": cut})
+    looked: list[str] = []
+
+    def looked_at(version: VersionState) -> Any:
+        looked.append(version.version)
+        return version.packed_manifest.value()
+
+    monkeypatch.setattr(VersionState, "manifest", property(looked_at))
+    ledger.add("DataExcluded", exclusion_body(Exclusion("labels", batch_id="b1"), 150))
+    assert looked == ["card-2"]
+    assert ledger.state.tainted_by("card-2") == (3,)
+    assert ledger.state.tainted_by("card-1") == ()
