@@ -103,7 +103,11 @@ def scenarios_of(given: argparse.Namespace) -> list[Scenario]:
     others += [given.strategies.stem] if given.strategies is not None else []
     slowest = given.delays[0]
     found += [
-        Scenario(world, name, slowest, seed) for world in given.worlds for name in others for seed in seeds
+        Scenario(world, name, delay, seed)
+        for world in given.worlds
+        for name in others
+        for delay in (slowest, "0d")
+        for seed in seeds
     ]
     return found + [
         Scenario(world, POISONER, slowest, seed)

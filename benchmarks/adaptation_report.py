@@ -155,7 +155,9 @@ def _bars_of(table: Table, key: Key, report: Report) -> None:
     elif key[1] == POISONER:
         _against_poisoner(rows, name, service, report)
     elif held_out(key[1]):
-        _against_held_out(service, table.get((key[0], BANDIT, key[2]), {}).get(SERVICE), name, report)
+        known = (key[0], BANDIT, key[2])
+        _against_held_out(service, table.get(known, {}).get(SERVICE), name, report)
+        _as_hard_for_the_oracle(oracle_of(table, key), oracle_of(table, known), name, report)
 
 
 def _against_schedules(rows: Mapping[str, Seeds], name: str, service: Seeds, report: Report) -> None:
@@ -210,3 +212,13 @@ def _against_held_out(service: Seeds, known: Seeds | None, name: str, report: Re
         pairs = _pairs(service, known, column)
         share = paired_ratio(*pairs).value if pairs is not None else float("nan")
         report.bars.append(Bar(f"{name}: {column} ÷ known strategies'", share, HELD_OUT_SHARE))
+
+
+def _as_hard_for_the_oracle(held: Seeds | None, known: Seeds | None, name: str, report: Report) -> None:
+    """Say how much harder the strategies are for one who knows all: what it loses, too, is no memory."""
+    if held is None:
+        return
+    for column in (RECALL, VALUE):
+        if (pairs := _pairs(held, known, column)) is not None:
+            share = paired_ratio(*pairs).value
+            report.notes.append(f"{name}: the oracle's {column} ÷ its own on known strategies {share:.2f}")

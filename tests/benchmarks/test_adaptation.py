@@ -66,6 +66,9 @@ def test_strategies_held_out_come_by_file_or_as_mutants(tmp_path: Path) -> None:
     found = scenarios_of(arguments(["--strategies", str(place), "--mutated", "5", "--seeds", "2"]))
     names = {scenario.attackers for scenario in found}
     assert names == {BANDIT, POISONER, "mutated-5", "unseen"}
+    for held in ("mutated-5", "unseen"):
+        rows = {row for it in found if it.attackers == held for row in rows_of(it)}
+        assert rows == {SERVICE, DAILY, ORACLE}
     sources = Sources(DAYS, tmp_path / "none", place)
     unseen = sources.strategies_of(Scenario("own", "unseen", "7d", 1))
     assert [(it.name, it.amount_minor) for it in unseen] == [("slow", 5_000)]
@@ -170,6 +173,7 @@ def _done(**changed: dict[str, int]) -> dict[Run, Played]:
         Run(row, Scenario("own", BANDIT, "7d", seed)) for row in figures if row != ORACLE for seed in (1, 2)
     ]
     runs += [Run(ORACLE, Scenario("own", BANDIT, "0d", seed)) for seed in (1, 2)]
+    runs += [Run(ORACLE, Scenario("own", "mutated-4", "0d", 1))]
     runs += [Run(SERVICE, Scenario("own", name, "7d", 1)) for name in ("mutated-4", POISONER)]
     return {
         run: _played(
@@ -212,6 +216,12 @@ def test_all_bars_are_met_by_a_service_that_meets_them() -> None:
 )
 def test_each_bar_is_short_when_its_figure_is(changed: dict[str, dict[str, int]], bar: str) -> None:
     assert _short(_done(**changed)) == [bar]
+
+
+def test_how_hard_held_out_strategies_are_for_the_oracle_is_said() -> None:
+    notes = report_of(_done(mutated_oracle={"caught": 9, "lost": 20_000}), DAYS).notes
+    assert "own/mutated-4/7d: the oracle's recall at .5 % FPR ÷ its own on known strategies 0.50" in notes
+    assert "own/mutated-4/7d: the oracle's value detected ÷ its own on known strategies 0.67" in notes
 
 
 def test_no_recall_is_asked_for_where_the_static_model_still_sees() -> None:
