@@ -127,7 +127,7 @@ def _promote(shop: "Workshop", best: _Passed, expected: str) -> str:
     try:
         promote_version(shop, best.version, expected, best.verdict.reason, best.seq)
     except NotAllowedNow as error:
-        _log.warning("not promoted", model=best.version.model, version=name, why=str(error))
+        _log.warning("not promoted", model=best.version.model, version=name, why=error)
         return str(error)
     for version in shop.state().pending(best.version.model):
         drop(shop, version, f"superseded by {name}")

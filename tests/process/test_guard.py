@@ -44,7 +44,7 @@ def reports(folder: Path) -> list[tuple[GuardReport, str]]:
     state, found = RegistryState(), []
     for entry in store.read():
         state.apply(entry)
-        if entry.kind == "GuardReported":
+        if entry.kind == "GuardReported" and entry.body["model"] == "card":
             found.append((state.guard_reports["card"], entry.reason))
     store.close()
     return found
