@@ -133,6 +133,8 @@ def _first_champion(client: Client, stream: Stream) -> None:
         if time.monotonic() > end:
             raise RuntimeError(f"no champion within {CHAMPION_S:.0f} s; see retrainer.log")
         time.sleep(0.1)
+    # The first look into the archive starts threads and opens handles that stay: once, so before it counts.
+    client.get_lineage(version=client.get_champion("card").version)
 
 
 def _watch(crowd: Crowd, watched: dict[str, psutil.Process], seconds: float) -> list[Slice]:

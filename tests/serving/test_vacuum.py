@@ -190,7 +190,7 @@ def test_compact_and_vacuum_run_beside_a_scorer_and_a_copy(
     config = str(tmp_path / "fraud.toml")
     with serving(tmp_path) as process, process.client() as client:
         client.score_batch(stream.take(50))
-        copier = subprocess.Popen([sys.executable, "-c", COPY, config, "600"], cwd=ROOT)
+        copier = subprocess.Popen([sys.executable, "-c", COPY, config, "300"], cwd=ROOT)
         while copier.poll() is None:
             client.score_batch(stream.take(10))
             assert run(["archive", "compact", "--config", config, "--output", "json"]) == 0
