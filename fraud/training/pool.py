@@ -25,6 +25,9 @@ from fraud.errors import ConfigError, Unavailable
 from fraud.settings.learning import Training
 from fraud.training.priority import give_way
 
+STARTS = 3
+"""How often a local Ray is started before a cycle fails for want of it."""
+
 Call = tuple[Callable[..., Any], tuple[Any, ...]]
 
 
@@ -39,7 +42,7 @@ class TrainingPool:
         """Start or join Ray.
 
         Raises:
-            Unavailable: the cluster does not answer.
+            Unavailable: the cluster does not answer, or no local Ray starts.
             ConfigError: `training.cpus_per_task` is more than any machine has.
         """
         with _signals_kept():
@@ -52,13 +55,7 @@ class TrainingPool:
         address = self._training.ray_address
         if not address:
             self._check_cpus(self._cpus)
-            ray.init(
-                address="local",
-                num_cpus=self._cpus,
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-            )
+            self._start_local()
             return
         try:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
@@ -67,6 +64,27 @@ class TrainingPool:
                 f"Ray at {address!r} does not answer ({error}); see training.ray_address"
             ) from None
         self._check_cpus(max(int(node["Resources"].get("CPU", 0)) for node in ray.nodes()))  # type: ignore[no-untyped-call]
+
+    def _start_local(self) -> None:
+        """Start a Ray of our own; it gives itself 30 s, too few at times on a machine under load."""
+        for left in reversed(range(STARTS)):
+            try:
+                ray.init(
+                    address="local",
+                    num_cpus=self._cpus,
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                )
+            except Exception as error:
+                ray.shutdown()
+                if not left:
+                    raise Unavailable(
+                        f"Ray did not start, {STARTS} times in a row ({error}); look at the load and free "
+                        "memory of the machine, then ask for the retrain again"
+                    ) from error
+            else:
+                return
 
     def _check_cpus(self, most: int) -> None:
         if self._training.threads_per_task > most:

@@ -1,0 +1,39 @@
+"""A local Ray that does not start in time: tried again, then named."""
+
+import pytest
+import ray
+
+from fraud.errors import Unavailable
+from fraud.training.pool import STARTS, TrainingPool
+from tests.training.made import made_settings
+
+
+class Late:
+    """Stands for Ray on a machine under load: so many starts fail, as Ray tells it, before one does not."""
+
+    def __init__(self, failures: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.failures, self.told = failures, list[str]()
+        monkeypatch.setattr(ray, "init", self.init)
+        monkeypatch.setattr(ray, "shutdown", lambda: self.told.append("shutdown"))
+
+    def init(self, **given: object) -> None:
+        assert given["address"] == "local"
+        self.told.append("init")
+        if self.told.count("init") <= self.failures:
+            raise Exception("The current node timed out during startup.")
+
+
+def test_a_start_that_comes_late_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    late = Late(STARTS - 1, monkeypatch)
+    with TrainingPool(made_settings().training):
+        assert late.told == ["init", "shutdown"] * (STARTS - 1) + ["init"]
+
+
+def test_one_that_never_comes_is_named_with_what_to_look_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    late = Late(STARTS, monkeypatch)
+    with (
+        pytest.raises(Unavailable, match=r"Ray did not start, 3 times in a row .*look at the load"),
+        TrainingPool(made_settings().training),
+    ):
+        raise AssertionError("no cycle without Ray")
+    assert late.told == ["init", "shutdown"] * STARTS
