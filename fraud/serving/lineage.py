@@ -129,7 +129,13 @@ def uses_of_batch(state: RegistryState, parts: Sequence[BatchSummary]) -> list[m
     touched = sorted(
         touched_by(state, data, parts[0].position), key=lambda name: state.version(name).created_seq
     )
-    return [_use(state.version(name), state.version(name).manifest, parts) for name in touched]
+    uses = []
+    for name in touched:
+        version = state.version(name)
+        manifest = version.manifest
+        rows = [row for row in manifest["label_batches"] if row["batch_id"] == parts[0].batch_id]
+        uses.append(_use(version, manifest, rows, parts))
+    return uses
 
 
 def uses_of_version(version: VersionState, batches: Sequence[BatchSummary]) -> list[models_pb2.BatchUse]:
@@ -147,19 +153,18 @@ def uses_of_version(version: VersionState, batches: Sequence[BatchSummary]) -> l
     learned: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for row in manifest["label_batches"]:
         learned[row["batch_id"]].append(row)
-    uses = [
-        _use(version, {**manifest, "label_batches": learned[batch_id]}, parts)
-        for batch_id, parts in by_id.items()
-    ]
+    uses = [_use(version, manifest, learned[batch_id], parts) for batch_id, parts in by_id.items()]
     return [use for use in uses if use.labels or use.fed_features]
 
 
 def _use(
-    version: VersionState, manifest: Mapping[str, Any], parts: Sequence[BatchSummary]
+    version: VersionState,
+    manifest: Mapping[str, Any],
+    rows: Sequence[Mapping[str, Any]],
+    parts: Sequence[BatchSummary],
 ) -> models_pb2.BatchUse:
-    """Say what a version, of this manifest, has of one batch."""
+    """Say what a version, of this manifest, has of one batch; `rows` are those of the batch in it."""
     first = parts[0]
-    rows = [row for row in manifest["label_batches"] if row["batch_id"] == first.batch_id]
     return models_pb2.BatchUse(
         version=version.version,
         batch_id=first.batch_id,

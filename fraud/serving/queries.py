@@ -108,13 +108,12 @@ class Queries:
         """Count what versions decided, by version and outcome: in the archive, and in the log beyond it."""
         archived = await self._read(self._archive.position)
         counts = await self._read(self._archived_counts, versions, archived)
-        wanted, after = frozenset(versions), archived
-        while True:
-            page, last = await self._read(self._logged_counts, wanted, after)
+        wanted = frozenset(versions)
+        after: int | None = archived
+        while after is not None:
+            page, after = await self._read(self._logged_counts, wanted, after)
             counts += page
-            if last == after:
-                return counts
-            after = last
+        return counts
 
     def close(self) -> None:
         """Finish what is queued and stop."""
@@ -142,12 +141,12 @@ class Queries:
 
     def _logged_counts(
         self, versions: frozenset[str], after: int
-    ) -> tuple[Counter[tuple[str, Outcome]], int]:
-        """Count a page of the log's decisions; with its last position, `after` at the end of the log."""
+    ) -> tuple[Counter[tuple[str, Outcome]], int | None]:
+        """Count a page of the log's decisions; with the position to go on after, None at its end."""
         page = self._log.decisions((), 0, "", after, READ_ROWS)
         decisions = [entry.event.decision for entry in page if isinstance(entry.event, Scored)]
         counts = Counter((it.version, it.outcome) for it in decisions if it.version in versions)
-        return counts, page[-1].position if page else after
+        return counts, page[-1].position if len(page) == READ_ROWS else None
 
     def _archived_counts(self, versions: Sequence[str], upto: int) -> Counter[tuple[str, Outcome]]:
         with self._archive.reading():
