@@ -14,8 +14,8 @@ from fraud.errors import FraudError
 from fraud.labels.exclusions import Exclusion
 from fraud.registry import LedgerStore, promote
 from fraud.registry.store import roll_back
-from tests.registry.entries import add, registered, verdict
-from tests.registry.test_exclusions import Ledger, exclusion_body, rollback_body
+from tests.registry.entries import add, hiding, registered, verdict
+from tests.registry.test_exclusions import Ledger, rollback_body
 
 
 @pytest.fixture
@@ -133,7 +133,7 @@ def carry_out(ledger: Ledger, name: str, number: int) -> None:
     elif name == "drop":
         ledger.add("VersionDropped", {"version": version, "why": ""})
     elif name == "exclude":
-        ledger.add("DataExcluded", exclusion_body(Exclusion("transactions", from_us=1, to_us=2), number))
+        ledger.add("DataExcluded", hiding(Exclusion("transactions", from_us=1, to_us=2), number))
     else:
         ledger.add("ExclusionUndone", {"exclusion": number})
 

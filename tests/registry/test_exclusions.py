@@ -11,7 +11,7 @@ from fraud.labels.exclusions import Exclusion, View
 from fraud.registry import LedgerEntry, RegistryState
 from fraud.registry.chain import GENESIS_HASH
 from fraud.registry.version import VersionState
-from tests.registry.entries import registered
+from tests.registry.entries import hiding, registered
 
 BATCHES = ("b1", "b2", "b3")
 
@@ -47,17 +47,6 @@ def manifest(batches: tuple[str, ...], last: int, excluded: tuple[str, ...] = ()
 
 def version_body(version: str, given: dict[str, Any], parent: str = "") -> dict[str, Any]:
     return {**registered(version, parent=parent), "manifest": given}
-
-
-def exclusion_body(exclusion: Exclusion, first: int, *, muted: bool = False) -> dict[str, Any]:
-    return {
-        "exclusion": exclusion.to_dict(),
-        "first_position": first,
-        "labels": 1,
-        "transactions": 0,
-        "muted": muted,
-        "retrain": False,
-    }
 
 
 def rollback_body(version: str, expected: str) -> dict[str, Any]:
@@ -140,9 +129,7 @@ def test_champion_taint_and_view_are_those_of_a_naive_recount(operations: list[t
                 ledger.add("RolledBack", rollback_body(version, champion))
             elif name == "exclude":
                 batch, first, muted = given_
-                ledger.add(
-                    "DataExcluded", exclusion_body(Exclusion("labels", batch_id=batch), first, muted=muted)
-                )
+                ledger.add("DataExcluded", hiding(Exclusion("labels", batch_id=batch), first, muted=muted))
             else:
                 ledger.add("ExclusionUndone", {"exclusion": given_[0]})
         except FraudError:
@@ -173,7 +160,7 @@ def made() -> Ledger:
 
 def test_descendants_are_tainted_and_barred_and_undoing_makes_them_clean() -> None:
     ledger = made()
-    seq = ledger.add("DataExcluded", exclusion_body(Exclusion("labels", batch_id="b2"), 50)).seq
+    seq = ledger.add("DataExcluded", hiding(Exclusion("labels", batch_id="b2"), 50)).seq
     state = ledger.state
     assert [state.tainted_by(version) for version in state.versions] == [(), (seq,), (seq,)]
     assert state.clean_champions("card") == ["card-1"]
@@ -190,7 +177,7 @@ def test_descendants_are_tainted_and_barred_and_undoing_makes_them_clean() -> No
 
 def test_a_version_trained_by_a_cycle_that_did_not_know_the_exclusion_is_tainted_at_once() -> None:
     ledger = made()
-    seq = ledger.add("DataExcluded", exclusion_body(Exclusion("labels", batch_id="b2"), 50)).seq
+    seq = ledger.add("DataExcluded", hiding(Exclusion("labels", batch_id="b2"), 50)).seq
     ledger.add("VersionRegistered", version_body("card-4", manifest(("b2",), 70)))
     ledger.add("VersionRegistered", version_body("card-5", manifest(("b1",), 70, ("b2",))))
     assert ledger.state.tainted_by("card-4") == (seq,)
@@ -199,7 +186,7 @@ def test_a_version_trained_by_a_cycle_that_did_not_know_the_exclusion_is_tainted
 
 def test_labels_that_came_before_the_last_row_taint_through_label_fed_features() -> None:
     ledger = made()
-    ledger.add("DataExcluded", exclusion_body(Exclusion("labels", batch_id="b3"), 59))
+    ledger.add("DataExcluded", hiding(Exclusion("labels", batch_id="b3"), 59))
     assert ledger.state.tainted_by("card-2"), "its last row stands at 60"
     assert not ledger.state.tainted_by("card-1"), "its last row stands at 20"
 
@@ -227,7 +214,7 @@ def test_a_rollback_names_the_champion_it_expects_and_goes_to_former_champions_o
 
 def test_muting_hides_labels_and_condemns_nobody() -> None:
     ledger = made()
-    mute = exclusion_body(Exclusion("labels", from_us=4), 0, muted=True)
+    mute = hiding(Exclusion("labels", from_us=4), 0, muted=True)
     seq = ledger.add("RolledBack", {**rollback_body("card-1", "card-2"), "mute": mute}).seq
     assert ledger.state.view().hides_label("b2", "bank", "ann", 5)
     assert ledger.state.exclusion(seq).muted
@@ -245,7 +232,7 @@ def test_a_version_cut_before_the_data_is_not_looked_into(monkeypatch: pytest.Mo
         return version.packed_manifest.value()
 
     monkeypatch.setattr(VersionState, "manifest", property(looked_at))
-    ledger.add("DataExcluded", exclusion_body(Exclusion("labels", batch_id="b1"), 150))
+    ledger.add("DataExcluded", hiding(Exclusion("labels", batch_id="b1"), 150))
     assert looked == ["card-2"]
     assert ledger.state.tainted_by("card-2") == (3,)
     assert ledger.state.tainted_by("card-1") == ()

@@ -273,14 +273,7 @@ def test_another_view_of_the_data_is_read_anew(world: Shadowed) -> None:
     shop.copy()
     assert watch.record(world.ledger.state().version(version)).rows == 600
     hidden = Exclusion("transactions", from_us=START_US + 35 * DAY_US, to_us=START_US + 36 * DAY_US)
-    body: dict[str, Any] = {
-        "exclusion": hidden.to_dict(),
-        "first_position": world.log.head(),
-        "labels": 0,
-        "transactions": 300,
-        "muted": False,
-        "retrain": False,
-    }
+    body = hiding(hidden, world.log.head())
     world.ledger.append("DataExcluded", body, actor="t", reason="", time_us=shop.clock.now_us())
     assert watch.record(world.ledger.state().version(version)).rows == 300
 
