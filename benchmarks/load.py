@@ -31,6 +31,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -73,7 +74,8 @@ class Load:
     `failed` is every call that did not end with OK, the refused ones among them;
     `begun` and `refused` count after the warm-up, as `answered` does. A refusal ends with RESOURCE_EXHAUSTED
     or UNAVAILABLE, or with CANCELLED before the deadline: after it, the server was late and let go.
-    What was given up failed.
+    What was given up failed. `refusals_us` count from when the call was handed to the connection, for
+    until then the server knew nothing of it; `refusals_due_us` from when it was due, as answers do.
     """
 
     answered: int = 0
@@ -84,6 +86,7 @@ class Load:
     answered_in_all: int = 0
     latencies_us: list[int] = field(default_factory=list)
     refusals_us: list[int] = field(default_factory=list)
+    refusals_due_us: list[int] = field(default_factory=list)
     sample: list[str] = field(default_factory=list)
 
     @property
@@ -96,8 +99,12 @@ class Load:
         return _percentile_ms(self.latencies_us, q)
 
     def refusal_percentile_ms(self, q: float) -> float:
-        """Return a percentile of the time until a refusal in milliseconds; NaN without refusals."""
+        """Return a percentile of the time from sending to a refusal in milliseconds; NaN without refusals."""
         return _percentile_ms(self.refusals_us, q)
+
+    def refusal_due_percentile_ms(self, q: float) -> float:
+        """Return the same from when the calls were due: what their callers waited."""
+        return _percentile_ms(self.refusals_due_us, q)
 
     def per_second_within(self, deadline_s: float) -> float:
         """Answers a second that came within a deadline."""
@@ -164,6 +171,13 @@ class Messages:
         return head + name + middle + (varint(now_us) if timed else b"") + tail
 
 
+class UnderWay(NamedTuple):
+    """A call that was sent: when it was due, and when it went, in seconds."""
+
+    due: float
+    sent: float
+
+
 class Generator:
     """One connection, its calls in flight and what came back."""
 
@@ -173,7 +187,7 @@ class Generator:
         self._messages = Messages(templates)
         authorization = f"Bearer {plan.token}" if plan.token else ""
         self._connection = Connection(plan.path, plan.address, authorization)
-        self._due: dict[int, float] = {}
+        self._under_way: dict[int, UnderWay] = {}
         self._held: deque[float] = deque()
         """When calls were due that are not sent yet."""
         host, _, port = plan.address.rpartition(":")
@@ -191,9 +205,9 @@ class Generator:
         if not self.plan.rate:
             for _ in range(self.plan.in_flight):
                 self._begin_at(self._begin)
-        while (now := time.perf_counter()) < self._end or self._due or self._held:
+        while (now := time.perf_counter()) < self._end or self._under_way or self._held:
             if now > self._end + PATIENCE_S:
-                left = len(self._due) + len(self._held)
+                left = len(self._under_way) + len(self._held)
                 raise RuntimeError(f"{left} calls were not answered within {PATIENCE_S:.0f} s")
             wait = 0.05
             if self.plan.rate and now < self._end:
@@ -223,16 +237,18 @@ class Generator:
         while self._held and self._held[0] < since:
             self._held.popleft()
             self.load.failed += 1
-        late = list(itertools.takewhile(lambda it: it[1] < since, self._due.items()))
+        late = list(itertools.takewhile(lambda it: it[1].due < since, self._under_way.items()))
         for stream, _ in late:
-            del self._due[stream]
+            del self._under_way[stream]
             self._connection.give_up(stream)
             self.load.failed += 1
 
     def _release(self, now: float) -> None:
         connection = self._connection
         while (
-            self._held and len(self._due) < connection.streams_max and len(connection.outgoing) < OUTGOING_MAX
+            self._held
+            and len(self._under_way) < connection.streams_max
+            and len(connection.outgoing) < OUTGOING_MAX
         ):
             self._call(self._held.popleft(), now)
 
@@ -240,7 +256,7 @@ class Generator:
         deadline = self.plan.deadline
         timeout_ms = max(1, math.ceil((deadline - (now - due)) * 1_000)) if deadline else 0
         body = self._messages.next(time.time_ns() // 1_000)
-        self._due[self._connection.call(body, timeout_ms)] = due
+        self._under_way[self._connection.call(body, timeout_ms)] = UnderWay(due, now)
 
     def _flush(self) -> None:
         outgoing = self._connection.outgoing
@@ -253,19 +269,21 @@ class Generator:
         answers = self._connection.receive(data)
         now = time.perf_counter()
         for answer in answers:
-            due = self._due.pop(answer.stream, None)
-            if due is None:
+            call = self._under_way.pop(answer.stream, None)
+            if call is None:
                 continue  # given up, or a reset after the answer
+            waited_us = int((now - call.due) * 1e6)
             load.answered_in_all += 1
             if not answer.ok:
                 load.failed += 1
-                if refuses(self.plan, answer, now - due) and self._measured_from <= now < self._end:
+                if refuses(self.plan, answer, now - call.due) and self._measured_from <= now < self._end:
                     load.refused += 1
-                    load.refusals_us.append(int((now - due) * 1e6))
+                    load.refusals_us.append(int((now - call.sent) * 1e6))
+                    load.refusals_due_us.append(waited_us)
             elif self._measured_from <= now < self._end:
                 load.answered += 1
                 if len(load.latencies_us) < LATENCIES_MAX:
-                    load.latencies_us.append(int((now - due) * 1e6))
+                    load.latencies_us.append(waited_us)
             if len(load.sample) < SAMPLE:
                 load.sample.append(answer.body.hex())
             if again and now < self._end:

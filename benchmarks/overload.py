@@ -3,7 +3,8 @@
     capacity      answers a second, closed loop, 64 in flight: each server's own
     offered       0.5, 1, 2, 3, 5 × capacity, open loop: calls come whether or not earlier ones were answered
     goodput       answers a second that came within the deadline, counted from the moment the call was due
-    refused       calls a second that were turned away before their deadline, and how soon
+    refused       calls a second that were turned away before their deadline, and how soon after they
+                  were sent; "due" counts what their caller held back before, too
 
 Every call has a transaction id of its own and a deadline (200 ms). The generator is one connection
 and behaves as a client library does (`benchmarks.load`). The server has core 0, the generator core 1;
@@ -70,8 +71,12 @@ class Figures:
         return median(load.percentile_ms(q) for load in self.loads)
 
     def refused_ms(self, q: float) -> float:
-        """Percentile of the time until a refusal."""
+        """Percentile of the time from sending a call to its refusal."""
         return median(load.refusal_percentile_ms(q) for load in self.loads)
+
+    def refused_due_ms(self, q: float) -> float:
+        """Percentile of the time from when a refused call was due."""
+        return median(load.refusal_due_percentile_ms(q) for load in self.loads)
 
     @property
     def rss_mib(self) -> float:
@@ -88,7 +93,9 @@ class Figures:
             "p50_ms": self.answered_ms(50),
             "p99_ms": self.answered_ms(99),
             "refused": median(load.refused / load.seconds for load in self.loads),
+            "refused_p50_ms": self.refused_ms(50),
             "refused_p99_ms": self.refused_ms(99),
+            "refused_due_p99_ms": self.refused_due_ms(99),
             "rss_mib": self.rss_mib,
         }
 

@@ -49,9 +49,10 @@ def recorder() -> Iterator[Recorder]:
 
 
 @contextmanager
-def _serving(score: Score, workers: int) -> Iterator[str]:
+def _serving(score: Score, workers: int, streams_max: int = 100) -> Iterator[str]:
     """Run a server that answers `Score`; yield where."""
-    server = grpc.server(ThreadPoolExecutor(workers))
+    options = [("grpc.max_concurrent_streams", streams_max)]
+    server = grpc.server(ThreadPoolExecutor(workers), options=options)
     handler = grpc.unary_unary_rpc_method_handler(
         score, pb.ScoreRequest.FromString, pb.ScoreResponse.SerializeToString
     )
@@ -126,6 +127,20 @@ def test_a_deadline_goes_with_every_call_and_refusals_are_told_apart() -> None:
     assert load.begun >= load.answered + load.refused
     assert 0 < load.per_second_within(7.5) <= load.per_second
     assert load.per_second_within(0.0) == 0.0
+
+
+def test_what_a_caller_held_back_is_no_part_of_the_time_to_a_refusal() -> None:
+    def score(_request: pb.ScoreRequest, context: grpc.ServicerContext) -> pb.ScoreResponse:
+        context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too much")
+        return pb.ScoreResponse()
+
+    with _serving(score, workers=1, streams_max=1) as address:
+        plan = Plan(address, PATH, rate=20_000, seconds=0.3, warm_up=0.0, deadline=5.0)
+        load = _run(plan, _template())
+    assert load.refused == len(load.refusals_us) == len(load.refusals_due_us) > 0
+    waited = [due - sent for sent, due in zip(load.refusals_us, load.refusals_due_us, strict=True)]
+    assert min(waited) >= 0
+    assert load.refusal_percentile_ms(50) < load.refusal_due_percentile_ms(50) / 2, "one at a time is sent"
 
 
 def test_calls_of_a_server_that_hangs_end_at_their_deadline() -> None:
