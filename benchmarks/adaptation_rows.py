@@ -14,12 +14,12 @@ by default only the service has analysts, who look at `REVIEWS` payments a day.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks import adaptation_online
-from benchmarks.adaptation_sentinels import WithSentinels
+from benchmarks.adaptation_operator import Operated
 from benchmarks.adaptation_worlds import POISONER, Scenario, Sources, config_of, held_out
 from fraud.adversary.contest import Contest, ContestSettings, Defender
 from fraud.adversary.contest_figures import ContestDay, ContestResult
@@ -144,10 +144,12 @@ def _defender(
         given |= UNDEFENDED_SETTINGS if row == UNDEFENDED else {}
         config = config_of(scenario.world).read_text(encoding="utf-8")
         with ServiceDefender(traffic, folder, config, given, first_day=FIRST_DAY, name=row) as service:
-            guarded: Defender = service
             if row == SERVICE and scenario.attackers == POISONER:
-                guarded = WithSentinels(service, traffic, FIRST_DAY - 1)
-            yield Reviewed(guarded, REVIEWS, frauds.__contains__)
+                with Operated(service, traffic, FIRST_DAY - 1) as operated:
+                    yield Reviewed(operated, REVIEWS, frauds.__contains__)
+                    told["repairs"] = [asdict(repair) for repair in operated.repairs]
+            else:
+                yield Reviewed(service, REVIEWS, frauds.__contains__)
             told |= {
                 "cycles": {result: service.loop.retrains[MODEL, result] for result in RESULTS},
                 "verdicts": {verdict: service.loop.verdicts[MODEL, verdict] for verdict in VERDICTS},

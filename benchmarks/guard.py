@@ -29,6 +29,7 @@ import polars as pl
 from benchmarks.guard_feed import (
     Frames,
     Pollution,
+    bought,
     chargebacks,
     completed,
     desk,
@@ -117,6 +118,7 @@ CASES = (
     Case("flip: the desk calls a day's frauds legitimate", flip("analyst"), two_sources=True),
     Case("drip: 2 % of the verdicts a day", drip(0.02), barred=False),
     Case("drip: 2 % of the verdicts a day", drip(0.02), two_sources=True, barred=False),
+    Case("bought: an analyst calls 20 frauds a day legitimate", bought(20), two_sources=True, barred=False),
     Case("drip: 10 % of the verdicts a day", drip(0.10), barred=False),
 )
 

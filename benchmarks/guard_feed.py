@@ -198,6 +198,19 @@ def flip(source: str, days: int = 1) -> Pollution:
     return pollute
 
 
+def bought(rows: int, submitter: str = "analyst-17") -> Pollution:
+    """Each day from a day on, an analyst calls so many frauds of the day before legitimate."""
+
+    def pollute(payments: pl.DataFrame, labels: pl.DataFrame, day: int) -> pl.DataFrame:
+        frauds = payments.filter("is_fraud", _day() >= day - 1)
+        cleared = frauds.filter(pl.int_range(pl.len()).over(_day()) < rows)
+        arrival = (_day() + 1) * DAY_US + 18 * HOUR_US
+        false = _labels(cleared, arrival, pl.lit(LEGITIMATE, pl.Int32), "analyst", submitter)
+        return pl.concat([labels, false.with_columns(batch_id=pl.format("{}-{}", "submitter", "batch_id"))])
+
+    return pollute
+
+
 def drip(share: float) -> Pollution:
     """A share of each day's verdicts is turned round, and as many honest payments are labelled fraud."""
 

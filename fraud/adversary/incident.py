@@ -75,9 +75,9 @@ class Repair:
 
 
 class Operator:
-    """Mends data by the service's own calls. `audit_day` is when `account` is found to have been bought."""
+    """Mends data by the service's own calls. An audit finds on `audit_day` that `account` has been bought."""
 
-    def __init__(self, client: Client, model: str, account: str, audit_day: int) -> None:
+    def __init__(self, client: Client, model: str, account: str = "", audit_day: int | None = None) -> None:
         self._client = client
         self._model = model
         self._account = account

@@ -1,4 +1,14 @@
-"""What labels say about each other: batches that contradict or repeat earlier ones."""
+"""What labels say about each other: batches that contradict or repeat, submitters who are overturned.
+
+    contradictions   a batch against earlier labels, whoever was right
+    overturned       a submitter's verdicts against those of better sources, whichever came first
+
+A bought analyst who calls fraud legitimate is contradicted only later, by honest chargebacks, and few
+at a time: batch by batch the chargebacks look guilty, if anybody does. So verdicts are held against what
+better sources said of the same payments since, a submitter at a time, as raters are in crowdsourcing
+(Dawid and Skene 1979). Only sources of a better rank can overturn: who floods a worse one, or buys one
+analyst to discredit another, accuses nobody.
+"""
 
 from collections.abc import Iterator
 
@@ -9,11 +19,15 @@ from fraud.evaluation.counts import correlation, larger_share, past_share
 from fraud.guard.data import GuardData
 from fraud.guard.drip import SLOW_DAYS, SLOW_RISE, slow
 from fraud.guard.finding import Finding, effect_of
-from fraud.labels.exclusions import Exclusion
+from fraud.labels.exclusions import FOREVER_US, Exclusion
 from fraud.settings.guard import Guard
 
 PAST_LABELS_MIN = 100
 """Labels before the judged days that a share needs."""
+FIRST_TIME = 0.1
+"""Share overturned that is granted where there are no others to compare with."""
+OVERTURNED_DAYS = 7
+"""Days of verdicts judged together, beyond those that better sources may take to speak."""
 
 
 def contradicting(data: GuardData, rules: Guard) -> Iterator[Finding]:
@@ -53,6 +67,39 @@ def _dripping(data: GuardData, rules: Guard) -> Iterator[Finding]:
         what = f"{drip.hits:,} of {drip.rows:,} labels of {SLOW_DAYS} d contradict earlier ones"
         text = f"{what}, {drip.usual:.1%} before"
         yield Finding("contradictions", "all", drip.share, SLOW_RISE * drip.usual, text, "note")
+
+
+def overturned(data: GuardData, rules: Guard) -> Iterator[Finding]:
+    """Find submitters whose verdicts are overturned far more often than those of others, or than before.
+
+    Better sources take up to `matured` days to speak, so that many days and a week are judged together.
+    """
+    check = rules.overturned
+    if check.action == "off" or data.seen < rules.history_min // DAY_US:
+        return
+    span = data.matured + OVERTURNED_DAYS
+    for source, submitter in data.answerable.select("source", "submitter").unique().sort(pl.all()).rows():
+        own = (pl.col("source") == source) & (pl.col("submitter") == submitter) & (pl.col("age") < span)
+        judged, others = data.answerable.filter(own), data.answerable.filter(~own)
+        rows, hits = int(judged["rows"].sum()), int(judged["overturned"].sum())
+        if rows < check.labels_min:
+            continue
+        usual, rho = FIRST_TIME, 0.0
+        if others["rows"].sum() >= PAST_LABELS_MIN:
+            usual = past_share(float(others["overturned"].sum()), float(others["rows"].sum()))
+            rho = correlation(others["overturned"].to_numpy(), others["rows"].to_numpy(), usual)
+        risen = hits / rows - usual
+        if risen < check.rise or larger_share(hits, rows, usual, rho) > rules.p_value:
+            continue
+        text = (
+            f"better sources overturned {hits:,} of {rows:,} verdicts that {submitter} ({source}) gave in "
+            f"{span} d on payments let through, where {usual:.1%} are usual"
+        )
+        oldest = int(judged.filter(pl.col("overturned") > 0)["age"].to_numpy().max())
+        suspect = Exclusion(
+            "labels", source=source, submitter=submitter, from_us=data.start_us(oldest), to_us=FOREVER_US
+        )
+        yield Finding("overturned", submitter, risen, check.rise, text, effect_of(check.action), suspect)
 
 
 def _enough(data: GuardData, past: pl.DataFrame, rules: Guard) -> bool:

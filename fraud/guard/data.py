@@ -53,6 +53,8 @@ class GuardData:
                 one row a verdict of a source on a transaction, with its transaction_id
     certain     age batch_id rows legitimate: payments scored near 1 by when they were decided, and by
                 which batch ("": they matured without a label)
+    answerable  source submitter age rows overturned: verdicts on payments let through, of all sources but
+                the best, and how many of them a better source has contradicted since
     """
 
     cut_time_us: int
@@ -69,6 +71,7 @@ class GuardData:
     missing: pl.DataFrame
     scored: pl.DataFrame
     certain: pl.DataFrame
+    answerable: pl.DataFrame
     foreseen: Floats = field(default_factory=lambda: np.empty(0))
     champion_low: float | None = None
     crossfit_low: float | None = field(default=None)

@@ -20,6 +20,7 @@ _CHECKS: dict[str, Check] = {
     "entity_share": shares.by_entity,
     "batch_size": shares.by_batch,
     "contradictions": answers.contradicting,
+    "overturned": answers.overturned,
     "duplicates": answers.repeating,
     "traffic": shape.uneven,
     "missing_values": shape.emptied,

@@ -38,6 +38,8 @@ class Scope:
     rules: Guard
     view: View = EVERYTHING
     retracted: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+    """Of labels, best first."""
 
     @property
     def matured(self) -> int:
@@ -104,6 +106,7 @@ def gather(
         missing=_missing(traffic),
         scored=_scored(visible),
         certain=_certain(traffic, verdicts, scope),
+        answerable=_answerable(visible, scope),
         foreseen=_foreseen(traffic, days),
         champion_low=None if low is None else float(low),
     )
@@ -133,6 +136,7 @@ def _traffic(transactions: pl.LazyFrame, scope: Scope) -> pl.DataFrame:
             hour=((scope.cut_time_us - pl.col("event_time_us")) // HOUR_US).cast(pl.Int64),
             declined=(pl.col("outcome") == int(Outcome.DECLINE)) & ~pl.col("explored"),
             let_through=(pl.col("outcome") == int(Outcome.APPROVE)) | pl.col("explored"),
+            imported="imported",
         )
         .collect()
     )
@@ -172,6 +176,7 @@ def _verdicts(labels: pl.LazyFrame, traffic: pl.DataFrame, scope: Scope, entity:
         "transaction_id",
         "event_time_us",
         "score",
+        happened=pl.col("let_through") | pl.col("imported"),
         event_age="age",
         entity=pl.col(surrogate) if surrogate in traffic.columns else pl.lit(None, pl.Int32),
     )
@@ -331,4 +336,29 @@ def _certain(traffic: pl.DataFrame, verdicts: pl.DataFrame, scope: Scope) -> pl.
         .group_by("age", pl.col("batch_id").fill_null(""))
         .agg(rows=pl.len().cast(pl.Int64), legitimate=pl.col("legitimate").sum().cast(pl.Int64))
         .sort("age", "batch_id")
+    )
+
+
+def _answerable(visible: pl.DataFrame, scope: Scope) -> pl.DataFrame:
+    """Count by submitter and day the verdicts that better sources may contradict, and those that they did.
+
+    The last verdict of each submitter counts. Payments that were stopped are left out: no chargeback
+    will ever come of them, whatever was said.
+    """
+    rank = pl.col("source").replace_strict(
+        scope.sources, range(len(scope.sources)), default=len(scope.sources), return_dtype=pl.Int64
+    )
+    fraud = pl.col("value") == _FRAUD
+    best = [rank.filter(said).min().over("transaction_id") for said in (fraud, ~fraud)]
+    return (
+        visible.unique(["transaction_id", "source", "submitter"], keep="last", maintain_order=True)
+        .filter(pl.col("value") != int(LabelValue.WITHDRAWN), "happened")
+        .with_columns(rank=rank, opposite=pl.when(fraud).then(best[1]).otherwise(best[0]))
+        .filter(pl.col("rank") > 0)
+        .group_by("source", "submitter", "age")
+        .agg(
+            rows=pl.len().cast(pl.Int64),
+            overturned=(pl.col("opposite") < pl.col("rank")).fill_null(value=False).sum().cast(pl.Int64),
+        )
+        .sort("source", "submitter", "age")
     )

@@ -134,6 +134,7 @@ def _gathered(history: History, model: str, fit_until_us: int) -> tuple[GuardDat
         rules=settings.guard,
         view=history.view,
         retracted=tuple(retracted["batch_id"].to_list()),
+        sources=settings.labels.sources,
     )
     own = replace(history, view=EVERYTHING).transactions(model, with_features=False)
     labels = history.source.labels(cut.position).filter(known)

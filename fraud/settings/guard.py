@@ -73,6 +73,14 @@ class Contradictions(Section):
     labels_min: int = Field(default=20, ge=1)
 
 
+class Overturned(Section):
+    """A submitter whose verdicts better sources overturn, as chargebacks do those of a bought analyst."""
+
+    action: Action = "freeze"
+    rise: float = Field(default=0.25, gt=0, lt=1, description="of the share overturned, above that of others")
+    labels_min: int = Field(default=20, ge=1, description="verdicts on payments let through")
+
+
 class Duplicates(Section):
     """A batch that repeats labels given before."""
 
@@ -139,6 +147,7 @@ class Guard(Section):
     entity_share: EntityShare = EntityShare()
     batch_size: BatchSize = BatchSize()
     contradictions: Contradictions = Contradictions()
+    overturned: Overturned = Overturned()
     duplicates: Duplicates = Duplicates()
     traffic: TrafficShape = TrafficShape()
     missing_values: MissingValues = MissingValues()

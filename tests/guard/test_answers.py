@@ -3,11 +3,11 @@
 import polars as pl
 import pytest
 
-from benchmarks.guard_feed import FRAUD, LEGITIMATE, chargebacks, flip
+from benchmarks.guard_feed import FRAUD, LEGITIMATE, bought, chargebacks, flip
 from fraud.clock import DAY_US, HOUR_US
 from fraud.guard.examine import examine
 from fraud.labels.exclusions import Exclusion
-from fraud.records import LabelValue
+from fraud.records import LabelValue, Outcome
 from tests.guard.worlds import DAYS, FIRST_DAY, RULES, SEEDS, checks, honest, judged, made_payments
 
 LAST = FIRST_DAY + DAYS - 1
@@ -79,3 +79,59 @@ def test_without_history_nobody_is_contradicted() -> None:
     last = FIRST_DAY + 11
     labels = flip("chargeback")(payments, honest(payments), last)
     assert not checks(examine(judged(payments, labels, last), RULES))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_an_analyst_whom_chargebacks_overturn_is_named_and_the_honest_desk_is_not(seed: int) -> None:
+    payments = made_payments(seed)
+    began = LAST - 20
+    labels = bought(10)(payments, honest(payments), began)
+    assert found_by("overturned", payments, labels) == ["analyst-17"]
+    (finding,) = [it for it in examine(judged(payments, labels, LAST), RULES) if it.check == "overturned"]
+    assert finding.action == "freeze"
+    suspect = finding.suspect
+    assert suspect is not None
+    mine = labels.filter(pl.col("submitter") == "analyst-17")
+    assert mine.filter(suspect.label_rows()).height == len(mine), "the whole of the pollution is suspect"
+    assert not labels.filter(pl.col("submitter") != "analyst-17").filter(suspect.label_rows()).height
+
+
+def test_a_bought_analyst_is_seen_within_days_of_the_first_chargebacks() -> None:
+    payments = made_payments()
+    began = FIRST_DAY + 40
+    labels = bought(10)(payments, honest(payments), began)
+    seen = [
+        day - began
+        for day in range(began, began + 20)
+        if "overturned" in checks(examine(judged(payments, labels, day), RULES))
+    ]
+    assert 7 <= seen[0] <= 11, "chargebacks take a week and a night"
+    assert seen == list(range(seen[0], 20)), "and is not lost from sight"
+
+
+def test_who_contradicts_a_better_source_accuses_nobody_but_himself() -> None:
+    payments = made_payments()
+    labels = honest(payments)
+    lately = chargebacks(payments).filter(pl.col("arrival_time_us") >= (LAST - 20) * DAY_US)
+    mob = lately.with_columns(
+        value=pl.lit(LEGITIMATE, pl.Int32),
+        source=pl.lit("customer"),
+        submitter=pl.lit("mob"),
+        batch_id=pl.lit("mob"),
+    )
+    assert found_by("overturned", payments, pl.concat([labels, mob])) == ["mob"]
+
+
+def test_verdicts_on_payments_that_were_stopped_are_nobodys_proof() -> None:
+    payments = made_payments().with_columns(outcome=pl.lit(int(Outcome.DECLINE), pl.Int32))
+    labels = bought(10)(payments, honest(payments), LAST - 20)
+    assert found_by("overturned", payments, labels) == []
+
+
+def test_a_desk_that_errs_as_desks_do_is_not_overturned() -> None:
+    payments = made_payments()
+    labels = honest(payments)
+    frauds_of_desk = (pl.col("source") == "analyst") & (pl.col("value") == FRAUD)
+    erring = frauds_of_desk & (pl.int_range(pl.len()) % 3 == 0)
+    labels = labels.with_columns(value=pl.when(erring).then(pl.lit(LEGITIMATE, pl.Int32)).otherwise("value"))
+    assert found_by("overturned", payments, labels) == []

@@ -18,6 +18,7 @@ A_DAY = 600
 MATURITY_US = 7 * DAY_US
 RULES = Guard(history=42 * DAY_US)
 SEEDS = (1, 2, 3)
+SOURCES = ("chargeback", "analyst")
 
 
 def made_payments(
@@ -77,7 +78,7 @@ def judged(
     With `shuffle`, a seed, the rows of every table come in any order.
     """
     cut_us = (day + 1) * DAY_US
-    scope = Scope(cut_us, cut_us - since * DAY_US, MATURITY_US, rules, view, retracted)
+    scope = Scope(cut_us, cut_us - since * DAY_US, MATURITY_US, rules, view, retracted, SOURCES)
     told = in_log(payments, labels)
     kept = NO_REPORTS if reports is None else in_log(payments, reports)
     if shuffle is not None:
