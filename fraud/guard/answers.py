@@ -19,7 +19,7 @@ from fraud.evaluation.counts import correlation, larger_share, past_share
 from fraud.guard.data import GuardData
 from fraud.guard.drip import SLOW_DAYS, SLOW_RISE, slow
 from fraud.guard.finding import Finding, effect_of
-from fraud.labels.exclusions import FOREVER_US, Exclusion
+from fraud.labels.exclusions import Exclusion
 from fraud.settings.guard import Guard
 
 PAST_LABELS_MIN = 100
@@ -73,33 +73,44 @@ def overturned(data: GuardData, rules: Guard) -> Iterator[Finding]:
     """Find submitters whose verdicts are overturned far more often than those of others, or than before.
 
     Better sources take up to `matured` days to speak, so that many days and a week are judged together.
+    Each is held against those who are overturned less and were not found, so that two who were bought do
+    not excuse each other.
     """
     check = rules.overturned
     if check.action == "off" or data.seen < rules.history_min // DAY_US:
         return
     span = data.matured + OVERTURNED_DAYS
-    for source, submitter in data.answerable.select("source", "submitter").unique().sort(pl.all()).rows():
-        own = (pl.col("source") == source) & (pl.col("submitter") == submitter) & (pl.col("age") < span)
-        judged, others = data.answerable.filter(own), data.answerable.filter(~own)
-        rows, hits = int(judged["rows"].sum()), int(judged["overturned"].sum())
-        if rows < check.labels_min:
-            continue
-        usual, rho = FIRST_TIME, 0.0
-        if others["rows"].sum() >= PAST_LABELS_MIN:
-            usual = past_share(float(others["overturned"].sum()), float(others["rows"].sum()))
-            rho = correlation(others["overturned"].to_numpy(), others["rows"].to_numpy(), usual)
+    giver = ("source", "submitter")
+    is_recent, was_overturned = pl.col("age") < span, pl.col("overturned") > 0
+    judged = data.answerable.filter(is_recent).group_by(giver)
+    counts = judged.agg(
+        pl.col("rows", "overturned").sum(), oldest=pl.col("age").filter(was_overturned).max()
+    ).sort(pl.col("overturned") / pl.col("rows"), *giver)
+    trusted = data.answerable.clear()
+    for source, submitter, rows, hits, oldest in counts.iter_rows():
+        own = data.answerable.filter(source=source, submitter=submitter)
+        usual, rho = _usual(pl.concat([trusted, own.filter(~is_recent)]))
         risen = hits / rows - usual
-        if risen < check.rise or larger_share(hits, rows, usual, rho) > rules.p_value:
+        unlikely = larger_share(hits, rows, usual, rho) <= rules.p_value
+        if rows < check.labels_min or risen < check.rise or not unlikely:
+            trusted = pl.concat([trusted, own])
             continue
         text = (
             f"better sources overturned {hits:,} of {rows:,} verdicts that {submitter} ({source}) gave in "
             f"{span} d on payments let through, where {usual:.1%} are usual"
         )
-        oldest = int(judged.filter(pl.col("overturned") > 0)["age"].to_numpy().max())
-        suspect = Exclusion(
-            "labels", source=source, submitter=submitter, from_us=data.start_us(oldest), to_us=FOREVER_US
-        )
+        from_us = data.start_us(oldest)
+        suspect = Exclusion("labels", source=source, submitter=submitter, from_us=from_us)
         yield Finding("overturned", submitter, risen, check.rise, text, effect_of(check.action), suspect)
+
+
+def _usual(past: pl.DataFrame) -> tuple[float, float]:
+    """Return the share of verdicts that are overturned, and its correlation by day."""
+    hits, rows = past["overturned"].to_numpy(), past["rows"].to_numpy()
+    if rows.sum() < PAST_LABELS_MIN:
+        return FIRST_TIME, 0.0
+    share = past_share(float(hits.sum()), float(rows.sum()))
+    return share, correlation(hits, rows, share)
 
 
 def _enough(data: GuardData, past: pl.DataFrame, rules: Guard) -> bool:

@@ -109,6 +109,13 @@ def test_a_bought_analyst_is_seen_within_days_of_the_first_chargebacks() -> None
     assert seen == list(range(seen[0], 20)), "and is not lost from sight"
 
 
+def test_two_who_were_bought_do_not_excuse_each_other() -> None:
+    payments = made_payments()
+    labels = bought(10, "analyst-17")(payments, honest(payments), LAST - 20)
+    labels = bought(8, "analyst-23")(payments, labels, LAST - 20)
+    assert found_by("overturned", payments, labels) == ["analyst-17", "analyst-23"]
+
+
 def test_who_contradicts_a_better_source_accuses_nobody_but_himself() -> None:
     payments = made_payments()
     labels = honest(payments)
