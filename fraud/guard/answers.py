@@ -19,13 +19,14 @@ from fraud.evaluation.counts import correlation, larger_share, past_share
 from fraud.guard.data import GuardData
 from fraud.guard.drip import SLOW_DAYS, SLOW_RISE, slow
 from fraud.guard.finding import Finding, effect_of
+from fraud.guard.submitters import stand_out, suspect_of
 from fraud.labels.exclusions import Exclusion
 from fraud.settings.guard import Guard
 
 PAST_LABELS_MIN = 100
 """Labels before the judged days that a share needs."""
 FIRST_TIME = 0.1
-"""Share overturned that is granted where there are no others to compare with."""
+"""Share of overturned verdicts that is granted to a source that nothing is known of."""
 OVERTURNED_DAYS = 7
 """Days of verdicts judged together, beyond those that better sources may take to speak."""
 
@@ -73,44 +74,22 @@ def overturned(data: GuardData, rules: Guard) -> Iterator[Finding]:
     """Find submitters whose verdicts are overturned far more often than those of others, or than before.
 
     Better sources take up to `matured` days to speak, so that many days and a week are judged together.
-    Each is held against those who are overturned less and were not found, so that two who were bought do
-    not excuse each other.
     """
     check = rules.overturned
     if check.action == "off" or data.seen < rules.history_min // DAY_US:
         return
     span = data.matured + OVERTURNED_DAYS
-    giver = ("source", "submitter")
-    is_recent, was_overturned = pl.col("age") < span, pl.col("overturned") > 0
-    judged = data.answerable.filter(is_recent).group_by(giver)
-    counts = judged.agg(
-        pl.col("rows", "overturned").sum(), oldest=pl.col("age").filter(was_overturned).max()
-    ).sort(pl.col("overturned") / pl.col("rows"), *giver)
-    trusted = data.answerable.clear()
-    for source, submitter, rows, hits, oldest in counts.iter_rows():
-        own = data.answerable.filter(source=source, submitter=submitter)
-        usual, rho = _usual(pl.concat([trusted, own.filter(~is_recent)]))
-        risen = hits / rows - usual
-        unlikely = larger_share(hits, rows, usual, rho) <= rules.p_value
-        if rows < check.labels_min or risen < check.rise or not unlikely:
-            trusted = pl.concat([trusted, own])
-            continue
+    for it in stand_out(
+        data.answerable, span, check.labels_min, check.rise, rules.p_value, first_time=FIRST_TIME
+    ):
         text = (
-            f"better sources overturned {hits:,} of {rows:,} verdicts that {submitter} ({source}) gave in "
-            f"{span} d on payments let through, where {usual:.1%} are usual"
+            f"better sources overturned {it.hits:,} of {it.rows:,} verdicts that {it.submitter} "
+            f"({it.source}) gave in {span} d on payments let through, where {it.usual:.1%} are usual"
         )
-        from_us = data.start_us(oldest)
-        suspect = Exclusion("labels", source=source, submitter=submitter, from_us=from_us)
-        yield Finding("overturned", submitter, risen, check.rise, text, effect_of(check.action), suspect)
-
-
-def _usual(past: pl.DataFrame) -> tuple[float, float]:
-    """Return the share of verdicts that are overturned, and its correlation by day."""
-    hits, rows = past["overturned"].to_numpy(), past["rows"].to_numpy()
-    if rows.sum() < PAST_LABELS_MIN:
-        return FIRST_TIME, 0.0
-    share = past_share(float(hits.sum()), float(rows.sum()))
-    return share, correlation(hits, rows, share)
+        suspect = suspect_of(it, data)
+        yield Finding(
+            "overturned", it.submitter, it.risen, check.rise, text, effect_of(check.action), suspect
+        )
 
 
 def _enough(data: GuardData, past: pl.DataFrame, rules: Guard) -> bool:

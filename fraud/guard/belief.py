@@ -1,9 +1,10 @@
-"""Labels that models do not believe: batch by batch, and scores near 1 that turn out legitimate.
+"""Labels that models do not believe: by batch, by submitter, and scores near 1 that turn out legitimate.
 
     a FRAUD label is implausible on a row scored below most of traffic,
     a LEGITIMATE label on a row scored near 1:
       by the champion at the time, and by models fitted without that row
     share implausible in a batch against the source's batches before
+    share of a submitter's FRAUD labels in four weeks that is implausible against others', and before
 
 Either model alone errs: the champion knows no new attack, and models fitted
 with polluted labels half believe them. A new attack is implausible to the
@@ -22,6 +23,8 @@ from fraud.evaluation.counts import correlation, larger_share, past_share
 from fraud.guard.data import GuardData
 from fraud.guard.drip import SLOW_DAYS, SLOW_RISE, slow
 from fraud.guard.finding import Finding, effect_of
+from fraud.guard.submitters import GIVER, StandOut, stand_out, suspect_of
+from fraud.labels.batches import IMPORTER
 from fraud.labels.exclusions import Exclusion
 from fraud.settings.guard import Guard
 
@@ -29,6 +32,8 @@ PAST_LABELS_MIN = 50
 """Labels of a source, of the judged value, before the judged days."""
 CROSSFIT_CERTAIN = 0.5
 """From here on a cross-fitted model takes a row for fraud; it is not calibrated."""
+NOBODY_KNOWS = 1.0
+"""Share of implausible frauds granted to a source of which nobody knows what its frauds look like."""
 FIRST_TIME = 0.1
 """Share of implausible labels granted to a source that never gave this value before."""
 
@@ -47,19 +52,25 @@ class Doubt:
 
 
 def doubted(data: GuardData, rules: Guard) -> tuple[str, ...]:
-    """Return the batches to cross-fit models for: those the champion doubts.
+    """Return the batches and submitters to cross-fit models for: those the champion doubts.
 
     Without a champion's scores every batch of the judged days is looked at.
     """
+    if data.seen < rules.history_min // DAY_US:
+        return ()
+    marked = _marked(data, rules, ("champion",))
+    return (*_doubted_batches(marked, data, rules), *(it.submitter for it in _unbelieved(marked, rules)))
+
+
+def _doubted_batches(marked: pl.DataFrame, data: GuardData, rules: Guard) -> tuple[str, ...]:
     check = rules.implausible_batch
-    if check.action == "off" or data.seen < rules.history_min // DAY_US:
+    if check.action == "off":
         return ()
     recent = data.scored.filter(pl.col("age") < data.recent)
     blind = recent.group_by("batch_id").agg(
         rows=pl.len(), known=pl.col("champion").is_not_null().mean() >= 0.5
     )
     unknown = blind.filter(~pl.col("known") & (pl.col("rows") >= check.labels_min))["batch_id"].to_list()
-    marked = _marked(data, rules, ("champion",))
     doubts = [doubt.batch_id for doubt in _doubts(marked, data, rules) if doubt.chance <= check.suspicion]
     return tuple(sorted({*unknown, *doubts}))
 
@@ -83,6 +94,44 @@ def implausible(data: GuardData, rules: Guard) -> Iterator[Finding]:
         yield Finding(
             "implausible_batch", doubt.batch_id, risen, check.rise, text, effect_of(check.action), suspect
         )
+
+
+def unbelieved(data: GuardData, rules: Guard) -> Iterator[Finding]:
+    """Find submitters of whose FRAUD labels neither the champion nor cross-fitted models believe many.
+
+    Few false disputes a day make no batch that could be judged; four weeks of them do.
+    """
+    check = rules.implausible_submitter
+    if check.action == "off" or data.crossfit_low is None or data.seen < rules.history_min // DAY_US:
+        return
+    for it in _unbelieved(_marked(data, rules, ("champion", "crossfit")), rules):
+        text = (
+            f"champion and cross-fitted models score {it.hits:,} of the {it.rows:,} FRAUD labels low that "
+            f"{it.submitter} ({it.source}) gave in {SLOW_DAYS} d, where {it.usual:.0%} are usual"
+        )
+        suspect = suspect_of(it, data)
+        yield Finding(
+            "implausible_submitter",
+            it.submitter,
+            it.risen,
+            check.rise,
+            text,
+            effect_of(check.action),
+            suspect,
+        )
+
+
+def _unbelieved(marked: pl.DataFrame, rules: Guard) -> Iterator[StandOut]:
+    check = rules.implausible_submitter
+    if check.action == "off":
+        return
+    named = marked.filter("about", pl.col("submitter") != IMPORTER)
+    counts = named.group_by(*GIVER, "age").agg(
+        rows=pl.len().cast(pl.Int64), hits=pl.col("implausible").sum().cast(pl.Int64)
+    )
+    yield from stand_out(
+        counts, SLOW_DAYS, check.labels_min, check.rise, rules.p_value, first_time=NOBODY_KNOWS
+    )
 
 
 def _marked(data: GuardData, rules: Guard, models: tuple[str, ...]) -> pl.DataFrame:

@@ -53,7 +53,7 @@ class GuardData:
                 one row a verdict of a source on a transaction, with its transaction_id
     certain     age batch_id rows legitimate: payments scored near 1 by when they were decided, and by
                 which batch ("": they matured without a label)
-    answerable  source submitter age rows overturned: verdicts on payments let through, of all sources but
+    answerable  source submitter age rows hits: verdicts on payments let through, of all sources but
                 the best, and how many of them a better source has contradicted since
     """
 

@@ -25,6 +25,7 @@ _CHECKS: dict[str, Check] = {
     "traffic": shape.uneven,
     "missing_values": shape.emptied,
     "implausible_batch": belief.implausible,
+    "implausible_submitter": belief.unbelieved,
     "near_certain": belief.disproved,
 }
 

@@ -22,6 +22,7 @@ CHECKS = {
     "traffic": "gaps or jumps in traffic",
     "missing_values": "a field is missing more often",
     "implausible_batch": "models do not believe a batch",
+    "implausible_submitter": "models do not believe a submitter's frauds",
     "near_certain": "scores near 1 turn out legitimate",
 }
 """Every check by name, as settings, overrides and metrics spell it."""

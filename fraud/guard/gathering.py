@@ -358,7 +358,7 @@ def _answerable(visible: pl.DataFrame, scope: Scope) -> pl.DataFrame:
         .group_by("source", "submitter", "age")
         .agg(
             rows=pl.len().cast(pl.Int64),
-            overturned=(pl.col("opposite") < pl.col("rank")).fill_null(value=False).sum().cast(pl.Int64),
+            hits=(pl.col("opposite") < pl.col("rank")).fill_null(value=False).sum().cast(pl.Int64),
         )
         .sort("source", "submitter", "age")
     )

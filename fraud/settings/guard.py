@@ -122,6 +122,14 @@ class ImplausibleBatch(Section):
     sample_rows: int = Field(default=20_000, ge=1_000, description="of traffic beside the labels")
 
 
+class ImplausibleSubmitter(Section):
+    """A submitter whose FRAUD labels of four weeks models cannot believe; by the bounds of a batch's."""
+
+    action: Action = "freeze"
+    rise: float = Field(default=0.3, gt=0, lt=1, description="of the share implausible, above that of others")
+    labels_min: int = Field(default=20, ge=1)
+
+
 class NearCertain(Section):
     """Payments scored near 1 that turn out legitimate, by label or by silence."""
 
@@ -152,4 +160,5 @@ class Guard(Section):
     traffic: TrafficShape = TrafficShape()
     missing_values: MissingValues = MissingValues()
     implausible_batch: ImplausibleBatch = ImplausibleBatch()
+    implausible_submitter: ImplausibleSubmitter = ImplausibleSubmitter()
     near_certain: NearCertain = NearCertain()

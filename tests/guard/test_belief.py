@@ -39,6 +39,10 @@ def named(data: GuardData) -> list[str]:
     return [it.subject for it in examine(data, RULES) if it.check == "implausible_batch"]
 
 
+def unbelieved_in(data: GuardData) -> list[str]:
+    return [it.subject for it in examine(data, RULES) if it.check == "implausible_submitter"]
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_false_frauds_in_an_honest_batch_are_doubted_and_then_named(seed: int) -> None:
     payments = made_payments(seed)
@@ -48,6 +52,36 @@ def test_false_frauds_in_an_honest_batch_are_doubted_and_then_named(seed: int) -
     assert doubted(data, RULES) == (batch,)
     assert named(data) == [], "one model alone does not condemn a batch"
     assert named(crossfitted(data, payments)) == [batch]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_few_false_disputes_a_day_condemn_their_submitter_in_weeks(seed: int) -> None:
+    payments = made_payments(seed)
+    drop = flood("chargeback", "mob", 3, into_batch=False, days=21)
+    data = judged(payments, drop(payments, honest(payments), LAST - 20), LAST)
+    assert doubted(data, RULES) == ("mob",), "no batch is large enough to be judged"
+    assert unbelieved_in(data) == [], "one model alone does not condemn a submitter"
+    found = crossfitted(data, payments)
+    assert unbelieved_in(found) == ["mob"]
+    assert named(found) == []
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_submitter_who_first_brings_a_new_attack_is_believed(seed: int) -> None:
+    payments = made_payments(seed, fraud_share=0.08)
+    new = pl.col("is_fraud") & (pl.col("event_time_us") // DAY_US >= LAST - 28)
+    attacked = payments.with_columns(
+        score=pl.when(new).then(0.001).otherwise("score"),
+        f_noise=pl.when(new).then(9.0).otherwise("f_noise").cast(pl.Float32),
+    )
+    labels = chargebacks(attacked).with_columns(
+        submitter=pl.when(pl.col("arrival_time_us") >= (LAST - 20) * DAY_US)
+        .then(pl.lit("new bank"))
+        .otherwise("submitter")
+    )
+    data = judged(attacked, labels, LAST)
+    assert "new bank" in doubted(data, RULES)
+    assert unbelieved_in(crossfitted(data, attacked)) == []
 
 
 @pytest.mark.parametrize("seed", SEEDS)
