@@ -123,6 +123,15 @@ def outcome_shift(
     return check(name, ratio, passed, f"{reason}, {ending} {1 / most:.2f} to {most:.2f}", bound=most)
 
 
+def alerts(traffic: OutcomeCounts, gate: Gate) -> Check:
+    """No version may alert on much of recent traffic, whatever the champion does, or without one."""
+    if not traffic.rows:
+        return check("alerts", math.nan, None, "there was no recent traffic", bound=gate.alerts_max)
+    share = traffic.alerts / traffic.rows
+    reason = f"{share:.2%} alerts on recent traffic, {gate.alerts_max:.2%} are allowed"
+    return check("alerts", share, share <= gate.alerts_max, reason, bound=gate.alerts_max)
+
+
 def evidence_frauds(evidence: Evidence, gate: Gate) -> Check:
     """There must be enough matured frauds to say anything."""
     frauds, least, days = evidence.frauds, gate.evidence_frauds_min, evidence.day_count

@@ -20,7 +20,7 @@ RESULTS: Final[tuple[Result, ...]] = ("finished", "frozen", "failed")
 _FAMILIES: Final = {
     "self_test": "self_test",
     "bundle_bytes": "bundle_bytes",
-    "alert_shift": "outcome_shift",
+    "alert": "outcome_shift",
     "decline_shift": "outcome_shift",
     "risk_": "risk_scale",
     "scoring_ratio": "scoring_ratio",

@@ -121,6 +121,7 @@ def test_no_evidence_at_all_is_inconclusive() -> None:
     [
         ({"self_test_ok": False, "self_test_text": "row 3 differs"}, "self_test"),
         ({"bundle_bytes": GATE.bundle_bytes_max + 1}, "bundle_bytes"),
+        ({"traffic": replace(USUAL, alerts=2_501)}, "alerts"),
         ({"traffic": replace(USUAL, alerts=400)}, "alert_shift"),
         ({"traffic": replace(USUAL, alerts=20)}, "alert_shift"),
         ({"traffic": replace(USUAL, declines=100)}, "decline_shift"),
@@ -159,6 +160,23 @@ def test_a_first_version_is_promoted_over_the_floors() -> None:
     assert (verdict.outcome, verdict.way) == ("PROMOTE", "floors")
     assert verdict.check("floor_recall").passed
     assert verdict.check("alert_shift").passed is None
+
+
+def test_a_first_version_that_alerts_on_much_of_traffic_is_rejected() -> None:
+    most = int(GATE.alerts_max * USUAL.rows)
+    assert judge(case(FIRST, None, traffic=replace(USUAL, alerts=most)), GATE).outcome == "PROMOTE"
+    verdict = judge(case(FIRST, None, traffic=replace(USUAL, alerts=most + 1)), GATE)
+    assert (verdict.outcome, verdict.check("alerts").passed) == ("REJECT", False)
+    assert "25.01% alerts" in verdict.reason
+
+
+def test_jumps_that_each_are_allowed_do_not_add_up() -> None:
+    """Three times the champion's alerts pass again and again, until they are a quarter of traffic."""
+    loud = replace(USUAL, alerts=1_200)
+    risen = case(BETTER, traffic=replace(USUAL, alerts=2_600), champion=Champion(age_us=FRESH, traffic=loud))
+    verdict = judge(risen, GATE)
+    assert verdict.check("alert_shift").passed
+    assert verdict.outcome == "REJECT"
 
 
 def test_a_first_version_clearly_below_a_floor_is_rejected() -> None:
