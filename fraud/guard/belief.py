@@ -59,7 +59,7 @@ def doubted(data: GuardData, rules: Guard) -> tuple[str, ...]:
     if data.seen < rules.history_min // DAY_US:
         return ()
     marked = _marked(data, rules, ("champion",))
-    return (*_doubted_batches(marked, data, rules), *(it.submitter for it in _unbelieved(marked, rules)))
+    return (*_doubted_batches(marked, data, rules), *_doubted_submitters(marked, rules))
 
 
 def _doubted_batches(marked: pl.DataFrame, data: GuardData, rules: Guard) -> tuple[str, ...]:
@@ -123,14 +123,30 @@ def unbelieved(data: GuardData, rules: Guard) -> Iterator[Finding]:
 
 def _unbelieved(marked: pl.DataFrame, rules: Guard) -> Iterator[StandOut]:
     check = rules.implausible_submitter
+    counts = _frauds_by_submitter(marked)
+    return stand_out(counts, SLOW_DAYS, check.labels_min, check.rise, rules.p_value, first_time=NOBODY_KNOWS)
+
+
+def _doubted_submitters(marked: pl.DataFrame, rules: Guard) -> tuple[str, ...]:
+    """Return who could stand out beside others of his source, were the champion right.
+
+    Chargebacks are frauds that the champion let through, so it doubts honest ones as well: it only
+    tells for whom models are worth their cost.
+    """
+    check = rules.implausible_submitter
     if check.action == "off":
-        return
+        return ()
+    lately = _frauds_by_submitter(marked).filter(pl.col("age") < SLOW_DAYS)
+    givers = lately.group_by(GIVER).agg(pl.col("rows", "hits").sum())
+    beside = givers.filter(pl.len().over("source") > 1, pl.col("rows") >= check.labels_min)
+    return tuple(sorted(beside.filter(pl.col("hits") >= check.rise * pl.col("rows"))["submitter"]))
+
+
+def _frauds_by_submitter(marked: pl.DataFrame) -> pl.DataFrame:
+    """Count FRAUD labels and the implausible ones by source, submitter and day; not those of a history."""
     named = marked.filter("about", pl.col("submitter") != IMPORTER)
-    counts = named.group_by(*GIVER, "age").agg(
+    return named.group_by(*GIVER, "age").agg(
         rows=pl.len().cast(pl.Int64), hits=pl.col("implausible").sum().cast(pl.Int64)
-    )
-    yield from stand_out(
-        counts, SLOW_DAYS, check.labels_min, check.rise, rules.p_value, first_time=NOBODY_KNOWS
     )
 
 
