@@ -10,6 +10,7 @@ differ by what they see: analysts are sent to what scores high, chargebacks are 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import polars as pl
 
 from fraud.evaluation.counts import correlation, larger_share, past_share
@@ -68,7 +69,7 @@ def stand_out(
             own = given.filter(submitter=submitter)
             usual, rho = _usual(pl.concat([trusted, own.filter(~is_recent)]), first_time)
             stands_out = rows >= rows_min and hits / rows - usual >= rise
-            if stands_out and larger_share(hits, rows, usual, rho) <= p_value:
+            if stands_out and larger_share(hits, rows, usual, _spread(rho, own.filter(is_recent))) <= p_value:
                 yield StandOut(str(source), submitter, rows, hits, usual, oldest)
             else:
                 trusted = pl.concat([trusted, own])
@@ -87,3 +88,13 @@ def _usual(past: pl.DataFrame, first_time: float) -> tuple[float, float]:
         return first_time, 0.0
     share = past_share(float(hits.sum()), float(rows.sum()))
     return share, correlation(hits, rows, share)
+
+
+def _spread(rho: float, judged: pl.DataFrame) -> float:
+    """Return the correlation of rows that are not of one day: as if all had it, to the same design effect.
+
+    Kish, Survey Sampling (1965), 8.2: 1 + (m − 1) ρ, m the mean size of a day as its rows see it.
+    """
+    rows = judged["rows"].to_numpy().astype(np.float64)
+    total = float(rows.sum())
+    return rho * (float(np.square(rows).sum()) / total - 1) / (total - 1) if total > 1 else 0.0
