@@ -198,15 +198,18 @@ def flip(source: str, days: int = 1) -> Pollution:
     return pollute
 
 
-def bought(rows: int, submitter: str = "analyst-17") -> Pollution:
-    """Each day from a day on, an analyst calls so many frauds of the day before legitimate."""
+def bought(rows: int, submitter: str = "analyst-17", *, honest: int = 0) -> Pollution:
+    """Each day from a day on, an analyst calls so many frauds of the day before legitimate.
+
+    So many honest payments of that day as well, which hides nobody.
+    """
 
     def pollute(payments: pl.DataFrame, labels: pl.DataFrame, day: int) -> pl.DataFrame:
-        frauds = payments.filter("is_fraud", _day() >= day - 1)
-        cleared = frauds.filter(pl.int_range(pl.len()).over(_day()) < rows)
+        place = pl.int_range(pl.len()).over(_day(), "is_fraud")
+        chosen = payments.filter(_day() >= day - 1, place < pl.when("is_fraud").then(rows).otherwise(honest))
         arrival = (_day() + 1) * DAY_US + 18 * HOUR_US
-        false = _labels(cleared, arrival, pl.lit(LEGITIMATE, pl.Int32), "analyst", submitter)
-        return pl.concat([labels, false.with_columns(batch_id=pl.format("{}-{}", "submitter", "batch_id"))])
+        cleared = _labels(chosen, arrival, pl.lit(LEGITIMATE, pl.Int32), "analyst", submitter)
+        return pl.concat([labels, cleared.with_columns(batch_id=pl.format("{}-{}", "submitter", "batch_id"))])
 
     return pollute
 

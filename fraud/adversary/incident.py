@@ -2,7 +2,8 @@
 
     a processor's file     approved payments from nine to five come back as chargebacks, all of them
     a bought analyst       see `poisoner`: the gang's frauds come back as "legitimate", day by day
-    the operator           trusts the guard: what it froze for is cut out the next evening;
+    the operator           trusts the guard: what it froze for is cut out the next evening, and
+                           whoever it names is shut out from then on;
                            an audit finds the bought account on its day, guard or no guard
 
 The operator uses the service's own calls and nothing else: an exclusion taints what learned from
@@ -10,7 +11,7 @@ the labels, rolls back to the last clean champion and asks for a retrain.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -93,7 +94,9 @@ class Operator:
         repairs = []
         if frozen and self._frozen_before:
             chosen = {data: why for why, data in suspects if data.what == "labels"}
-            repairs += [self._exclude(day, data, f"the guard: {why}") for data, why in chosen.items()]
+            repairs += [
+                self._exclude(day, _and_after(data), f"the guard: {why}") for data, why in chosen.items()
+            ]
         self._frozen_before = frozen and not repairs
         if day == self._audit_day:
             data = Exclusion("labels", submitter=self._account)
@@ -105,6 +108,11 @@ class Operator:
         reply = self._client.exclude(selection_of(data), actor=OPERATOR, reason=why)
         after = self._client.get_champion(self._model).intended_version
         return Repair(day, why, reply.labels, tuple(reply.tainted), before, after)
+
+
+def _and_after(data: Exclusion) -> Exclusion:
+    """Return the labels of a submitter with those to come; other data as it is."""
+    return replace(data, to_us=FOREVER_US) if data.submitter else data
 
 
 def selection_of(data: Exclusion) -> Selection:

@@ -5,9 +5,9 @@
 
 A bought analyst who calls fraud legitimate is contradicted only later, by honest chargebacks, and few
 at a time: batch by batch the chargebacks look guilty, if anybody does. So verdicts are held against what
-better sources said of the same payments since, a submitter at a time, as raters are in crowdsourcing
-(Dawid and Skene 1979). Only sources of a better rank can overturn: who floods a worse one, or buys one
-analyst to discredit another, accuses nobody.
+stands by the word of a better source, a submitter at a time, as raters are in crowdsourcing (Dawid and
+Skene 1979). Only sources of a better rank can overturn: who floods a worse one, or buys one analyst to
+discredit another, accuses nobody. Whoever can make a better source lie can accuse: so a person decides.
 """
 
 from collections.abc import Iterator
@@ -25,8 +25,6 @@ from fraud.settings.guard import Guard
 
 PAST_LABELS_MIN = 100
 """Labels before the judged days that a share needs."""
-FIRST_TIME = 0.1
-"""Share of overturned verdicts that is granted to a source that nothing is known of."""
 OVERTURNED_DAYS = 7
 """Days of verdicts judged together, beyond those that better sources may take to speak."""
 
@@ -74,17 +72,16 @@ def overturned(data: GuardData, rules: Guard) -> Iterator[Finding]:
     """Find submitters whose verdicts are overturned far more often than those of others, or than before.
 
     Better sources take up to `matured` days to speak, so that many days and a week are judged together.
+    Verdicts that no better source has spoken on say nothing either way.
     """
     check = rules.overturned
     if check.action == "off" or data.seen < rules.history_min // DAY_US:
         return
-    span = data.matured + OVERTURNED_DAYS
-    for it in stand_out(
-        data.answerable, span, check.labels_min, check.rise, rules.p_value, first_time=FIRST_TIME
-    ):
+    span = data.matured + max(OVERTURNED_DAYS, data.recent)
+    for it in stand_out(data.answered, span, check.labels_min, check.rise, rules.p_value):
         text = (
-            f"better sources overturned {it.hits:,} of {it.rows:,} verdicts that {it.submitter} "
-            f"({it.source}) gave in {span} d on payments let through, where {it.usual:.1%} are usual"
+            f"better sources overturned {it.hits:,} of the {it.rows:,} verdicts of {it.submitter} "
+            f"({it.source}) in {span} d that they spoke on, where {it.usual:.1%} are usual"
         )
         suspect = suspect_of(it, data)
         yield Finding(

@@ -23,7 +23,7 @@ from fraud.evaluation.counts import correlation, larger_share, past_share
 from fraud.guard.data import GuardData
 from fraud.guard.drip import SLOW_DAYS, SLOW_RISE, slow
 from fraud.guard.finding import Finding, effect_of
-from fraud.guard.submitters import GIVER, StandOut, stand_out, suspect_of
+from fraud.guard.submitters import GIVER, stand_out, suspect_of
 from fraud.labels.batches import IMPORTER
 from fraud.labels.exclusions import Exclusion
 from fraud.settings.guard import Guard
@@ -32,8 +32,6 @@ PAST_LABELS_MIN = 50
 """Labels of a source, of the judged value, before the judged days."""
 CROSSFIT_CERTAIN = 0.5
 """From here on a cross-fitted model takes a row for fraud; it is not calibrated."""
-NOBODY_KNOWS = 1.0
-"""Share of implausible frauds granted to a source of which nobody knows what its frauds look like."""
 FIRST_TIME = 0.1
 """Share of implausible labels granted to a source that never gave this value before."""
 
@@ -59,7 +57,7 @@ def doubted(data: GuardData, rules: Guard) -> tuple[str, ...]:
     if data.seen < rules.history_min // DAY_US:
         return ()
     marked = _marked(data, rules, ("champion",))
-    return (*_doubted_batches(marked, data, rules), *_doubted_submitters(marked, rules))
+    return (*_doubted_batches(marked, data, rules), *_doubted_submitters(marked, data, rules))
 
 
 def _doubted_batches(marked: pl.DataFrame, data: GuardData, rules: Guard) -> tuple[str, ...]:
@@ -104,10 +102,11 @@ def unbelieved(data: GuardData, rules: Guard) -> Iterator[Finding]:
     check = rules.implausible_submitter
     if check.action == "off" or data.crossfit_low is None or data.seen < rules.history_min // DAY_US:
         return
-    for it in _unbelieved(_marked(data, rules, ("champion", "crossfit")), rules):
+    counts = _frauds_by_submitter(_marked(data, rules, ("champion", "crossfit")), data)
+    for it in stand_out(counts, _slow_days(data), check.labels_min, check.rise, rules.p_value):
         text = (
             f"champion and cross-fitted models score {it.hits:,} of the {it.rows:,} FRAUD labels low that "
-            f"{it.submitter} ({it.source}) gave in {SLOW_DAYS} d, where {it.usual:.0%} are usual"
+            f"{it.submitter} ({it.source}) gave in {_slow_days(data)} d, where {it.usual:.0%} are usual"
         )
         suspect = suspect_of(it, data)
         yield Finding(
@@ -121,14 +120,13 @@ def unbelieved(data: GuardData, rules: Guard) -> Iterator[Finding]:
         )
 
 
-def _unbelieved(marked: pl.DataFrame, rules: Guard) -> Iterator[StandOut]:
-    check = rules.implausible_submitter
-    counts = _frauds_by_submitter(marked)
-    return stand_out(counts, SLOW_DAYS, check.labels_min, check.rise, rules.p_value, first_time=NOBODY_KNOWS)
+def _slow_days(data: GuardData) -> int:
+    """Return the days judged together; what was never judged must not judge."""
+    return max(SLOW_DAYS, data.recent)
 
 
-def _doubted_submitters(marked: pl.DataFrame, rules: Guard) -> tuple[str, ...]:
-    """Return who could stand out beside others of his source, were the champion right.
+def _doubted_submitters(marked: pl.DataFrame, data: GuardData, rules: Guard) -> tuple[str, ...]:
+    """Return who could stand out beside others of his source, or does against his own past.
 
     Chargebacks are frauds that the champion let through, so it doubts honest ones as well: it only
     tells for whom models are worth their cost.
@@ -136,17 +134,26 @@ def _doubted_submitters(marked: pl.DataFrame, rules: Guard) -> tuple[str, ...]:
     check = rules.implausible_submitter
     if check.action == "off":
         return ()
-    lately = _frauds_by_submitter(marked).filter(pl.col("age") < SLOW_DAYS)
-    givers = lately.group_by(GIVER).agg(pl.col("rows", "hits").sum())
-    beside = givers.filter(pl.len().over("source") > 1, pl.col("rows") >= check.labels_min)
-    return tuple(sorted(beside.filter(pl.col("hits") >= check.rise * pl.col("rows"))["submitter"]))
+    counts = _frauds_by_submitter(marked, data)
+    lately = counts.filter(pl.col("age") < _slow_days(data)).group_by(GIVER).agg(pl.col("rows", "hits").sum())
+    beside = lately.filter(pl.len().over("source") > 1, pl.col("rows") >= check.labels_min)
+    could = beside.filter(pl.col("hits") >= check.rise * pl.col("rows"))["submitter"]
+    rise, suspicion = check.rise / 2, rules.implausible_batch.suspicion
+    turned = stand_out(counts, _slow_days(data), check.labels_min, rise, suspicion)
+    return tuple(sorted({*could, *(it.submitter for it in turned)}))
 
 
-def _frauds_by_submitter(marked: pl.DataFrame) -> pl.DataFrame:
-    """Count FRAUD labels and the implausible ones by source, submitter and day; not those of a history."""
-    named = marked.filter("about", pl.col("submitter") != IMPORTER)
-    return named.group_by(*GIVER, "age").agg(
-        rows=pl.len().cast(pl.Int64), hits=pl.col("implausible").sum().cast(pl.Int64)
+def _frauds_by_submitter(marked: pl.DataFrame, data: GuardData) -> pl.DataFrame:
+    """Count FRAUD labels and the implausible ones by source, who gave them first, and day.
+
+    Who repeats what others said earns nothing by it. Labels of an imported history are nobody's.
+    """
+    named = marked.filter("about", pl.col("first_submitter") != IMPORTER)
+    news = pl.col("implausible") & (pl.col("age") < data.recent)
+    return named.group_by("source", "age", submitter="first_submitter").agg(
+        rows=pl.len().cast(pl.Int64),
+        hits=pl.col("implausible").sum().cast(pl.Int64),
+        fresh=news.sum().cast(pl.Int64),
     )
 
 

@@ -49,12 +49,12 @@ class GuardData:
     positives   age source submitter frauds
     suspects    age entity (surrogate) frauds event_from_us event_to_us
     missing     field age rows missing
-    scored      batch_id source submitter age fraud (bool) champion crossfit (f64 or null);
+    scored      batch_id source first_submitter age fraud (bool) champion crossfit (f64 or null);
                 one row a verdict of a source on a transaction, with its transaction_id
     certain     age batch_id rows legitimate: payments scored near 1 by when they were decided, and by
                 which batch ("": they matured without a label)
-    answerable  source submitter age rows hits: verdicts on payments let through, of all sources but
-                the best, and how many of them a better source has contradicted since
+    answered    source submitter age rows hits fresh: verdicts that a better source has spoken on, those
+                that it contradicts, and how many of these it did in the judged days
     """
 
     cut_time_us: int
@@ -71,7 +71,7 @@ class GuardData:
     missing: pl.DataFrame
     scored: pl.DataFrame
     certain: pl.DataFrame
-    answerable: pl.DataFrame
+    answered: pl.DataFrame
     foreseen: Floats = field(default_factory=lambda: np.empty(0))
     champion_low: float | None = None
     crossfit_low: float | None = field(default=None)

@@ -16,6 +16,8 @@ import polars as pl
 from fraud.clock import DAY_US, HOUR_US
 from fraud.guard.data import ALL_SOURCES, Feed, Floats, GuardData, Ints
 from fraud.labels.exclusions import EVERYTHING, View
+from fraud.labels.standing import ConflictRule
+from fraud.labels.table import rank_of, standing_table
 from fraud.records import LabelValue, Outcome
 from fraud.settings.guard import Guard
 
@@ -36,10 +38,9 @@ class Scope:
     judged_until_us: int
     maturity_us: int
     rules: Guard
+    conflict: ConflictRule
     view: View = EVERYTHING
     retracted: tuple[str, ...] = ()
-    sources: tuple[str, ...] = ()
-    """Of labels, best first."""
 
     @property
     def matured(self) -> int:
@@ -106,7 +107,7 @@ def gather(
         missing=_missing(traffic),
         scored=_scored(visible),
         certain=_certain(traffic, verdicts, scope),
-        answerable=_answerable(visible, scope),
+        answered=_answered(visible, scope),
         foreseen=_foreseen(traffic, days),
         champion_low=None if low is None else float(low),
     )
@@ -136,7 +137,6 @@ def _traffic(transactions: pl.LazyFrame, scope: Scope) -> pl.DataFrame:
             hour=((scope.cut_time_us - pl.col("event_time_us")) // HOUR_US).cast(pl.Int64),
             declined=(pl.col("outcome") == int(Outcome.DECLINE)) & ~pl.col("explored"),
             let_through=(pl.col("outcome") == int(Outcome.APPROVE)) | pl.col("explored"),
-            imported="imported",
         )
         .collect()
     )
@@ -176,7 +176,6 @@ def _verdicts(labels: pl.LazyFrame, traffic: pl.DataFrame, scope: Scope, entity:
         "transaction_id",
         "event_time_us",
         "score",
-        happened=pl.col("let_through") | pl.col("imported"),
         event_age="age",
         entity=pl.col(surrogate) if surrogate in traffic.columns else pl.lit(None, pl.Int32),
     )
@@ -186,7 +185,16 @@ def _verdicts(labels: pl.LazyFrame, traffic: pl.DataFrame, scope: Scope, entity:
     return (
         labels.filter(inside)
         .select(
-            *("transaction_id", "value", "source", "submitter", "batch_id", "arrival_time_us", *_ORDER),
+            *(
+                "transaction_id",
+                "value",
+                "source",
+                "submitter",
+                "batch_id",
+                "label_time_us",
+                "arrival_time_us",
+                *_ORDER,
+            ),
             hidden=hidden,
             age=scope.age("arrival_time_us"),
         )
@@ -194,6 +202,7 @@ def _verdicts(labels: pl.LazyFrame, traffic: pl.DataFrame, scope: Scope, entity:
         .with_columns(
             before=pl.col("value").shift(1).over(same, order_by=_ORDER),
             first_batch=pl.col("batch_id").first().over([*same, "source", "value"], order_by=_ORDER),
+            first_submitter=pl.col("submitter").first().over([*same, "source", "value"], order_by=_ORDER),
             times=pl.int_range(pl.len()).over([*same, "source", "value"], order_by=_ORDER),
         )
         .sort(*_ORDER)
@@ -306,7 +315,7 @@ def _scored(visible: pl.DataFrame) -> pl.DataFrame:
         visible.unique(["transaction_id", "source"], keep="last", maintain_order=True)
         .filter(pl.col("value") != int(LabelValue.WITHDRAWN))
         .select(
-            *("transaction_id", "batch_id", "source", "submitter", "age"),
+            *("transaction_id", "batch_id", "source", "first_submitter", "age"),
             fraud=pl.col("value") == _FRAUD,
             champion=pl.col("score"),
             crossfit=pl.lit(None, pl.Float64),
@@ -339,26 +348,28 @@ def _certain(traffic: pl.DataFrame, verdicts: pl.DataFrame, scope: Scope) -> pl.
     )
 
 
-def _answerable(visible: pl.DataFrame, scope: Scope) -> pl.DataFrame:
-    """Count by submitter and day the verdicts that better sources may contradict, and those that they did.
+def _answered(visible: pl.DataFrame, scope: Scope) -> pl.DataFrame:
+    """Count by submitter and day the verdicts that a better source has answered, and those it contradicts.
 
-    The last verdict of each submitter counts. Payments that were stopped are left out: no chargeback
-    will ever come of them, whatever was said.
+    The last verdict of each submitter counts, against what stands. Most that is called legitimate is
+    answered by nobody, so to say much that is true hides nothing.
     """
-    rank = pl.col("source").replace_strict(
-        scope.sources, range(len(scope.sources)), default=len(scope.sources), return_dtype=pl.Int64
+    standing = standing_table(visible.lazy(), scope.conflict).select(
+        "transaction_id", stands="value", by="source", answer_age=scope.age("arrival_time_us")
     )
-    fraud = pl.col("value") == _FRAUD
-    best = [rank.filter(said).min().over("transaction_id") for said in (fraud, ~fraud)]
+    contradicted = pl.col("value") != pl.col("stands")
     return (
-        visible.unique(["transaction_id", "source", "submitter"], keep="last", maintain_order=True)
-        .filter(pl.col("value") != int(LabelValue.WITHDRAWN), "happened")
-        .with_columns(rank=rank, opposite=pl.when(fraud).then(best[1]).otherwise(best[0]))
-        .filter(pl.col("rank") > 0)
+        visible.lazy()
+        .unique(["transaction_id", "source", "submitter"], keep="last", maintain_order=True)
+        .filter(pl.col("value") != int(LabelValue.WITHDRAWN))
+        .join(standing, on="transaction_id")
+        .filter(rank_of(scope.conflict, "by") < rank_of(scope.conflict))
         .group_by("source", "submitter", "age")
         .agg(
             rows=pl.len().cast(pl.Int64),
-            hits=(pl.col("opposite") < pl.col("rank")).fill_null(value=False).sum().cast(pl.Int64),
+            hits=contradicted.sum().cast(pl.Int64),
+            fresh=(contradicted & (pl.col("answer_age") < scope.recent)).sum().cast(pl.Int64),
         )
         .sort("source", "submitter", "age")
+        .collect()
     )

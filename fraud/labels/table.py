@@ -44,7 +44,7 @@ def standing_table(labels: pl.LazyFrame, rule: ConflictRule) -> pl.LazyFrame:
         .sort("transaction_id", "source", "label_time_us", *_LOG_ORDER)
         .unique(["transaction_id", "source"], keep="last", maintain_order=True)
         .filter(pl.col("value") != int(LabelValue.WITHDRAWN))
-        .with_columns(rank=_rank(rule))
+        .with_columns(rank=rank_of(rule))
     )
     return (
         _choose(facts, rule)
@@ -54,11 +54,10 @@ def standing_table(labels: pl.LazyFrame, rule: ConflictRule) -> pl.LazyFrame:
     )
 
 
-def _rank(rule: ConflictRule) -> pl.Expr:
+def rank_of(rule: ConflictRule, column: str = "source") -> pl.Expr:
+    """Return the place of a column of sources, int32, 0 the best; unknown ones come last."""
     ranks = list(range(len(rule.sources)))
-    return pl.col("source").replace_strict(
-        list(rule.sources), ranks, default=len(ranks), return_dtype=pl.Int32
-    )
+    return pl.col(column).replace_strict(list(rule.sources), ranks, default=len(ranks), return_dtype=pl.Int32)
 
 
 def _choose(facts: pl.LazyFrame, rule: ConflictRule) -> pl.LazyFrame:

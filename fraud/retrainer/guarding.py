@@ -25,6 +25,7 @@ from fraud.guard.examine import Ruling, examine, rule_on
 from fraud.guard.finding import CHECKS
 from fraud.guard.gathering import Scope, gather, recent_traffic
 from fraud.labels.exclusions import EVERYTHING, Exclusion
+from fraud.labels.standing import ConflictRule
 from fraud.monitoring.retrainer_metrics import RetrainerMetrics
 from fraud.registry.guard_reports import GuardReport
 from fraud.settings import Settings
@@ -106,7 +107,7 @@ def with_maturity(settings: Settings, delays: Iterable[Sequence[LabelDelay]]) ->
 
 
 def data_of(history: History, model: str, fit_until_us: int, run: Run = run_here) -> GuardData:
-    """Gather what the guard judges; models are cross-fitted only where it doubts a batch.
+    """Gather what the guard judges; models are cross-fitted only where it doubts a batch or a submitter.
 
     `fit_until_us` is up to when the data was last found fit, 0 for never: then
     the last day is judged.
@@ -134,7 +135,7 @@ def _gathered(history: History, model: str, fit_until_us: int) -> tuple[GuardDat
         rules=settings.guard,
         view=history.view,
         retracted=tuple(retracted["batch_id"].to_list()),
-        sources=settings.labels.sources,
+        conflict=ConflictRule.of(settings.labels),
     )
     own = replace(history, view=EVERYTHING).transactions(model, with_features=False)
     labels = history.source.labels(cut.position).filter(known)

@@ -24,7 +24,8 @@ from fraud.training.history import History
 
 ODD: Final = (
     *("source_share", "submitter_share", "batch_size"),
-    *("contradictions", "duplicates", "implausible_batch"),
+    *("contradictions", "overturned", "duplicates"),
+    *("implausible_batch", "implausible_submitter"),
 )
 """Checks of the guard that tell who gave odd labels."""
 

@@ -66,6 +66,28 @@ def test_few_false_disputes_a_day_condemn_their_submitter_in_weeks(seed: int) ->
     assert named(found) == []
 
 
+def test_to_repeat_what_a_bank_says_buys_no_belief() -> None:
+    payments = made_payments()
+    labels = flood("chargeback", "mob", 3, into_batch=False, days=21)(payments, honest(payments), LAST - 20)
+    repeated = chargebacks(payments).filter(pl.col("arrival_time_us") >= (LAST - 20) * DAY_US)
+    repeated = repeated.with_columns(
+        arrival_time_us=pl.col("arrival_time_us") + HOUR_US,
+        submitter=pl.lit("mob"),
+        batch_id=pl.format("again-{}", "batch_id"),
+    )
+    data = judged(payments, pl.concat([labels, repeated]), LAST)
+    assert doubted(data, RULES) == ("mob",)
+    assert unbelieved_in(crossfitted(data, payments)) == ["mob"]
+
+
+def test_a_bank_alone_that_turns_is_held_against_its_past() -> None:
+    payments = made_payments()
+    drop = flood("chargeback", "bank", 60, into_batch=False, days=21)
+    data = judged(payments, drop(payments, honest(payments), LAST - 20), LAST)
+    assert "bank" in doubted(data, RULES)
+    assert unbelieved_in(crossfitted(data, payments)) == ["bank"]
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_submitter_who_first_brings_a_new_attack_is_believed(seed: int) -> None:
     payments = made_payments(seed, fraud_share=0.08)

@@ -1,29 +1,30 @@
 """Who stands out among the submitters of a source: against whom each is held, and what is chance."""
 
+import numpy as np
 import polars as pl
 
 from fraud.guard.submitters import StandOut, stand_out
 
 Days = dict[int, tuple[int, int]]
-"""Age → rows, hits."""
+"""Age → rows, hits, all of them news."""
 SPAN = 28
 DESK = ("analyst", "desk", dict.fromkeys(range(60), (20, 1)))
 
 
-def found(*given: tuple[str, str, Days], first_time: float = 1.0) -> list[StandOut]:
+def found(*given: tuple[str, str, Days]) -> list[StandOut]:
     counts = pl.DataFrame(
         [
-            (source, submitter, age, rows, hits)
+            (source, submitter, age, rows, hits, hits)
             for source, submitter, days in given
             for age, (rows, hits) in days.items()
         ],
-        schema={"source": str, "submitter": str, "age": pl.Int64, "rows": pl.Int64, "hits": pl.Int64},
+        schema={"source": str, "submitter": str, **dict.fromkeys(("age", "rows", "hits", "fresh"), pl.Int64)},
         orient="row",
     )
     assert counts.height, "nobody was given"
     shuffled = counts.sample(fraction=1.0, shuffle=True, seed=1)
-    told = list(stand_out(counts, SPAN, 20, 0.25, 1e-6, first_time=first_time))
-    assert told == list(stand_out(shuffled, SPAN, 20, 0.25, 1e-6, first_time=first_time))
+    told = list(stand_out(counts, SPAN, 20, 0.25, 1e-6))
+    assert told == list(stand_out(shuffled, SPAN, 20, 0.25, 1e-6))
     return told
 
 
@@ -41,17 +42,35 @@ def test_who_stands_out_is_told_with_what_is_usual_and_since_when() -> None:
 
 
 def test_one_source_is_no_measure_of_another() -> None:
-    alone = ("customer", "shop", dict.fromkeys(range(10), (10, 6)))
-    assert found(DESK, alone) == []
-    assert [it.submitter for it in found(DESK, alone, first_time=0.1)] == ["shop"]
+    assert found(DESK, ("customer", "shop", dict.fromkeys(range(10), (10, 6)))) == []
 
 
-def test_who_always_was_so_is_not_found_and_who_became_so_is() -> None:
-    always = ("customer", "shop", dict.fromkeys(range(60), (10, 6)))
-    became = ("issuer", "bank", {age: (10, 6 if age < 10 else 0) for age in range(60)})
-    assert [it.submitter for it in found(always, became)] == []
+def test_who_always_was_so_is_not_found_beside_a_larger_one_either() -> None:
+    always = ("analyst", "queue", dict.fromkeys(range(60), (5, 3)))
+    assert found(always) == found(DESK, always) == []
+
+
+def test_who_became_so_is_found() -> None:
     became = ("issuer", "bank", {age: (10, 6 if age < 20 else 0) for age in range(60)})
-    assert [it.submitter for it in found(always, became)] == ["bank"]
+    assert [it.submitter for it in found(became)] == ["bank"]
+
+
+def test_where_submitters_differ_anyway_a_new_one_may_differ_too() -> None:
+    """Colleagues have 0, 20, 40, 60 %: 70 % is no proof, though chance by the day would say so."""
+    others = [("analyst", f"{tenths}", dict.fromkeys(range(60), (10, tenths))) for tenths in (0, 2, 4, 6)]
+    new = ("analyst", "new", dict.fromkeys(range(10), (10, 7)))
+    assert found(*others, new) == []
+    assert [it.submitter for it in found(others[0], new)] == ["new"]
+
+
+def test_of_many_who_differ_for_ever_none_is_found() -> None:
+    rng = np.random.default_rng(5)
+    for _ in range(40):
+        desks = []
+        for name, share in enumerate(rng.beta(2.5, 5.8, 8)):
+            days = {age: (int(n), int(rng.binomial(n, share))) for age, n in enumerate(rng.poisson(12, 60))}
+            desks.append(("analyst", f"{name}", days))
+        assert found(*desks) == []
 
 
 def test_two_who_stand_out_do_not_excuse_each_other() -> None:

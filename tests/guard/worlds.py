@@ -9,6 +9,7 @@ from fraud.guard.data import GuardData
 from fraud.guard.finding import Finding
 from fraud.guard.gathering import Scope, gather
 from fraud.labels.exclusions import EVERYTHING, View
+from fraud.labels.standing import ConflictRule
 from fraud.records import Outcome
 from fraud.settings.guard import Guard
 
@@ -18,7 +19,7 @@ A_DAY = 600
 MATURITY_US = 7 * DAY_US
 RULES = Guard(history=42 * DAY_US)
 SEEDS = (1, 2, 3)
-SOURCES = ("chargeback", "analyst")
+CONFLICT = ConflictRule("LABELER_PRIORITY", ("chargeback", "analyst"))
 
 
 def made_payments(
@@ -72,13 +73,14 @@ def judged(
     rules: Guard = RULES,
     retracted: tuple[str, ...] = (),
     shuffle: int | None = None,
+    conflict: ConflictRule = CONFLICT,
 ) -> GuardData:
     """What the guard sees at the end of a day when it last found the data fit `since` days before.
 
     With `shuffle`, a seed, the rows of every table come in any order.
     """
     cut_us = (day + 1) * DAY_US
-    scope = Scope(cut_us, cut_us - since * DAY_US, MATURITY_US, rules, view, retracted, SOURCES)
+    scope = Scope(cut_us, cut_us - since * DAY_US, MATURITY_US, rules, conflict, view, retracted)
     told = in_log(payments, labels)
     kept = NO_REPORTS if reports is None else in_log(payments, reports)
     if shuffle is not None:
