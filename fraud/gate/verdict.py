@@ -143,7 +143,7 @@ def _guards(case: Case, gate: Gate) -> list[Check]:
     return [
         checks.self_test(case.self_test_ok, case.self_test_text),
         checks.bundle_bytes(case.bundle_bytes, gate),
-        checks.alerts(mine, gate),
+        checks.alerts(mine, theirs, gate),
         checks.outcome_shift(
             "alert_shift", (mine.alerts, mine.rows), alerts, gate.alert_shift_max, alerts_then
         ),

@@ -200,7 +200,7 @@ class Gate(Section):
     )
     alert_shift_max: float = Field(default=3.0, gt=1, description="alert rate ÷ the champion's, either way")
     alerts_max: float = Field(
-        default=0.25, gt=0, le=1, description="alerts ÷ recent traffic, whoever is champion, or nobody"
+        default=0.25, gt=0, le=1, description="alerts ÷ recent traffic, or as many as the champion's"
     )
     unadjusted_shift_max: float | None = Field(
         default=None, gt=1, description="the same at the champion's thresholds; default: reported only"

@@ -19,7 +19,7 @@ from fraud.settings.environment import override
 from fraud.settings.features import Features
 from fraud.settings.guard import Guard
 from fraud.settings.learning import Gate, GateSettings, Import, Labels, Training
-from fraud.settings.model import ModelSettings
+from fraud.settings.model import ModelSettings, Target
 from fraud.settings.monitoring import Monitoring
 from fraud.settings.places import Places
 from fraud.settings.problems import describe
@@ -110,6 +110,19 @@ class Settings(Section):
     def shadow_challengers(self) -> int:
         """How many challengers may score in shadow; one at least where a promotion waits for it."""
         return max(self.gate.shadow.challengers, self.gate.mode == "shadow")
+
+    @model_validator(mode="after")
+    def _policies_may_alert(self) -> Self:
+        most = self.gate.alerts_max
+        for name, model in self.models.items():
+            for outcome in ("challenge", "review", "decline"):
+                target: Target | None = getattr(model.policy, outcome)
+                if target is not None and target.share is not None and target.share >= most:
+                    raise ValueError(
+                        f"gate.alerts_max: {most:g} of traffic would refuse every version of {name}, whose "
+                        f"policy.{outcome}.share is {target.share:g}; set it well above that"
+                    )
+        return self
 
     @model_validator(mode="after")
     def _references_exist(self) -> Self:

@@ -171,12 +171,27 @@ def test_a_first_version_that_alerts_on_much_of_traffic_is_rejected() -> None:
 
 
 def test_jumps_that_each_are_allowed_do_not_add_up() -> None:
-    """Three times the champion's alerts pass again and again, until they are a quarter of traffic."""
-    loud = replace(USUAL, alerts=1_200)
-    risen = case(BETTER, traffic=replace(USUAL, alerts=2_600), champion=Champion(age_us=FRESH, traffic=loud))
-    verdict = judge(risen, GATE)
-    assert verdict.check("alert_shift").passed
-    assert verdict.outcome == "REJECT"
+    """Each champion alerts on more than twice as much as the last one, until it is a quarter of traffic."""
+    counts, champion = [], USUAL
+    for _ in range(6):
+        louder = replace(champion, alerts=champion.alerts * 5 // 2)
+        verdict = judge(case(BETTER, traffic=louder, champion=Champion(age_us=FRESH, traffic=champion)), GATE)
+        assert verdict.check("alert_shift").passed
+        if verdict.outcome != "PROMOTE":
+            break
+        champion = louder
+        counts.append(louder.alerts)
+    assert verdict.check("alerts").passed is False
+    assert counts == [250, 625, 1_562]
+
+
+def test_in_a_flood_a_version_that_alerts_on_less_than_the_champion_passes() -> None:
+    flooded = replace(USUAL, alerts=4_000)
+    calmer = case(BETTER, traffic=replace(USUAL, alerts=3_900), champion=Champion(FRESH, flooded))
+    assert judge(calmer, GATE).outcome == "PROMOTE"
+    louder = case(BETTER, traffic=replace(USUAL, alerts=4_001), champion=Champion(FRESH, flooded))
+    verdict = judge(louder, GATE)
+    assert (verdict.outcome, verdict.check("alerts").passed) == ("REJECT", False)
 
 
 def test_a_first_version_clearly_below_a_floor_is_rejected() -> None:

@@ -29,6 +29,7 @@ WRONG = {
     "[models.card.policy]\nreview = { share = 0.1, score = 0.5 }": ["card.policy.review", "got share, score"],
     "[models.card.policy]\nreview = { cost = { missed_fraud = 1.0 } }": ["cost", "false_alarm, or"],
     "[models.card.policy]\nreview = { cost = { loss_share = 1.0, false_alarm = 1.0 } }": ["or loss_share"],
+    "[models.card.policy]\nchallenge = { share = 0.4 }": ["gate.alerts_max: 0.25", "challenge.share is 0.4"],
     "[models.card.policy.exploration]\nrate = 0.1": ["exploration: key", "16 characters"],
     "[models.card.policy.exploration]\nbands = [{ from = 0.5, rate = 0.1 }]": ["exploration: key"],
     "[models.card.policy.exploration]\nbands = [{ from = 0.5, rate = 0.0 }, { from = 0.5, rate = 0.0 }]": [
