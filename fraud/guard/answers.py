@@ -1,12 +1,12 @@
 """What labels say about each other: batches that contradict or repeat, submitters who are overturned.
 
     contradictions   a batch against earlier labels, whoever was right
-    overturned       a submitter's verdicts against those of better sources, whichever came first
+    overturned       what a submitter calls legitimate against better sources, whichever came first
 
-A bought analyst who calls fraud legitimate is contradicted only later, by honest chargebacks, and few
-at a time: batch by batch the chargebacks look guilty, if anybody does. So verdicts are held against what
-stands by the word of a better source, a submitter at a time, as raters are in crowdsourcing (Dawid and
-Skene 1979). Only sources of a better rank can overturn: who floods a worse one, or buys one analyst to
+A bought analyst who clears frauds is contradicted only later, by honest chargebacks, and few at a time:
+batch by batch the chargebacks look guilty, if anybody does. So verdicts are held against what stands by
+the word of a better source, a submitter at a time, as raters are in crowdsourcing (Dawid and Skene
+1979). Only sources of a better rank can overturn: who floods a worse one, or buys one analyst to
 discredit another, accuses nobody. Whoever can make a better source lie can accuse: so a person decides.
 """
 
@@ -25,6 +25,8 @@ from fraud.settings.guard import Guard
 
 PAST_LABELS_MIN = 100
 """Labels before the judged days that a share needs."""
+UNKNOWN = 0.25
+"""Share of what is called legitimate that may be fraud where nothing is known of submitter and source."""
 OVERTURNED_DAYS = 7
 """Days of verdicts judged together, beyond those that better sources may take to speak."""
 
@@ -69,19 +71,18 @@ def _dripping(data: GuardData, rules: Guard) -> Iterator[Finding]:
 
 
 def overturned(data: GuardData, rules: Guard) -> Iterator[Finding]:
-    """Find submitters whose verdicts are overturned far more often than those of others, or than before.
+    """Find submitters who call legitimate what better sources say is fraud, far more often than is usual.
 
     Better sources take up to `matured` days to speak, so that many days and a week are judged together.
-    Verdicts that no better source has spoken on say nothing either way.
     """
     check = rules.overturned
     if check.action == "off" or data.seen < rules.history_min // DAY_US:
         return
     span = data.matured + max(OVERTURNED_DAYS, data.recent)
-    for it in stand_out(data.answered, span, check.labels_min, check.rise, rules.p_value):
+    for it in stand_out(data.cleared, span, check.labels_min, check.rise, rules.p_value, UNKNOWN):
         text = (
-            f"better sources overturned {it.hits:,} of the {it.rows:,} verdicts of {it.submitter} "
-            f"({it.source}) in {span} d that they spoke on, where {it.usual:.1%} are usual"
+            f"better sources say fraud of {it.hits:,} of the {it.rows:,} payments that {it.submitter} "
+            f"({it.source}) called legitimate in {span} d, where {it.usual:.1%} are usual"
         )
         suspect = suspect_of(it, data)
         yield Finding(

@@ -32,6 +32,8 @@ PAST_LABELS_MIN = 50
 """Labels of a source, of the judged value, before the judged days."""
 CROSSFIT_CERTAIN = 0.5
 """From here on a cross-fitted model takes a row for fraud; it is not calibrated."""
+NOBODY_KNOWS = 1.0
+"""Share of implausible frauds that is usual where nobody knows what the frauds of a source look like."""
 FIRST_TIME = 0.1
 """Share of implausible labels granted to a source that never gave this value before."""
 
@@ -103,7 +105,7 @@ def unbelieved(data: GuardData, rules: Guard) -> Iterator[Finding]:
     if check.action == "off" or data.crossfit_low is None or data.seen < rules.history_min // DAY_US:
         return
     counts = _frauds_by_submitter(_marked(data, rules, ("champion", "crossfit")), data)
-    for it in stand_out(counts, _slow_days(data), check.labels_min, check.rise, rules.p_value):
+    for it in stand_out(counts, _slow_days(data), check.labels_min, check.rise, rules.p_value, NOBODY_KNOWS):
         text = (
             f"champion and cross-fitted models score {it.hits:,} of the {it.rows:,} FRAUD labels low that "
             f"{it.submitter} ({it.source}) gave in {_slow_days(data)} d, where {it.usual:.0%} are usual"
@@ -139,7 +141,7 @@ def _doubted_submitters(marked: pl.DataFrame, data: GuardData, rules: Guard) -> 
     beside = lately.filter(pl.len().over("source") > 1, pl.col("rows") >= check.labels_min)
     could = beside.filter(pl.col("hits") >= check.rise * pl.col("rows"))["submitter"]
     rise, suspicion = check.rise / 2, rules.implausible_batch.suspicion
-    turned = stand_out(counts, _slow_days(data), check.labels_min, rise, suspicion)
+    turned = stand_out(counts, _slow_days(data), check.labels_min, rise, suspicion, NOBODY_KNOWS)
     return tuple(sorted({*could, *(it.submitter for it in turned)}))
 
 

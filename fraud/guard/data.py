@@ -53,8 +53,8 @@ class GuardData:
                 one row a verdict of a source on a transaction, with its transaction_id
     certain     age batch_id rows legitimate: payments scored near 1 by when they were decided, and by
                 which batch ("": they matured without a label)
-    answered    source submitter age rows hits fresh: verdicts that a better source has spoken on, those
-                that it contradicts, and how many of these it did in the judged days
+    cleared     source submitter age rows hits fresh: payments that any source but the best calls legitimate,
+                those that are fraud by a better one, and how many of these since the judged days began
     """
 
     cut_time_us: int
@@ -71,7 +71,7 @@ class GuardData:
     missing: pl.DataFrame
     scored: pl.DataFrame
     certain: pl.DataFrame
-    answered: pl.DataFrame
+    cleared: pl.DataFrame
     foreseen: Floats = field(default_factory=lambda: np.empty(0))
     champion_low: float | None = None
     crossfit_low: float | None = field(default=None)

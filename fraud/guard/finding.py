@@ -17,7 +17,7 @@ CHECKS = {
     "entity_share": "one entity gives much of the frauds",
     "batch_size": "a batch brings more frauds than usual",
     "contradictions": "labels contradict earlier ones",
-    "overturned": "better sources overturn the verdicts of a submitter",
+    "overturned": "better sources call fraud what a submitter cleared",
     "duplicates": "a batch repeats earlier labels",
     "traffic": "gaps or jumps in traffic",
     "missing_values": "a field is missing more often",

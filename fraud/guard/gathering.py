@@ -107,7 +107,7 @@ def gather(
         missing=_missing(traffic),
         scored=_scored(visible),
         certain=_certain(traffic, verdicts, scope),
-        answered=_answered(visible, scope),
+        cleared=_cleared(visible, scope),
         foreseen=_foreseen(traffic, days),
         champion_low=None if low is None else float(low),
     )
@@ -348,27 +348,26 @@ def _certain(traffic: pl.DataFrame, verdicts: pl.DataFrame, scope: Scope) -> pl.
     )
 
 
-def _answered(visible: pl.DataFrame, scope: Scope) -> pl.DataFrame:
-    """Count by submitter and day the verdicts that a better source has answered, and those it contradicts.
+def _cleared(visible: pl.DataFrame, scope: Scope) -> pl.DataFrame:
+    """Count by submitter and day what is called legitimate, and what of it a better source says is fraud.
 
-    The last verdict of each submitter counts, against what stands. Most that is called legitimate is
-    answered by nobody, so to say much that is true hides nothing.
+    The last verdict of each submitter counts, against what stands.
     """
     standing = standing_table(visible.lazy(), scope.conflict).select(
         "transaction_id", stands="value", by="source", answer_age=scope.age("arrival_time_us")
     )
-    contradicted = pl.col("value") != pl.col("stands")
+    rank = rank_of(scope.conflict)
+    overturned = (pl.col("stands") == _FRAUD) & (rank_of(scope.conflict, "by") < rank)
     return (
         visible.lazy()
         .unique(["transaction_id", "source", "submitter"], keep="last", maintain_order=True)
-        .filter(pl.col("value") != int(LabelValue.WITHDRAWN))
+        .filter(pl.col("value") == int(LabelValue.LEGITIMATE), rank > 0)
         .join(standing, on="transaction_id")
-        .filter(rank_of(scope.conflict, "by") < rank_of(scope.conflict))
         .group_by("source", "submitter", "age")
         .agg(
             rows=pl.len().cast(pl.Int64),
-            hits=contradicted.sum().cast(pl.Int64),
-            fresh=(contradicted & (pl.col("answer_age") < scope.recent)).sum().cast(pl.Int64),
+            hits=overturned.sum().cast(pl.Int64),
+            fresh=(overturned & (pl.col("answer_age") < scope.recent)).sum().cast(pl.Int64),
         )
         .sort("source", "submitter", "age")
         .collect()

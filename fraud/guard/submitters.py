@@ -46,17 +46,17 @@ class _Usual:
     """A share of hits: correlated by day, and, between those who share it, by submitter."""
 
     share: float
-    by_day: float
+    by_day: float = 0.0
     by_submitter: float = 0.0
 
 
 def stand_out(
-    counts: pl.DataFrame, span: int, rows_min: int, rise: float, p_value: float
+    counts: pl.DataFrame, span: int, rows_min: int, rise: float, p_value: float, unknown: float
 ) -> Iterator[StandOut]:
     """Find submitters whose share of hits in the last days is by `rise` above what is usual, beyond chance.
 
-    Usual is the larger of what it was of the same submitter before and of the others of the source;
-    where neither is known nobody is found. Only who has hits that are news is.
+    Usual is the larger of what it was of the same submitter before and of the others of the source.
+    Only who has hits that are news is found.
 
     Args:
         counts: source, submitter, age, rows, hits, fresh (hits that are news); one row a submitter and day.
@@ -64,6 +64,7 @@ def stand_out(
         rows_min: fewer are not judged.
         rise: of the share.
         p_value: chance of a false alarm.
+        unknown: share that is usual where neither is known; with 1 nobody is found there.
     """
     for _, given in counts.sort(*GIVER, "age").group_by("source", maintain_order=True):
         is_recent, is_hit = pl.col("age") < span, pl.col("hits") > 0
@@ -76,9 +77,9 @@ def stand_out(
         trusted = given.clear()
         for source, submitter, rows, hits, fresh, oldest in by_share.iter_rows():
             own = given.filter(submitter=submitter)
-            usual = _usual(own.filter(~is_recent), trusted)
-            stands_out = usual is not None and rows >= rows_min and hits / rows - usual.share >= rise
-            if usual is None or not stands_out or _chance(hits, own.filter(is_recent), usual) > p_value:
+            usual = _usual(own.filter(~is_recent), trusted) or _Usual(unknown)
+            stands_out = rows >= rows_min and hits / rows - usual.share >= rise
+            if not stands_out or _chance(hits, own.filter(is_recent), usual) > p_value:
                 trusted = pl.concat([trusted, own])
             elif fresh:
                 yield StandOut(source, submitter, rows, hits, usual.share, oldest)

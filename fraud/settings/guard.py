@@ -74,11 +74,11 @@ class Contradictions(Section):
 
 
 class Overturned(Section):
-    """A submitter whose verdicts better sources overturn, as chargebacks do those of a bought analyst."""
+    """A submitter calls legitimate what better sources say is fraud, as a bought analyst does."""
 
     action: Action = "freeze"
-    rise: float = Field(default=0.25, gt=0, lt=1, description="of the share overturned, above that of others")
-    labels_min: int = Field(default=20, ge=1, description="verdicts on payments let through")
+    rise: float = Field(default=0.1, gt=0, lt=1, description="of the share overturned, above the usual")
+    labels_min: int = Field(default=50, ge=1, description="payments called legitimate")
 
 
 class Duplicates(Section):

@@ -3,7 +3,7 @@
 import polars as pl
 import pytest
 
-from benchmarks.guard_feed import FRAUD, LEGITIMATE, bought, chargebacks, flip
+from benchmarks.guard_feed import FRAUD, LEGITIMATE, bought, chargebacks, desk, flip
 from fraud.clock import DAY_US, HOUR_US
 from fraud.guard.examine import examine
 from fraud.labels.exclusions import Exclusion
@@ -82,7 +82,7 @@ def test_without_history_nobody_is_contradicted() -> None:
     assert not checks(examine(judged(payments, labels, last), RULES))
 
 
-@pytest.mark.parametrize("honest_verdicts", [0, 60])
+@pytest.mark.parametrize("honest_verdicts", [0, 30])
 @pytest.mark.parametrize("seed", SEEDS)
 def test_an_analyst_whom_chargebacks_overturn_is_named_whatever_else_he_says(
     seed: int, honest_verdicts: int
@@ -181,7 +181,7 @@ def test_who_has_the_last_word_is_not_overturned() -> None:
     assert "overturned" not in checks(examine(judged(payments, late, LAST, conflict=last_wins), RULES))
 
 
-@pytest.mark.parametrize(("share", "found"), [(0.1, []), (0.6, ["desk"])])
+@pytest.mark.parametrize(("share", "found"), [(0.1, []), (0.8, ["desk"])])
 def test_a_desk_that_errs_as_desks_do_is_not_overturned(share: float, found: list[str]) -> None:
     payments = made_payments()
     labels = honest(payments)
@@ -189,3 +189,18 @@ def test_a_desk_that_errs_as_desks_do_is_not_overturned(share: float, found: lis
     erring = late & (pl.col("value") == FRAUD) & (pl.int_range(pl.len()) % 10 < 10 * share)
     labels = labels.with_columns(value=pl.when(erring).then(pl.lit(LEGITIMATE, pl.Int32)).otherwise("value"))
     assert found_by("overturned", payments, labels) == found
+
+
+def test_customers_who_cry_fraud_too_often_are_not_overturned_when_a_desk_begins_to_look() -> None:
+    payments = made_payments()
+    conflict = ConflictRule("LABELER_PRIORITY", ("chargeback", "analyst", "customer"))
+    cries = desk(payments, rows=60).with_columns(
+        value=pl.lit(FRAUD, pl.Int32),
+        source=pl.lit("customer"),
+        submitter=pl.lit("app"),
+        batch_id=pl.format("app-{}", "batch_id"),
+    )
+    looked = desk(payments, rows=60).filter(pl.col("arrival_time_us") >= (LAST - 20) * DAY_US)
+    labels = pl.concat([chargebacks(payments), cries, looked])
+    found = examine(judged(payments, labels, LAST, conflict=conflict), RULES)
+    assert "overturned" not in checks(found)

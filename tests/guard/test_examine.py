@@ -37,7 +37,7 @@ def test_findings_do_not_depend_on_the_order_of_rows(seed: int) -> None:
     assert {"silence", "submitter_share", "near_certain"} <= checks(found)
     for shuffle in range(3):
         data = judged(payments, labels, LAST, reports=reports, shuffle=shuffle)
-        tables = ("batches", "positives", "suspects", "missing", "scored", "certain", "answered")
+        tables = ("batches", "positives", "suspects", "missing", "scored", "certain", "cleared")
         shuffled = {
             name: getattr(data, name).sample(fraction=1.0, shuffle=True, seed=shuffle) for name in tables
         }

@@ -11,7 +11,7 @@ SPAN = 28
 DESK = ("analyst", "desk", dict.fromkeys(range(60), (20, 1)))
 
 
-def found(*given: tuple[str, str, Days]) -> list[StandOut]:
+def found(*given: tuple[str, str, Days], unknown: float = 1.0) -> list[StandOut]:
     counts = pl.DataFrame(
         [
             (source, submitter, age, rows, hits, hits)
@@ -23,8 +23,8 @@ def found(*given: tuple[str, str, Days]) -> list[StandOut]:
     )
     assert counts.height, "nobody was given"
     shuffled = counts.sample(fraction=1.0, shuffle=True, seed=1)
-    told = list(stand_out(counts, SPAN, 20, 0.25, 1e-6))
-    assert told == list(stand_out(shuffled, SPAN, 20, 0.25, 1e-6))
+    told = list(stand_out(counts, SPAN, 20, 0.25, 1e-6, unknown))
+    assert told == list(stand_out(shuffled, SPAN, 20, 0.25, 1e-6, unknown))
     return told
 
 
@@ -42,7 +42,9 @@ def test_who_stands_out_is_told_with_what_is_usual_and_since_when() -> None:
 
 
 def test_one_source_is_no_measure_of_another() -> None:
-    assert found(DESK, ("customer", "shop", dict.fromkeys(range(10), (10, 6)))) == []
+    alone = ("customer", "shop", dict.fromkeys(range(10), (10, 6)))
+    assert found(DESK, alone) == []
+    assert [it.usual for it in found(DESK, alone, unknown=0.3)] == [0.3]
 
 
 def test_who_always_was_so_is_not_found_beside_a_larger_one_either() -> None:
