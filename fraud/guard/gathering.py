@@ -136,7 +136,7 @@ def _traffic(transactions: pl.LazyFrame, scope: Scope) -> pl.DataFrame:
             age=scope.age("event_time_us"),
             hour=((scope.cut_time_us - pl.col("event_time_us")) // HOUR_US).cast(pl.Int64),
             declined=(pl.col("outcome") == int(Outcome.DECLINE)) & ~pl.col("explored"),
-            let_through=(pl.col("outcome") == int(Outcome.APPROVE)) | pl.col("explored"),
+            let_through=(pl.col("outcome") == int(Outcome.APPROVE)) | pl.col("explored") | pl.col("imported"),
         )
         .collect()
     )

@@ -17,9 +17,12 @@ from tests.guard.worlds import DAYS, FIRST_DAY, RULES, SEEDS, checks, honest, ju
 LAST = FIRST_DAY + DAYS - 1
 
 
+@pytest.mark.parametrize("imported", [False, True])
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_silent_source_is_seen_on_the_first_day(seed: int) -> None:
+def test_a_silent_source_is_seen_on_the_first_day(seed: int, *, imported: bool) -> None:
     payments = made_payments(seed)
+    if imported:  # nobody decided them, and they went through
+        payments = payments.with_columns(outcome=pl.lit(None, pl.Int32), imported=pl.lit(value=True))
     labels = silence("chargeback")(payments, honest(payments), LAST)
     found = [it for it in examine(judged(payments, labels, LAST), RULES) if it.check == "silence"]
     assert [it.subject for it in found] == ["chargeback"]
