@@ -72,7 +72,7 @@ def configurations() -> list[bytes]:
 
 def environments() -> list[bytes]:
     """Return variables, one a line, without their prefix."""
-    return [b"SERVER__PORT=5\nLOG__DURABILITY=process", b"MODELS__CARD__POLICY__REVIEW__SHARE=0.5"]
+    return [b"SERVER__PORT=5\nLOG__DURABILITY=process", b"MODELS__CARD__POLICY__REVIEW__SHARE=0.1"]
 
 
 def transactions() -> list[bytes]:
