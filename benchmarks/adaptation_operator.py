@@ -1,7 +1,7 @@
 """An operator beside the service: sentinels before there is a first model, then what the guard asks for.
 
-a day before the retrainer starts   the newest confirmed frauds are frozen as sentinels
-every evening after                 what the guard froze for is cut out, by `fraud.adversary.incident`
+    a day before the retrainer starts   the newest confirmed frauds are frozen as sentinels
+    every evening after                 what the guard froze for is cut out, by `fraud.adversary.incident`
 """
 
 from collections.abc import Sequence
