@@ -2,6 +2,8 @@
 
     a day before the retrainer starts   the newest confirmed frauds are frozen as sentinels
     every evening after                 what the guard froze for is cut out, by `fraud.adversary.incident`
+
+It knows what the ledger says and has the calls that anybody with its role has.
 """
 
 from collections.abc import Sequence
