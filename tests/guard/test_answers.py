@@ -141,27 +141,25 @@ def test_who_contradicts_a_better_source_accuses_nobody_but_himself() -> None:
     assert found_by("overturned", payments, pl.concat([labels, mob])) == ["mob"]
 
 
+def an_hour_later(labels: pl.DataFrame, value: int, submitter: str) -> pl.DataFrame:
+    """Chargebacks of one submitter on the same payments, in one batch."""
+    return labels.with_columns(
+        pl.col("arrival_time_us", "label_time_us") + HOUR_US,
+        value=pl.lit(value, pl.Int32),
+        source=pl.lit("chargeback"),
+        submitter=pl.lit(submitter),
+        batch_id=pl.lit(submitter),
+    )
+
+
 def test_who_was_contradicted_by_what_was_taken_back_is_not_overturned() -> None:
     payments = made_payments()
     honest_labels = honest(payments)
     cleared = honest_labels.filter(
         pl.col("value") == LEGITIMATE, pl.col("arrival_time_us") >= (LAST - 20) * DAY_US
     )
-    wrong = cleared.with_columns(
-        arrival_time_us=pl.col("arrival_time_us") + HOUR_US,
-        label_time_us=pl.col("label_time_us") + HOUR_US,
-        value=pl.lit(FRAUD, pl.Int32),
-        source=pl.lit("chargeback"),
-        submitter=pl.lit("bank"),
-        batch_id=pl.lit("wrong"),
-    )
-    represented = wrong.with_columns(
-        arrival_time_us=pl.col("arrival_time_us") + HOUR_US,
-        label_time_us=pl.col("label_time_us") + HOUR_US,
-        value=pl.lit(LEGITIMATE, pl.Int32),
-        submitter=pl.lit("representment"),
-        batch_id=pl.lit("represented"),
-    )
+    wrong = an_hour_later(cleared, FRAUD, "bank")
+    represented = an_hour_later(wrong, LEGITIMATE, "representment")
     assert found_by("overturned", payments, pl.concat([honest_labels, wrong])) == ["desk"]
     assert found_by("overturned", payments, pl.concat([honest_labels, wrong, represented])) == []
 

@@ -19,6 +19,8 @@ def test_mixed_load_with_retrains_and_swaps_fails_nothing_and_leaves_no_handle_o
     settled = slices[SLICES // 4 :]
     handles = [max(each.handles["scorer"]) for each in settled]
     assert handles[-1] - handles[0] <= HANDLES_MORE
-    # Pools of Arrow and Delta grow to what they may and shrink again; a thread for each call would not.
+    # Pools of Arrow and Delta grow and shrink again: threads that stay show in the fewest of a slice.
+    threads = [min(each.threads["scorer"]) for each in settled]
+    assert threads[-1] - threads[0] <= HANDLES_MORE
     assert max(max(each.threads["scorer"]) for each in settled) <= THREADS_MAX < crowd.calls["score"]
     assert sum(len(each.latencies_ms) for each in slices) == crowd.calls["score"]
