@@ -178,8 +178,11 @@ def _summary(title: str, document: dict[str, Any]) -> Table:
         ("tainted", ", ".join(document["tainted"]) or "no version"),
     ]
     for each in document["replacements"]:
-        follower = each["to_version"] or "none, for no clean one is left"
-        rows.append((f"champion of {each['model']}", f"{each['from_version']} → {follower}"))
+        former, follower = each["from_version"], each["to_version"]
+        text = f"{former} → {follower or 'none, for no clean one is left'}"
+        if former == follower:
+            text = f"{former} serves on, tainted, until a clean version is promoted"
+        rows.append((f"champion of {each['model']}", text))
     return table(title, ["", ""], rows)
 
 

@@ -7,7 +7,11 @@
     no champion      floors reached → PROMOTE, clearly missed → REJECT, else INCONCLUSIVE
     a champion       superiority → PROMOTE; else refresh → PROMOTE;
                      else demonstrably worse → REJECT;
+                     else the champion is tainted and floors reached → PROMOTE;
                      else better on a confirmed attack → PROMOTE, where a person approves; else INCONCLUSIVE
+
+A tainted champion serves only for want of a clean one, so what follows it has to do no harm, not to be
+better.
 
 Every check is made whatever the others say, so the report is always complete.
 """
@@ -36,12 +40,14 @@ class Champion:
     """The champion a challenger is held against; age in µs.
 
     `traffic` is recent traffic by its own thresholds, `promised` the traffic it
-    was promoted for (None: not known any more).
+    was promoted for (None: not known any more). `tainted`: it learned from data
+    that is excluded, and serves until a clean version is promoted.
     """
 
     age_us: int
     traffic: OutcomeCounts
     promised: OutcomeCounts | None = None
+    tainted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +123,9 @@ def judge(case: Case, gate: Gate) -> Verdict:
     fitness = _fitness(case, gate)
     sides, difference = _bootstrap(case, gate)
     rows = [*guards, enough, *fitness]
-    ways = _floors(sides, gate) if case.champion is None else _ways(case, case.champion, gate)
-    rows += [*ways, *_information(case, gate, sides, difference)]
+    ways = [] if case.champion is None else _ways(case, case.champion, gate)
+    floors = _floors(sides, gate) if case.champion is None or case.champion.tainted else []
+    rows += [*floors, *ways, *_information(case, gate, sides, difference)]
 
     failed = [row.reason for row in guards if row.passed is False]
     if failed:
@@ -129,8 +136,8 @@ def judge(case: Case, gate: Gate) -> Verdict:
     if unfit:
         return Verdict("REJECT", "", tuple(rows), "; ".join(unfit))
     if case.champion is None:
-        return _judge_first(ways, rows)
-    return _judge_against(case, gate, {row.name: row for row in ways}, rows)
+        return _judge_first(floors, rows)
+    return _judge_against(case, gate, {row.name: row for row in ways}, floors, rows)
 
 
 def _guards(case: Case, gate: Gate) -> list[Check]:
@@ -239,7 +246,10 @@ def _judge_first(floors: list[Check], rows: list[Check]) -> Verdict:
     return Verdict("INCONCLUSIVE", "", tuple(rows), f"{reason}, but the interval reaches it")
 
 
-def _judge_against(case: Case, gate: Gate, way: dict[str, Check], rows: list[Check]) -> Verdict:
+def _judge_against(
+    case: Case, gate: Gate, way: dict[str, Check], floors: list[Check], rows: list[Check]
+) -> Verdict:
+    """Try the ways one after the other; `floors` are those of a tainted champion's successor, else none."""
     if way["superiority"].passed and way["value_difference"].passed:
         reason = f"superiority: {way['superiority'].reason}; {way['value_difference'].reason}"
         return Verdict("PROMOTE", "superiority", tuple(rows), reason)
@@ -248,10 +258,15 @@ def _judge_against(case: Case, gate: Gate, way: dict[str, Check], rows: list[Che
         return Verdict("PROMOTE", "refresh", tuple(rows), reason)
     if not way["inferiority"].passed:
         return Verdict("REJECT", "", tuple(rows), way["inferiority"].reason)
+    missed = [row for row in floors if not row.passed]
+    if floors and not missed:
+        reason = "; ".join(row.reason for row in floors)
+        return Verdict("PROMOTE", "floors", tuple(rows), f"in place of a tainted champion: {reason}")
     better = [way[part.name] for part in case.evidence.attacks if way[part.name].passed]
     if better:
         return _judge_emergency(better, gate, rows)
-    return Verdict("INCONCLUSIVE", "", tuple(rows), _undecided(case, gate, way))
+    reasons = [*(row.reason for row in missed), _undecided(case, gate, way)]
+    return Verdict("INCONCLUSIVE", "", tuple(rows), "; ".join(reasons))
 
 
 def _judge_emergency(better: list[Check], gate: Gate, rows: list[Check]) -> Verdict:

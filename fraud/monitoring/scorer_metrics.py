@@ -27,6 +27,7 @@ LIMITS = (
     "LATE_EVENT",
     "NO_CHAMPION",
     "STALE_CHAMPION",
+    "TAINTED_CHAMPION",
 )
 """What stands before the colon of a limit, beside NEW_<ENTITY>; any other kind counts as OTHER."""
 

@@ -40,6 +40,11 @@ def unapproved(state: "RegistryState", version: "VersionState") -> str:
             f"the verdict on {version.version} is against {last.against or 'no champion'}, "
             f"and the champion is {champion or 'none'} now"
         )
+    if champion and last.way == "floors" and not state.tainted_by(champion):
+        return (
+            f"the verdict on {version.version} (ledger entry {last.seq}) is for a successor of a tainted "
+            f"champion, and {champion} is clean again"
+        )
     hiding = hidden_from(state, last)
     if hiding:
         listed = ", ".join(map(str, hiding))

@@ -42,10 +42,14 @@ TRAFFIC_US = 7 * DAY_US
 
 @dataclass(frozen=True, slots=True)
 class Rival:
-    """A version with its bundle: a challenger, or the champion it is held against."""
+    """A version with its bundle: a challenger, or the champion it is held against.
+
+    `tainted`: it learned from data that is excluded now.
+    """
 
     state: VersionState
     bundle: Bundle
+    tainted: bool = False
 
     @property
     def unseen(self) -> Unseen:
@@ -198,6 +202,7 @@ class Casework:
             age_us=self._cut.time_us - cut_us,
             traffic=self._outcomes(champion.bundle, self._cut.time_us),
             promised=self._outcomes(champion.bundle, cut_us),
+            tainted=champion.tainted,
         )
 
     def _self_test(self, challenger: Rival) -> tuple[bool, str]:

@@ -151,18 +151,15 @@ def _run(shop: Workshop, order: Order, open_pool: Callable[[], TrainingPool]) ->
     settings = with_maturity(shop.settings, delays.values())
     histories = {model: replace(seen, settings=settings) for model, seen in histories.items()}
     champions = {model: champion_of(shop, state, model) for model in histories}
-    sets = {
-        model: with_variants(training_rows(seen, model), seen, rival.bundle if rival else None)
-        for model, seen in histories.items()
-        for rival in [champions[model]]
+    # What continues a tainted champion, or learns from attacks on it, would be tainted by it.
+    teachers = {
+        model: rival.bundle if rival and not rival.tainted else None for model, rival in champions.items()
     }
-    fitted = train_challengers(
-        open_pool(),
-        sets,
-        shop.spec,
-        settings,
-        {model: rival.bundle if rival else None for model, rival in champions.items()},
-    )
+    sets = {
+        model: with_variants(training_rows(seen, model), seen, teachers[model])
+        for model, seen in histories.items()
+    }
+    fitted = train_challengers(open_pool(), sets, shop.spec, settings, teachers)
     verdicts += [_failed(failed) for failed in fitted if isinstance(failed, FailedRecipe)]
     for model in histories:
         _register(shop, model, [new for new in fitted if isinstance(new, Challenger) and new.model == model])
@@ -215,7 +212,7 @@ def champion_of(shop: Workshop, state: RegistryState, model: str) -> Rival | Non
     if not champion:
         return None
     version = state.version(champion)
-    return Rival(version, shop.bundles.read(version.digest))
+    return Rival(version, shop.bundles.read(version.digest), bool(state.tainted_by(champion)))
 
 
 def _failed(failed: FailedRecipe) -> CycleVerdict:

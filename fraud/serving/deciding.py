@@ -74,10 +74,13 @@ def decide(
     spent: DaySpending | None,
     overruling: Overruling,
     lists: Lists,
+    *,
+    tainted: bool,
 ) -> list[Decision]:
     """Return a decision for every row of the batch, in order.
 
-    What exploration lets through is added to `spent`; None: nothing is explored.
+    What exploration lets through is added to `spent`; None: nothing is explored. `tainted`: the
+    champion learned from data that is excluded, and the answers say so.
     """
     bundle, rows = champion.bundle, batch.rows
     words = champion.words(batch.transactions)
@@ -89,6 +92,8 @@ def decide(
     overruled = overruling.overrule(batch.model, answer, batch.surrogates, lists, batch.now_us)
     stale = batch.now_us - champion.trained_until_us > limits.stale_after_us
     first: tuple[str, ...] = ("STALE_CHAMPION",) if stale else ()
+    if tainted:
+        first = (*first, "TAINTED_CHAMPION")
     version = champion.version
     policy_version = overruling.policy_version(batch.model, champion.policy_version)
     decisions = []

@@ -49,7 +49,10 @@ class SelectionGiven:
 
 @dataclass(frozen=True, slots=True)
 class ExclusionPlan:
-    """What an exclusion holds and sets in motion; `replacements` are model, from, to ("": none is clean)."""
+    """What an exclusion holds and sets in motion; `replacements` are model, from, to.
+
+    To is "" where nothing serves any more, and from itself where the tainted champion serves on.
+    """
 
     data: Exclusion
     first_position: int
@@ -100,7 +103,8 @@ class Excluding:
     ) -> tuple[int, ExclusionPlan, Asked | None]:
         """Exclude the data; return the ledger entry and what it set in motion, or what was asked for instead.
 
-        On return tainted champions no longer serve, and the feature state no
+        On return tainted champions no longer serve, unless one is kept for want of
+        a clean one (`no_clean_champion`), and the feature state no
         longer counts excluded labels; excluded transactions leave it as soon as
         it is rebuilt, which is not waited for.
 
@@ -127,6 +131,10 @@ class Excluding:
         pass_point("exclusion.recorded")
         await self._follower.poll(self._batcher)
         return seq, plan, None
+
+    def kept(self, state: RegistryState) -> frozenset[str]:
+        """Return the champions that serve although tainted; blocking."""
+        return self._reconciler.kept(state)
 
     async def undo(self, seq: int, *, actor: str, reason: str) -> int:
         """Let excluded data count again; return the ledger entry.
@@ -206,7 +214,7 @@ class Excluding:
             champion = state.champion(model)
             if champion in tainted:
                 clean = [version for version in state.clean_champions(model) if version not in tainted]
-                found.append((model, champion, self._reconciler.replacement(clean, state)))
+                found.append((model, champion, self._reconciler.replacement(model, champion, clean, state)))
         return tuple(found)
 
 

@@ -142,6 +142,7 @@ class LedgerFollower:
             except Exception:  # noqa: BLE001 — what served last serves on
                 _log.exception("not put into effect at the start; will try again")
         self._switch_exploration(state)
+        self._mark_tainted(state)
 
     def _resume(self, model: str, version: str) -> None:
         try:
@@ -191,6 +192,7 @@ class LedgerFollower:
         self._reconciler.take_view(state, run)
         self._reconciler.request_retrains(state)
         self._switch_exploration(state)
+        self._mark_tainted(state)
         self._settle_shadows(state)
         if state.seq != self._observed_seq:
             self._observed_seq = state.seq
@@ -208,6 +210,13 @@ class LedgerFollower:
         for model in exploring ^ self._scorer.exploring:
             _log.warning("exploration switched", model=model, on=model in exploring)
         self._scorer.exploring = exploring
+
+    def _mark_tainted(self, state: RegistryState) -> None:
+        """Let answers of a version that learned from excluded data say so; the next batch does."""
+        serving = {it.version for model in self._models if (it := self._champions.get(model)) is not None}
+        self._scorer.tainted = frozenset(
+            version for version in serving if version in state.versions and state.tainted_by(version)
+        )
 
     def _next_change(self, state: RegistryState, model: str) -> tuple[str, int] | None:
         reign = state.reign(model)

@@ -1,6 +1,7 @@
 """Brings the service to what the exclusions on the ledger demand, and again after a crash.
 
-    a champion is tainted       → RolledBack to its last clean predecessor, or to none
+    a champion is tainted       → RolledBack to its last clean predecessor; where there is none it serves on
+                                  until a clean version is promoted, or nothing does (`no_clean_champion`)
     another view is in force    → the feature state takes it, `Applied` in the event log; where other
                                   transactions are hidden, once it is rebuilt beside the service
     a repair wants a retrain    → RetrainRequested, cut behind all of that
@@ -13,7 +14,7 @@ process dies half-way: the next one looks again.
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -62,6 +63,7 @@ class Reconciler:
         self._archive = archive
         self._bundles = bundles
         self._metrics = metrics
+        self._told_of: set[tuple[str, int]] = set()
         self._rebuild: Rebuild | None = None
         self._again_at_s = -math.inf
         self._stopped = False
@@ -81,7 +83,7 @@ class Reconciler:
             self._rebuild.join()
 
     def roll_back_tainted(self) -> RegistryState:
-        """Put a clean version in place of every tainted champion; return the ledger's state."""
+        """Put a clean version, or none, in place of tainted champions; return the ledger's state."""
         state = self._registry.refresh()
         for model in self._settings.models:
             champion = state.champion(model)
@@ -91,7 +93,10 @@ class Reconciler:
         return self._registry.refresh()
 
     def _roll_back(self, state: RegistryState, model: str, champion: str, by: ExclusionState) -> None:
-        version = self.replacement(state.clean_champions(model), state)
+        version = self.replacement(model, champion, state.clean_champions(model), state)
+        if version == champion:
+            self._tell_kept(champion, by.seq)
+            return
         reason = f"tainted by exclusion {by.seq}: {by.reason}"
         try:
             roll_back(
@@ -110,15 +115,36 @@ class Reconciler:
         self._metrics.rolled_back(model)
         _log.warning("rolled back", model=model, from_version=champion, to_version=version, why=reason)
 
-    def replacement(self, versions: list[str], state: RegistryState) -> str:
-        """Return the first of these versions whose bundle is still there, "" for none."""
-        for version in versions:
+    def _tell_kept(self, champion: str, exclusion_seq: int) -> None:
+        """Say once that a tainted champion serves on."""
+        if (champion, exclusion_seq) not in self._told_of:
+            self._told_of.add((champion, exclusion_seq))
+            _log.warning("a tainted version serves on", version=champion, exclusion=exclusion_seq)
+
+    def replacement(self, model: str, champion: str, clean: Sequence[str], state: RegistryState) -> str:
+        """Return what serves in place of a tainted champion.
+
+        That is the first of the clean versions whose bundle is still there. Without one it is as
+        `no_clean_champion` says: the champion itself, or "" for none.
+        """
+        for version in clean:
             try:
                 self._bundles.size(state.version(version).digest)
             except NotFound:
                 continue
             return version
-        return ""
+        return champion if self._settings.models[model].no_clean_champion == "KEEP" else ""
+
+    def kept(self, state: RegistryState) -> frozenset[str]:
+        """Return the champions that serve although they are tainted, for want of a clean one."""
+        champions = {model: state.champion(model) for model in self._settings.models}
+        return frozenset(
+            champion
+            for model, champion in champions.items()
+            if champion
+            and state.tainted_by(champion)
+            and self.replacement(model, champion, state.clean_champions(model), state) == champion
+        )
 
     def take_view(self, state: RegistryState, run: Run) -> None:
         """Let the feature state count what the ledger says counts.

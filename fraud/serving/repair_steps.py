@@ -1,12 +1,13 @@
 """How far the repair after an exclusion has come: a pure function of both logs.
 
-    recorded ─► rolled back | rollback refused, each model with a tainted champion ─► in force
+    recorded ─► rolled back | rollback refused | kept, each model with a tainted champion ─► in force
              ─► retrain requested ─► retrained | retrain failed        and once it is undone: undone
 
 What a step was waiting for when the exclusion was undone is left out.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 
 from fraud.clock import format_time
 from fraud.labels.exclusions import FOREVER_US, Exclusion, View
@@ -24,18 +25,20 @@ def repair_steps(
     applied: Sequence[Entry],
     ledger: Mapping[int, LedgerEntry],
     *,
+    kept: AbstractSet[str],
     promotions_serve: bool,
 ) -> list[RepairStep]:
     """Return the steps of one exclusion's repair, in order, done or to come.
 
     `applied` are all Applied entries of the event log, oldest first; `ledger`
-    holds the entries that crowned since the exclusion, by number;
+    holds the entries that crowned since the exclusion, by number; `kept` are the
+    champions that serve although tainted, until a clean version is promoted;
     `promotions_serve` tells whether the scorer has followed all of them.
     """
     text = f"ledger entry {exclusion.seq}"
     steps = [RepairStep(step="recorded", done=True, time_us=exclusion.time_us, text=text)]
     if not exclusion.muted:
-        steps += _rolled_back(exclusion, state, applied, ledger)
+        steps += _rolled_back(exclusion, state, applied, ledger, kept)
     steps.append(_in_force(exclusion, applied))
     if exclusion.retrain:
         steps += _retrained(exclusion, state, promotions_serve=promotions_serve)
@@ -55,6 +58,7 @@ def _rolled_back(
     state: RegistryState,
     applied: Sequence[Entry],
     ledger: Mapping[int, LedgerEntry],
+    kept: AbstractSet[str],
 ) -> Iterator[RepairStep]:
     repaired = [
         entry
@@ -77,7 +81,12 @@ def _rolled_back(
     for champion in sorted(
         {known.version for known in state.versions.values() if known.status == "champion"}
     ):
-        if exclusion.seq in state.tainted_by(champion):
+        if exclusion.seq not in state.tainted_by(champion):
+            continue
+        if champion in kept:
+            text = f"{champion} is tainted and serves on, for there is no clean one to go back to"
+            yield RepairStep(step="kept", done=True, time_us=exclusion.time_us, text=text)
+        else:
             yield RepairStep(step="rolled back", text=f"{champion} is tainted and serves")
 
 

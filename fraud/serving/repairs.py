@@ -124,6 +124,7 @@ class RepairServicer:
         followed = promotions_serve(state, await self._queries.last_applied(), self._models)
 
         def statuses() -> list[models_pb2.ExclusionStatus]:
+            kept = self._excluding.kept(state)
             return [
                 models_pb2.ExclusionStatus(
                     exclusion_seq=it.seq,
@@ -136,7 +137,7 @@ class RepairServicer:
                     muted=it.muted,
                     undone_seq=it.undone_seq,
                     tainted=[] if it.muted else [name for name in list(state.versions) if name in it.touched],
-                    steps=repair_steps(it, state, applied, ledger, promotions_serve=followed),
+                    steps=repair_steps(it, state, applied, ledger, kept=kept, promotions_serve=followed),
                 )
                 for it in exclusions
             ]

@@ -104,6 +104,8 @@ class Scorer:
         self.overruling = Overruling(metrics)
         self.exploring = frozenset(settings.models)
         """The models that may explore; replaced as a whole when the ledger switches one."""
+        self.tainted: frozenset[str] = frozenset()
+        """The versions that serve although they learned from excluded data; replaced as a whole."""
 
     @property
     def ready(self) -> bool:
@@ -232,7 +234,8 @@ class Scorer:
             outcome = self._no_champion[batch.model]
             return decide_without_champion(outcome, batch, self._limits, self.overruling, lists)
         exploring = spent if batch.model in self.exploring else None
-        return decide(champion, batch, self._limits, exploring, self.overruling, lists)
+        tainted = champion.version in self.tainted
+        return decide(champion, batch, self._limits, exploring, self.overruling, lists, tainted=tainted)
 
     def _append(self, state: State, events: Sequence[Event], now_us: int) -> int:
         started = time.perf_counter()

@@ -134,4 +134,7 @@ class ModelSettings(Section):
     features: tuple[str, ...] = Field(default=("*",), description="names or patterns like card_*")
     categoricals: tuple[str, ...] = Field(default=("*",), description="names or patterns")
     no_champion: Literal["APPROVE", "CHALLENGE", "REVIEW", "DECLINE"] = "APPROVE"
+    no_clean_champion: Literal["KEEP", "NONE"] = Field(
+        default="KEEP", description="what serves where an exclusion taints every champion there was"
+    )
     policy: Policy = Policy()

@@ -851,7 +851,9 @@ class ExcludeDataResponse(_message.Message):
     def tainted(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
     def replacements(self) -> _containers.RepeatedCompositeFieldContainer[Global___Replacement]:
-        """Per model with a tainted champion: what serves instead ("": none is clean)."""
+        """Per model with a tainted champion: what serves instead. Where none is clean, "" for nothing, or the champion itself,
+        which serves on until a clean version is promoted, as models.NAME.no_clean_champion says.
+        """
 
     def __init__(
         self,

@@ -213,6 +213,25 @@ def test_a_first_version_with_too_few_frauds_waits() -> None:
     assert judge(case(evidence, None), GATE).outcome == "INCONCLUSIVE"
 
 
+def test_the_successor_of_a_tainted_champion_has_to_do_no_harm_not_to_be_better() -> None:
+    tainted = Champion(FRESH, USUAL, tainted=True)
+    assert judge(case(SAME), GATE).outcome == "INCONCLUSIVE"
+    verdict = judge(case(SAME, champion=tainted), GATE)
+    assert (verdict.outcome, verdict.way) == ("PROMOTE", "floors")
+    assert verdict.reason.startswith("in place of a tainted champion: average precision")
+    assert judge(case(BETTER, champion=tainted), GATE).way == "superiority"
+    assert judge(case(WORSE, champion=tainted), GATE).outcome == "REJECT"
+    assert judge(case(SAME, champion=tainted, traffic=replace(USUAL, alerts=400)), GATE).outcome == "REJECT"
+
+
+def test_the_successor_of_a_tainted_champion_that_misses_a_floor_waits_and_is_told() -> None:
+    high = GATE.model_copy(update={"floor_average_precision": 0.99})
+    verdict = judge(case(SAME, champion=Champion(FRESH, USUAL, tainted=True)), high)
+    assert (verdict.outcome, verdict.way) == ("INCONCLUSIVE", "")
+    assert "below the floor of 0.990" in verdict.reason
+    assert "at this pace" in verdict.reason or "no difference" in verdict.reason
+
+
 def test_more_challengers_and_attempts_raise_the_bound() -> None:
     bound = judge(case(BETTER, challengers=3, attempt=4), GATE).check("superiority").bound
     assert bound == 20 * 3 * 4 * 5

@@ -128,7 +128,10 @@ def test_what_is_retrained_after_an_exclusion_is_what_the_data_never_existed_giv
 
 def test_excluded_transactions_leave_the_state_while_scoring_goes_on(folder: Path) -> None:
     stream = later(folder)
-    with serving(folder) as process, process.client() as client:
+    with (
+        serving(folder, FRAUD__MODELS__CARD__NO_CLEAN_CHAMPION="NONE") as process,
+        process.client() as client,
+    ):
         probe = Probe(process)
         span = Selection(transactions=True, from_us=START_US + 2 * DAY_US, to_us=START_US + 4 * DAY_US)
         done = client.exclude(span, no_retrain=True, actor="ann", reason="an outage")
@@ -145,6 +148,28 @@ def test_excluded_transactions_leave_the_state_while_scoring_goes_on(folder: Pat
     with serving(folder) as process, process.client() as client:
         client.score_batch(stream.take(20))
         process.stop()
+    assert replays(folder)
+
+
+def test_a_tainted_champion_serves_until_a_clean_version_has_passed_the_floors(folder: Path) -> None:
+    stream = later(folder)
+    with serving(folder) as process, process.client() as client, retraining(folder):
+        probe = Probe(process)
+        span = Selection(transactions=True, from_us=START_US + 2 * DAY_US, to_us=START_US + 4 * DAY_US)
+        done = client.exclude(span, actor="ann", reason="an outage")
+        assert [(it.from_version, it.to_version) for it in done.replacements] == [("card-2", "card-2")]
+        assert "TAINTED_CHAMPION" in client.score(stream.next()).limits
+        eventually(lambda: client.get_champion("card").version == "card-3", "a clean champion")
+        eventually(lambda: client.score(stream.next()).version == "card-3", "and it serves")
+        assert "TAINTED_CHAMPION" not in client.score(stream.next()).limits
+        probe.stop()
+        assert not probe.failures
+        assert "" not in probe.versions, "none ever served"
+        process.stop()
+    state = state_of(folder)
+    (verdict,) = state.version("card-3").verdicts
+    assert (verdict.verdict, verdict.way, verdict.against) == ("PROMOTE", "floors", "card-2")
+    assert not state.tainted_by("card-3")
     assert replays(folder)
 
 

@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 
 from fraud.errors import NotAllowedNow
+from fraud.labels.exclusions import Exclusion, View
 from fraud.registry import LedgerStore
 from fraud.registry.approval import awaiting_approval, unapproved
-from tests.registry.entries import add, registered, verdict
+from tests.registry.entries import add, hiding, read_from, registered, verdict
 
 
 @pytest.fixture
@@ -77,6 +78,27 @@ def test_a_tainted_version_awaits_nothing_and_takes_no_override(tmp_path: Path) 
     assert waiting(store) == []
     with pytest.raises(NotAllowedNow, match="card-1 is tainted"):
         add(store, "Promoted", promoted("card-1", "", override=True))
+    store.close()
+
+
+def test_a_verdict_for_the_successor_of_a_tainted_champion_ends_when_the_champion_is_clean_again(
+    tmp_path: Path,
+) -> None:
+    store = LedgerStore.open(tmp_path / "tainted.db")
+    for version, upto in (("card-1", 9), ("card-2", 4)):
+        manifest = {"exclusions": [], "positions": {"traffic": [1, upto]}, "label_batches": []}
+        add(store, "VersionRegistered", {**registered(version), "manifest": manifest})
+    add(store, "Promoted", promoted("card-1", ""))
+    data = Exclusion("transactions", from_us=1, to_us=2)
+    excluded = add(store, "DataExcluded", hiding(data, 5))
+    way = {"way": "floors", **read_from(9, View((data,)))}
+    add(store, "VerdictGiven", verdict("card-2", "PROMOTE", "card-1") | way)
+    assert waiting(store) == ["card-2"]
+    add(store, "ExclusionUndone", {"exclusion": excluded.seq})
+    assert waiting(store) == []
+    assert why(store, "card-2").endswith(
+        "is for a successor of a tainted champion, and card-1 is clean again"
+    )
     store.close()
 
 

@@ -124,10 +124,10 @@ class Polluted:
 
 
 @contextmanager
-def polluted(folder: Path) -> Iterator[Polluted]:
+def polluted(folder: Path, **environment: str) -> Iterator[Polluted]:
     """Run such a service for the body of a `with`."""
     stream = Stream(seed=9)
-    with serving(folder) as process, process.client() as client:
+    with serving(folder, **environment) as process, process.client() as client:
         ledger = Ledger(folder)
         first = _score(client, stream, 120)
         good = [Label(name, LabelValue.FRAUD, stream.now_us) for name in first[:6]]

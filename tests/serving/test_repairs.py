@@ -13,6 +13,7 @@ from fraud.eventlog import SqliteEventLog
 from fraud.features.spec import FeatureSpec
 from fraud.v1.models_pb2 import ExclusionStatus, Selection
 from tests.serving.registered import Polluted, polluted, wait_until
+from tests.serving.worlds import Stream
 
 LATE_US = 2**61
 OUTCOMES = ("approved", "challenged", "reviewed", "declined")
@@ -255,20 +256,45 @@ def test_an_exclusion_is_repaired_step_by_step_and_undone_on_the_record(world: P
         client.undo_exclusion(seq, **SIGNED)
 
 
-def test_an_exclusion_of_transactions_goes_by_entity_and_asks_for_no_retrain_when_told(
+WHOLE = Selection(transactions=True, from_us=1, to_us=4_000_000_000_000_000)
+
+
+def test_a_champion_without_a_clean_one_before_it_serves_on_and_says_so_in_every_answer(
     world: Polluted,
 ) -> None:
     client = world.client
-    whole = Selection(transactions=True, from_us=1, to_us=4_000_000_000_000_000)
-    reply = client.exclude(whole, no_retrain=True, **SIGNED)
-    assert (reply.labels, reply.transactions) == (0, 180)
+    stream = Stream(seed=10)
+    stream.skip_days(1)
+    plan = client.exclude(WHOLE, dry_run=True)
+    assert [(it.from_version, it.to_version) for it in plan.replacements] == [("card-2", "card-2")]
+    assert "TAINTED_CHAMPION" not in client.score(stream.next()).limits
+    reply = client.exclude(WHOLE, no_retrain=True, **SIGNED)
+    assert (reply.labels, reply.transactions) == (0, 181)
     assert list(reply.tainted) == ["card-1", "card-2", "card-3"]
-    assert [(it.from_version, it.to_version) for it in reply.replacements] == [("card-2", "")]
-    done = [("recorded", True), ("rolled back", True), ("in force", True)]
-    wait_until(lambda: steps(status_of(world, reply.exclusion_seq)) == done)
-    assert status_of(world, reply.exclusion_seq).steps[1].text == "card: card-2 → no champion"
-    assert client.get_champion("card").version == ""
+    seq = reply.exclusion_seq
+    done = [("recorded", True), ("kept", True), ("in force", True)]
+    wait_until(lambda: steps(status_of(world, seq)) == done)
+    text = status_of(world, seq).steps[1].text
+    assert text == "card-2 is tainted and serves on, for there is no clean one to go back to"
+    decision = client.score(stream.next())
+    assert decision.version == "card-2"
+    assert "TAINTED_CHAMPION" in decision.limits
+    assert [entry.kind for entry in client.get_history().entries[:1]] == ["DataExcluded"]
     assert not world.ledger.store.state().requests()
+
+    client.undo_exclusion(seq, **SIGNED)
+    assert "TAINTED_CHAMPION" not in client.score(stream.next()).limits
+    assert ("kept", True) not in steps(status_of(world, seq))
+
+
+def test_a_tainted_champion_leaves_without_a_successor_where_that_is_wanted(tmp_path: Path) -> None:
+    with polluted(tmp_path, FRAUD__MODELS__CARD__NO_CLEAN_CHAMPION="NONE") as world:
+        reply = world.client.exclude(WHOLE, no_retrain=True, **SIGNED)
+        assert [(it.from_version, it.to_version) for it in reply.replacements] == [("card-2", "")]
+        done = [("recorded", True), ("rolled back", True), ("in force", True)]
+        wait_until(lambda: steps(status_of(world, reply.exclusion_seq)) == done)
+        assert status_of(world, reply.exclusion_seq).steps[1].text == "card: card-2 → no champion"
+        assert world.client.get_champion("card").version == ""
 
 
 def test_a_retracted_batch_counts_no_more_and_takes_no_more_parts(world: Polluted) -> None:
