@@ -6,7 +6,8 @@
 An attack of several payments is seen by the velocity features of its own later ones,
 declined ones included: everything that is scored is folded. What a fold touches is the
 rows of the payment's entities and the marks, so a copy of those is all that has to be
-put back; the state is the very one that replay gives. Such a copy, a moment, may also be
+put back; the state is the very one that replay gives. An entity never seen gets a row
+beyond the marks, another in each fold: such rows are emptied. A copy, a moment, may also be
 set into an empty state later: whoever attacks the same frauds again folds no past. A payment
 that waits is read from the state of the fraud's own moment: what honest people pay meanwhile
 is not in it.
@@ -39,7 +40,7 @@ class Rehearsal:
 
     def __init__(self, state: FeatureState) -> None:
         self._state = state
-        self._folded: Rows | None = None
+        self._folded: list[Rows] = []
 
     def peek(self, payments: Sequence[Payment]) -> NDArray[np.float32]:
         """Return features of payments that do not see each other, float32[n, F]."""
@@ -65,13 +66,15 @@ class Rehearsal:
 
     def fold(self, payments: Sequence[Payment]) -> NDArray[np.float32]:
         """Read and fold payments in order, float32[n, F]; only inside `undone`."""
-        self._folded = self._rows(payments)
-        return self._state.score(self._folded).features
+        rows = self._rows(payments)
+        self._empty(rows, self._state.marks)  # a later moment, set before this one, may have left something
+        self._folded.append(rows)
+        return self._state.score(rows).features
 
     def decline(self) -> None:
         """Count the payments that were folded last as declined: the next try is seen with that."""
-        if self._folded is not None:
-            self._state.decline(self._folded.surrogates, self._folded.event_time_us)
+        if self._folded:
+            self._state.decline(self._folded[-1].surrogates, self._folded[-1].event_time_us)
 
     def keep(self, payments: Sequence[Payment]) -> Moment:
         """Copy what these payments can read or touch."""
@@ -89,12 +92,23 @@ class Rehearsal:
 
     @contextmanager
     def undone(self, payments: Sequence[Payment]) -> Iterator[None]:
-        """Take back, at the end, whatever was folded of these payments' entities."""
-        moment = self.keep(payments)
+        """Take back, at the end, whatever was folded of these payments' entities, the never seen included."""
+        moment, before = self.keep(payments), len(self._folded)
         try:
             yield
         finally:
+            for rows in self._folded[before:]:
+                self._empty(rows, moment.marks)
+            del self._folded[before:]
             self.set_to(moment)
+
+    def _empty(self, rows: Rows, marks: NDArray[np.int64]) -> None:
+        """Clear what the state holds of entities of these payments that lie beyond the marks."""
+        for kind, column in enumerate(rows.surrogates.T):
+            beyond = column[(column >= marks[kind]) & (column < self._state.spec.entities_max)]
+            if len(beyond):
+                small, wide = self._state.rows_of(kind, int(beyond.max()) + 1)
+                small[beyond], wide[beyond] = 0, 0
 
     def _rows(self, payments: Sequence[Payment]) -> Rows:
         """Return columns; an entity never seen gets the first number that is free."""

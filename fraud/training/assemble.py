@@ -9,7 +9,7 @@ Only features of the newest traffic are looked at, never its labels, and nothing
 that ranks depends on them: the gate's evidence stays untouched.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -29,7 +29,7 @@ from fraud.records import Outcome
 from fraud.settings.model import Policy
 from fraud.training.dataset import TrainingSet
 from fraud.training.recipes import matrix_of
-from fraud.training.splits import Span, Spans
+from fraud.training.splits import Spans
 from fraud.training.weights import inverse_propensity
 
 REFERENCE_ROWS_MAX = 200_000
@@ -37,6 +37,7 @@ REFERENCE_ROWS_MAX = 200_000
 share above a cut-off of 990 moved by a tenth from one retrain to the next, without any cause."""
 SELFTEST_ROWS = 64
 _EMPTIED_ROWS = 8
+_Predict = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
 def assemble(
@@ -55,10 +56,7 @@ def assemble(
     `policy_curve` (`fraud.policy.trade`).
     """
     predict = partial(margins_of, load_booster(booster, nthread))
-    traffic = np.flatnonzero(spans.calibrates(rows.event_time_us, rows.apart))
-    margins = predict(matrix_of(rows, traffic, vocabularies))
-    calibrator, solved_on = _calibrate(rows, traffic, margins, spans.calibration)
-    solution = _solve(policy, solved_on)
+    calibrator, solved_on, solution = _solve(rows, vocabularies, spans, policy, predict)
     curve = trade_curve(policy, solution.thresholds, solved_on)
     newest = np.arange(len(rows))[-REFERENCE_ROWS_MAX:]
     reference = matrix_of(rows, newest, vocabularies)
@@ -88,7 +86,7 @@ def assemble(
 def stopped_by(
     rows: TrainingSet,
     vocabularies: Sequence[Vocabulary],
-    calibration: Span,
+    spans: Spans,
     policy: Policy,
     nthread: int,
     booster: bytes,
@@ -96,24 +94,26 @@ def stopped_by(
 ) -> NDArray[np.bool_]:
     """Tell which rows of a matrix a bundle of this booster would not approve, bool[n]."""
     predict = partial(margins_of, load_booster(booster, nthread))
-    traffic = np.flatnonzero(calibration.holds(rows.event_time_us))
-    margins = predict(matrix_of(rows, traffic, vocabularies))
-    calibrator, solved_on = _calibrate(rows, traffic, margins, calibration)
-    outcomes = _solve(policy, solved_on).thresholds.outcomes(calibrator(predict(matrix)))
+    calibrator, _, solution = _solve(rows, vocabularies, spans, policy, predict)
+    outcomes = solution.thresholds.outcomes(calibrator(predict(matrix)))
     return np.not_equal(outcomes, int(Outcome.APPROVE))
 
 
-def _calibrate(
+def _solve(
     rows: TrainingSet,
-    traffic: NDArray[np.int64],
-    margins: NDArray[np.float32],
-    span: Span,
-) -> tuple[Calibrator, Calibration]:
-    """Fit on the usable rows among `traffic`, int64[m], all rows of the span; `margins` are theirs.
+    vocabularies: Sequence[Vocabulary],
+    spans: Spans,
+    policy: Policy,
+    predict: _Predict,
+) -> tuple[Calibrator, Calibration, Solution]:
+    """Return calibrator and thresholds of a booster, with what they were solved on.
 
     The calibrator is fitted with clipped weights, as everything that is fitted; what
     is counted on its scores has the unclipped ones.
     """
+    span = spans.calibration
+    traffic = np.flatnonzero(spans.calibrates(rows.event_time_us, rows.apart))
+    margins = predict(matrix_of(rows, traffic, vocabularies))
     usable = rows.label[traffic] >= 0
     is_fraud = rows.label[traffic][usable] == 1
     propensity = rows.propensity[traffic][usable]
@@ -122,7 +122,7 @@ def _calibrate(
     amounts = rows.amount_minor[traffic]
     # Of the days' traffic only a part may be here (cards set apart): a number a day is one of so much less.
     part = len(traffic) / max(1, int(np.count_nonzero(span.holds(rows.event_time_us))))
-    return calibrator, Calibration(
+    on = Calibration(
         scores=scores[usable],
         is_fraud=is_fraud,
         amounts=amounts[usable],
@@ -130,11 +130,8 @@ def _calibrate(
         traffic=Risks(scores, amounts),
         days=(span.end_us - span.start_us) / DAY_US * part,
     )
-
-
-def _solve(policy: Policy, on: Calibration) -> Solution:
-    traffic = on.traffic
-    return solve(policy, on.scores, on.is_fraud, on.weights, on.days, traffic.scores, traffic.amounts)
+    solution = solve(policy, on.scores, on.is_fraud, on.weights, on.days, scores, amounts)
+    return calibrator, on, solution
 
 
 def _ranges(rows: TrainingSet, trained: NDArray[np.int64]) -> tuple[Range, ...]:

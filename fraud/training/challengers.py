@@ -184,7 +184,7 @@ def train_one(rows: TrainingSet, plan: Plan, nthread: int) -> Trained:
         repertoire(plan.recipe, rows, chosen, vocabularies),
         plan.recipe.variant_rounds,
         fit_with,
-        partial(stopped_by, rows, vocabularies, plan.spans.calibration, plan.policy, nthread),
+        partial(stopped_by, rows, vocabularies, plan.spans, plan.policy, nthread),
     )
     manifest = {
         **rows.manifest,

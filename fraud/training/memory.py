@@ -1,7 +1,7 @@
 """Which frauds from before a short window are replayed: a bounded set with a place for each past pattern.
 
     older frauds ─ features in deviations ─▶ farthest first ─▶ patterns, every fraud with its nearest
-      ─ by turns, one of each pattern ─▶ at most so many
+      ─ by turns, one of each pattern ─▶ at most so many, of whatever age
     honest rows of that time beside them, in weight as many as stand beside the frauds of the window
 
 An attacker who waits until a window has forgotten him comes back with what worked (FACTS: loss a
@@ -30,6 +30,11 @@ class Memory:
 
     frauds: NDArray[np.int64]
     honest: NDArray[np.int64]
+
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """Return both, rising int64."""
+        return np.union1d(self.frauds, self.honest)
 
 
 def memory_of(recipe: Recipe, rows: TrainingSet, before_us: int) -> Memory:

@@ -85,9 +85,11 @@ def choose_rows(recipe: Recipe, rows: TrainingSet, spans: Spans) -> ChosenRows:
     inside = spans.teaches(rows.event_time_us, rows.apart) & (rows.label >= 0)
     kept = inside & ((rows.label == 1) | (rows.draws < recipe.legitimate_share))
     memory = memory_of(recipe, rows, train.start_us)
-    kept[memory.frauds] = kept[memory.honest] = True
+    replayed = memory.rows
+    kept[replayed] = True
     chosen = np.flatnonzero(kept)
     weights = recency(rows.event_time_us[chosen], train.end_us, recipe.recency_half_life)
+    weights[np.isin(chosen, replayed)] = 1.0  # being old is why they are here; `weigh_memory` bounds them
     weights *= inverse_propensity(rows.propensity[chosen])
     is_fraud = rows.label[chosen] == 1
     weights[~is_fraud] /= recipe.legitimate_share

@@ -2,6 +2,7 @@
 
     weight = 2^(−age ÷ half-life) · min(1 ÷ propensity, 10) · 1 ÷ share kept
 
+The age of rows from a memory counts for nothing (`fraud.training.memory`).
 Sampling comes after the split and is undone by weights, so the prior that the
 booster learns is the natural one. It is a threshold on a hash of the
 transaction id: the same row is kept in every run, on every machine.

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fraud.archive.archive import Archive
 from fraud.attacks.campaign import Drawn, play, scenes
-from fraud.attacks.payment import UNSEEN
+from fraud.attacks.payment import UNSEEN, Fraud, Payment
 from fraud.attacks.rehearsal import Rehearsal
 from fraud.attacks.target import Target
 from fraud.features.fold import FeatureFold
@@ -17,6 +17,11 @@ from fraud.features.rebuild import fold_past
 from fraud.features.state import FeatureState
 from fraud.records import Entry, Outcome
 from tests.attacks.worlds import World, attack
+
+
+def stranger_of(fraud: Fraud) -> Payment:
+    """The fraud's payment at a merchant and by a device that were never seen."""
+    return replace(fraud.payment, surrogates=(fraud.payment.surrogates[0], UNSEEN, UNSEEN))
 
 
 def test_the_fraud_as_it_was_has_the_features_that_were_logged(world: World) -> None:
@@ -34,8 +39,7 @@ def test_what_is_folded_is_seen_by_later_payments_and_taken_back(world: World) -
     rehearsal, fold = world.before(fraud)
     untouched = world.before(fraud)[1]
     payment = fraud.payment
-    stranger = replace(payment, surrogates=(payment.surrogates[0], UNSEEN, UNSEEN))
-    payments = [payment, stranger, payment]
+    payments = [payment, stranger_of(fraud), payment]
     with rehearsal.undone(payments):
         seen = rehearsal.fold(payments)
         assert not fold.equals(untouched)
@@ -49,7 +53,7 @@ def test_a_declined_try_is_seen_by_the_next_one_and_taken_back(world: World) -> 
     fraud = world.frauds()[10]
     rehearsal, fold = world.before(fraud)
     untouched = world.before(fraud)[1]
-    tries = [fraud.payment, replace(fraud.payment, surrogates=(fraud.payment.surrogates[0], UNSEEN, UNSEEN))]
+    tries = [fraud.payment, stranger_of(fraud)]
     declined = world.spec.places["card_declined_count_1h"]
     seen = []
     with rehearsal.undone(tries):
@@ -58,6 +62,42 @@ def test_a_declined_try_is_seen_by_the_next_one_and_taken_back(world: World) -> 
             rehearsal.decline()
     assert seen == [0, 1, 2]
     assert fold.equals(untouched)
+
+
+def test_strangers_of_several_tries_are_taken_back_and_the_next_is_as_new(world: World) -> None:
+    fraud = world.frauds()[10]
+    rehearsal, fold = world.before(fraud)
+    untouched = world.before(fraud)[1].state
+    stranger, seen = stranger_of(fraud), []
+    for _ in range(2):
+        with rehearsal.undone([stranger]):
+            for _ in range(3):
+                seen.append(int(rehearsal.fold([stranger])[0, world.spec.places["device_count_1d"]]))
+                rehearsal.decline()
+        for block in ("small", "wide", "marks"):
+            np.testing.assert_array_equal(getattr(fold.state, block), getattr(untouched, block))
+    assert seen == [0] * 6
+
+
+def test_a_stranger_is_new_though_a_later_moment_was_set_before(world: World) -> None:
+    fraud = world.frauds()[10]
+    rehearsal, fold = world.before(fraud)
+    stranger = stranger_of(fraud)
+    free = fold.state.marks[:-1].tolist()
+    known = [
+        replace(stranger, surrogates=(stranger.surrogates[0], free[1] + place, free[2] + place))
+        for place in range(3)
+    ]
+    earlier = rehearsal.keep([stranger])
+    with rehearsal.undone(known):
+        rehearsal.fold(known)
+        later = rehearsal.keep(known)
+    other = Rehearsal(FeatureState(world.spec))
+    for moment in (later, earlier):
+        other.set_to(moment)
+    with other.undone([stranger]):
+        seen = [int(other.fold([stranger])[0, world.spec.places["device_count_1d"]]) for _ in range(3)]
+    assert seen == [0] * 3
 
 
 def test_a_run_of_small_steps_changes_where_it_is_said_to(world: World) -> None:
@@ -144,8 +184,7 @@ def test_scenes_that_were_kept_give_what_the_live_fold_gives(world: World) -> No
 def test_a_moment_holds_all_that_its_payments_read(world: World) -> None:
     fraud = world.frauds()[10]
     rehearsal, _ = world.before(fraud)
-    strangers = tuple(UNSEEN if place else each for place, each in enumerate(fraud.payment.surrogates))
-    payments = [fraud.payment, replace(fraud.payment, surrogates=strangers)]
+    payments = [fraud.payment, stranger_of(fraud)]
     empty = Rehearsal(FeatureState(world.spec))
     assert not np.array_equal(empty.peek(payments), rehearsal.peek(payments), equal_nan=True)
     empty.set_to(rehearsal.keep(payments))

@@ -11,7 +11,7 @@ from fraud.policy.risks import Risks
 from fraud.policy.trade import TradeCurve
 from fraud.records import Outcome
 from fraud.settings.model import Cost, Policy, Target
-from fraud.training.assemble import assemble
+from fraud.training.assemble import assemble, stopped_by
 from fraud.training.challengers import Challenger, train_here
 from fraud.training.dataset import TrainingSet
 from fraud.training.recipes import matrix_of
@@ -75,3 +75,18 @@ def test_a_cost_by_amount_is_solved_on_the_traffic_of_the_calibration_span(
     assert min(each.cost_per_day for each in curve.points) == point.cost_per_day
     outcomes = bundle.thresholds.outcomes(scores)
     assert (outcomes == Outcome.DECLINE).sum() == (scores >= threshold).sum()
+
+
+@pytest.mark.parametrize("fresh", [None, {"apart": 0.3}])
+def test_a_fit_is_asked_at_the_thresholds_that_its_bundle_would_have(fresh: dict[str, float] | None) -> None:
+    recipe = {"kind": "full", "rounds": 60, "max_depth": 6, "learning_rate": 0.2}
+    settings = made_settings(fresh=fresh, recipes={"full": recipe})
+    rows = made_set(settings)
+    full = train_here({"card": rows}, FeatureSpec.of(settings), settings, {"card": None})[0]
+    assert isinstance(full, Challenger)
+    bundle, policy = full.bundle, settings.models["card"].policy
+    matrix = matrix_of(rows, np.arange(len(rows)), bundle.vocabularies)
+    stopped = stopped_by(rows, bundle.vocabularies, full.spans, policy, 1, bundle.booster, matrix)
+    outcomes = bundle.thresholds.outcomes(bundle.scores(bundle.margins(matrix)))
+    assert 0 < stopped.sum() < len(rows)
+    np.testing.assert_array_equal(stopped, outcomes != Outcome.APPROVE)

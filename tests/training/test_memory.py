@@ -107,6 +107,21 @@ def test_many_old_frauds_weigh_no_more_than_those_of_the_window(rows: TrainingSe
     assert chosen.weights[is_old & is_fraud].sum() == pytest.approx(chosen.weights[~is_old & is_fraud].sum())
 
 
+@pytest.mark.parametrize("half_life_days", [1, 7, 90])
+def test_a_half_life_leaves_a_memory_its_weight(rows: TrainingSet, half_life_days: int) -> None:
+    spans = _spans(rows)
+    recipe = RECENT.model_copy(update={"recency_half_life": half_life_days * DAY_US})
+    chosen = choose_rows(recipe, rows, spans)
+    is_old = rows.event_time_us[chosen.rows] < spans.train.start_us
+    is_fraud = rows.label[chosen.rows] == 1
+    for kind in (is_fraud, ~is_fraud):
+        assert len(set(chosen.weights[is_old & kind].tolist())) == 1, "however old"
+    frauds, honest = (chosen.weights[~is_old & kind].sum() for kind in (is_fraud, ~is_fraud))
+    old, old_honest = (chosen.weights[is_old & kind].sum() for kind in (is_fraud, ~is_fraud))
+    assert old == pytest.approx(min(frauds, (is_old & is_fraud).sum()))
+    assert old_honest / old == pytest.approx(honest / frauds)
+
+
 @given(st.integers(0, 300), st.integers(1, 120), st.integers(0, 2**31 - 1))
 def test_what_is_remembered_is_bounded_distinct_and_the_same_again(n: int, most: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
