@@ -1,8 +1,9 @@
 """What the guard judges: small tables about one model's data, as known at a cut.
 
 Days are counted back from the cut: age 0 is the day that ends with it, so no
-day is half over. `recent` days came in since the data was last found fit;
-they are judged by the older ones.
+day is half over. What is dated exactly at the cut is known, so age a is the day
+(cut − (a + 1) d, cut − a d]. `recent` days came in since the data was last
+found fit; they are judged by the older ones.
 
     age    H−1 …………………………… recent │ recent−1 ……… 1   0 │ cut
            the past that judges     the data that is judged
@@ -36,6 +37,18 @@ class Feed:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Hours:
+    """Transactions by age in hours, int64[24 H]: all that came, and what of them no exclusion hides.
+
+    `covered` is bool[24 H]: hours that an exclusion of all payments touches, to be judged by nobody.
+    """
+
+    came: Ints
+    visible: Ints
+    covered: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class GuardData:
     """One model's data at a cut; ages in days, H of them.
 
@@ -62,7 +75,7 @@ class GuardData:
     matured: int
     entity: str
     traffic: Ints
-    hours: Ints
+    hours: Hours
     feeds: tuple[Feed, ...]
     outcomes: Feed | None
     batches: pl.DataFrame
@@ -89,8 +102,8 @@ class GuardData:
 
     def start_us(self, age: int) -> int:
         """Return the first moment of a day, µs UTC."""
-        return self.cut_time_us - (age + 1) * DAY_US
+        return self.cut_time_us - (age + 1) * DAY_US + 1
 
     def end_us(self, age: int) -> int:
-        """Return the first moment behind a day, µs UTC."""
-        return self.cut_time_us - age * DAY_US
+        """Return the first moment behind a day, µs UTC; behind the last one it is not known yet."""
+        return self.cut_time_us - age * DAY_US + 1

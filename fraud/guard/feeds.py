@@ -12,8 +12,9 @@ did come: it cannot make a feed silent, and its days judge no others.
 
 Fraud may also stop at once: a new champion stops an attack, and the attackers leave. So
 where the champion of the time scored the payments, a feed is silent only if it is also
-short of what those scores expect to come back of the payments let through. A feed that
-broke stays short of both; scores know nothing of a break.
+short of what those scores expect to come back of the payments let through: of the part
+of it that the feed gave of all frauds so far. A feed that broke stays short of both;
+scores know nothing of a break.
 """
 
 import math
@@ -110,7 +111,7 @@ class Promise:
             curve,
             Series(feed.came.sum(axis=0), due, inside & (due > 0) & ~hidden.any(axis=0)),
             Series(feed.came.sum(axis=1), by_age, inside & (by_age > 0) & ~hidden.any(axis=1)),
-            _foreseen(data, shares, curve) if feed is not data.outcomes else None,
+            _foreseen(data, shares, _part(data, feed, first)) if feed is not data.outcomes else None,
         )
 
     def is_missed(self, series: Series, span: slice, short: float) -> bool:
@@ -130,20 +131,32 @@ class Promise:
         return self.by(age) - self.by(age - days)
 
 
-def _foreseen(data: GuardData, shares: Floats, curve: Floats) -> tuple[Floats, Floats] | None:
-    """Return what the scores expect to have arrived, by age of arrival and of event."""
+def _foreseen(data: GuardData, shares: Floats, part: float) -> tuple[Floats, Floats] | None:
+    """Return what the scores expect to have arrived of a feed, by age of arrival and of event."""
     if not len(data.foreseen):
         return None
-    frauds = data.foreseen
+    frauds = part * data.foreseen
     arrivals = np.convolve(frauds[::-1], shares)[: data.days][::-1]
-    return arrivals, frauds * np.concatenate([curve, np.ones(data.days)])[: data.days]
+    return arrivals, frauds * np.concatenate([np.cumsum(shares), np.ones(data.days)])[: data.days]
 
 
-def delay_counts(data: GuardData, feed: Feed) -> Floats:
-    """Return the facts of matured days by their delay in days, float64[matured + 1]."""
+def _part(data: GuardData, feed: Feed, first: int) -> float:
+    """Return the part of all sources' frauds that a feed gives, 0..1, from the facts of matured days.
+
+    Only days since its first facts, which came at age `first`, count where these are enough.
+    """
+    for days in (first + 1, data.seen):
+        own, every = (float(delay_counts(data, it, days).sum()) for it in (feed, data.feeds[0]))
+        if own >= CURVE_MIN:
+            break
+    return own / every
+
+
+def delay_counts(data: GuardData, feed: Feed, days: int | None = None) -> Floats:
+    """Return the facts of matured days, of the last `days` where given, by delay, float64[matured + 1]."""
     matured = data.matured
     delays = np.zeros(matured + 1)
-    for age in range(matured, data.seen):
+    for age in range(matured, data.seen if days is None else min(days, data.seen)):
         # Arrived at age t of an event at age e: e − t days later.
         delays += feed.visible[age, age - matured : age + 1][::-1]
     return delays

@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from fraud.clock import DAY_US, HOUR_US
-from fraud.guard.data import ALL_SOURCES, Feed, Floats, GuardData, Ints
+from fraud.guard.data import ALL_SOURCES, Feed, Floats, GuardData, Hours, Ints
 from fraud.labels.exclusions import EVERYTHING, View
 from fraud.labels.standing import ConflictRule
 from fraud.labels.table import rank_of, standing_table
@@ -59,7 +59,7 @@ class Scope:
 
     @property
     def start_us(self) -> int:
-        """The first moment looked at."""
+        """The moment before the first that is looked at."""
         return self.cut_time_us - self.days * DAY_US
 
     def age(self, column: str) -> pl.Expr:
@@ -89,7 +89,7 @@ def gather(
     entity = _entity(traffic, scope.rules)
     verdicts = _verdicts(labels, traffic, scope, entity)
     visible = verdicts.filter(~pl.col("hidden"))
-    days, hours = scope.days, scope.days * 24
+    days = scope.days
     scored = traffic["score"].drop_nulls().drop_nans()
     low = None if scored.is_empty() else scored.quantile(scope.rules.implausible_batch.low_share)
     return GuardData(
@@ -98,7 +98,7 @@ def gather(
         matured=scope.matured,
         entity=entity,
         traffic=np.bincount(traffic["age"].to_numpy(), minlength=days)[:days].astype(np.int64),
-        hours=np.bincount(traffic["hour"].to_numpy(), minlength=hours)[:hours].astype(np.int64),
+        hours=_hours(transactions, traffic, scope),
         feeds=_feeds(verdicts, scope),
         outcomes=_outcomes(outcomes, traffic, scope),
         batches=_batches(visible),
@@ -115,9 +115,12 @@ def gather(
 
 def recent_traffic(transactions: pl.LazyFrame, scope: Scope) -> pl.LazyFrame:
     """Return the transactions of the days looked at that no exclusion hides."""
+    return scope.view.visible_transactions(_known_traffic(transactions, scope))
+
+
+def _known_traffic(transactions: pl.LazyFrame, scope: Scope) -> pl.LazyFrame:
     inside = pl.col("event_time_us").is_between(scope.start_us, scope.cut_time_us, closed="right")
-    known = pl.col("arrival_time_us") <= scope.cut_time_us
-    return scope.view.visible_transactions(transactions.filter(inside & known))
+    return transactions.filter(inside & (pl.col("arrival_time_us") <= scope.cut_time_us))
 
 
 def _traffic(transactions: pl.LazyFrame, scope: Scope) -> pl.DataFrame:
@@ -134,12 +137,31 @@ def _traffic(transactions: pl.LazyFrame, scope: Scope) -> pl.DataFrame:
             *entities,
             *[_is_missing(name).alias(f"missing_{name}") for name in fields],
             age=scope.age("event_time_us"),
-            hour=((scope.cut_time_us - pl.col("event_time_us")) // HOUR_US).cast(pl.Int64),
             declined=(pl.col("outcome") == int(Outcome.DECLINE)) & ~pl.col("explored"),
             let_through=(pl.col("outcome") == int(Outcome.APPROVE)) | pl.col("explored") | pl.col("imported"),
         )
         .collect()
     )
+
+
+def _hours(transactions: pl.LazyFrame, traffic: pl.DataFrame, scope: Scope) -> Hours:
+    """Count by hour; all that came is read again only where an exclusion hides some of it."""
+    visible = _by_hour(traffic, scope)
+    covered = np.zeros(len(visible), np.bool_)
+    if not scope.view.transactions:
+        return Hours(visible, visible, covered)
+    came = _known_traffic(transactions, scope).select("event_time_us").collect()
+    for exclusion in scope.view.transactions:
+        if not exclusion.where:
+            newest = (scope.cut_time_us - (exclusion.to_us - 1)) // HOUR_US
+            oldest = (scope.cut_time_us - exclusion.from_us) // HOUR_US
+            covered[max(0, newest) : max(0, oldest + 1)] = True
+    return Hours(_by_hour(came, scope), visible, covered)
+
+
+def _by_hour(traffic: pl.DataFrame, scope: Scope) -> Ints:
+    age = (scope.cut_time_us - traffic["event_time_us"].to_numpy()) // HOUR_US
+    return np.bincount(age, minlength=scope.days * 24).astype(np.int64)
 
 
 def _foreseen(traffic: pl.DataFrame, days: int) -> Floats:

@@ -1,13 +1,16 @@
 """The shape of traffic: hours that are missing, days that are too many, fields that went empty."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from fraud.clock import DAY_US, HOUR_US
 from fraud.evaluation.counts import correlation, dispersion, fewer, larger_share, more, past_share
-from fraud.guard.data import GuardData
+from fraud.guard.data import Floats, GuardData, Ints
 from fraud.guard.finding import Finding, effect_of
 from fraud.labels.exclusions import Exclusion
 from fraud.settings.guard import Guard
@@ -17,38 +20,70 @@ WEEKS_MIN = 3
 """Whole weeks before the judged days, so that an hour of the week has a usual traffic."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Hours:
+    """Transactions of the judged hours by age, and of such hours in past weeks; 0 where nobody can tell.
+
+    `observed` and `expected` are float64[h]; `past` and its `means` float64[weeks, 168].
+    """
+
+    observed: Floats
+    expected: Floats
+    past: Floats
+    means: Floats
+
+    @classmethod
+    def of(cls, counts: Ints, covered: NDArray[np.bool_], judged: int, weeks: int) -> Self:
+        """Hold the newest `judged` hours beside the weeks before; covered ones stay out on either side."""
+        stop = judged + weeks * WEEK_HOURS
+        left_out = covered[judged:stop].reshape(weeks, WEEK_HOURS)
+        enough = (~left_out).sum(axis=0) >= WEEKS_MIN
+        past = counts[judged:stop].reshape(weeks, WEEK_HOURS).astype(np.float64)
+        past[left_out] = np.nan
+        past[:, ~enough] = 0.0
+        # The hour of age h lies in the week's place (h − judged) mod 168 of the past weeks.
+        place = (np.arange(judged) - judged) % WEEK_HOURS
+        told = ~covered[:judged] & enough[place]
+        return cls(
+            np.where(told, counts[:judged], 0.0),
+            np.where(told, np.nanmedian(past, axis=0)[place], 0.0),
+            np.nan_to_num(past),
+            np.where(np.isnan(past), 0.0, np.nanmean(past, axis=0)),
+        )
+
+    def alpha(self, hours: int) -> float:
+        """Return the dispersion of so many hours together, which divide a week."""
+        return dispersion(*(it.reshape(-1, hours).sum(axis=1) for it in (self.past, self.means)))
+
+
 def uneven(data: GuardData, rules: Guard) -> Iterator[Finding]:
-    """Find the longest gap of hours and the largest jump of a day against the same hours of past weeks."""
+    """Find the longest gap of hours and the largest jump of a day against the same hours of past weeks.
+
+    What an exclusion hides did come and is no gap, and what it hides of a flood makes no jump.
+    """
     check = rules.traffic
     judged = data.recent * 24
     weeks = (data.seen * 24 - judged) // WEEK_HOURS
     if check.action == "off" or weeks < WEEKS_MIN or data.seen < rules.history_min // DAY_US:
         return
-    past = data.hours[judged : judged + weeks * WEEK_HOURS].reshape(weeks, WEEK_HOURS)
-    usual = np.median(past, axis=0)
-    # The hour of age h lies in the week's place (h − judged) mod 168 of the past weeks.
-    expected = usual[(np.arange(judged) - judged) % WEEK_HOURS]
-    alpha = dispersion(past.ravel(), np.tile(past.mean(axis=0), weeks))
-    observed = data.hours[:judged]
-    gap = _gap(observed, expected, check.gap)
+    came = _Hours.of(data.hours.came, data.hours.covered, judged, weeks)
+    gap = _gap(came.observed, came.expected, check.gap)
     if gap is not None:
         first, stop = gap
-        came, promised = float(observed[first:stop].sum()), float(expected[first:stop].sum())
-        if promised >= check.expected_min and fewer(came, promised, alpha) <= rules.p_value:
-            text = f"{came:,.0f} transactions in {stop - first} h, {promised:,.0f} expected in such hours"
-            yield _traffic(data, rules, "gap", came / promised, check.gap, text, (first, stop))
+        observed, promised = (float(it[first:stop].sum()) for it in (came.observed, came.expected))
+        if promised >= check.expected_min and fewer(observed, promised, came.alpha(1)) <= rules.p_value:
+            text = f"{observed:,.0f} transactions in {stop - first} h, {promised:,.0f} expected in such hours"
+            yield _traffic(data, rules, "gap", observed / promised, check.gap, text, (first, stop))
+    left = _Hours.of(data.hours.visible, data.hours.covered, judged, weeks)
     days = [
-        (float(observed[h : h + 24].sum()), float(expected[h : h + 24].sum()), h)
+        (float(left.observed[h : h + 24].sum()), float(left.expected[h : h + 24].sum()), h)
         for h in range(0, judged, 24)
     ]
-    came, promised, first = max(days, key=lambda day: day[0] / max(day[1], 1.0))
-    jumped = promised >= check.expected_min and came >= check.jump * promised
-    daily = dispersion(
-        past.reshape(-1, 24).sum(axis=1), np.tile(past.mean(axis=0), weeks).reshape(-1, 24).sum(axis=1)
-    )
-    if jumped and more(came, promised, daily) <= rules.p_value:
-        text = f"{came:,.0f} transactions in a day, {promised:,.0f} expected on such a day"
-        yield _traffic(data, rules, "jump", came / promised, check.jump, text, (first, first + 24))
+    observed, promised, first = max(days, key=lambda day: day[0] / max(day[1], 1.0))
+    jumped = promised >= check.expected_min and observed >= check.jump * promised
+    if jumped and more(observed, promised, left.alpha(24)) <= rules.p_value:
+        text = f"{observed:,.0f} transactions in a day, {promised:,.0f} expected on such a day"
+        yield _traffic(data, rules, "jump", observed / promised, check.jump, text, (first, first + 24))
 
 
 def _gap(observed: np.ndarray, expected: np.ndarray, share: float) -> tuple[int, int] | None:
@@ -62,11 +97,12 @@ def _gap(observed: np.ndarray, expected: np.ndarray, share: float) -> tuple[int,
 def _traffic(
     data: GuardData, rules: Guard, what: str, value: float, bound: float, text: str, hours: tuple[int, int]
 ) -> Finding:
+    """Suspect the payments of hours of age [first, stop); like a day, an hour holds its last moment."""
     first, stop = hours
     suspect = Exclusion(
         "transactions",
-        from_us=data.cut_time_us - stop * HOUR_US,
-        to_us=data.cut_time_us - first * HOUR_US,
+        from_us=data.cut_time_us - stop * HOUR_US + 1,
+        to_us=data.cut_time_us - first * HOUR_US + 1,
     )
     return Finding("traffic", what, value, bound, text, effect_of(rules.traffic.action), suspect)
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from fraud.clock import DAY_US
 from fraud.evaluation.counts import correlation, dispersion, larger_share, more, past_share
@@ -24,7 +25,7 @@ BEYOND = 1.5
 """A share also rises when the others fall silent: the giver itself must give so many times its usual."""
 PAST_BATCHES_MIN = 8
 BACKLOG_BATCHES = 4
-"""Batches that one may stand for when the feed had stopped."""
+"""Batches that one may stand for, at most, when the feed had stopped."""
 
 
 def by_source(data: GuardData, rules: Guard) -> Iterator[Finding]:
@@ -132,7 +133,7 @@ def by_entity(data: GuardData, rules: Guard) -> Iterator[Finding]:
 
 
 def by_batch(data: GuardData, rules: Guard) -> Iterator[Finding]:
-    """Find batches with far more frauds than the batches of their source."""
+    """Find batches with far more frauds than the batches of their source, and than it owes after a pause."""
     check = rules.batch_size
     if check.action == "off":
         return
@@ -144,14 +145,25 @@ def by_batch(data: GuardData, rules: Guard) -> Iterator[Finding]:
             continue
         mean = float(past.mean())
         alpha = dispersion(past, np.full(len(past), mean))
+        ages = held["age"].unique().sort().to_numpy()
         for row in held.filter(pl.col("age") < data.recent).iter_rows(named=True):
             frauds = row["frauds"]
-            ratio = frauds / max(mean, 1.0)
+            pause = int(ages[ages > row["age"]][0]) - row["age"]
+            expected = mean * min(BACKLOG_BATCHES, max(1.0, pause / _spacing(ages[ages >= data.recent])))
+            ratio = frauds / max(expected, 1.0)
             if frauds < check.frauds_min or ratio < check.jump:
                 continue
-            if more(frauds, mean, alpha) <= rules.p_value:
-                text = f"batch {row['batch_id']} of {source} brings {frauds:,} frauds; usual are {mean:,.0f}"
+            if more(frauds, expected, alpha) <= rules.p_value:
+                text = (
+                    f"batch {row['batch_id']} of {source} brings {frauds:,} frauds {pause} d after the one "
+                    f"before; usual are {expected:,.0f}"
+                )
                 suspect = Exclusion("labels", batch_id=row["batch_id"])
                 yield Finding(
                     "batch_size", row["batch_id"], ratio, check.jump, text, effect_of(check.action), suspect
                 )
+
+
+def _spacing(ages: NDArray[np.int64]) -> float:
+    """Return the usual days between days with batches, of their ages ascending; infinite for one day."""
+    return float(ages[-1] - ages[0]) / (len(ages) - 1) if len(ages) > 1 else float("inf")

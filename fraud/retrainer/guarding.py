@@ -115,13 +115,19 @@ def data_of(history: History, model: str, fit_until_us: int, run: Run = run_here
     data, scope = _gathered(history, model, fit_until_us)
     if not doubted(data, history.settings.guard):
         return data
-    own = replace(history, view=EVERYTHING).transactions(model, with_features=False)
+    own = _all_traffic(history, model)
     return _crossfitted(recent_traffic(own, scope), data, history, model, run)
 
 
 def flow_of(history: History, model: str, fit_until_us: int = 0) -> GuardData:
     """Gather the same as `data_of` without any model; by default for the last day."""
     return _gathered(history, model, fit_until_us)[0]
+
+
+def _all_traffic(history: History, model: str) -> pl.LazyFrame:
+    """Return all that came of a model, as logged: to hide it or to set it apart makes no feed silent."""
+    everything = replace(history, view=EVERYTHING, without=frozenset())
+    return everything.transactions(model, with_features=False)
 
 
 def _gathered(history: History, model: str, fit_until_us: int) -> tuple[GuardData, Scope]:
@@ -137,7 +143,7 @@ def _gathered(history: History, model: str, fit_until_us: int) -> tuple[GuardDat
         retracted=tuple(retracted["batch_id"].to_list()),
         conflict=ConflictRule.of(settings.labels),
     )
-    own = replace(history, view=EVERYTHING).transactions(model, with_features=False)
+    own = _all_traffic(history, model)
     labels = history.source.labels(cut.position).filter(known)
     outcomes = history.source.outcomes(cut.position).filter(known)
     return gather(own, labels, outcomes, scope), scope

@@ -82,6 +82,14 @@ def test_without_history_nobody_is_contradicted() -> None:
     assert not checks(examine(judged(payments, labels, last), RULES))
 
 
+def test_weeks_without_a_label_contradict_nobody() -> None:
+    payments = made_payments()
+    old = honest(payments).filter(pl.col("arrival_time_us") < (LAST - 28) * DAY_US)
+    contradictions = RULES.contradictions.model_copy(update={"labels_min": 1})
+    rules = RULES.model_copy(update={"contradictions": contradictions})
+    assert "contradictions" not in checks(examine(judged(payments, old, LAST, rules=rules), rules))
+
+
 @pytest.mark.parametrize("honest_verdicts", [0, 30])
 @pytest.mark.parametrize("seed", SEEDS)
 def test_an_analyst_whom_chargebacks_overturn_is_named_whatever_else_he_says(

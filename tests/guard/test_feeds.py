@@ -29,7 +29,7 @@ def test_a_silent_source_is_seen_on_the_first_day(seed: int, *, imported: bool) 
     assert found[0].action == "freeze"
     assert found[0].value == 0.0
     assert found[0].suspect is not None, "the payments whose labels are missing"
-    assert found[0].suspect.from_us == (LAST - 8) * DAY_US
+    assert found[0].suspect.from_us == (LAST - 8) * DAY_US + 1
 
 
 def test_the_delay_curve_is_that_of_the_feed() -> None:
@@ -121,15 +121,20 @@ def test_a_slow_decline_of_fraud_is_no_silence() -> None:
         assert not checks(examine(judged(declining, labels, last), RULES))
 
 
+def calibrated(payments: pl.DataFrame) -> pl.DataFrame:
+    """Payments whose scores add up to their frauds."""
+    score = payments["score"].to_numpy()
+    odds = np.log(score / (1 - score)).astype(np.float32)
+    calibrator = Calibrator.fit(odds, payments["is_fraud"].to_numpy(), np.ones(len(odds)))
+    return payments.with_columns(score=pl.Series(calibrator(odds)))
+
+
 def stopped(payments: pl.DataFrame, *, declined: bool) -> pl.DataFrame:
     """Calibrated payments whose visible frauds end ten days before the last: not made, or declined.
 
     The fifth of the frauds that no model tells apart goes on.
     """
-    score = payments["score"].to_numpy()
-    odds = np.log(score / (1 - score)).astype(np.float32)
-    calibrator = Calibrator.fit(odds, payments["is_fraud"].to_numpy(), np.ones(len(odds)))
-    payments = payments.with_columns(score=pl.Series(calibrator(odds)))
+    payments = calibrated(payments)
     visible = pl.col("is_fraud") & (pl.col("f_signal") > 2)
     late = visible & (pl.col("event_time_us") >= (LAST - 10) * DAY_US)
     if declined:
@@ -151,6 +156,55 @@ def test_labels_that_stop_because_fraud_was_stopped_are_no_silence(seed: int, *,
     assert "silence" in checks(examine(judged(unscored, labels, LAST, since=3), RULES))
     (flow,) = [it for it in flows(data, RULES) if it.days == 1]
     assert flow.expected < 15, "half of the usual thirty is more than the other scores add up to"
+
+
+def shared(labels: pl.DataFrame) -> pl.DataFrame:
+    """The chargebacks of two sources: the issuer reports two of five frauds."""
+    issuers = pl.col("transaction_id").hash(3) % 5 < 2
+    return labels.with_columns(
+        pl.when(issuers).then(pl.col(name).str.replace("chargeback|bank", "issuer")).otherwise(name)
+        for name in ("source", "submitter", "batch_id")
+    )
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_when_fraud_was_stopped_no_source_owes_what_the_others_give(seed: int) -> None:
+    payments = stopped(made_payments(seed, a_day=1_200), declined=False)
+    # Nothing that looks like fraud is let through any more, honest or not.
+    late = (pl.col("event_time_us") >= (LAST - 10) * DAY_US) & (pl.col("f_signal") > 2)
+    payments = payments.filter(~late)
+    labels = shared(chargebacks(payments))
+    data = judged(payments, labels, LAST, since=3)
+    assert {feed.source for feed in data.feeds} == {"", "chargeback", "issuer"}
+    assert "silence" not in checks(examine(data, RULES))
+    expected = {flow.source: flow.expected for flow in flows(data, RULES) if flow.days == 7}
+    assert expected["issuer"] + expected["chargeback"] == pytest.approx(expected[""], rel=0.1)
+    broken = silence("issuer")(payments, labels, LAST - 2)
+    found = {it.subject: it for it in examine(judged(payments, broken, LAST, since=3), RULES)}
+    assert found["issuer"].check == "silence"
+    assert found["issuer"].value == 0.0
+    assert "chargeback" not in found
+
+
+def test_a_young_source_owes_its_part_of_the_frauds_since_it_began() -> None:
+    payments = calibrated(made_payments(a_day=1_200))
+    labels = shared(chargebacks(payments))
+    day, is_young = pl.col("arrival_time_us") // DAY_US, pl.col("source") == "issuer"
+    began = labels.filter(~is_young | (day >= LAST - 20))
+    assert "silence" not in checks(examine(judged(payments, began, LAST, since=3), RULES))
+    kept = pl.int_range(pl.len()) % 3 == 0
+    ebbed = began.filter(~is_young | (day < LAST - 2) | kept)
+    found = [it for it in examine(judged(payments, ebbed, LAST, since=3), RULES) if it.check == "silence"]
+    assert [it.subject for it in found] == ["issuer"]
+
+
+def test_a_source_too_young_for_matured_days_owes_something() -> None:
+    payments = calibrated(made_payments(a_day=1_200))
+    labels = shared(chargebacks(payments))
+    day, is_young = pl.col("arrival_time_us") // DAY_US, pl.col("source") == "issuer"
+    broken = labels.filter(~is_young | (day.is_between(LAST - 10, LAST - 1)))
+    expected = {it.source: it.expected for it in flows(judged(payments, broken, LAST), RULES) if it.days == 1}
+    assert 1 < expected["issuer"] < 24
 
 
 def test_a_feed_that_breaks_after_fraud_has_halved_is_still_silent() -> None:

@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 
 from benchmarks.guard_feed import chargebacks, flood
-from fraud.clock import DAY_US
+from fraud.clock import DAY_US, HOUR_US
 from fraud.guard.examine import examine
 from fraud.labels.batches import IMPORTER
 from fraud.labels.exclusions import Exclusion
@@ -20,8 +20,19 @@ def test_a_submitter_that_floods_is_named(seed: int) -> None:
     found = [it for it in examine(judged(payments, labels, LAST), RULES) if it.check == "submitter_share"]
     assert [it.subject for it in found] == ["mallory"]
     assert found[0].suspect == Exclusion(
-        "labels", submitter="mallory", from_us=LAST * DAY_US, to_us=(LAST + 1) * DAY_US
+        "labels", submitter="mallory", from_us=LAST * DAY_US + 1, to_us=(LAST + 1) * DAY_US + 1
     )
+
+
+def test_of_a_flood_dated_at_the_cut_all_is_suspect() -> None:
+    payments = made_payments()
+    labels = flood("chargeback", "mallory", 60, into_batch=False)(payments, honest(payments), LAST)
+    is_false = pl.col("submitter") == "mallory"
+    at_cut = pl.when(is_false).then((LAST + 1) * DAY_US).otherwise("arrival_time_us")
+    labels = labels.with_columns(arrival_time_us=at_cut)
+    found = [it for it in examine(judged(payments, labels, LAST), RULES) if it.check == "submitter_share"]
+    assert found[0].suspect is not None
+    assert labels.filter(found[0].suspect.label_rows()).equals(labels.filter(is_false))
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -39,6 +50,53 @@ def test_a_batch_far_above_its_source_is_named(seed: int) -> None:
     found = [it for it in examine(judged(payments, labels, LAST), RULES) if it.check == "batch_size"]
     assert [it.subject for it in found] == [f"chargeback-{LAST}"]
     assert found[0].suspect == Exclusion("labels", batch_id=f"chargeback-{LAST}")
+
+
+def paused(labels: pl.DataFrame, days: int) -> pl.DataFrame:
+    """The chargebacks of so many days come with the last day's, in its file."""
+    late = (pl.col("source") == "chargeback") & (pl.col("arrival_time_us") // DAY_US).is_between(
+        LAST - days, LAST - 1
+    )
+    return labels.with_columns(
+        arrival_time_us=pl.when(late).then(LAST * DAY_US + 3 * HOUR_US).otherwise("arrival_time_us"),
+        batch_id=pl.when(late).then(pl.lit(f"chargeback-{LAST}")).otherwise("batch_id"),
+    )
+
+
+@pytest.mark.parametrize("since", [1, 4])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_file_that_makes_up_for_a_pause_is_no_finding(seed: int, since: int) -> None:
+    payments = made_payments(seed)
+    labels = paused(chargebacks(payments), 3)
+    assert "batch_size" not in checks(examine(judged(payments, labels, LAST, since=since), RULES))
+
+
+def test_a_pause_hides_no_flood_and_a_long_one_excuses_no_more() -> None:
+    payments = made_payments()
+    paid = paused(chargebacks(payments), 3)
+    flooded = flood("chargeback", "bank", 300, into_batch=True)(payments, paid, LAST)
+    (found,) = [it for it in examine(judged(payments, flooded, LAST), RULES) if it.check == "batch_size"]
+    assert found.value == pytest.approx(420 / 120, rel=0.1)
+    silent = chargebacks(payments).filter(
+        ~pl.col("arrival_time_us").is_between((LAST - 9) * DAY_US, LAST * DAY_US)
+    )
+    flooded = flood("chargeback", "bank", 390, into_batch=True)(payments, silent, LAST)
+    (found,) = [it for it in examine(judged(payments, flooded, LAST), RULES) if it.check == "batch_size"]
+    assert found.value == pytest.approx(420 / 120, rel=0.1)
+
+
+def test_a_weekly_file_is_not_taken_for_a_pause() -> None:
+    payments = made_payments(a_day=100)
+    labels = chargebacks(payments)
+    day = pl.col("arrival_time_us") // DAY_US
+    filed = day + (LAST - day) % 7
+    weekly = labels.with_columns(
+        arrival_time_us=filed * DAY_US + 3 * HOUR_US, batch_id=pl.format("chargeback-{}", filed)
+    )
+    flooded = flood("chargeback", "bank", 120, into_batch=True)(payments, weekly, LAST)
+    rules = RULES.model_copy(update={"history": 70 * DAY_US})
+    assert "batch_size" not in checks(examine(judged(payments, weekly, LAST, rules=rules), rules))
+    assert "batch_size" in checks(examine(judged(payments, flooded, LAST, rules=rules), rules))
 
 
 def test_a_source_whose_companion_falls_silent_is_not_blamed() -> None:

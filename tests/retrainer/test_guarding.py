@@ -12,7 +12,7 @@ from fraud.features.spec import FeatureSpec
 from fraud.labels.exclusions import Exclusion, View
 from fraud.monitoring.retrainer_metrics import RetrainerMetrics
 from fraud.registry.guard_reports import GuardReport
-from fraud.retrainer.guarding import Judgement, data_of, judge_data, publish
+from fraud.retrainer.guarding import Judgement, data_of, flow_of, judge_data, publish
 from fraud.settings import Settings, settings_from
 from fraud.training.history import Cut, History
 from tests.guard.worlds import DAYS, FIRST_DAY, honest, made_payments
@@ -95,6 +95,29 @@ def test_what_froze_is_judged_again_until_it_is_excluded() -> None:
     mended = judge_data(history(source, chosen, LAST, view), "card", former)
     assert mended.ruling.findings == ()
     assert reported(mended, former, LAST).fit_until_us == (LAST + 1) * DAY_US - 1
+
+
+def test_frauds_that_are_set_apart_make_no_feed_silent() -> None:
+    chosen = settings()
+    payments = payments_of(FeatureSpec.of(chosen))
+    labels = chargebacks(payments)
+    past = history(frames(payments, labels), chosen, LAST)
+    newest = labels.filter(pl.col("arrival_time_us") // DAY_US >= LAST - 1)
+    apart = replace(past, without=frozenset(newest["transaction_id"]))
+    assert judge_data(apart, "card", None) == judge_data(past, "card", None)
+    assert judge_data(apart, "card", None).ruling.findings == ()
+    assert flow_of(apart, "card").feeds[0].visible[:, :2].any()
+
+
+def test_a_flood_that_is_set_apart_is_cross_fitted_as_it_is_judged() -> None:
+    chosen = settings()
+    payments = payments_of(FeatureSpec.of(chosen))
+    flooded = flood("chargeback", "bank", 40, into_batch=True)(payments, chargebacks(payments), LAST)
+    past = history(frames(payments, flooded), chosen, LAST)
+    newest = flooded.filter(pl.col("arrival_time_us") // DAY_US == LAST)
+    apart = replace(past, without=frozenset(newest["transaction_id"]))
+    assert data_of(apart, "card", 0).scored.equals(data_of(past, "card", 0).scored)
+    assert judge_data(apart, "card", None).ruling.frozen
 
 
 def test_a_check_that_is_passed_over_does_not_freeze_and_is_recorded() -> None:
