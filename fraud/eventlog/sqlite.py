@@ -12,10 +12,10 @@ import heapq
 import sqlite3
 import threading
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from fraud.errors import Conflict, Damaged, LogUnwritable, Unavailable
 from fraud.eventlog.checkpoint import Checkpointer, checkpoint, empty_log
@@ -41,6 +41,7 @@ from fraud.eventlog.tables import (
 from fraud.faults import pass_point
 from fraud.records import Entry, Event, Outcome, Scored
 
+Found = TypeVar("Found")
 FIND_SIZES = (1, 4, 16, 32, 64, 512)
 """Ids looked up by one prepared statement; a rest is padded to the next size."""
 PRUNE_ROWS = 500
@@ -163,15 +164,15 @@ class SqliteEventLog:
 
     def head(self) -> int:
         """Return the last position."""
-        return self._head if self._writable else last_entry(self._reader())[0]
+        return self._head if self._writable else self._ask(last_entry)[0]
 
     def first(self) -> int:
         """Return the position from which on nothing is missing."""
-        return pruned_upto(self._reader())[0] + 1
+        return self._ask(pruned_upto)[0] + 1
 
     def last_arrival_us(self) -> int:
         """Return the newest arrival time, µs UTC."""
-        return self._last_arrival_us if self._writable else last_entry(self._reader())[1]
+        return self._last_arrival_us if self._writable else self._ask(last_entry)[1]
 
     def read(self, after: int, limit: int) -> list[Entry]:
         """Return at most `limit` entries with a position > `after`, in order."""
@@ -264,11 +265,13 @@ class SqliteEventLog:
 
     def tokens(self) -> Iterator[NewToken]:
         """Iterate over every token, by entity and surrogate."""
-        return all_tokens(self._reader())
+        reader = self._reader()
+        with reading(self._path):
+            yield from all_tokens(reader)
 
     def next_surrogates(self) -> dict[int, int]:
         """Return the lowest surrogate never given, by entity index."""
-        return next_surrogates(self._reader())
+        return self._ask(next_surrogates)
 
     def begin_erasure(self, erasure: Erasure) -> list[NewToken]:
         """Take tokens away and note the erasure; see `EventLog`."""
@@ -277,7 +280,7 @@ class SqliteEventLog:
 
     def erasures(self) -> list[Erasure]:
         """Return the erasures begun and not finished."""
-        return noted_erasures(self._reader())
+        return self._ask(noted_erasures)
 
     def erase(
         self, positions: Sequence[int], categoricals: Sequence[int], transaction_ids: Collection[str]
@@ -334,9 +337,9 @@ class SqliteEventLog:
         Raises:
             Unavailable: a transaction failed; what earlier ones removed stays removed.
         """
-        reader = self._reader()
-        start = pruned_upto(reader)[0]
-        upto = min(upto_position, self.head(), position_before(reader, before_arrival_us))
+        start = self._ask(pruned_upto)[0]
+        older = self._ask(lambda reader: position_before(reader, before_arrival_us))
+        upto = min(upto_position, self.head(), older)
         removed = 0
         while start < upto:
             stop = min(start + PRUNE_ROWS, upto)
@@ -366,6 +369,12 @@ class SqliteEventLog:
         with reading(self._path):
             rows: list[Row] = reader.execute(query, values).fetchall()
         return rows
+
+    def _ask(self, question: Callable[[sqlite3.Connection], Found]) -> Found:
+        """Return what a function of `tables` finds on the calling thread's own connection."""
+        reader = self._reader()
+        with reading(self._path):
+            return question(reader)
 
     def _reader(self) -> sqlite3.Connection:
         """Return the calling thread's own connection."""

@@ -10,6 +10,7 @@ the server does, so what comes out is what was logged, bit for bit. `replay`
 reads entries; `replay_columns` reads columns, for histories of millions.
 """
 
+import math
 from collections import ChainMap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
@@ -159,11 +160,23 @@ def logged_rows(scored: Sequence[Scored]) -> Rows:
 
 
 def rows_of(transactions: Sequence[Transaction | Scored], surrogates: Sequence[tuple[int, ...]]) -> Rows:
-    """Return transactions as columns, in order, each with what stands for its entities."""
+    """Return transactions as columns, in order, each with what stands for its entities.
+
+    NaN stands for the numerics that some have and those logged before lack.
+    """
     n = len(transactions)
     return Rows(
         event_time_us=np.array([it.event_time_us for it in transactions], np.int64),
         amount_minor=np.array([it.amount_base_minor for it in transactions], np.int64),
         surrogates=np.array(surrogates, np.int32).reshape(n, -1),
-        numerics=np.array([it.numerics for it in transactions], np.float64).reshape(n, -1),
+        numerics=np.array(_as_long([it.numerics for it in transactions]), np.float64).reshape(n, -1),
     )
+
+
+def _as_long(numerics: Sequence[tuple[float, ...]]) -> Sequence[tuple[float, ...]]:
+    """Return rows as long as the longest: what was logged before a field was appended lacks it."""
+    lengths = set(map(len, numerics))
+    if len(lengths) == 1:
+        return numerics
+    longest = max(lengths, default=0)
+    return [(*row, *[math.nan] * (longest - len(row))) for row in numerics]

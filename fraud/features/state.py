@@ -19,6 +19,10 @@ from fraud.features.calendar import fill, offsets_of
 from fraud.features.layout import Layout
 from fraud.features.spec import CALENDAR, FeatureSpec
 
+NUMERIC_MAX = float(np.finfo(np.float32).max)
+"""The largest number that a float32 row holds; a larger one would be infinite there. Nothing that
+is computed comes near: amounts end at 2^31 minor units, so their sums and ratios stay below 2^63."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rows:
@@ -26,7 +30,8 @@ class Rows:
 
     `event_time_us` int64[n] ≥ 0; `amount_minor` int64[n] in base currency, 0 to
     2^31 - 1; `surrogates` int32[n, E], -1 where missing; `numerics`
-    float64[n, K], NaN where not given. Columns in the schema's order.
+    float64[n, K], within ±`NUMERIC_MAX`, NaN where not given. Columns in the schema's
+    order; numerics appended to it since the rows were logged may be lacking.
     """
 
     event_time_us: NDArray[np.int64]
@@ -121,8 +126,10 @@ class FeatureState:
             night_from, night_to = self.spec.night_hours
             times = np.ascontiguousarray(rows.event_time_us, np.int64)
             fill(times, self._changes, self._offsets, night_from, night_to, self._calendar, features)
-        if self.spec.numeric_names:
-            features[:, self._numerics] = rows.numerics
+        numerics = features[:, self._numerics]
+        held = min(rows.numerics.shape[1], numerics.shape[1])
+        numerics[:, :held] = rows.numerics[:, :held]
+        numerics[:, held:] = np.nan
         return ScoredRows(features, np.zeros((n, kinds), np.bool_), np.zeros(n, np.bool_))
 
     def run(self, rows: Rows, scored: ScoredRows, start: int, stop: int, *, fold: bool) -> None:

@@ -1,11 +1,16 @@
 """A transaction as it is logged, and the answer when its id comes again."""
 
+import math
+from typing import TypeVar
+
 import numpy as np
 
 from fraud.errors import Conflict, FraudError
 from fraud.records import Decision, Entry, Scored, Transaction
 from fraud.serving.batcher import Answer
 from fraud.serving.dictionary import EntityDictionary
+
+Value = TypeVar("Value")
 
 
 def logged(
@@ -28,9 +33,13 @@ def logged(
 
 
 def repeated(transaction: Transaction, entry: Entry, dictionary: EntityDictionary) -> Answer | FraudError:
-    """Return the stored answer of an id that came before, or a conflict if the record differs."""
+    """Return the stored answer of an id that came before, or a conflict if the record differs.
+
+    A field appended to the schema in between was not given before.
+    """
     scored = entry.event
     assert isinstance(scored, Scored)
+    numerics = as_long(scored.numerics, len(transaction.numerics), math.nan)
     same = (
         transaction.event_time_us == scored.event_time_us
         and transaction.model == scored.model
@@ -38,8 +47,8 @@ def repeated(transaction: Transaction, entry: Entry, dictionary: EntityDictionar
         and transaction.amount_minor == scored.amount_minor
         and transaction.currency == scored.currency
         and transaction.amount_base_minor == scored.amount_base_minor
-        and transaction.categoricals == scored.categoricals
-        and np.array_equal(transaction.numerics, scored.numerics, equal_nan=True)
+        and transaction.categoricals == as_long(scored.categoricals, len(transaction.categoricals), "")
+        and np.array_equal(transaction.numerics, numerics, equal_nan=True)
     )
     if same:
         return Answer(scored, entry.arrival_time_us)
@@ -47,3 +56,13 @@ def repeated(transaction: Transaction, entry: Entry, dictionary: EntityDictionar
         f"transaction_id {transaction.transaction_id!r} was scored before with another record; "
         "an id stands for one payment: send a new id, or the same record to get the stored answer"
     )
+
+
+def as_long(logged_values: tuple[Value, ...], length: int, absent: Value) -> tuple[Value, ...]:
+    """Return the values of logged fields for a schema of `length` of them: fields come and go at the end.
+
+    >>> as_long(("web",), 2, "")
+    ('web', '')
+    """
+    lacking = length - len(logged_values)
+    return (*logged_values, *[absent] * lacking) if lacking > 0 else logged_values[:length]

@@ -143,7 +143,8 @@ class Eraser:
         # The note goes after the entry has come, so looking in this order one of them is seen.
         notes = await asyncio.get_running_loop().run_in_executor(None, self._log.erasures)
         note = next((it for it in notes if it.key == key), None)
-        entry = self._recorded(entity, surrogate, note.time_us if note else 0)
+        since_us = note.time_us if note else 0
+        entry = await asyncio.to_thread(self._recorded, entity, surrogate, since_us)
         if entry is not None:
             return _of_entry(entry, repeated=repeated)
         if note is not None:
@@ -240,7 +241,7 @@ class Eraser:
         """Do steps 2 to 7; what prevents one is noted, and it is tried again later."""
         try:
             self._do(erasure, wait_s)
-            del self._under_way[erasure.key]
+            self._under_way.pop(erasure.key, None)
         except FraudError as error:
             self._under_way[erasure.key] = str(error)
             _log.warning("erasure not complete", surrogate=erasure.surrogate, why=error)

@@ -65,10 +65,13 @@ class Readiness:
                 await self._batcher.run(partial(self._scorer.self_score, row))
         except FraudError as error:
             _log.error("self-score failed; not ready", why=error)
-            await self.publish(serving=False)
-            return False
-        await self.publish(serving=True)
-        return True
+        except Exception:  # noqa: BLE001 — it may pass, and only the next check finds out
+            _log.exception("self-score failed; not ready")
+        else:
+            await self.publish(serving=True)
+            return True
+        await self.publish(serving=False)
+        return False
 
     async def publish(self, *, serving: bool) -> None:
         """Tell health checks whether this process serves."""

@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 
 from fraud.errors import InvalidInput
 from fraud.features.fold import Coordinates
-from fraud.features.state import Rows
+from fraud.features.state import NUMERIC_MAX, Rows
+from fraud.serving.intake import EVENT_TIME_MAX_US, EVENT_TIME_MIN_US, ID_LENGTH_MAX
 from fraud.settings import Settings
 from fraud.settings.learning import Import
+from fraud.settings.schema import Schema
 
 UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException)
 """What Polars raises on files that are not what their name says."""
@@ -202,14 +204,21 @@ def _check(frame: pl.DataFrame, settings: Settings) -> None:
     if frame.is_empty():
         raise InvalidInput("file", "holds no rows", "give a history with transactions")
     required = [f"e_{name}" for name, field in schema.entities.items() if field.required]
+    id_length = pl.col("id").str.len_chars()
     bad = {
         "transaction_id: missing": pl.col("id").is_null() | (pl.col("id") == ""),
+        f"transaction_id: longer than {ID_LENGTH_MAX} characters": id_length > ID_LENGTH_MAX,
         "transaction_id: given twice": pl.col("id").is_duplicated(),
-        "event_time: missing": pl.col("event").is_null() | (pl.col("event") <= 0),
+        "event_time: missing": pl.col("event").is_null() | (pl.col("event") < EVENT_TIME_MIN_US),
+        "event_time: after 2099": pl.col("event") > EVENT_TIME_MAX_US,
+        "arrival_time: missing or after 2099": (
+            pl.col("arrival").is_null() | (pl.col("arrival") > EVENT_TIME_MAX_US)
+        ),
         f"amount: missing, negative or above {schema.amount.max_minor} minor units": (
             pl.col("amount").is_null() | ~pl.col("amount").is_between(0, schema.amount.max_minor)
         ),
         **{f"entity {name[2:]}: missing": pl.col(name).is_null() for name in required},
+        **_bad_fields(schema),
     }
     for problem, rule in bad.items():
         rows = frame.filter(rule)
@@ -220,6 +229,26 @@ def _check(frame: pl.DataFrame, settings: Settings) -> None:
                 f"{what} in {len(rows)} rows, first row {rows['row'][0] + 1}",
                 "mend or drop these rows",
             )
+
+
+def _bad_fields(schema: Schema) -> dict[str, pl.Expr]:
+    """Return the rules by which `TransactionIntake` refuses numerics and categoricals, by problem."""
+    rules: dict[str, pl.Expr] = {}
+    for name, number in schema.numeric.items():
+        field, value = f"numeric {name}", pl.col(f"n_{name}").fill_nan(None)
+        if number.required:
+            rules[f"{field}: missing"] = value.is_null()
+        rules[f"{field}: infinite, or too large for float32"] = value.abs() > NUMERIC_MAX
+        if number.min is not None:
+            rules[f"{field}: below {number.min}"] = value < number.min
+        if number.max is not None:
+            rules[f"{field}: above {number.max}"] = value > number.max
+    for name, word in schema.categorical.items():
+        field, length = f"categorical {name}", pl.col(f"c_{name}").str.len_chars()
+        if word.required:
+            rules[f"{field}: missing"] = length == 0
+        rules[f"{field}: longer than {word.length_max} characters"] = length > word.length_max
+    return rules
 
 
 def _surrogates(frame: pl.DataFrame, settings: Settings) -> tuple[NDArray[np.int32], list[list[str]]]:

@@ -11,13 +11,16 @@ import re
 
 from fraud.errors import InvalidInput
 from fraud.eventlog.entity_key import EntityKey
+from fraud.features.state import NUMERIC_MAX
 from fraud.records import Transaction
 from fraud.serving.card_numbers import looks_like_card_number
 from fraud.settings import Settings
 from fraud.v1.transaction_pb2 import Transaction as WireTransaction
 
-_EVENT_TIME_MIN_US = 1
-_ID_LENGTH_MAX = 128
+EVENT_TIME_MIN_US = 1
+EVENT_TIME_MAX_US = 4_102_444_800_000_000
+"""2100-01-01: later event times are refused under any clock."""
+ID_LENGTH_MAX = 128
 _CURRENCY = re.compile(r"[A-Z]{3}")
 
 
@@ -47,15 +50,15 @@ class TransactionIntake:
             InvalidInput: a field is missing, unknown or out of bounds.
         """
         transaction_id = wire.transaction_id
-        if not transaction_id or len(transaction_id) > _ID_LENGTH_MAX:
+        if not transaction_id or len(transaction_id) > ID_LENGTH_MAX:
             raise InvalidInput(
-                "transaction_id", f"has {len(transaction_id)} characters", f"send 1 to {_ID_LENGTH_MAX}"
+                "transaction_id", f"has {len(transaction_id)} characters", f"send 1 to {ID_LENGTH_MAX}"
             )
         if wire.model not in self._models:
             allowed = ", ".join(sorted(self._models))
             raise InvalidInput("model", f"{wire.model!r} is not hosted here", f"send one of: {allowed}")
         event_time_us = wire.event_time_us
-        if not _EVENT_TIME_MIN_US <= event_time_us <= now_us + self._future_us:
+        if not EVENT_TIME_MIN_US <= event_time_us <= now_us + self._future_us:
             raise self._bad_time(event_time_us, now_us)
         return Transaction(
             transaction_id,
@@ -70,7 +73,7 @@ class TransactionIntake:
         )
 
     def _bad_time(self, event_time_us: int, now_us: int) -> InvalidInput:
-        if event_time_us < _EVENT_TIME_MIN_US:
+        if event_time_us < EVENT_TIME_MIN_US:
             return InvalidInput(
                 "event_time_us", f"{event_time_us} is no time", "send microseconds since 1970 UTC"
             )
@@ -164,8 +167,8 @@ class TransactionIntake:
                 continue
             value = given[name]
             found += 1
-            if not math.isfinite(value):
-                raise InvalidInput(f"numerics.{name}", f"is {value}", "send a finite number, or leave it out")
+            if not -NUMERIC_MAX <= value <= NUMERIC_MAX:
+                raise _no_float32(f"numerics.{name}", value)
             if (field.min is not None and value < field.min) or (field.max is not None and value > field.max):
                 raise InvalidInput(
                     f"numerics.{name}", f"{value} is out of bounds", f"send {field.min} to {field.max}"
@@ -197,6 +200,13 @@ class TransactionIntake:
         if found != len(given):
             raise _unknown("categoricals", given, self._schema.categorical)
         return tuple(words)
+
+
+def _no_float32(field: str, value: float) -> InvalidInput:
+    if not math.isfinite(value):
+        return InvalidInput(field, f"is {value}", "send a finite number, or leave it out")
+    remedy = f"send a number within ±{NUMERIC_MAX:.7g}, or leave it out"
+    return InvalidInput(field, f"{value} does not fit float32", remedy)
 
 
 def _unknown(where: str, given: object, allowed: object) -> InvalidInput:

@@ -8,11 +8,13 @@ counts by event time, so in days without traffic nothing grows out of its reach.
 """
 
 import asyncio
+import math
 import time
 
 import structlog
 
 from fraud.archive.archive import Archive
+from fraud.errors import Unavailable
 from fraud.features.spec import FeatureSpec
 from fraud.serving.batcher import Batcher
 from fraud.serving.recovery import Snapshots
@@ -20,6 +22,8 @@ from fraud.serving.scorer import Scorer
 from fraud.settings import Settings
 
 _log = structlog.get_logger("fraud.serving.keeper")
+RETRY_S = 60.0
+"""Until a snapshot that the disk did not take is tried again."""
 
 
 class Keeper:
@@ -36,11 +40,13 @@ class Keeper:
         self._archive = archive
         self._snapshots = snapshots
         self._snapshot_at = 0
+        self._again_at = -math.inf
         self._pruned_at = time.monotonic()
 
     async def tend(self, batcher: Batcher) -> None:
         """Snapshot after `log.snapshot_every_events`, prune every `log.prune_every`."""
-        if self._scorer.log.head() - self._snapshot_at >= self._every_events:
+        due = self._scorer.log.head() - self._snapshot_at >= self._every_events
+        if due and time.monotonic() >= self._again_at:
             await batcher.run(self.snapshot_now)
         if time.monotonic() - self._pruned_at >= self._prune_every_s:
             self._pruned_at = time.monotonic()
@@ -50,17 +56,21 @@ class Keeper:
                 await batcher.run(self._forget)
 
     def snapshot_now(self) -> None:
-        """Write a snapshot where the fold stands; on the scoring thread, or when it has stopped."""
+        """Write a snapshot where the fold stands; on the scoring thread, or when it has stopped.
+
+        One that the disk does not take is logged, and due again after `RETRY_S`.
+        """
         state = self._scorer.state
         if state is None or state.fold.position == 0:
             return
-        self._snapshot_at = state.fold.position
         try:
             path = self._snapshots.write(state.fold, {"exploration": state.spending, "lists": state.lists})
-        except OSError as error:
+        except Unavailable as error:
             # The log has everything; only the next start takes longer.
-            _log.error("snapshot not written; check disk space and permissions", why=error)
+            self._again_at = time.monotonic() + RETRY_S
+            _log.error("snapshot not written; will try again", why=error)
             return
+        self._snapshot_at = state.fold.position
         _log.info("snapshot written", position=state.fold.position, path=str(path))
 
     def _prunable(self) -> int:

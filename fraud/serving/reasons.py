@@ -5,27 +5,35 @@
 They are not logged: features, version and the name of the rule are. Contributions
 follow from them, bit for bit, and the ledger knows every rule there ever was. So
 the same desk answers a call in flight and `GetDecision` a month later.
+
+A row logged under other features than the service has now says only how many it
+has. The archive has their names: from there it is explained, or not at all.
 """
 
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fraud.bundle.reasons import reasons_of
-from fraud.errors import FraudError, NotFound
+from fraud.errors import ConfigError, FraudError, NotFound
 from fraud.policy.lists import list_of
 from fraud.policy.rules import RuleSet, rules_digest
-from fraud.records import Outcome, Scored
+from fraud.records import Entry, Outcome, Scored
+from fraud.serving.answers import as_long
 from fraud.serving.batcher import Answer, Delivery, ScoreWork
 from fraud.serving.champions import Champion
 from fraud.v1.scoring_pb2 import Reason
 
+FindArchived = Callable[[str], Entry | None]
+"""Returns an archived decision by its transaction, features by the names of today."""
 CHAMPIONS_KEPT = 8
 """Bundles held by each worker; an older version is read again when asked for."""
+_FEATURE_BYTES = 4
 
 
 def wants_reasons(answer: Answer | FraudError) -> bool:
@@ -45,8 +53,11 @@ class ReasonsDesk:
         feature_count: int,
         reasons_max: int,
         rules: Callable[[str, str], RuleSet | None],
+        find_archived: FindArchived,
     ) -> None:
         """`rules(model, digest)` returns a set of rules that was in force at some time."""
+        self._feature_count = feature_count
+        self._find_archived = find_archived
         self._live, self._past = (
             _Explainer(name, load, feature_count, reasons_max, rules) for name in ("reasons", "past-reasons")
         )
@@ -64,17 +75,20 @@ class ReasonsDesk:
     async def explain_one(self, scored: Scored) -> tuple[Reason, ...]:
         """Return the reasons of a logged decision; empty when neither champion nor rule made it.
 
-        Where retention let the bundle go, one reason says so instead.
+        Where retention let the bundle go, or features changed since, one reason says so instead.
 
         Raises:
             Damaged: the bundle is not what was written.
         """
-        loop = asyncio.get_running_loop()
-        try:
-            return (await loop.run_in_executor(self._past.worker, self._past.reasons, [scored]))[0]
-        except NotFound:
-            text = f"the bundle of {scored.decision.version} is no longer kept, so it cannot be explained"
-            return (*self._past.of_rule(scored), Reason(code="BUNDLE_GONE", text=text))
+        return await asyncio.get_running_loop().run_in_executor(self._past.worker, self._of_past, scored)
+
+    def _of_past(self, scored: Scored) -> tuple[Reason, ...]:
+        if not fits(scored, self._feature_count):
+            # Only here: a look into the archive is too long for calls in flight.
+            entry = self._find_archived(scored.transaction_id)
+            if entry is not None and isinstance(entry.event, Scored):
+                scored = entry.event
+        return self._past.reasons([scored])[0]
 
     def close(self) -> None:
         """Finish what is queued and stop."""
@@ -117,23 +131,24 @@ class _Explainer:
         self.worker = ThreadPoolExecutor(1, thread_name_prefix=name)
 
     def reasons(self, rows: list[Scored]) -> list[tuple[Reason, ...]]:
-        """Return the reasons of each row; on the worker.
+        """Return the reasons of each row, or one that says why there are none; on the worker.
 
         Raises:
-            NotFound: a bundle is no longer kept.
             Damaged: a bundle is not what was written.
         """
         by_version: dict[str, list[int]] = {}
+        found = [self._of_rule(row) for row in rows]
         for i, row in enumerate(rows):
-            by_version.setdefault(row.decision.version, []).append(i)
-        found = [self.of_rule(row) for row in rows]
+            if row.decision.version and fits(row, self._feature_count):
+                by_version.setdefault(row.decision.version, []).append(i)
+            elif row.decision.version:
+                found[i] += (_features_changed(row.decision.version),)
         for version, at in by_version.items():
-            if version:
-                for i, reasons in zip(at, self._of_version(version, [rows[i] for i in at]), strict=True):
-                    found[i] += reasons
+            for i, reasons in zip(at, self._of_version(version, [rows[i] for i in at]), strict=True):
+                found[i] += reasons
         return found
 
-    def of_rule(self, row: Scored) -> tuple[Reason, ...]:
+    def _of_rule(self, row: Scored) -> tuple[Reason, ...]:
         """Return the reason that names the rule or list that decided; none where the model did."""
         name = row.decision.rule
         if not name:
@@ -147,8 +162,15 @@ class _Explainer:
         return (Reason(code="RULE", feature=name, text=rule.text if rule is not None else f"rule {name}"),)
 
     def _of_version(self, version: str, rows: list[Scored]) -> list[tuple[Reason, ...]]:
-        champion = self._champions.get(version) or self.remember(self._load(version))
+        try:
+            champion = self._champions.get(version) or self.remember(self._load(version))
+        except NotFound:
+            text = f"the bundle of {version} is no longer kept, so it cannot be explained"
+            return [(Reason(code="BUNDLE_GONE", text=text),)] * len(rows)
+        except ConfigError:
+            return [(_features_changed(version),)] * len(rows)
         self._champions.move_to_end(version)
+        rows = readable(rows, self._feature_count, [champion])
         matrix = champion.matrix(features_of(rows, self._feature_count), champion.words(rows))
         return [
             tuple(
@@ -164,6 +186,28 @@ class _Explainer:
         while len(self._champions) > CHAMPIONS_KEPT:
             self._champions.popitem(last=False)
         return champion
+
+
+def _features_changed(version: str) -> Reason:
+    text = f"the service no longer has the features that {version} saw, so it cannot be explained"
+    return Reason(code="FEATURES_CHANGED", text=text)
+
+
+def fits(row: Scored, feature_count: int) -> bool:
+    """Tell whether a row was logged with as many features as the service has."""
+    return len(row.features) == _FEATURE_BYTES * feature_count
+
+
+def readable(rows: Sequence[Scored], feature_count: int, champions: Sequence[Champion]) -> list[Scored]:
+    """Return the rows that `fits`, with "" for words that `champions` read and were no fields yet."""
+    words = 1 + max((place for champion in champions for place in champion.categoricals), default=-1)
+    return [
+        row
+        if len(row.categoricals) >= words
+        else replace(row, categoricals=as_long(row.categoricals, words, ""))
+        for row in rows
+        if fits(row, feature_count)
+    ]
 
 
 def features_of(rows: Sequence[Scored], feature_count: int) -> NDArray[np.float32]:

@@ -11,7 +11,7 @@ import gc
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import grpc
@@ -99,7 +99,11 @@ class ScoringProcess:
         self.loader = ChampionLoader(settings, self.spec, self.registry, self.bundles)
         self.champions = Champions()
         self.desk = ReasonsDesk(
-            self.loader.load, len(self.spec.names), settings.server.reasons_max, self._past_rules
+            self.loader.load,
+            len(self.spec.names),
+            settings.server.reasons_max,
+            self._past_rules,
+            self.archive.find_entry,
         )
         rule = ConflictRule.of(settings.labels)
         self.scorer = Scorer(
@@ -349,11 +353,18 @@ async def _answer(
     process.edge.closed = "the scorer is draining; send to another one, or again after its restart"
     await process.readiness.publish(serving=False)
     await _drain(process.edge, server, limits.drain / 1e6)
-    await asyncio.gather(look, *watchers)
+    await _ended([look, *watchers])
     await process.follower.close()
     await process.batcher.close()
     process.keeper.snapshot_now()
     _log.info("drained", log_position=process.log.head())
+
+
+async def _ended(tasks: Sequence["asyncio.Task[None]"]) -> None:
+    """Wait for the end of tasks; one that has failed is logged and keeps nothing from being closed."""
+    for error in await asyncio.gather(*tasks, return_exceptions=True):
+        if error is not None:
+            _log.error("a watcher failed before the end", exc_info=error)
 
 
 def run(settings: Settings, on_ready: Callable[[int], None] | None = None) -> None:

@@ -23,7 +23,7 @@ from fraud.registry.store import roll_back
 from fraud.registry.view import Registry
 from fraud.serving.champions import Champion
 from fraud.serving.follower import ChampionLoader
-from fraud.serving.reasons import features_of
+from fraud.serving.reasons import features_of, readable
 from fraud.serving.rollback import NOW, Forecast, forecast
 from fraud.serving.scorer import Scorer
 from fraud.serving.shadows import InShadow
@@ -115,9 +115,10 @@ class Shadowing:
         """Return what the version makes of payments that others decided; read once a probation."""
         known = self._foreseen_by_model.get(probation.model)
         if known is None or known.version != probation.version:
-            rows = decided_by_others(self._scorer.log, probation.model, probation.version)
-            logged = features_of(rows, self._feature_count)
-            known = forecast(NOW, self._loader.load(probation.version), rows, logged)
+            champion = self._loader.load(probation.version)
+            others = decided_by_others(self._scorer.log, probation.model, probation.version)
+            rows = readable(others, self._feature_count, [champion])
+            known = forecast(NOW, champion, rows, features_of(rows, self._feature_count))
             self._foreseen_by_model[probation.model] = known
         return known
 

@@ -1,0 +1,130 @@
+"""An import takes no row that the service would refuse, and names the column."""
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from fraud.errors import InvalidInput
+from fraud.features.state import NUMERIC_MAX
+from fraud.serving.history import import_history
+from fraud.serving.intake import EVENT_TIME_MAX_US, TransactionIntake
+from fraud.settings import Settings, load_settings
+from fraud.v1.transaction_pb2 import Transaction
+from tests.serving.test_history import MAPPING
+from tests.serving.worlds import CONFIG, START_US
+
+FIELDS = """
+[schema.numeric.age]
+required = true
+max = 200
+[schema.categorical.country]
+length_max = 3
+[features]
+"""
+MAPPED = """
+country = "country"
+[import.numeric]
+distance = "distance"
+age = "age"
+"""
+ROW = {
+    "id": "t",
+    "time": START_US,
+    "amount": 10.0,
+    "card": "c",
+    "shop": "m",
+    "channel": "web",
+    "country": "NLD",
+    "distance": 1.0,
+    "age": 30.0,
+    "fraud": 0,
+}
+
+
+def configured(folder: Path) -> Settings:
+    text = CONFIG.replace("[features]\n", FIELDS, 1) + MAPPING + MAPPED.lstrip()
+    (folder / "fraud.toml").write_text(text)
+    return load_settings(folder / "fraud.toml", {})
+
+
+def imported(settings: Settings, row: dict[str, object]) -> None:
+    rows = [{**ROW, "id": "first"}, row]
+    path = settings.data_dir.parent / "history.parquet"
+    pl.DataFrame(rows, infer_schema_length=None, strict=False).write_parquet(path)
+    import_history(settings, path)
+
+
+def sent(settings: Settings, row: dict[str, object]) -> None:
+    wire = Transaction(
+        transaction_id=str(row["id"]),
+        event_time_us=int(str(row["time"])),
+        model="card",
+        amount_minor=1_000,
+        currency="EUR",
+        entities={"card": "c", "merchant": "m"},
+        numerics={name: float(str(row[name])) for name in ("distance", "age") if row[name] is not None},
+        categoricals={name: str(row[name]) for name in ("channel", "country") if row[name] is not None},
+    )
+    TransactionIntake(settings).read(wire, EVENT_TIME_MAX_US)
+
+
+REFUSED = [
+    ("id", "t" * 129, "transaction_id: longer than 128 characters in 1 rows, first row 2; mend or drop"),
+    ("time", EVENT_TIME_MAX_US + 300_000_001, "event_time: after 2099 in 1 rows, first row 2"),
+    ("distance", float("inf"), "numeric distance: infinite, or too large for float32 in 1 rows, first row 2"),
+    ("distance", 1e39, "numeric distance: infinite, or too large for float32 in 1 rows"),
+    ("age", -2 * NUMERIC_MAX, "numeric age: infinite, or too large for float32 in 1 rows"),
+    ("distance", -0.5, r"numeric distance: below 0\.0 in 1 rows, first row 2"),
+    ("age", 200.5, r"numeric age: above 200\.0 in 1 rows, first row 2"),
+    ("age", None, "numeric age: missing in 1 rows, first row 2"),
+    ("channel", None, "categorical channel: missing in 1 rows, first row 2"),
+    ("channel", "w" * 65, "categorical channel: longer than 64 characters in 1 rows, first row 2"),
+    ("country", "NLDX", "categorical country: longer than 3 characters in 1 rows, first row 2"),
+]
+
+
+@pytest.mark.parametrize(("column", "value", "says"), REFUSED)
+def test_a_row_that_the_service_refuses_is_not_imported(
+    tmp_path: Path, column: str, value: object, says: str
+) -> None:
+    settings = configured(tmp_path)
+    row = {**ROW, column: value}
+    with pytest.raises(InvalidInput):
+        sent(settings, row)
+    with pytest.raises(InvalidInput, match=says):
+        imported(settings, row)
+    assert not settings.places.log.exists()
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("id", "t" * 128),
+        ("time", EVENT_TIME_MAX_US),
+        ("distance", NUMERIC_MAX),
+        ("distance", None),
+        ("distance", 0.0),
+        ("age", 200.0),
+        ("channel", "w" * 64),
+        ("country", None),
+        ("country", "ÄÖÜ"),
+    ],
+)
+def test_a_row_that_the_service_takes_is_imported(tmp_path: Path, column: str, value: object) -> None:
+    settings = configured(tmp_path)
+    sent(settings, {**ROW, column: value})
+    imported(settings, {**ROW, column: value})
+
+
+@pytest.mark.parametrize("value", [None, EVENT_TIME_MAX_US + 1])
+def test_an_arrival_that_never_was_is_not_imported(tmp_path: Path, value: object) -> None:
+    settings = configured(tmp_path)
+    path = tmp_path / "fraud.toml"
+    path.write_text(path.read_text().replace("[import.entities]", 'arrival_time = "came"\n[import.entities]'))
+    settings = load_settings(path, {})
+    pl.DataFrame([{**ROW, "came": START_US}, {**ROW, "id": "u", "came": value}]).write_parquet(
+        tmp_path / "history.parquet"
+    )
+    with pytest.raises(InvalidInput, match="arrival_time: missing or after 2099 in 1 rows, first row 2"):
+        import_history(settings, tmp_path / "history.parquet")
