@@ -98,6 +98,13 @@ _CALLS = Section(
             steps=[(0.01, RED)],
         ),
         series(
+            "Calls over their caller's rate",
+            "reqps",
+            "Refused because an identity asks for more than [server.rates] allows; not among those that "
+            "failed. When it is bad: ask the caller, or give it more in server.rates.identities.",
+            Query("method:fraud_rate_limited:rate5m", "{{grpc_method}}"),
+        ),
+        series(
             "Answers by status",
             "reqps",
             "All but OK. When it is bad: INVALID_ARGUMENT is a caller's mistake, INTERNAL one of ours.",
@@ -300,8 +307,16 @@ _MACHINE = Section(
         series(
             "Memory",
             "bytes",
-            "Resident. When it is bad: it grows for days; features.entities_max bounds the state.",
+            "Resident. When it is bad: it grows for days with the entities that have state, each a few KiB.",
             Query('process_resident_memory_bytes{job=~"fraud-.*"}', "{{job}}"),
+        ),
+        series(
+            "Entities with state",
+            "percentunit",
+            "Share of features.entities_max that each kind has taken. When it is bad: from 100 % on newer "
+            "ones read as never seen; see FraudEntitiesFull.",
+            Query("entity:fraud_entities:ratio", "{{entity}}"),
+            steps=[(0.9, ORANGE), (1, RED)],
         ),
         series(
             "Disk free over time",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One alert. `bad` and `good` map a series, without its instance, to its values; times are minutes.
+    """One alert. `bad` and `good` map a series, as its process shows it, to its values; times are minutes.
 
     Values are `step` minutes apart. `before` None: there is no hold-down, so it fires at once.
     """
@@ -27,6 +27,6 @@ def steady(value: float, minutes: int = 240) -> str:
 def gauge(
     alert: str, series: str, bad: float, good: float, after: int, before: int | None, **also: float
 ) -> Case:
-    """Make the case of a gauge that stands; `also` are gauges that both instances have."""
+    """Make the case of a gauge that stands; `also` are gauges that both services have."""
     both = {name.replace("__", ":"): steady(value) for name, value in also.items()}
     return Case(alert, {series: steady(bad), **both}, {series: steady(good), **both}, after, before)

@@ -2,12 +2,14 @@
 
     CASES ─► python -m deploy.prometheus.cases ─► tests/alerts-by-*.yml ─► promtool test rules
 
-Each case plays two instances, `bad` and `good`: the alert fires for `bad` at `after` and
-not yet at `before` (the hold-down), and never for `good`, whose series come close.
+Each case plays two services, `bad` and `good`, in one Prometheus: the alert fires for `bad` at
+`after` and not yet at `before` (the hold-down), and never for `good`, whose series come close. Scorer
+and retrainer of a service are two instances, as in life: a rule that joins them by instance is caught.
 Values are promtool's: "0+1x60" counts up once a step (a minute, or half an hour) for sixty. A bound that
 somebody changes in the rules shows here first.
 """
 
+import re
 import sys
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +19,7 @@ import yaml
 from deploy.prometheus.case import Case, steady
 from deploy.prometheus.loop_cases import LOOP, QUALITY
 from deploy.prometheus.scorer_cases import CHAMPION, SCORER
+from fraud.monitoring.names import METRICS
 
 FOLDER: Final = Path(__file__).parent / "tests"
 RULE_FILES: Final = ("recording.yml", "alerts.yml")
@@ -45,34 +48,42 @@ def group_order() -> list[str]:
     return [group["name"] for rules in found for group in rules["groups"]]
 
 
-def with_instance(series: str, instance: str) -> str:
-    """Put the instance among a series' labels.
+PROCESS_OF: Final = {name: metric.processes[0] for metric in METRICS for name in metric.series}
 
-    >>> with_instance('up{job="x"}', "bad"), with_instance("up", "bad")
-    ('up{job="x", instance="bad"}', 'up{instance="bad"}')
+
+def scraped(series: str, service: str) -> str:
+    """Put among a series' labels what Prometheus adds to those of a process: service, job, instance.
+
+    >>> scraped('fraud_probation_active{model="card"}', "bad")
+    'fraud_probation_active{model="card", service="bad", job="fraud-scorer", instance="bad-scorer"}'
+    >>> scraped('up{job="fraud-retrainer"}', "bad")
+    'up{job="fraud-retrainer", service="bad", instance="bad-retrainer"}'
     """
-    if series.endswith("}"):
-        return f'{series[:-1]}, instance="{instance}"}}'
-    return f'{series}{{instance="{instance}"}}'
+    name, _, own = series.removesuffix("}").partition("{")
+    given = re.search(r'job="fraud-(\w+)"', own)
+    process = given[1] if given else PROCESS_OF[name]
+    added = [f'service="{service}"', f'job="fraud-{process}"', f'instance="{service}-{process}"']
+    labels = ", ".join([*([own] if own else []), *(it for it in added if not given or "job=" not in it)])
+    return f"{name}{{{labels}}}"
 
 
 def test_of(case: Case) -> dict[str, Any]:
     """Spell one case as promtool reads it."""
     given = [
-        {"series": with_instance(series, instance), "values": values}
-        for instance, played in (("bad", case.bad), ("good", case.good))
+        {"series": scraped(series, service), "values": values}
+        for service, played in (("bad", case.bad), ("good", case.good))
         for series, values in played.items()
     ]
     given += [
         {
-            "series": f'fraud_alarm_threshold{{instance="bad", alarm="{alarm}"}}',
+            "series": f'fraud_alarm_threshold{{instance="bad-retrainer", alarm="{alarm}"}}',
             "values": steady(value, case.after // case.step + 1),
         }
         for alarm, value in THRESHOLDS.items()
     ]
 
-    def at(minute: int, instance: str, *, fires: bool) -> dict[str, Any]:
-        labels = f'alertname="{case.alert}", alertstate="firing", instance="{instance}"'
+    def at(minute: int, service: str, *, fires: bool) -> dict[str, Any]:
+        labels = f'alertname="{case.alert}", alertstate="firing", instance=~"{service}-.*"'
         found = [{"labels": "{}", "value": 1}] if fires else []
         return {"expr": f"max(ALERTS{{{labels}}})", "eval_time": f"{minute}m", "exp_samples": found}
 

@@ -11,6 +11,10 @@ def _calls(code: str, rate: int) -> tuple[str, str]:
     return f'grpc_server_handled_total{{{SCORE}, grpc_code="{code}"}}', f"0+{rate}x240"
 
 
+def _limited(rate: int) -> tuple[str, str]:
+    return f"fraud_rate_limited_total{{{SCORE}}}", f"0+{rate}x240"
+
+
 SCORER: Final = (
     gauge("FraudScorerDown", 'up{job="fraud-scorer"}', 0, 1, 3, 0),
     Case(
@@ -24,6 +28,22 @@ SCORER: Final = (
         "FraudGrpcErrors",
         dict([_calls("OK", 980), _calls("INTERNAL", 20)]),
         dict([_calls("OK", 900), _calls("INVALID_ARGUMENT", 95), _calls("INTERNAL", 5)]),
+        after=12,
+        before=4,
+    ),
+    Case(
+        # A queue that is full is ours, a caller over its rate is not.
+        "FraudGrpcErrors",
+        dict([_calls("OK", 980), _calls("RESOURCE_EXHAUSTED", 40), _limited(20)]),
+        dict([_calls("OK", 500), _calls("RESOURCE_EXHAUSTED", 500), _limited(500)]),
+        after=12,
+        before=4,
+    ),
+    Case(
+        # A scorer of a release that did not count those over their rate.
+        "FraudGrpcErrors",
+        dict([_calls("OK", 980), _calls("RESOURCE_EXHAUSTED", 20)]),
+        dict([_calls("OK", 995), _calls("RESOURCE_EXHAUSTED", 5)]),
         after=12,
         before=4,
     ),
@@ -71,6 +91,14 @@ SCORER: Final = (
         after=12,
         before=9,
     ),
+    Case(
+        # The scorer refused one before it was first scraped, and those of the others have none yet.
+        "FraudSwapRefused",
+        {'fraud_swaps_total{model="card", result="refused"}': "_x10 1+0x100"},
+        {'fraud_swaps_total{model="card", result="refused"}': "_x10 0+0x100"},
+        after=12,
+        before=9,
+    ),
     gauge("FraudRulesRefused", 'fraud_rules_refused{model="card"}', 1, 0, 3, 0),
     Case(
         "FraudRulesFailing",
@@ -93,6 +121,10 @@ SCORER: Final = (
         },
         after=20,
         before=8,
+    ),
+    gauge("FraudEntitiesFull", 'fraud_entities{entity="card"}', 1_000, 999, 3, 0, fraud_entities_max=1_000),
+    gauge(
+        "FraudEntitiesFilling", 'fraud_entities{entity="card"}', 901, 900, 32, 28, fraud_entities_max=1_000
     ),
     gauge("FraudDiskFull", "fraud_disk_free_bytes", 5e8, 6e8, 3, 0, fraud_disk_size_bytes=1e9),
     gauge("FraudDiskFilling", "fraud_disk_free_bytes", 0.9e11, 1.1e11, 40, 20, fraud_disk_size_bytes=1e12),

@@ -1,6 +1,6 @@
 """What `fraud doctor` looks at: each check is a function that returns its findings.
 
-    configuration · disk · data folder · access · ports · ledger · champions · log · clock
+    configuration · disk · data folder · access · label sources · ports · ledger · champions · log · clock
 
 Nothing is changed: files are opened for reading, the lock is tried and given
 back. A finding says what is so and, where it is not well, what to do.
@@ -80,6 +80,27 @@ def _data_folder(settings: Settings) -> Iterator[Finding]:
             yield Finding("data folder", "ok", "no scorer runs on it")
     except DataFolderLocked as error:
         yield Finding("data folder", "ok", f"in use: {str(error).partition(';')[0]}")
+
+
+def _label_sources(settings: Settings) -> Iterator[Finding]:
+    from fraud.serving.identity_desk import IdentityDesk
+
+    given, sources = settings.server.identities, settings.labels.sources
+    if given.file is None or len(sources) == 1:
+        return
+    now_us = WallClock().now_us()
+    analysts = {
+        it.name
+        for it in IdentityDesk(given.file, made_by="").credentials()
+        if "analyst" in it.rights and it.standing(now_us) == "valid"
+    }
+    bound = analysts & given.sources.keys()
+    if analysts and not bound:
+        text = f"{len(analysts)} analysts may hand in labels of any source, {sources[0]} included"
+        remedy = '[server.identities] sources = { NAME = ["SOURCE"] } says whose labels each may hand in'
+        yield Finding("label sources", "warn", text, remedy)
+    elif analysts:
+        yield Finding("label sources", "ok", f"{len(bound)} of {len(analysts)} analysts are bound to theirs")
 
 
 def _ports(settings: Settings) -> Iterator[Finding]:
@@ -241,6 +262,7 @@ _CHECKS: dict[str, Callable[[Settings], Iterator[Finding]]] = {
     "disk": _disk,
     "data folder": _data_folder,
     "access": examine_access,
+    "label sources": _label_sources,
     "ports": _ports,
     "ledger": _ledger,
     "champions": _champions,

@@ -1,20 +1,22 @@
 """`fraud label push`, `batches` and `retract`: verdicts in, what has come in, and a batch taken back.
 
-A batch is sent in parts of `server.label_rows_max` rows. The same file under
-the same batch id is taken once however often it is pushed, so a push that broke
-off is simply repeated. A file with a broken row is refused whole, before
+A batch is sent in parts of `server.label_rows_max` rows, of fewer where comments
+are long. The same file under the same batch id is taken once however often it is
+pushed, so a push that broke off is simply repeated. A file with a broken row is refused whole, before
 anything is sent, so that it can be mended and pushed under the same id;
 `--skip-broken` sends the rest instead.
 """
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fraud.cli.label_file import BrokenRow, read_labels
+from fraud.cli.label_parts import parts_of
 from fraud.cli.paging import rows_of_pages
 from fraud.cli.shell import Shell, shell_of, table
 from fraud.cli.times import format_time, parse_time_us
@@ -45,7 +47,7 @@ def push(
 ) -> None:
     """Hand in a file of labels: transaction_id, value, label_time and optionally comment."""
     shell = shell_of(ctx)
-    rows_max = shell.settings.server.label_rows_max
+    limits = shell.settings.server
     who = _submitter(shell, submitter)
     labels, broken = read_labels(file)
     if broken and not skip_broken:
@@ -56,11 +58,11 @@ def push(
         )
     if not labels:
         raise InvalidInput(str(file), "holds no labels", "give a file with at least one row")
-    parts = [labels[start : start + rows_max] for start in range(0, len(labels), rows_max)]
+    parts = parts_of(labels, limits.label_rows_max, limits.message_bytes_max)
     with shell.client(target, deadline_s=120.0, retries=9) as client:
         replies = list(_send(shell, client, parts, batch, source, who))
     taken_before = sum(len(part) for part, reply in zip(parts, replies, strict=True) if reply.repeated)
-    document = _summary(batch, replies, broken, rows_max) | {"taken_before": taken_before}
+    document = _summary(batch, parts, replies, broken) | {"taken_before": taken_before}
     _show(shell, document)
     if document["refused"]:
         raise typer.Exit(1)
@@ -77,14 +79,18 @@ def _send(
 
 
 def _summary(
-    batch: str, replies: Sequence["SubmitLabelsResponse"], broken: Sequence[BrokenRow], rows_max: int
+    batch: str,
+    parts: Sequence[Sequence[Label]],
+    replies: Sequence["SubmitLabelsResponse"],
+    broken: Sequence[BrokenRow],
 ) -> dict[str, Any]:
     refused = [{"place": row.place, "transaction_id": "", "reason": row.problem} for row in broken]
     reasons: Counter[str] = Counter({"broken row": len(broken)} if broken else {})
-    for number, reply in enumerate(replies):
+    firsts = accumulate(map(len, parts), initial=1)
+    for first, reply in zip(firsts, replies, strict=False):
         for row in reply.refused:
             reasons[f"{row.field}: {row.reason}" if row.field else row.reason] += 1
-            place = f"label {number * rows_max + row.index + 1}"
+            place = f"label {first + row.index}"
             refused.append({"place": place, "transaction_id": row.transaction_id, "reason": row.reason})
     return {
         "batch_id": batch,

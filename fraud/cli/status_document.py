@@ -15,6 +15,7 @@ from fraud.registry.probation import probation_of
 from fraud.retrainer.triggers import budget_of
 from fraud.settings import Settings
 from fraud.settings.durations import format_duration
+from fraud.settings.monitoring import Monitoring
 
 QUALITY = ("recall", "precision", "average_precision", "value_detection", "value_fraud_ratio")
 
@@ -53,15 +54,18 @@ def status_document(
         "loop": [_loop(model, state, counts, samples) for model in settings.models],
         "reaction": _reaction(settings, state, samples, now_us),
         "service": _service(samples),
-        "alarms": [asdict(alarm) for alarm in (*_down(seen), *alarming(samples, limits, now_us))],
+        "alarms": [
+            asdict(alarm) for alarm in (*_down(settings.monitoring, seen), *alarming(samples, limits, now_us))
+        ],
         "prometheus": None if seen.prometheus is None else [asdict(each) for each in seen.prometheus],
     }
 
 
-def _down(seen: Seen) -> Iterator[Alarm]:
-    if "scorer" in seen.missing:
+def _down(monitoring: Monitoring, seen: Seen) -> Iterator[Alarm]:
+    """Yield an alarm for each process that should answer and does not; without a set port none should."""
+    if monitoring.scorer_port > 0 and "scorer" in seen.missing:
         yield Alarm("FraudScorerDown", "page", seen.missing["scorer"])
-    if "retrainer" in seen.missing:
+    if monitoring.retrainer_port > 0 and "retrainer" in seen.missing:
         yield Alarm("FraudRetrainerDown", "ticket", seen.missing["retrainer"])
 
 

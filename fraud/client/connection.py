@@ -10,7 +10,7 @@ from google.protobuf.message import Message
 
 from fraud import errors
 from fraud.client.credentials import Credentials
-from fraud.errors import ConfigError, FraudError, InvalidInput, Overloaded, Unavailable
+from fraud.errors import ConfigError, Damaged, FraudError, InvalidInput, OtherFormat, Overloaded, Unavailable
 from fraud.settings.access import is_loopback
 
 _RESET = grpc.StatusCode.CANCELLED
@@ -25,7 +25,8 @@ _BY_CODE: dict[str, type[FraudError]] = {
     kind.code: kind
     for kind in vars(errors).values()
     if isinstance(kind, type) and issubclass(kind, FraudError) and kind is not FraudError
-}
+} | {OtherFormat.code: Damaged}
+"""Which formats those are of the server's data only its message says, so here it is what it is a kind of."""
 
 
 class Connection:

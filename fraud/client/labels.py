@@ -14,7 +14,12 @@ class LabelCalls(Connection):
     def submit_labels(
         self, batch_id: str, part: int, source: str, submitter: str, labels: Sequence[Label]
     ) -> labels_pb2.SubmitLabelsResponse:
-        """Hand in one part of a label batch; may be repeated safely."""
+        """Hand in one part of a label batch; may be repeated safely.
+
+        Raises:
+            InvalidInput: batch id, part, source or submitter cannot be accepted.
+            PermissionDenied: this identity may not hand in labels of the source.
+        """
         request = labels_pb2.SubmitLabelsRequest(
             batch_id=batch_id,
             part=part,
@@ -53,6 +58,7 @@ class LabelCalls(Connection):
         Raises:
             NotFound: no such batch came in.
             InvalidInput: the submitter or the reason is missing.
+            PermissionDenied: somebody else handed it in, and this identity is no operator.
         """
         request = labels_pb2.RetractBatchRequest(batch_id=batch_id, submitter=submitter, reason=reason)
         reply: labels_pb2.RetractBatchResponse = self._call(

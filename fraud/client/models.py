@@ -1,7 +1,7 @@
 """`fraud.v1.ModelService` as Python calls.
 
 What puts something on the ledger under a new number each time (a promotion, a
-rollback, an exclusion) is sent once: when no answer comes, look before asking again.
+rollback, an exclusion, a retrain) is sent once: when no answer comes, look before asking again.
 """
 
 from collections.abc import Sequence
@@ -50,7 +50,7 @@ class ModelCalls(Connection):
             model=model, reason=reason, actor=actor, guard_overrides=guard_overrides
         )
         reply: models_pb2.TriggerRetrainResponse = self._call(
-            "ModelService/TriggerRetrain", request, models_pb2.TriggerRetrainResponse
+            "ModelService/TriggerRetrain", request, models_pb2.TriggerRetrainResponse, retried=False
         )
         return reply.request_seq
 

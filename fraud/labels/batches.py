@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from fraud.records import Label, LabelValue
 
 IMPORTER = "import"
-"""Submitter of labels that came with a history: it stands for whoever gave them then."""
+"""Submitter of labels that came with a history, and of no others: it stands for whoever gave them then."""
 ID_LENGTH_MAX = 128
 COMMENT_LENGTH_MAX = 1_000
 

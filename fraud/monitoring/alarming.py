@@ -4,6 +4,8 @@ One look has no memory: rates are those since a process started, and nothing hol
 The rules in `deploy/` are for operators; this is for somebody at a terminal.
 """
 
+import math
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -18,6 +20,10 @@ EXPECTED_MIN = 20
 CALLS_MIN = 100
 """Fewer calls say nothing about errors or latency."""
 CALIBRATION_FACTOR = 2.0
+ENTITIES_SHARE = 0.9
+"""Of the entities of a kind that state can be kept of."""
+ERRORS = ("UNKNOWN", "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED")
+"""What is ours to answer for, but for calls of those who ask for more than they may."""
 _LATENCY_QUANTILE = 0.99
 
 
@@ -94,6 +100,15 @@ def _limits(seen: Samples, thresholds: Mapping[str, float]) -> Iterator[Alarm]:
         yield Alarm(
             "FraudDiskFilling", "ticket", f"{free / size:.1%} of the disk is free ({free / 1e9:.1f} GB)"
         )
+    most = seen.value("fraud_entities_max") or math.inf
+    for sample in seen.find("fraud_entities"):
+        share, kind = sample.value / most, sample.labels["entity"]
+        if share >= 1:
+            text = f"{kind}: state is kept of {most:,.0f}, and newer ones read as never seen"
+            yield Alarm("FraudEntitiesFull", "page", text)
+        elif share > ENTITIES_SHARE:
+            text = f"{kind}: state is kept of {sample.value:,.0f}, of {most:,.0f} at most"
+            yield Alarm("FraudEntitiesFilling", "ticket", text)
 
 
 def _quality(seen: Samples, thresholds: Mapping[str, float]) -> Iterator[Alarm]:
@@ -152,14 +167,18 @@ def _feeds(seen: Samples, thresholds: Mapping[str, float]) -> Iterator[Alarm]:
 
 
 def _calls(seen: Samples, thresholds: Mapping[str, float]) -> Iterator[Alarm]:
-    calls = sum(it.value for it in seen.find("grpc_server_handled_total"))
-    wrong = sum(
-        it.value
-        for code in ("INTERNAL", "UNKNOWN", "UNAVAILABLE", "DATA_LOSS")
-        for it in seen.find("grpc_server_handled_total", grpc_code=code)
-    )
-    if calls >= CALLS_MIN and wrong / calls > thresholds["error_share"]:
-        yield Alarm("FraudGrpcErrors", "page", f"{wrong / calls:.1%} of calls failed since the start")
+    calls: Counter[str] = Counter()
+    wrong: Counter[str] = Counter()
+    for it in seen.find("grpc_server_handled_total"):
+        method = it.labels["grpc_method"]
+        calls[method] += int(it.value)
+        wrong[method] += int(it.value) if it.labels["grpc_code"] in ERRORS else 0
+    for it in seen.find("fraud_rate_limited_total"):
+        wrong[it.labels["grpc_method"]] -= int(it.value)
+    for method, count in calls.items():
+        if count >= CALLS_MIN and wrong[method] / count > thresholds["error_share"]:
+            text = f"{method}: {wrong[method] / count:.1%} of calls failed since the start"
+            yield Alarm("FraudGrpcErrors", "page", text)
     slow = score_latency(seen)
     if slow is not None and slow > thresholds["latency_seconds"]:
         yield Alarm("FraudScoringSlow", "ticket", f"1 % of calls took longer than {slow * 1e3:,.0f} ms")

@@ -6,6 +6,7 @@ Certificates and token are read again when their files change; what does not fit
 told once and what there was stays. A reader that is slow holds up nobody else.
 """
 
+import errno
 import hmac
 import socket
 import ssl
@@ -20,7 +21,8 @@ import structlog
 from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.exposition import ThreadingWSGIServer
 
-from fraud.errors import ConfigError
+from fraud.errors import ConfigError, Unavailable
+from fraud.monitoring.rotation import SETTLE_S, settled
 from fraud.settings.monitoring import Monitoring
 
 _log = structlog.get_logger("fraud.monitoring.endpoint")
@@ -33,8 +35,8 @@ Stamp = tuple[tuple[int, int, int], ...]
 class Guard:
     """Who may read an endpoint: its TLS, certificates of readers, a bearer token; each if configured."""
 
-    def __init__(self, monitoring: Monitoring) -> None:
-        """Read the files.
+    def __init__(self, monitoring: Monitoring, within_s: float = SETTLE_S) -> None:
+        """Read the files; those that do not fit are looked at again for `within_s` seconds.
 
         Raises:
             ConfigError: one is missing, or certificate and key do not fit.
@@ -43,8 +45,7 @@ class Guard:
         self._tls, self._token_file = tls, monitoring.token_file
         named = (tls.certificate, tls.key, tls.clients, monitoring.token_file)
         self._files = [path for path in named if path is not None]
-        self._stamp = self._look()
-        self.context, self._token = self._read()
+        self._stamp, (self.context, self._token) = settled(lambda: (self._look(), self._read()), within_s)
 
     def renew(self) -> None:
         """Take the files when they have changed and fit; else keep what there is and say so once."""
@@ -175,7 +176,8 @@ def serve_metrics(
     """Serve a registry at `/metrics`; port 0 takes any free one, −1 serves nothing.
 
     Raises:
-        ConfigError: the port is taken or the host is not ours.
+        ConfigError: the host is not ours.
+        Unavailable: the port is taken.
     """
     if port == -1:
         return MetricsServer(-1)
@@ -183,10 +185,10 @@ def serve_metrics(
         family, _, _, _, address = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)[0]
         server = _Server((str(address[0]), port), family, guard)
     except OSError as error:
-        raise ConfigError(
-            f"monitoring: metrics cannot be served on {host}:{port} ({error.strerror}); "
-            "choose another port (0: any free one, -1: none)"
-        ) from None
+        why = f"monitoring: metrics cannot be served on {host}:{port} ({error.strerror})"
+        if error.errno == errno.EADDRINUSE:
+            raise Unavailable(f"{why}; end what has it, or choose another port (0: any free one)") from None
+        raise ConfigError(f"{why}; give a host of this machine, or the port -1 for none") from None
     server.set_app(_guarded(make_wsgi_app(registry), guard))
     thread = Thread(target=server.serve_forever, name="metrics", daemon=True)
     thread.start()

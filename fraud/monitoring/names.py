@@ -13,6 +13,7 @@ series, of which there is one for each value of the other labels.
     bound    point, lower, upper                      first       the reference that never changes
     source   configured sources, OTHER                shadow_1…n  versions that scored in shadow
     cohort   weeks back from now: 1…n                 feature     features and categoricals of the champion
+    entity   entities of the schema
     alarm    `monitoring.alarms`, so that rules and `fraud status` compare with the same number
 """
 
@@ -66,6 +67,7 @@ _SCORER: Final[tuple[Metric, ...]] = (
     _counter("grpc_server_started", "Calls begun", *_CALL),
     _counter("grpc_server_handled", "Calls answered, by status", *_CALL, "grpc_code"),
     _histogram("grpc_server_handling_seconds", "Time from call to answer", *_CALL),
+    _counter("fraud_rate_limited", "Calls refused because their caller asks for more than it may", *_CALL),
     # Decisions
     _counter("fraud_decisions", "Decisions, by outcome", "model", "outcome"),
     _histogram("fraud_score", "Calibrated scores given", "model"),
@@ -80,6 +82,9 @@ _SCORER: Final[tuple[Metric, ...]] = (
     _gauge("fraud_rules_refused", "1 while a model's rules do not fit and are not in force", "model"),
     _counter("fraud_rule_failures", "Batches on which rules failed and the model decided alone", "model"),
     _gauge("fraud_listings", "Entities on a list now", "list"),
+    # Feature state
+    _gauge("fraud_entities", "Entities of a kind whose feature state is kept", "entity"),
+    _gauge("fraud_entities_max", "Entities of a kind whose feature state can be kept"),
     # Exploration
     _counter("fraud_explored", "Would-be declines let through to learn from", "model"),
     _counter("fraud_explored_minor", "Amounts let through, base currency", "model"),

@@ -1,7 +1,7 @@
 """The metrics of the scoring process: calls, decisions, labels, log, champion, exclusions."""
 
 from collections import Counter as Tally
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -52,11 +52,14 @@ GRPC_CODES = (
 class CallMetrics:
     """One gRPC method, bound. `started` before the handler, `handled` after it."""
 
-    __slots__ = ("_by_code", "_seconds", "_started")
+    __slots__ = ("_by_code", "_limited", "_seconds", "_started")
 
-    def __init__(self, started: Counter, by_code: dict[str, Counter], seconds: Buckets) -> None:
+    def __init__(
+        self, started: Counter, by_code: dict[str, Counter], limited: Counter, seconds: Buckets
+    ) -> None:
         self._started = started
         self._by_code = by_code
+        self._limited = limited
         self._seconds = seconds
 
     def started(self) -> None:
@@ -67,6 +70,10 @@ class CallMetrics:
         """Count a call that was answered with a gRPC status name such as OK."""
         self._by_code.get(code, self._by_code["UNKNOWN"]).inc()
         self._seconds.observe(seconds)
+
+    def limited(self) -> None:
+        """Count a call whose caller is over a rate of its own, beside `handled`."""
+        self._limited.inc()
 
 
 class ModelMetrics:
@@ -110,12 +117,13 @@ class ScorerMetrics:
         self.counting = counting
         self._started = catalogue.counter("grpc_server_started")
         self._handled = catalogue.counter("grpc_server_handled")
+        self._limited = catalogue.counter("fraud_rate_limited")
         self._seconds = catalogue.histogram("grpc_server_handling_seconds")
         self._calls: dict[tuple[str, str], CallMetrics] = {}
         self._bind_decisions(models, entities)
         self._bind_labels(sources)
         self._bind_log()
-        self._bind_champion()
+        self._bind_champion(models)
         catalogue.show_thresholds(alarms or Alarms())
         if data_dir is not None:
             catalogue.watch_disk(data_dir)
@@ -146,6 +154,8 @@ class ScorerMetrics:
         self._spent = catalogue.gauge("fraud_exploration_spent_minor")
         self._left = catalogue.gauge("fraud_exploration_left_minor")
         self._exploring = catalogue.gauge("fraud_exploration_enabled")
+        for model in models:
+            catalogue.counter("fraud_rule_failures").labels(model)
 
     def _bind_labels(self, sources: Sequence[str]) -> None:
         labels = self._catalogue.counter("fraud_labels")
@@ -166,11 +176,15 @@ class ScorerMetrics:
         self.restore_progress = catalogue.gauge("fraud_restore_progress_ratio")
         self.dropped = catalogue.counter("fraud_events_dropped")
 
-    def _bind_champion(self) -> None:
+    def _bind_champion(self, models: Sequence[str]) -> None:
         catalogue = self._catalogue
         self._champion = catalogue.gauge("fraud_champion_info")
         self._champion_age = catalogue.gauge("fraud_champion_age_seconds")
         self._swaps = catalogue.counter("fraud_swaps")
+        # What has not happened yet is 0, so that its first time is an increase.
+        for model in models:
+            self._swaps.labels(model, "applied")
+            self._swaps.labels(model, "refused")
         self._swap_seconds = catalogue.histogram("fraud_swap_seconds")
         self._versions: dict[str, str] = {}
         self._rules: dict[str, frozenset[str]] = {}
@@ -195,7 +209,8 @@ class ScorerMetrics:
         if known is None:
             labels = (kind, service, method)
             by_code = {code: self._handled.labels(*labels, code) for code in GRPC_CODES}
-            known = CallMetrics(self._started.labels(*labels), by_code, self._seconds.labels(*labels))
+            started, limited = self._started.labels(*labels), self._limited.labels(*labels)
+            known = CallMetrics(started, by_code, limited, self._seconds.labels(*labels))
             self._calls[service, method] = known
         return known
 
@@ -203,6 +218,15 @@ class ScorerMetrics:
         """Count a limit such as `NEW_CARD` or `OUT_OF_RANGE:amount`, by its kind."""
         kind = text.partition(":")[0]
         self._limits.get(kind, self._limits[OTHER]).inc(count)
+
+    def watch_entities(self, held: Mapping[str, Callable[[], float]], held_max: int) -> None:
+        """Show of how many entities of each kind state is kept, asked for at each scrape (NaN: not known).
+
+        Of each kind no more than `held_max` are; later ones read as never seen.
+        """
+        self._catalogue.gauge("fraud_entities_max").set(held_max)
+        for entity, count in held.items():
+            self._catalogue.gauge("fraud_entities").labels(entity).set_function(count)
 
     def explored(self, model: str, rows: int, minor: int) -> None:
         """Count would-be declines that were let through, and their amounts in base currency."""

@@ -95,4 +95,4 @@ def awaits_approval(state: "RegistryState", version: "VersionState") -> bool:
 
 def awaiting_approval(state: "RegistryState", model: str) -> list["VersionState"]:
     """Return the versions of a model that may be promoted without an override, oldest first."""
-    return [it for it in state.versions.values() if it.model == model and awaits_approval(state, it)]
+    return [it for it in list(state.versions.values()) if it.model == model and awaits_approval(state, it)]

@@ -65,11 +65,11 @@ def bundle_fates(
     """
     reasons = _reasons(state, served, rule, now_us)
     if keep_reference:
-        models = {version.model for version in state.versions.values()}
+        models = {version.model for version in list(state.versions.values())}
         first = [reference_of(state, model) for model in sorted(models)]
         _add(reasons, first, "first champion, which quality is held against")
     of_digest: dict[str, list[VersionState]] = {}
-    for version in state.versions.values():
+    for version in list(state.versions.values()):
         of_digest.setdefault(version.digest, []).append(version)
     kept = {
         digest: next(reasons[it.version] for it in versions if it.version in reasons)
@@ -90,7 +90,7 @@ def bundle_fates(
 
 def _reasons(state: RegistryState, served: Sequence[Service], rule: Retention, now_us: int) -> dict[str, str]:
     """Return the versions that are kept for what they are themselves, with the reason."""
-    models = {version.model for version in state.versions.values()}
+    models = {version.model for version in list(state.versions.values())}
     since_us = now_us - rule.rollback_within
     reasons: dict[str, str] = {}
     for model in sorted(models):
@@ -101,7 +101,7 @@ def _reasons(state: RegistryState, served: Sequence[Service], rule: Retention, n
         within = f"served within {format_duration(rule.rollback_within)}, so a rollback may go to it"
         _add(reasons, [*_in_service(intended, since_us), *_in_service(in_fact, since_us)], within)
         _add(reasons, state.clean_champions(model)[:1], "last clean champion before the present one")
-    for version in state.versions.values():
+    for version in list(state.versions.values()):
         if version.status == "challenger":
             _add(reasons, [version.version], "challenger that awaits evidence")
         elif now_us - _settled_us(version) < rule.bundles:

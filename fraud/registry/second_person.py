@@ -44,7 +44,9 @@ class Asked:
 def open_request(state: "RegistryState", method: str, what: dict[str, Any], now_us: int) -> Asked | None:
     """Return what is open of exactly this, None when nobody has asked."""
     fitting = (
-        it for it in state.asked.values() if it.method == method and it.what == what and it.is_open(now_us)
+        it
+        for it in list(state.asked.values())
+        if it.method == method and it.what == what and it.is_open(now_us)
     )
     return next(fitting, None)
 

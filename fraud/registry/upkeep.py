@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def _vacuumed(state: "RegistryState", entry: LedgerEntry) -> None:
     bundles = entry.body["bundles"]
-    champions = {it.digest: it.version for it in state.versions.values() if it.status == "champion"}
+    champions = {it.digest: it.version for it in list(state.versions.values()) if it.status == "champion"}
     for digest in bundles:
         if digest in champions:
             raise NotAllowedNow(f"{champions[digest]} is a champion; its bundle stays")
@@ -43,7 +43,7 @@ def vacuumed_by(state: "RegistryState", version: "VersionState") -> int:
     The same content registered anew after that brought the bundle back.
     """
     seq = state.vacuumed.get(version.digest, 0)
-    newest = max(it.created_seq for it in state.versions.values() if it.digest == version.digest)
+    newest = max(it.created_seq for it in list(state.versions.values()) if it.digest == version.digest)
     return seq if seq > newest else 0
 
 

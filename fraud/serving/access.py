@@ -44,8 +44,10 @@ class AccessServicer:
 
     async def list_asked(self, request: access_pb2.ListAskedRequest) -> access_pb2.ListAskedResponse:
         """Return what was asked for, newest first; what is open alone, or all."""
-        state = await asyncio.to_thread(self._registry.refresh)
-        now_us = self._now_us()
+        return await asyncio.to_thread(self._asked, request)
+
+    def _asked(self, request: access_pb2.ListAskedRequest) -> access_pb2.ListAskedResponse:
+        state, now_us = self._registry.refresh(), self._now_us()
         return access_pb2.ListAskedResponse(
             asked=[
                 access_pb2.Asked(
@@ -58,7 +60,7 @@ class AccessServicer:
                     until_us=it.until_us,
                     done_seq=it.done_seq,
                 )
-                for it in reversed(state.asked.values())
+                for it in reversed(list(state.asked.values()))
                 if request.all or it.is_open(now_us)
             ]
         )

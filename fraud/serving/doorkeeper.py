@@ -118,6 +118,8 @@ class Doorkeeper(grpc.aio.ServerInterceptor):
             except FraudError as error:
                 metrics.started()
                 metrics.handled(status_of(error).name, time.perf_counter() - started)
+                if isinstance(error, RateLimited):
+                    metrics.limited()
                 await self._refuse(f"{service}/{method}", context, error)
             call_is_by(caller)
             return await call(message, context)

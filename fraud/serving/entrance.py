@@ -5,13 +5,16 @@ identities off → no interceptor at all · no certificate → a plain port
 
 import asyncio
 import contextlib
+import errno
+import socket
 from typing import Any, Final
 
 import grpc
 from grpc_reflection.v1alpha import reflection
 
 from fraud.clock import WallClock
-from fraud.errors import ConfigError
+from fraud.errors import ConfigError, FraudError, Unavailable
+from fraud.monitoring.rotation import SETTLE_S
 from fraud.monitoring.scorer_metrics import ScorerMetrics
 from fraud.serving.access import ACCESS, ACCESS_ACCESS
 from fraud.serving.doorkeeper import OPEN_SERVICE, Access, Doorkeeper
@@ -101,18 +104,17 @@ class Entrance:
         """Listen; return the port.
 
         Raises:
-            ConfigError: the address is taken or not ours, or a certificate cannot be used.
+            ConfigError: the address is not ours, or a certificate cannot be used.
+            Unavailable: the port is taken.
         """
-        address = f"{self._settings.host}:{self._settings.port}"
-        credentials = None if self._certificates is None else self._certificates.credentials()
+        host, port = self._settings.host, self._settings.port
+        credentials = None if self._certificates is None else self._certificates.credentials(SETTLE_S)
         try:
             if credentials is None:
-                return server.add_insecure_port(address)
-            return server.add_secure_port(address, credentials)
+                return server.add_insecure_port(f"{host}:{port}")
+            return server.add_secure_port(f"{host}:{port}", credentials)
         except RuntimeError:
-            raise ConfigError(
-                f"server: cannot listen on {address}; is it taken? 'fraud doctor' tells by whom"
-            ) from None
+            raise _cannot_listen(host, port) from None
 
     async def watch(self, stopping: asyncio.Event) -> None:
         """Read the identities again when their file changes, until stopping."""
@@ -121,6 +123,21 @@ class Entrance:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stopping.wait(), timeout=every_s)
             self._identities.refresh()
+
+
+def _cannot_listen(host: str, port: int) -> FraudError:
+    """Return why, which gRPC does not tell: a port may be free again soon, a wrong host stays wrong."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family) as probe:
+            probe.bind(address)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            return ConfigError(
+                f"server: cannot listen on {host}:{port} ({error.strerror}); give a host of this machine and "
+                "a port that its user may have"
+            )
+    return Unavailable(f"server: {host}:{port} is taken; end what has it, or choose another server.port")
 
 
 def _ms(duration_us: int) -> int:

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from fraud.clock import Clock
-from fraud.errors import Conflict, InvalidInput, LimitExceeded, NotFound, Overloaded
+from fraud.errors import Conflict, InvalidInput, LimitExceeded, NotFound, Overloaded, PermissionDenied
 from fraud.eventlog.log import BatchSummary
 from fraud.features.fold import Coordinates
 from fraud.labels.batches import (
     COMMENT_LENGTH_MAX,
     ID_LENGTH_MAX,
+    IMPORTER,
     RefusedLabel,
     check_labels,
     digest_of,
@@ -34,6 +35,7 @@ from fraud.records import (
     PaymentOutcome,
     Scored,
 )
+from fraud.serving.roles import Caller
 from fraud.serving.scorer import Scorer
 from fraud.settings import Settings
 
@@ -63,12 +65,28 @@ class Feedback:
 
     def __init__(self, settings: Settings, scorer: Scorer, clock: Clock, metrics: ScorerMetrics) -> None:
         self._sources = settings.labels.sources
+        self._bound = settings.server.identities.sources
         self._waiting_max = settings.labels.waiting_max
         self._waiting_each_max = settings.labels.waiting_each_max
         self._scorer = scorer
         self._clock = clock
         self._metrics = metrics
         self._future_us = settings.schema_.future_tolerance
+
+    def check_source(self, source: str, caller: Caller | None) -> None:
+        """Refuse a source that there is not, or that the caller may not hand in labels of; on any thread.
+
+        Raises:
+            InvalidInput: it is not configured.
+            PermissionDenied: the caller is bound to others.
+        """
+        self._check_configured(source)
+        allowed = None if caller is None else self._bound.get(caller.name)
+        if caller is not None and allowed is not None and source not in allowed:
+            raise PermissionDenied(
+                f"source: {caller.name} may hand in labels of {', '.join(allowed)} only, not of {source}; "
+                f"send them as another identity, or add {source} to server.identities.sources.{caller.name}"
+            )
 
     def take_labels(
         self, batch_id: str, part: int, source: str, submitter: str, labels: Sequence[Label]
@@ -106,12 +124,17 @@ class Feedback:
         self._count(event, known)
         return Taken(joined, waiting, tuple(refused), digest=digest)
 
-    def retract_batch(self, batch_id: str, submitter: str, reason: str) -> Retraction:
+    def retract_batch(
+        self, batch_id: str, submitter: str, reason: str, *, own_only: bool = False
+    ) -> Retraction:
         """Take a batch back, on the record: its labels count no more.
+
+        `own_only`: unless somebody else than `submitter` handed in a part of it.
 
         Raises:
             InvalidInput: submitter or reason is missing or too long.
             NotFound: no such batch came in.
+            PermissionDenied: it is somebody else's.
             Unavailable: the append failed; nothing was kept.
         """
         _check_length("submitter", submitter, ID_LENGTH_MAX, "name who takes it back")
@@ -120,6 +143,12 @@ class Feedback:
         if not parts:
             raise NotFound(
                 f"batch_id {batch_id[:ID_LENGTH_MAX]!r}: no such batch came in; see 'fraud label batches'"
+            )
+        other = next((part for part in parts if part.submitter != submitter), None)
+        if own_only and other is not None:
+            raise PermissionDenied(
+                f"batch_id {batch_id!r}: {other.submitter} handed in part {other.part}, and a batch is its "
+                "submitter's to take back; ask them, or an operator, who may take back any"
             )
         if parts[0].retracted:
             return Retraction(parts, 0, repeated=True)
@@ -179,13 +208,20 @@ class Feedback:
         _check_length("batch_id", batch_id, ID_LENGTH_MAX, "name the batch")
         if part < 0:
             raise InvalidInput("part", f"is {part}", "number parts from 0 up")
+        self._check_configured(source)
+        _check_length("submitter", submitter, ID_LENGTH_MAX, "name who hands it in")
+        if submitter == IMPORTER:
+            raise InvalidInput(
+                "submitter", f"{IMPORTER!r} stands for a history ('fraud import')", "name who hands it in"
+            )
+
+    def _check_configured(self, source: str) -> None:
         if source not in self._sources:
             raise InvalidInput(
                 "source",
                 f"{source!r} is not configured",
                 f"send one of: {', '.join(self._sources)} (labels.sources)",
             )
-        _check_length("submitter", submitter, ID_LENGTH_MAX, "name who hands it in")
 
     def take_outcomes(self, reports: Sequence[OutcomeReport]) -> Taken:
         """Log what became of payments.

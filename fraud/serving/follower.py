@@ -194,9 +194,10 @@ class LedgerFollower:
         self._switch_exploration(state)
         self._mark_tainted(state)
         self._settle_shadows(state)
-        if state.seq != self._observed_seq:
-            self._observed_seq = state.seq
+        seq = state.seq  # it goes on growing; what comes while it is observed is for the next look
+        if seq != self._observed_seq:
             self._reconciler.observe(state)
+            self._observed_seq = seq
 
     def _follow_model(self, state: RegistryState, model: str, *, run: Run) -> None:
         change = self._next_change(state, model)

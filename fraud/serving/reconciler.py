@@ -249,10 +249,14 @@ class Reconciler:
     def observe(self, state: RegistryState) -> None:
         """Publish taint, exclusions, and what waits for a person."""
         for model in self._settings.models:
-            tainted = [v for v in state.versions.values() if v.model == model and state.tainted_by(v.version)]
+            tainted = [
+                it
+                for it in list(state.versions.values())
+                if it.model == model and state.tainted_by(it.version)
+            ]
             champion = bool(state.champion(model)) and bool(state.tainted_by(state.champion(model)))
             self._metrics.taint(model, len(tainted), champion=champion)
             self._metrics.on_probation(model, on=probation_of(state, model) is not None)
             by_approval = self._settings.gate.mode == "approval"
             self._metrics.awaiting_approval(model, len(awaiting_approval(state, model)) if by_approval else 0)
-        self._metrics.exclusions_in_force(sum(it.in_force for it in state.exclusions.values()))
+        self._metrics.exclusions_in_force(sum(it.in_force for it in list(state.exclusions.values())))

@@ -79,7 +79,7 @@ def _rolled_back(
                 step.step, step.text = "rollback refused", f"{step.text}: {refused}"
         yield step
     for champion in sorted(
-        {known.version for known in state.versions.values() if known.status == "champion"}
+        {known.version for known in list(state.versions.values()) if known.status == "champion"}
     ):
         if exclusion.seq not in state.tainted_by(champion):
             continue

@@ -34,7 +34,7 @@ from fraud.registry.view import Registry
 from fraud.serving.batcher import Batcher
 from fraud.serving.champions import Champion
 from fraud.serving.follower import ChampionLoader, LedgerFollower
-from fraud.serving.reasons import features_of
+from fraud.serving.reasons import features_of, readable
 from fraud.serving.scorer import Scorer
 from fraud.serving.second_person import Permit, SecondPerson
 from fraud.settings import Settings
@@ -137,7 +137,9 @@ class Rollbacks:
         """
         loop = asyncio.get_running_loop()
         champion, target, muted = await loop.run_in_executor(None, self._choose, order)
-        rows = await loop.run_in_executor(None, recent, self._scorer.log, order.model)
+        both = [it for it in (champion, target) if it is not None]
+        newest = await loop.run_in_executor(None, recent, self._scorer.log, order.model)
+        rows = readable(newest, self._feature_count, both)
         logged = features_of(rows, self._feature_count)
         asked = [] if champion is None else [(NOW, champion, rows, logged)]
         asked.append((ALL_LABELS, target, rows, logged))
@@ -170,7 +172,7 @@ class Rollbacks:
         permit = await loop.run_in_executor(None, self._permit, order, plan)
         if permit.waiting is not None:
             return RollbackDone(plan, 0, 0, applied=False, seconds=0.0, waiting=permit.waiting)
-        seq = await loop.run_in_executor(None, self._record, order, target.version, muted, permit)
+        seq = await loop.run_in_executor(None, self._record, order, plan, permit)
         pass_point("rollback.recorded")
         self._metrics.rolled_back(order.model)
         await self._follower.poll(self._batcher)
@@ -232,14 +234,13 @@ class Rollbacks:
         }
         return self._second.permit("Rollback", what, actor=order.actor, reason=order.reason)
 
-    def _record(self, order: RollbackOrder, version: str, muted: int, permit: Permit) -> int:
-        state = self._registry.refresh()
+    def _record(self, order: RollbackOrder, plan: RollbackPlan, permit: Permit) -> int:
         mute = None
         if order.mute_since_us:
             mute = {
                 "exclusion": self._muted(order).to_dict(),
                 "first_position": self._scorer.log.head() + 1,
-                "labels": muted,
+                "labels": plan.muted_labels,
                 "transactions": 0,
                 "muted": True,
                 "retrain": False,
@@ -247,8 +248,8 @@ class Rollbacks:
         entry = roll_back(
             self._registry.store,
             order.model,
-            version,
-            state.champion(order.model),
+            plan.to_version,
+            plan.from_version,
             actor=order.actor,
             reason=order.reason,
             time_us=self._scorer.now_us(),

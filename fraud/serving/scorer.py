@@ -18,6 +18,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import structlog
@@ -106,11 +107,18 @@ class Scorer:
         """The models that may explore; replaced as a whole when the ledger switches one."""
         self.tainted: frozenset[str] = frozenset()
         """The versions that serve although they learned from excluded data; replaced as a whole."""
+        held = {name: partial(self._held, kind) for kind, name in enumerate(self._entities)}
+        metrics.watch_entities(held, settings.features.entities_max)
 
     @property
     def ready(self) -> bool:
         """True when state stands where the log does."""
         return self.state is not None
+
+    def _held(self, kind: int) -> float:
+        """Return of how many entities of a kind state is kept, NaN while there is none; for any thread."""
+        state = self.state
+        return math.nan if state is None else float(state.fold.state.marks[kind])
 
     def recover(self) -> None:
         """Bring state to the head of the log, from snapshot and log.

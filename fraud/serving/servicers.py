@@ -182,6 +182,7 @@ class LabelServicer:
     async def submit_labels(self, request: labels_pb2.SubmitLabelsRequest) -> labels_pb2.SubmitLabelsResponse:
         """Take one part of a label batch."""
         check_rows("labels", len(request.labels), self._limits.label_rows_max, "server.label_rows_max")
+        self._feedback.check_source(request.source, calling())
         labels = [label_from_wire(label) for label in request.labels]
         taken: Taken = await self._batcher.feed(
             lambda: self._feedback.take_labels(
@@ -223,8 +224,13 @@ class LabelServicer:
 
     async def retract_batch(self, request: labels_pb2.RetractBatchRequest) -> labels_pb2.RetractBatchResponse:
         """Take a label batch back, and say which versions learned from it."""
+        # Who calls is known here, whose batch it is on the scoring thread, where no part comes in between.
+        caller = calling()
+        own_only = caller is not None and "operator" not in caller.roles
         done: Retraction = await self._batcher.run(
-            lambda: self._feedback.retract_batch(request.batch_id, request.submitter, request.reason)
+            lambda: self._feedback.retract_batch(
+                request.batch_id, request.submitter, request.reason, own_only=own_only
+            )
         )
         data = Exclusion("labels", batch_id=request.batch_id)
         state = await asyncio.to_thread(self._registry.refresh)

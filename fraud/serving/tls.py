@@ -4,8 +4,8 @@
                                                      else keep what there is, and say so once
 
 Files are replaced one after the other, so for a moment they need not fit each
-other; the next handshake looks again. Connections that stand keep what they
-began with, for at most `connection_age`.
+other; the next handshake looks again, and so does the start, for a few seconds.
+Connections that stand keep what they began with, for at most `connection_age`.
 """
 
 import ssl
@@ -17,6 +17,7 @@ import grpc
 import structlog
 
 from fraud.errors import ConfigError
+from fraud.monitoring.rotation import settled
 from fraud.settings.access import Tls
 
 _log = structlog.get_logger("fraud.serving.tls")
@@ -34,19 +35,26 @@ class Certificates:
         self._stamp: Stamp = ()
         self._refused: Stamp = ()
 
-    def credentials(self) -> grpc.ServerCredentials:
-        """Return credentials that follow the files.
+    def credentials(self, within_s: float = 0.0) -> grpc.ServerCredentials:
+        """Return credentials that follow the files; those that do not fit are looked at again for `within_s`.
 
         Raises:
             ConfigError: a file is missing, is no PEM, or key and certificate do not fit.
         """
-        self._stamp = self._look()
-        first = self._read()
+        self._stamp, first = settled(self._first, within_s)
         # The types know nothing of None, by which gRPC is told that nothing has changed.
         fetch = cast("Callable[[], grpc.ServerCertificateConfiguration]", self._at_handshake)
         return grpc.dynamic_ssl_server_credentials(
             first, fetch, require_client_authentication=self._clients is not None
         )
+
+    def _first(self) -> tuple[Stamp, grpc.ServerCertificateConfiguration]:
+        """Return what the files hold, with the state they are in."""
+        stamp = self._look()
+        fresh = self._read()
+        if self._look() != stamp:
+            raise ConfigError("server.tls: the files changed while they were read; start again")
+        return stamp, fresh
 
     def _at_handshake(self) -> grpc.ServerCertificateConfiguration | None:
         """Return the files' content when it is new, None to go on; runs in a thread of gRPC."""

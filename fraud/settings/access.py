@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from fraud.clock import DAY_US, HOUR_US, SECOND_US
 from fraud.settings.durations import PositiveDurationUs
-from fraud.settings.section import Section
+from fraud.settings.section import Name, Section
 
 Role = Literal["scorer", "analyst", "operator", "auditor"]
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
@@ -25,7 +25,7 @@ def check_identity_name(name: object) -> str:
     plain = isinstance(name, str) and name.isascii() and name[:1].isalnum() and len(name) <= 64
     if not (isinstance(name, str) and plain and all(letter.isalnum() or letter in "._@-" for letter in name)):
         raise ValueError(f"{name!r} is no name of an identity; use 1 to 64 letters, digits and . _ @ -")
-    if name in ("retrainer", "probation"):
+    if name in ("retrainer", "probation", "import"):
         raise ValueError(f"{name!r} is what the service signs with itself; take another name")
     return name
 
@@ -75,6 +75,17 @@ class Identities(Section):
         default=False, description="a token is good only beside a certificate of the same identity"
     )
     reflection: bool = Field(default=False, description="list the methods to whoever has a role")
+    sources: dict[IdentityName, Annotated[tuple[Name, ...], Field(min_length=1)]] = Field(
+        default={}, description="label sources that an identity may hand in, by its name; one not named: any"
+    )
+
+    @model_validator(mode="after")
+    def _bind_somebody(self) -> Self:
+        if self.sources and self.file is None:
+            raise ValueError(
+                "sources: nobody can tell who hands labels in without file; give one, or leave sources out"
+            )
+        return self
 
 
 class Bands(Section):

@@ -158,6 +158,8 @@ class Settings(Section):
         if self.guard.entity_share.entity:
             _known("guard.entity_share.entity", [self.guard.entity_share.entity], entities)
         _known("sentinels.source", [self.sentinel_source], self.labels.sources)
+        for name, sources in self.server.identities.sources.items():
+            _known(f"server.identities.sources.{name}", sources, self.labels.sources)
         self._reactions_fit()
         if self.retention.rollback_within < self.log.idempotency_horizon:
             raise ValueError(

@@ -1,7 +1,7 @@
 """`[service]`, `[server]` and `[log]`: where it runs and within which limits."""
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import Field, field_validator, model_validator
@@ -46,8 +46,12 @@ class Server(Section):
     host: str = Field(default="127.0.0.1", description="loopback unless you decide otherwise")
     port: int = Field(default=50051, ge=0, le=65_535, description="0: any free port")
     message_bytes_max: int = Field(default=4 * 2**20, ge=2**12, le=2**30)
-    batch_rows_max: int = Field(default=2_000, ge=1, le=100_000)
-    label_rows_max: int = Field(default=10_000, ge=1, le=1_000_000)
+    batch_rows_max: int = Field(
+        default=2_000, ge=1, le=100_000, description="default: less where queue_rows_max is less"
+    )
+    label_rows_max: int = Field(
+        default=10_000, ge=1, le=1_000_000, description="default: less where label_queue_rows_max is less"
+    )
     page_size_max: int = Field(default=1_000, ge=1, le=100_000)
     queue_rows_max: int = Field(default=20_000, ge=1)
     wait_max: PositiveDurationUs = Field(
@@ -95,6 +99,32 @@ class Server(Section):
     bands: Bands = Bands()
     rates: Rates = Rates()
     two_person: TwoPerson = TwoPerson()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_fit(cls, given: Any) -> Any:
+        """Let the rows of a call that are not given shrink with the queue that is."""
+        for rows, queue in (("batch_rows_max", "queue_rows_max"), ("label_rows_max", "label_queue_rows_max")):
+            if isinstance(given, dict) and rows not in given and isinstance(given.get(queue), int):
+                default = cls.model_fields[rows].default
+                given = {**given, rows: max(1, min(default, given[queue]))}
+        return given
+
+    @model_validator(mode="after")
+    def _calls_fit(self) -> Self:
+        """A call that no empty queue takes would be told to try again for ever."""
+        for rows, queue, what in (
+            ("batch_rows_max", "queue_rows_max", "payments"),
+            ("batch_rows_max", "label_queue_rows_max", "outcomes"),
+            ("label_rows_max", "label_queue_rows_max", "labels"),
+        ):
+            asked, room = getattr(self, rows), getattr(self, queue)
+            if asked > room:
+                raise ValueError(
+                    f"{rows}: {asked} {what} in one call never fit into {queue} = {room}; "
+                    f"raise {queue} to {asked}, or lower {rows} to {room}"
+                )
+        return self
 
     @model_validator(mode="after")
     def _is_guarded(self) -> Self:

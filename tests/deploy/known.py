@@ -18,7 +18,7 @@ from tests.deploy.promql import grouped, kept_by, selectors
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 RULES = DEPLOY / "prometheus" / "rules"
-ANYWHERE = {"job", "instance"}
+ANYWHERE = {"service", "job", "instance"}
 FOREIGN: dict[str, set[str]] = {
     "up": set(),
     "ALERTS": {"alertname", "alertstate", "severity", "model"},
@@ -58,6 +58,19 @@ def rules() -> list[dict[str, Any]]:
 
 def alerts() -> dict[str, dict[str, Any]]:
     return {rule["alert"]: rule for rule in rules() if "alert" in rule}
+
+
+def processes_of(expr: str) -> list[frozenset[str]]:
+    """For each series of ours that an expression asks for, who shows it; recorded ones by their inputs."""
+    inputs = {rule["record"]: rule["expr"] for rule in rules() if "record" in rule}
+    shown = {name: frozenset(metric.processes) for metric in METRICS for name in metric.series}
+    found = []
+    for selector in selectors(expr):
+        if selector.name in inputs:
+            found += processes_of(inputs[selector.name])
+        elif selector.name in shown:
+            found.append(shown[selector.name])
+    return found
 
 
 @cache

@@ -63,6 +63,18 @@ def test_prometheus_looks_where_the_services_are() -> None:
         assert target in SERVICES
 
 
+def test_what_changes_without_containers_stands_where_it_is_changed() -> None:
+    config = (DEPLOY / "prometheus/prometheus.yml").read_text(encoding="utf-8")
+    source = (DEPLOY / "grafana/provisioning/datasources/prometheus.yml").read_text(encoding="utf-8")
+    runbook = (DEPLOY / "runbook.md").read_text(encoding="utf-8")
+    assert "alertmanager:9093" in config
+    for text in (config, source, runbook):
+        assert "without containers" in text
+    for text, address in ((config, "127.0.0.1:9093"), (source, "http://127.0.0.1:9090")):
+        assert address in text
+        assert address in runbook
+
+
 def test_ports_are_those_of_the_configuration(tmp_path: Path) -> None:
     path = tmp_path / "fraud.toml"
     settings_in(tmp_path)

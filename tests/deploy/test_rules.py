@@ -9,8 +9,21 @@ import pytest
 
 from deploy.prometheus.cases import CASES, FOLDER, THRESHOLDS, files
 from fraud.monitoring import alarming
+from fraud.monitoring.names import METRICS
+from fraud.monitoring.retrainer_metrics import RetrainerMetrics
+from fraud.monitoring.scorer_metrics import ScorerMetrics
 from fraud.settings.monitoring import Alarms
-from tests.deploy.known import DEPLOY, RULES, alarm_names, alerts, faults, rules
+from tests.deploy.known import (
+    DEPLOY,
+    RULES,
+    alarm_names,
+    alerts,
+    dashboards,
+    faults,
+    panels,
+    processes_of,
+    rules,
+)
 from tests.deploy.promql import selectors
 
 needs_promtool = pytest.mark.skipif(
@@ -56,6 +69,61 @@ def test_faults_are_seen() -> None:
     assert list(faults('fraud_queue_rows{model="card"}')) == ["fraud_queue_rows has no label model"]
     assert list(faults('fraud_realised_recall{bound="low"}')) == ["bound is never 'low'"]
     assert list(faults("sum by (shop) (fraud_queue_rows)")) == ["nothing has a label shop to group by"]
+
+
+def joined_by_instance(expr: str) -> bool:
+    """Tell whether series that no process shows together are brought together by the instance of one."""
+    apart = not frozenset.intersection(frozenset(("scorer", "retrainer")), *processes_of(expr))
+    joins = re.findall(r"\b(?:on|ignoring)\s*\(([^)]*)\)", expr)
+    return apart and (not joins or any("instance" in join or "job" in join for join in joins))
+
+
+def test_nothing_joins_scorer_and_retrainer_by_their_instance() -> None:
+    asked = [rule["expr"] for rule in rules()]
+    asked += [
+        target["expr"]
+        for board in dashboards().values()
+        for panel in panels(board)
+        for target in panel["targets"]
+    ]
+    assert [expr for expr in asked if joined_by_instance(expr)] == []
+    across = [expr for expr in asked if len(set(processes_of(expr))) > 1]
+    assert len(across) >= 2, "rollbacks and probations"
+    wrong = alerts()["FraudRolledBack"]["expr"].replace("service", "instance")
+    assert joined_by_instance(wrong)
+    assert joined_by_instance("fraud_queue_rows > fraud_archive_lag_events")
+
+
+def test_what_alerts_take_the_rise_of_is_there_before_its_first_time() -> None:
+    """A counter that appears with its first event does not rise from 0."""
+    scorer = ScorerMetrics(["card"], ["analyst"])
+    scorer.call("fraud.v1.ScoringService", "Score")
+    kept = {
+        sample.name
+        for registry in (scorer.registry, RetrainerMetrics().registry)
+        for family in registry.collect()
+        for sample in family.samples
+    }
+    counters = {name for metric in METRICS if metric.kind == "counter" for name in metric.series}
+    met = {
+        selector.name
+        for rule in rules()
+        for asked in re.findall(r"(?:increase|rate)\((\w+(?:\{[^}]*\})?)\[", rule["expr"])
+        for selector in selectors(asked)
+    }
+    assert {"fraud_swaps_total", "fraud_limits_total", "fraud_rule_failures_total"} <= met
+    # `LoopWatch` begins with those that the ledger counts.
+    assert (met & counters) - kept == {"fraud_ledger_rollbacks_total"}
+
+
+def test_fraud_status_takes_the_same_for_errors_and_for_full() -> None:
+    errors = next(
+        rule["expr"] for rule in rules() if rule.get("record") == "method:grpc_server_errors:rate5m"
+    )
+    codes = re.search(r'grpc_code=~"([^"]*)"', errors)
+    assert codes is not None
+    assert set(codes[1].split("|")) == set(alarming.ERRORS)
+    assert alerts()["FraudEntitiesFilling"]["expr"].endswith(f" > {alarming.ENTITIES_SHARE}")
 
 
 def test_thresholds_are_those_of_the_configuration() -> None:
@@ -111,4 +179,5 @@ def test_every_alert_says_how_grave_it_is_and_what_to_do(alert: str) -> None:
         "kind",
         "pattern",
         "grpc_method",
+        "entity",
     }

@@ -146,7 +146,7 @@ def test_a_file_that_cannot_be_used_is_named_at_the_start(tmp_path: Path, broken
     monitoring = guarded(tmp_path, clients=True, token=b"let-me-in")
     os.truncate(tmp_path / broken, 0)
     with pytest.raises(ConfigError, match=rf"monitoring.*{broken}"):
-        Guard(monitoring)
+        Guard(monitoring, 0.0)
     (tmp_path / broken).unlink()
     with pytest.raises(ConfigError, match=broken):
-        Guard(monitoring)
+        Guard(monitoring, 0.0)

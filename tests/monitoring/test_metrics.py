@@ -106,6 +106,17 @@ def test_only_the_version_that_serves_is_shown() -> None:
     assert value(metrics.registry, "fraud_champion_info", model="card", version="card-9") is None
 
 
+def test_what_a_version_may_come_to_is_0_before_its_first_time() -> None:
+    registry = ScorerMetrics(["card", "transfer"], ["analyst"]).registry
+    for model in ("card", "transfer"):
+        for result in ("applied", "refused"):
+            assert value(registry, "fraud_swaps_total", model=model, result=result) == 0
+        assert value(registry, "fraud_rule_failures_total", model=model) == 0
+    metrics = scorer()
+    metrics.swapped("card", "refused")
+    assert value(metrics.registry, "fraud_swaps_total", model="card", result="refused") == 1
+
+
 def test_nothing_is_dropped_and_that_is_shown_from_the_start() -> None:
     assert value(ScorerMetrics(["card"], ["analyst"]).registry, "fraud_events_dropped_total") == 0
 

@@ -21,7 +21,7 @@ from fraud.settings.access import ROLES
 NOW_US = 1_000_000
 RAW = ("analyst", "operator", "auditor")
 names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}", fullmatch=True).filter(
-    lambda name: name not in ("retrainer", "probation")
+    lambda name: name not in ("retrainer", "probation", "import")
 )
 
 

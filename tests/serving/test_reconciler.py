@@ -114,8 +114,10 @@ def test_labels_count_at_once_while_transactions_wait_and_what_is_undone_is_rebu
 
 
 def test_a_ledger_that_takes_no_rollback_keeps_no_service_from_starting(
-    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    ledger.settings = settings_in(tmp_path, FRAUD__MODELS__CARD__NO_CLEAN_CHAMPION="NONE")
+
     async def first(process: ScoringProcess) -> None:
         await score(process, Stream(seed=73), 50)
         exclude(ledger, Exclusion("labels", batch_id="bad"), 5)

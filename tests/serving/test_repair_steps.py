@@ -39,6 +39,7 @@ class Ledger:
             self.state,
             entries,
             self.entries,
+            kept=frozenset(),
             promotions_serve=promotions_serve,
         )
         return [(step.step, step.done, step.time_us) for step in found]
