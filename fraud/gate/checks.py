@@ -22,7 +22,10 @@ from fraud.records import Outcome
 from fraud.settings.learning import Gate
 
 NEWEST_SHARE = 1 / 3
-"""The newest attacks are those of the last third of the days with evidence."""
+"""The newest attacks are those of the last third of the days on which an attack was first seen.
+
+Not of the days with evidence: after a quiet spell those would hold no attack, and nothing would be asked.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +151,9 @@ def evidence_frauds(evidence: Evidence, gate: Gate) -> Check:
     if frauds + hidden >= least:
         rows = evidence.left_out.censored + evidence.left_out.mirrored
         reason += (
-            f"; the evidence is censored: {rows} declined or mirrored rows hold about {hidden:.0f} frauds "
-            "no label can reach; raise exploration"
+            f"; the evidence is censored: {rows} rows that were declined, or challenged or reviewed without "
+            f"a label, or mirrored, hold about {hidden:.0f} frauds no label can reach; raise exploration, "
+            "report outcomes"
         )
     elif frauds:
         reason += f"; at {frauds / days:.1f} a day expect them in {math.ceil(missing * days / frauds)} days"
@@ -290,7 +294,7 @@ def refresh(votes: Votes, gate: Gate, required: float) -> Check:
 
 
 def newest_attacks(votes: Votes) -> Check:
-    """On the newest days the challenger must catch at least as many attacks."""
+    """Of the newest attacks the challenger must catch at least as many, however long ago they were."""
     days = np.unique(votes.days)
     newest = votes.days >= days[int(len(days) * (1 - NEWEST_SHARE))] if len(days) else votes.days > 0
     net = int(votes.differences[newest].sum())
@@ -341,7 +345,7 @@ def left_out(evidence: Evidence) -> Check:
     total = out.early + out.not_matured + out.ruled + out.censored + out.mirrored
     reason = (
         f"rows left out: {out.early} before the challenger was frozen, {out.not_matured} not matured, "
-        f"{out.ruled} decided by rules and lists, {out.censored} declined without exploration, "
-        f"{out.mirrored} to censor both sides alike"
+        f"{out.ruled} decided by rules and lists, {out.censored} declined without exploration "
+        f"or challenged or reviewed without a label, {out.mirrored} to censor both sides alike"
     )
     return check("rows_left_out", total, None, reason)

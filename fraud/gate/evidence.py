@@ -25,7 +25,17 @@ from fraud.evaluation.days import day_start_us, event_days
 from fraud.evaluation.metrics import Bools, Days, Floats, alerts
 from fraud.evaluation.resampling import Sample
 from fraud.gate.attacks import AttackRule, attacks_of
-from fraud.gate.censoring import decided_by_rule, exploration_rates, heads, mirrored
+from fraud.gate.censoring import (
+    HELD,
+    LABEL_COIN,
+    decided_by_rule,
+    exploration_rates,
+    heads,
+    mirrored,
+    mirrored_below,
+    told_rates,
+    toss,
+)
 from fraud.gate.clusters import units
 from fraud.gate.slices import NO_SLICES, Slice, SliceRules, slices_of
 from fraud.gate.votes import Ballot, Votes
@@ -82,8 +92,9 @@ class LeftOut:
     """Rows that are no evidence, and why.
 
     `ruled` were decided by a rule or a list, where neither side decides;
-    `censored` are declines without exploration, `mirrored` those left out so
-    that both sides are censored alike; `frauds_expected` is how many frauds the
+    `censored` are declines without exploration, and what was challenged or sent
+    to review and has no label; `mirrored` are those left out so that both sides
+    are censored alike; `frauds_expected` is how many frauds the
     challenger's scores see in the last two.
     """
 
@@ -130,11 +141,12 @@ def gather(rows: pl.DataFrame, rules: EvidenceRules) -> Evidence:
 
     Columns: transaction_id str, event_time_us i64, entity_<name> integer (null
     or −1: not given; the first is the card), amount_base_minor i64, is_fraud
-    bool, label_known_us i64 (null: no label), outcome integer (`Outcome`),
+    bool (null: nobody can tell), label_known_us i64 (null: no label), outcome integer (`Outcome`),
     explored bool, propensity f64, imported bool, rule str (null, or no such
     column: the model decided), challenger_score f64, champion_score f64 (all
-    null: there is no champion). Unexplored declines belong among the rows,
-    with scores: they are counted, and tell how both sides are censored.
+    null: there is no champion). Unexplored declines belong among the rows, and
+    what was challenged or sent to review and has no label, with scores: they
+    are counted, and tell how both sides are censored.
 
     Raises:
         InvalidInput: a score is missing or not finite, or the champion scored
@@ -204,24 +216,38 @@ def _uncensored(rows: _Rows, rules: EvidenceRules) -> tuple[Bools, LeftOut]:
     frame = rows.frame
     explored = frame["explored"].to_numpy()
     imported = frame["imported"].to_numpy()
-    tails = (frame["outcome"] == Outcome.DECLINE).to_numpy() & ~explored & ~imported
+    outcome = frame["outcome"]
+    tails = (outcome == Outcome.DECLINE).to_numpy() & ~explored & ~imported
+    held = outcome.is_in(HELD).to_numpy() & ~explored & ~imported
+    untold = held & frame["is_fraud"].is_null().to_numpy()
     sides = [rows.challenger] if rows.champion is None else [rows.challenger, rows.champion]
     would_decline = mirrored(tails | explored, imported, rows.days, sides)
     asked = np.flatnonzero(would_decline & ~tails & ~explored)
     amounts, most = frame["amount_base_minor"].to_numpy(), rules.exploration_amount_max_minor
     rates = exploration_rates(tails, explored, frame["propensity"].to_numpy(), rows.days, amounts <= most)
     shown = heads(frame["transaction_id"].gather(asked).to_list(), amounts[asked], rates[asked], most)
-    evident = ~tails
+    evident = ~tails & ~untold
     evident[asked[~shown]] = False
+    would_hold = mirrored_below(held, tails | explored, imported, rows.days, sides)
+    asked = np.flatnonzero(would_hold & ~held & evident)
+    rates = told_rates(held, ~untold, _known_frauds(frame, rules), rows.days, sides)
+    shown = toss(frame["transaction_id"].gather(asked).to_list(), rates[asked], LABEL_COIN)
+    evident[asked[~shown]] = False
+    censored, out = int(np.sum(tails | untold)), int(np.sum(~evident))
     expected = float(rows.challenger[~evident].sum())
-    return evident, LeftOut(censored=int(tails.sum()), mirrored=int(np.sum(~shown)), frauds_expected=expected)
+    return evident, LeftOut(censored=censored, mirrored=out - censored, frauds_expected=expected)
+
+
+def _known_frauds(frame: pl.DataFrame, rules: EvidenceRules) -> Bools:
+    known = (frame["label_known_us"] <= rules.cut_time_us).fill_null(False).to_numpy()
+    is_fraud: Bools = frame["is_fraud"].fill_null(False).to_numpy() & known
+    return is_fraud
 
 
 def _judge_sides(rows: _Rows, rules: EvidenceRules, left_out: LeftOut) -> Evidence:
     """Spend both budgets and let the units vote."""
     frame, days = rows.frame, rows.days
-    known = (frame["label_known_us"] <= rules.cut_time_us).fill_null(False).to_numpy()
-    is_fraud = frame["is_fraud"].to_numpy() & known
+    is_fraud = _known_frauds(frame, rules)
     amounts = frame["amount_base_minor"].to_numpy()
     surrogates = _surrogates(frame)
     challenger = alerts(rows.challenger, days, rules.alert_share)

@@ -11,7 +11,8 @@
 `EMERGENCIES` for an emergency retrain. Entries of older releases have none.
 
 A start that nothing follows is a cycle that runs, or that died. The request of a dead cycle is taken up
-again; what a trigger started counts as not done, so the trigger stays due (`fraud.retrainer.triggers`).
+again, until its cycles have died too often (`fraud.retrainer.daemon`); what a trigger started counts as not
+done, so the trigger stays due (`fraud.retrainer.triggers`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -38,18 +39,22 @@ _UNTRAINED: Final = ("FROZEN", "NOT TRAINED")
 class CycleStart:
     """One cycle: when it started, µs UTC, why, of which models, and how it ended.
 
+    `cut_us` is the moment up to which it learned, µs UTC: that of the request it answers, `request_seq`,
+    or that of its start.
     `trigger` is one of `TRIGGERS`, "" where an older release did not say; `reason` is for people.
     `fruitful`: the gate let a challenger pass in it. `ended` is "unfinished" while it runs and when it
     died. `trained` are its models once it has finished, but for those that were frozen or not trained.
     """
 
     time_us: int
+    cut_us: int
     trigger: str = ""
     reason: str = ""
     fruitful: bool = False
     models: tuple[str, ...] = ()
     ended: CycleEnd = "unfinished"
     trained: tuple[str, ...] = ()
+    request_seq: int | None = None
 
     @property
     def emergency(self) -> bool:
@@ -58,8 +63,13 @@ class CycleStart:
 
 
 def trained_us(cycles: Sequence[CycleStart], model: str) -> int:
-    """Return when the last cycle started that has trained a model, µs UTC; 0 for none."""
-    return next((it.time_us for it in reversed(cycles) if model in it.trained), 0)
+    """Return up to when the last cycle learned that has trained a model, µs UTC; 0 for none."""
+    return next((it.cut_us for it in reversed(cycles) if model in it.trained), 0)
+
+
+def deaths_of(cycles: Sequence[CycleStart], request_seq: int) -> int:
+    """Return how many cycles of a request have not ended; while none runs, each of them died."""
+    return sum(it.request_seq == request_seq and it.ended == "unfinished" for it in cycles)
 
 
 def _requested(state: "RegistryState", entry: LedgerEntry) -> None:
@@ -82,10 +92,12 @@ def _cycle_started(state: "RegistryState", entry: LedgerEntry) -> None:
     request = _request_of(state, entry)
     trigger = entry.body.get("trigger", REQUEST if request is not None else "")
     models = tuple(entry.body["models"])
-    state.cycles.append(CycleStart(entry.time_us, trigger, entry.reason, models=models))
+    cycle = CycleStart(entry.time_us, entry.time_us, trigger, entry.reason, models=models)
+    state.cycles.append(cycle)
     state.cycle_runs = True
     if request is not None:
         request.state = "RUNNING"
+        cycle.cut_us, cycle.request_seq = request.cut_time_us, request.seq
 
 
 def note_verdict(state: "RegistryState", verdict: str) -> None:

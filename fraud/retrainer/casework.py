@@ -20,6 +20,7 @@ from fraud.bundle.store import BundleStore
 from fraud.clock import DAY_US
 from fraud.errors import Damaged
 from fraud.gate.attacks import AttackRule
+from fraud.gate.censoring import HELD
 from fraud.gate.checks import OutcomeCounts, label_delay
 from fraud.gate.evidence import EvidenceRules, gather
 from fraud.gate.sentinels import SentinelCount
@@ -82,7 +83,7 @@ class Casework:
         self._rows: dict[tuple[str, int], pl.DataFrame] = {}
         self._frozen: dict[tuple[str, str], pl.DataFrame] = {}
         self._evading = Evading(history)
-        self._traffic: dict[tuple[str, int], pl.DataFrame] = {}
+        self._traffic: dict[str, pl.DataFrame] = {}
         self._newest: dict[tuple[str, int], pl.DataFrame] = {}
         self._margins: dict[tuple[str, str, int], NDArray[np.float32]] = {}
         self._matrices: dict[str, tuple[object, NDArray[np.float32]]] = {}
@@ -101,7 +102,7 @@ class Casework:
             bundle_bytes=self._bundles.size(challenger.state.digest),
             self_test_ok=ok,
             self_test_text=text,
-            traffic=self._outcomes(challenger.bundle, self._cut.time_us),
+            traffic=self._outcomes(challenger.bundle),
             seed=self._settings.training.seed,
             sentinels=tuple(
                 self._count(each, challenger, champion) for each in self._sentinels if each.model == model
@@ -144,7 +145,7 @@ class Casework:
 
     def _unadjusted(self, challenger: Bundle, champion: Bundle) -> OutcomeCounts:
         """Count what the champion's thresholds make of the challenger's scores."""
-        scores = challenger.scores(self._week(challenger, self._cut.time_us))
+        scores = challenger.scores(self._week(challenger))
         return OutcomeCounts.of(champion.thresholds.outcomes(scores))
 
     def _risk(self, challenger: Bundle, champion: Bundle | None, upto: int) -> tuple[RiskCount, ...]:
@@ -200,10 +201,19 @@ class Casework:
         cut_us = int(champion.bundle.manifest["cut"]["time_us"])
         return Champion(
             age_us=self._cut.time_us - cut_us,
-            traffic=self._outcomes(champion.bundle, self._cut.time_us),
-            promised=self._outcomes(champion.bundle, cut_us),
+            traffic=self._outcomes(champion.bundle),
+            promised=self._promised(champion),
             tainted=champion.tainted,
         )
+
+    def _promised(self, champion: Rival) -> OutcomeCounts:
+        """Count what the champion's thresholds make of the traffic that it was made for."""
+        bundle = champion.bundle
+        key = (bundle.digest, "made for", champion.state.cut_position)
+        if key not in self._margins:
+            rows = traffic_before(self._history, champion.state, with_features=True).collect()
+            self._margins[key] = bundle.margins(matrix_of(bundle, rows))
+        return OutcomeCounts.of(bundle.thresholds.outcomes(bundle.scores(self._margins[key])))
 
     def _self_test(self, challenger: Rival) -> tuple[bool, str]:
         """Read the bundle back from the store, as a scorer would, and test it."""
@@ -214,27 +224,26 @@ class Casework:
         return True, "read back from the store, margins equal bit for bit"
 
     def _judged(self, model: str, since_us: int) -> pl.DataFrame:
-        """Return rows since a moment with what is known of them, unexplored declines included."""
+        """Return rows since a moment with what is known of them, those included that never got a label."""
         key = (model, since_us)
         if key not in self._rows:
             rows = self._history.judged(model, since_us)
             declined = (pl.col("outcome") == int(Outcome.DECLINE)) & ~pl.col("explored")
-            kept = rows.filter(pl.col("is_fraud").is_not_null() | declined)
-            filled = kept.with_columns(pl.col("is_fraud").fill_null(value=False))
-            self._rows[key] = filled.sort("position").collect()
+            held = pl.col("outcome").is_in(HELD) & ~pl.col("explored") & ~pl.col("imported")
+            kept = rows.filter(pl.col("is_fraud").is_not_null() | declined | held)
+            self._rows[key] = kept.sort("position").collect()
         return self._rows[key]
 
-    def _outcomes(self, bundle: Bundle, until_us: int) -> OutcomeCounts:
-        """Count what a bundle's thresholds make of the week before a moment."""
-        scores = bundle.scores(self._week(bundle, until_us))
-        return OutcomeCounts.of(bundle.thresholds.outcomes(scores))
+    def _outcomes(self, bundle: Bundle) -> OutcomeCounts:
+        """Count what a bundle's thresholds make of the week before the cut."""
+        return OutcomeCounts.of(bundle.thresholds.outcomes(bundle.scores(self._week(bundle))))
 
-    def _week(self, bundle: Bundle, until_us: int) -> NDArray[np.float32]:
-        """Return a bundle's margins of the week before a moment; read and scored once."""
-        key = (bundle.digest, "week", until_us)
+    def _week(self, bundle: Bundle) -> NDArray[np.float32]:
+        """Return a bundle's margins of the week before the cut; read and scored once."""
+        key = (bundle.digest, "week", self._cut.position)
         if key not in self._margins:
-            rows = self._rows_of_week(bundle.model, until_us)
-            self._margins[key] = bundle.margins(self._matrix(bundle, rows, "week", until_us))
+            rows = self._rows_of_week(bundle.model)
+            self._margins[key] = bundle.margins(self._matrix(bundle, rows, "week", self._cut.position))
         return self._margins[key]
 
     def _newest_margins(self, bundle: Bundle, upto: int) -> NDArray[np.float32]:
@@ -273,12 +282,11 @@ class Casework:
             self._newest = {**kept, key: newest.sort("position").collect()}
         return self._newest[key]
 
-    def _rows_of_week(self, model: str, until_us: int) -> pl.DataFrame:
-        key = (model, until_us)
-        if key not in self._traffic:
-            week = pl.col("event_time_us").is_between(until_us - TRAFFIC_US, until_us)
-            self._traffic[key] = self._history.transactions(model).filter(week).collect()
-        return self._traffic[key]
+    def _rows_of_week(self, model: str) -> pl.DataFrame:
+        if model not in self._traffic:
+            week = pl.col("event_time_us").is_between(self._cut.time_us - TRAFFIC_US, self._cut.time_us)
+            self._traffic[model] = self._history.transactions(model).filter(week).collect()
+        return self._traffic[model]
 
     def _scores(self, bundle: Bundle, rows: pl.DataFrame) -> NDArray[np.float64]:
         return bundle.scores(bundle.margins(matrix_of(bundle, rows)))
@@ -289,11 +297,14 @@ def rule_of(attack: Attack) -> AttackRule:
     return AttackRule(f"attack_{attack.seq}", attack.entities, attack.words, attack.since_us)
 
 
-def traffic_before(history: History, version: VersionState) -> pl.LazyFrame:
-    """Return the payments of the week before a version's cut, as logged: what it was made for."""
+def traffic_before(history: History, version: VersionState, *, with_features: bool = False) -> pl.LazyFrame:
+    """Return the payments of the week before a version's cut that were known then: what it was made for.
+
+    Features are as logged, or `with_features` those of the present view.
+    """
     week = pl.col("event_time_us").is_between(version.cut_time_us - TRAFFIC_US, version.cut_time_us)
     known = pl.col("position") <= version.cut_position
-    return history.transactions(version.model, with_features=False).filter(week & known)
+    return history.transactions(version.model, with_features=with_features).filter(week & known)
 
 
 def alerts_on(bundle: Bundle, rows: pl.DataFrame) -> int:

@@ -2,6 +2,7 @@
 
 watch: copy the log to the archive every so often, its small files merged once a day
 a request on the ledger, or a trigger that is due → one cycle
+a request whose cycles have died `DEATHS_MAX` times → given up, recorded as failed
 after each copy: monitoring, probations judged, what waits in shadow promoted
 """
 
@@ -24,7 +25,9 @@ from fraud.features.spec import FeatureSpec
 from fraud.guard.finding import check_names
 from fraud.monitoring.endpoint import Guard, serve_metrics
 from fraud.monitoring.retrainer_metrics import RetrainerMetrics
+from fraud.registry.cycles import deaths_of
 from fraud.registry.store import LedgerStore
+from fraud.registry.version import RequestState
 from fraud.registry.view import Registry
 from fraud.retrainer.compacting import CompactionWatch
 from fraud.retrainer.cycle import Order, Workshop, run_cycle
@@ -41,6 +44,8 @@ from fraud.training.priority import give_way_as_session
 
 _log = structlog.get_logger("fraud.retrainer.daemon")
 _POLL_S = 0.1
+DEATHS_MAX = 3
+"""Cycles of one request that may die with the process before it is given up: it would kill the next, too."""
 
 
 def open_workshop(settings: Settings) -> Workshop:
@@ -199,6 +204,7 @@ class Watch:
             self._shop.clock.observe(self._shop.log.last_arrival_us())
             self._archive()
             self._monitor.observe()
+            give_up(self._shop)
             order = next_order(self._shop, self._monitor)
             if order is not None:
                 verdicts = run_cycle(self._shop, order, pool.open)
@@ -221,18 +227,42 @@ class Watch:
                 self._shadows.turn()
 
 
+def give_up(shop: Workshop) -> None:
+    """Record requests as failed whose cycles have died too often, so that others get their turn.
+
+    Nothing may run meanwhile.
+    """
+    state = shop.state()
+    for request in state.requests():
+        if request.state != "RUNNING" or deaths_of(state.cycles, request.seq) < DEATHS_MAX:
+            continue
+        error = (
+            f"the process died {DEATHS_MAX} times in a cycle of this request, so it is given up; look at "
+            "the machine's memory, at training.cpus and training.cpus_per_task and at the windows of "
+            "training.recipes, then ask again"
+        )
+        shop.record("CycleFailed", {"request_seq": request.seq, "error": error}, request.trigger)
+        for model in models_of(shop, request):
+            shop.metrics.retrained(model, "failed", 0.0)
+        _log.error("request given up", request=request.seq, why=error)
+
+
+def models_of(shop: Workshop, request: RequestState) -> tuple[str, ...]:
+    """Return the models that a request is for."""
+    return tuple(request.model.split(",")) if request.model else tuple(shop.settings.models)
+
+
 def next_order(shop: Workshop, monitor: Monitor) -> Order | None:
     """Return what is to be done now: what was asked for, or what a trigger wants; None for nothing."""
     state = shop.state()
     for request in state.requests():
         # RUNNING, though nothing runs: a cycle died half-way and is run again.
         if request.state in ("WAITING", "RUNNING"):
-            models = tuple(request.model.split(",")) if request.model else tuple(shop.settings.models)
             cut = Cut(request.cut_position, request.cut_time_us)
-            return Order(models, cut, request.trigger, request.seq)
+            return Order(models_of(shop, request), cut, request.trigger, request.seq)
     now_us = shop.clock.now_us()
     models = tuple(shop.settings.models)
-    before = CyclesBefore(models, state.cycles, monitor.frauds_since, monitor.alarms())
+    before = CyclesBefore(models, state.cycles, monitor.frauds_after, monitor.alarms())
     wanted = due(shop.settings.training.triggers, before, now_us)
     if wanted is None or shop.log.head() == 0:
         return None

@@ -2,7 +2,9 @@
 
 payments since the promotion, while both scored them → matured → scored by both from the logged features
 → the gate's evidence, the former champion standing as the challenger → superiority → RolledBack
-nothing shown once all of them have matured → ProbationEnded
+nothing shown once their last day has matured → ProbationEnded
+
+One that cannot be judged is logged and tried again at the next turn; it holds up no other.
 """
 
 from dataclasses import asdict
@@ -13,7 +15,7 @@ import polars as pl
 import structlog
 
 from fraud.errors import NotAllowedNow, StaleHead
-from fraud.evaluation.days import event_days
+from fraud.evaluation.days import day_start_us, event_days
 from fraud.gate.eprocess import e_of
 from fraud.gate.evidence import gather
 from fraud.gate.probation import Demotion, demotion
@@ -37,18 +39,27 @@ class ProbationWatch:
     def turn(self) -> None:
         """Judge what has new evidence; roll back, or end what has shown nothing."""
         shop = self._shop
-        now_us = shop.clock.now_us()
-        maturity_us = shop.settings.labels.maturity
         for model in shop.settings.models:
             probation = probation_of(shop.state(), model)
-            if probation is None or now_us - maturity_us <= probation.since_us:
+            if probation is None:
                 continue
-            matured = event_days(np.array([now_us - maturity_us]), shop.settings.service.zone)
-            key = probation.seq, int(matured[0])
-            over = now_us >= probation.until_us + maturity_us
-            if over or self._judged.get(model) != key:
-                self._judged[model] = key
-                self._conclude(probation, judge_probation(shop, probation), over=over)
+            try:
+                self._judge(probation)
+            except Exception:  # noqa: BLE001 — other models and what waits in shadow must not stop for it
+                _log.exception("probation not judged", model=model, version=probation.version)
+
+    def _judge(self, probation: Probation) -> None:
+        shop, model = self._shop, probation.model
+        matured_us = shop.clock.now_us() - shop.settings.labels.maturity
+        if matured_us <= probation.since_us:
+            return
+        zone = shop.settings.service.zone
+        today, last = event_days(np.array([matured_us, probation.until_us - 1]), zone).tolist()
+        key = probation.seq, today
+        over = matured_us >= day_start_us(last + 1, zone)
+        if over or self._judged.get(model) != key:
+            self._conclude(probation, judge_probation(shop, probation), over=over)
+            self._judged[model] = key
 
     def _conclude(self, probation: Probation, found: Demotion, *, over: bool) -> None:
         shop = self._shop

@@ -38,7 +38,7 @@ from fraud.settings.triggers import Triggers
 class Alarm:
     """Why a model should be retrained now: one of `fraud.registry.cycles.EMERGENCIES`, in words.
 
-    `seen_us` is when it was seen; a cycle that started since and trained the model has answered it.
+    `seen_us` is when it was seen; a cycle that learned up to then and trained the model has answered it.
     """
 
     trigger: str
@@ -47,8 +47,8 @@ class Alarm:
     seen_us: int
 
 
-def _no_frauds(since_us: int) -> int:
-    del since_us
+def _no_frauds(model: str, after_us: int) -> int:
+    del model, after_us
     return 0
 
 
@@ -56,12 +56,12 @@ def _no_frauds(since_us: int) -> int:
 class CyclesBefore:
     """The models, the cycles so far, oldest first, frauds that have come in, and what alarms now.
 
-    `frauds_since` returns how many frauds became known at or after a moment, µs UTC.
+    `frauds_after` returns how many frauds of a model became known after a moment, µs UTC.
     """
 
     models: Sequence[str]
     cycles: Sequence[CycleStart] = ()
-    frauds_since: Callable[[int], int] = _no_frauds
+    frauds_after: Callable[[str, int], int] = _no_frauds
     alarms: Sequence[Alarm] = ()
 
 
@@ -78,10 +78,12 @@ class Due:
 class Tries:
     """When the last cycle started that counts, None for none, and the later ones that came to nothing.
 
-    Those died or failed; the newest is the first.
+    Those died or failed; the newest is the first. `cut_us` is the moment up to which the one that counts
+    learned, 0 for none.
     """
 
     done_us: int | None
+    cut_us: int
     vain: tuple[CycleStart, ...]
 
     @classmethod
@@ -90,9 +92,9 @@ class Tries:
         vain: list[CycleStart] = []
         for cycle in cycles:
             if cycle.ended == "finished":
-                return cls(cycle.time_us, tuple(vain))
+                return cls(cycle.time_us, cycle.cut_us, tuple(vain))
             vain.append(cycle)
-        return cls(None, tuple(vain))
+        return cls(None, 0, tuple(vain))
 
     @property
     def told(self) -> str:
@@ -151,7 +153,7 @@ def _wanted(triggers: Triggers, before: CyclesBefore, model: str, now_us: int) -
         if is_due and not _held(triggers, planned, now_us):
             return "schedule", f"schedule{planned.told}"
     if triggers.new_frauds is not None and not held:
-        frauds = before.frauds_since(tries.done_us or 0)
+        frauds = before.frauds_after(model, tries.cut_us)
         if frauds >= triggers.new_frauds:
             return "new_frauds", f"{frauds} new fraud labels{tries.told}"
     return None

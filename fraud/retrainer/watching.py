@@ -54,9 +54,9 @@ class Monitor:
         """Return what asks for an emergency retrain, as seen last."""
         return self._reaction.alarms()
 
-    def frauds_since(self, since_us: int) -> int:
-        """Return how many frauds became known at or after a moment, µs UTC, as counted last."""
-        return self._reaction.new_frauds.since(since_us)
+    def frauds_after(self, model: str, after_us: int) -> int:
+        """Return how many frauds of a model became known after a moment, µs UTC, as counted last."""
+        return self._reaction.new_frauds.after(model, after_us)
 
     def turn(self) -> None:
         """Compute what is due; after a copy, while the archive's files are held in place."""

@@ -4,7 +4,16 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fraud.gate.censoring import coin, exploration_rates, heads, mirrored
+from fraud.gate.censoring import (
+    LABEL_COIN,
+    coin,
+    exploration_rates,
+    heads,
+    mirrored,
+    mirrored_below,
+    told_rates,
+    toss,
+)
 
 MOST = 2**31 - 1
 
@@ -15,6 +24,13 @@ def test_the_coin_is_fair_and_belongs_to_the_transaction() -> None:
     assert tosses.max() < 1
     assert abs(np.mean(tosses < 0.1) - 0.1) < 0.01
     assert coin("t1") == tosses[1]
+
+
+def test_the_two_coins_have_nothing_to_do_with_each_other() -> None:
+    names = [f"t{i}" for i in range(20_000)]
+    both = heads(names, np.ones(len(names), np.int64), np.full(len(names), 0.5), MOST)
+    both &= toss(names, np.full(len(names), 0.5), LABEL_COIN)
+    assert abs(np.mean(both) - 0.25) < 0.01
 
 
 def test_a_large_amount_never_shows_heads() -> None:
@@ -45,6 +61,39 @@ def test_each_side_declines_as_many_a_day_as_were_declined() -> None:
     champion, challenger = np.array([9.0, 1, 2, 9, 1, 2]), np.array([1.0, 9, 2, 9, 1, 2])
     marked = mirrored(declined, np.zeros(6, dtype=bool), days, [champion, challenger])
     assert marked.tolist() == [True, True, False, False, False, False]
+
+
+def test_each_side_holds_as_many_a_day_below_its_declines() -> None:
+    declined = np.array([True, False, False, False, False])
+    held = np.array([False, True, False, False, False])
+    champion, challenger = np.array([9.0, 8, 3, 2, 1]), np.array([9.0, 1, 2, 3, 8])
+    nobody, days = np.zeros(5, dtype=bool), np.zeros(5, np.int32)
+    marked = mirrored_below(held, declined, nobody, days, [champion, challenger])
+    assert marked.tolist() == [False, True, False, False, True]
+    assert not mirrored_below(nobody, declined, nobody, days, [champion, challenger]).any()
+
+
+def test_the_scores_tell_how_often_held_rows_of_each_kind_got_a_label() -> None:
+    held = np.array([True] * 5 + [False, True, True, False])
+    told = np.array([True, True, False, False, False, True, True, True, True])
+    is_fraud = np.array([True, False, False, False, False, True, True, False, False])
+    days = np.array([0] * 6 + [1] * 3, dtype=np.int32)
+    # Of the five that were held on day 0 two are frauds, one of them known; of the two of day 1 one is.
+    champion, challenger = np.full(9, 0.3), np.array([0.4] * 6 + [0.5] * 3)
+    rates = told_rates(held, told, is_fraud, days, [champion, challenger])
+    fraud, honest, later, fair = 1 / 2, 1 / 3, 2 / 3, 2 / 4
+    assert np.allclose(rates, [fraud, honest, honest, honest, honest, fraud, later, fair, fair])
+    first = days == 0
+    early = told_rates(held[first], told[first], is_fraud[first], days[first], [champion[first] + 0.1])
+    assert np.allclose(early, rates[first])
+
+
+def test_more_is_never_expected_than_could_be_there() -> None:
+    held, told, is_fraud = np.ones(2, dtype=bool), np.array([True, False]), np.array([True, False])
+    for score, rate in ((1.0, 1 / 2), (0.0, 1.0)):
+        rates = told_rates(held, told, is_fraud, np.zeros(2, np.int32), [np.full(2, score)])
+        assert rates[0] == rate
+    assert told_rates(held, held, is_fraud, np.zeros(2, np.int32), [np.ones(2)]).tolist() == [1.0, 1.0]
 
 
 def test_imported_rows_are_never_mirrored() -> None:

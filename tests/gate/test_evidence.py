@@ -90,6 +90,33 @@ def test_declines_without_exploration_are_counted_and_are_no_evidence() -> None:
     assert evidence.left_out.frauds_expected > censored["challenger_score"].sum()
 
 
+def test_challenges_without_a_label_are_counted_and_are_no_evidence() -> None:
+    world = replace(WORLD, decline_share=0.02, explored_share=0.3, held_share=0.05, untold=(0.9, 0.1))
+    frame = world.frame()
+    evidence = gather(frame, rules())
+    declined = (pl.col("outcome") == Outcome.DECLINE) & ~pl.col("explored")
+    untold = frame.filter(pl.col("is_fraud").is_null())
+    assert 0 < len(untold) == evidence.left_out.censored - len(frame.filter(declined))
+    assert len(evidence.sample.days) + evidence.left_out.censored + evidence.left_out.mirrored == len(frame)
+    assert evidence.left_out.frauds_expected > untold["challenger_score"].sum()
+    days = gather(frame, rules(days=4))
+    assert days.left_out.not_matured == 400
+    assert votes_of(days) == [vote for vote in votes_of(evidence) if vote[0] < 4]
+
+
+def test_challenges_that_all_have_a_label_are_evidence() -> None:
+    evidence = gather(replace(WORLD, held_share=0.05).frame(), rules())
+    assert (evidence.left_out.censored, evidence.left_out.mirrored) == (0, 0)
+    assert votes_of(evidence) == votes_of(gather(WORLD.frame(), rules()))
+
+
+def test_sides_are_censored_alike_behind_challenges() -> None:
+    frame = replace(WORLD, held_share=0.05, untold=(0.9, 0.1)).frame()
+    swapped = frame.rename({"champion_score": "challenger_score", "challenger_score": "champion_score"})
+    one, other = gather(frame, rules()), gather(swapped, rules())
+    assert (one.votes.wins, one.votes.losses) == (other.votes.losses, other.votes.wins)
+
+
 def test_imported_declines_were_decided_elsewhere_and_count() -> None:
     frame = WORLD.frame().with_columns(imported=pl.lit(True), outcome=pl.lit(int(Outcome.DECLINE)))
     assert gather(frame, rules()).left_out.censored == 0

@@ -19,6 +19,9 @@ from tests.gate.worlds import World, rules
 WORLDS = 80
 EQUAL = World(seed=0)
 CENSORED = replace(EQUAL, decline_share=0.03, explored_share=0.1)
+HELD = replace(EQUAL, held_share=0.05)
+FAILED, HALF, HASTY = (0.95, 0.05), (0.5, 0.0), (0.3, 0.3)
+"""Shares of frauds and of honest payments that leave no label: challenges, weak ones, a desk in a hurry."""
 RINGS = replace(EQUAL, rings_a_day=1.0, fraud_share=0.01)
 
 
@@ -49,6 +52,23 @@ def unmirrored(frame: pl.DataFrame) -> pl.DataFrame:
     return kept.with_columns(explored=pl.lit(False))
 
 
+def calibrated(world: World) -> Callable[[pl.DataFrame], pl.DataFrame]:
+    """Turn scores into probabilities of fraud; no order changes."""
+
+    def score(side: str, noise: float) -> pl.Expr:
+        shown = (pl.col(side) / (1 - pl.col(side))).log() + 4
+        odds = math.log(world.fraud_share / (1 - world.fraud_share)) + (2 * shown - 2) / noise**2
+        return (1 / (1 + (-odds).exp())).alias(side)
+
+    sides = (score("champion_score", world.champion_noise), score("challenger_score", world.challenger_noise))
+    return lambda frame: frame.with_columns(*sides)
+
+
+def untold_dropped(frame: pl.DataFrame) -> pl.DataFrame:
+    """Leave out what was challenged and has no label, and say nothing of it."""
+    return frame.filter(pl.col("is_fraud").is_not_null())
+
+
 def test_an_equal_challenger_is_rarely_promoted() -> None:
     assert promoted(EQUAL) <= 0.05
 
@@ -68,6 +88,27 @@ def test_a_better_challenger_is_still_seen_behind_censored_declines() -> None:
 
 def test_without_the_mirror_censoring_would_promote_equal_challengers() -> None:
     assert promoted(CENSORED, unmirrored) >= 0.15
+
+
+@pytest.mark.parametrize("untold", [FAILED, HALF, HASTY])
+def test_challenges_without_a_label_do_not_favour_an_equal_challenger(untold: tuple[float, float]) -> None:
+    world = replace(HELD, untold=untold)
+    assert promoted(world, calibrated(world)) <= 0.05
+
+
+def test_challenges_without_a_label_do_not_favour_a_worse_challenger() -> None:
+    world = replace(HELD, untold=FAILED, challenger_noise=1.3, decline_share=0.01, explored_share=0.1)
+    assert promoted(world, calibrated(world)) <= 0.05
+
+
+def test_a_better_challenger_is_still_seen_behind_reviews_without_a_verdict() -> None:
+    world = replace(HELD, untold=HASTY, challenger_noise=0.6)
+    assert promoted(world, calibrated(world)) >= 0.95
+
+
+def test_challenges_that_vanish_would_promote_equal_challengers() -> None:
+    world = replace(HELD, untold=FAILED)
+    assert promoted(world, lambda frame: untold_dropped(calibrated(world)(frame))) >= 0.5
 
 
 def test_a_ring_is_one_attack_and_does_not_promote() -> None:

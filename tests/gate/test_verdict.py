@@ -10,6 +10,7 @@ import pytest
 
 from fraud.clock import DAY_US
 from fraud.errors import InvalidInput
+from fraud.gate import checks
 from fraud.gate.checks import Check, OutcomeCounts
 from fraud.gate.evidence import Evidence, gather
 from fraud.gate.verdict import Case, Champion, Verdict, judge
@@ -82,6 +83,16 @@ def test_an_equal_challenger_that_misses_the_newest_attacks_does_not_refresh() -
     verdict = judge(case(replace(SAME, votes=replace(SAME.votes, challenger=challenger)), OLD), GATE)
     assert verdict.outcome == "INCONCLUSIVE"
     assert verdict.check("newest_attacks").passed is False
+
+
+def test_the_newest_attacks_are_asked_for_after_a_quiet_spell_too() -> None:
+    """Evidence has 20 days here; attacks were first seen on its first six."""
+    seen = SAME.votes.until(5)
+    missed = replace(seen, challenger=seen.days < 4, champion=np.ones(len(seen), np.bool_))
+    found = checks.newest_attacks(missed)
+    newest = int(np.sum(seen.days >= 4))
+    assert (found.passed, found.value) == (False, -newest)
+    assert checks.newest_attacks(SAME.votes.until(-1)).passed, "no attack, no veto"
 
 
 def test_a_demonstrably_worse_challenger_is_rejected() -> None:

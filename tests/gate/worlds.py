@@ -31,7 +31,9 @@ class World:
 
     A model's score is the fraud's visibility plus noise of its own; less noise
     is the better model. `decline_share` of each day is declined by the champion,
-    and unless explored those rows have no label.
+    and unless explored those rows have no label. The next `held_share` are
+    challenged, and of those of them that `untold` says, of frauds and of honest
+    payments, nothing is ever known.
     """
 
     seed: int
@@ -44,6 +46,8 @@ class World:
     challenger_noise: float = 1.0
     decline_share: float = 0.0
     explored_share: float = 0.0
+    held_share: float = 0.0
+    untold: tuple[float, float] = (0.0, 0.0)
 
     def frame(self) -> pl.DataFrame:
         rng = np.random.default_rng(self.seed)
@@ -63,6 +67,9 @@ class World:
         declined = _top(champion, day, self.decline_share)
         explored = declined & (rng.random(count) < self.explored_share)
         unknown = declined & ~explored
+        held = _top(champion, day, self.decline_share + self.held_share) & ~declined
+        draws = np.random.default_rng([self.seed, 1]).random(count)
+        untold = held & (draws < np.where(is_fraud, *self.untold))
         return pl.DataFrame(
             {
                 "transaction_id": [f"{self.seed}-{row}" for row in range(count)],
@@ -71,9 +78,9 @@ class World:
                 "entity_merchant": merchant,
                 "entity_device": device,
                 "amount_base_minor": rng.integers(100, 50_000, size=count),
-                "is_fraud": is_fraud & ~unknown,
-                "label_known_us": pl.Series(day * DAY_US).set(pl.Series(~is_fraud | unknown), None),
-                "outcome": np.where(unknown, Outcome.DECLINE, Outcome.APPROVE),
+                "is_fraud": pl.Series(is_fraud & ~unknown).set(pl.Series(untold), None),
+                "label_known_us": pl.Series(day * DAY_US).set(pl.Series(~is_fraud | unknown | untold), None),
+                "outcome": np.select([unknown, held], [Outcome.DECLINE, Outcome.CHALLENGE], Outcome.APPROVE),
                 "explored": explored,
                 "propensity": np.where(explored, self.explored_share, 1.0 - unknown * self.explored_share),
                 "imported": np.zeros(count, dtype=bool),

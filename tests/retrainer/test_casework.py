@@ -11,12 +11,13 @@ import pytest
 from fraud.clock import DAY_US
 from fraud.gate.verdict import judge
 from fraud.guard.delays import SOURCE_SHARE_MIN
+from fraud.records import Event, LabelsSubmitted, Outcome, Scored
 from fraud.retrainer.casework import Casework
 from fraud.retrainer.guarding import judge_data, with_maturity
 from fraud.retrainer.timing import scoring_ratio
 from fraud.settings.learning import Fresh, MeasuredMaturity
 from fraud.training.unseen import Apart
-from tests.retrainer.patterns import CHAMPION_DAY, DAYS, ROWS_A_DAY, World, with_champion
+from tests.retrainer.patterns import CHAMPION_DAY, DAYS, ROWS_A_DAY, World, ids_of, with_champion
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +47,24 @@ def test_a_champion_against_itself_differs_in_nothing(world: World) -> None:
     assert all((count.challenger, count.differing) == (count.champion, 0) for count in case.risk)
     assert case.scoring_ratio is not None
     assert 1 / 3 < case.scoring_ratio < 3
+
+
+def test_payments_that_came_late_were_not_promised(world: World) -> None:
+    """Events of the week before the champion's cut that arrive behind it change nothing."""
+    champion = world.ledger.state().champion("card")
+    before = world.case(champion).champion
+    late = [
+        replace(it, transaction_id=f"late-{it.transaction_id}")
+        for it in world._traffic(CHAMPION_DAY - 1)
+        if isinstance(it, Scored)
+    ]
+    world.log.append(late, world.log.last_arrival_us() + 1, [])
+    after = world.case(champion).champion
+    assert before is not None
+    assert after is not None
+    assert after.promised == before.promised
+    assert before.promised is not None
+    assert before.promised.rows == 7 * ROWS_A_DAY
 
 
 def test_the_two_sides_are_scored_on_the_same_rows(world: World) -> None:
@@ -131,3 +150,38 @@ def test_with_cards_set_apart_only_they_are_evidence_up_to_the_cut(world: World)
     later = rows.filter(pl.col("event_time_us") >= cut_us)
     assert 0.2 < Apart("card", 0.3).rows(later).mean() < 0.4
     assert world.case(version).evidence.frauds > 0
+
+
+class Challenging(World):
+    """A world that challenges what looks like the first pattern; none of it passes, and nobody reports it."""
+
+    def _traffic(self, day: int) -> list[Event]:
+        return [
+            replace(it, decision=replace(it.decision, outcome=Outcome.CHALLENGE))
+            if isinstance(it, Scored) and it.transaction_id in ids_of("amount", [day])
+            else it
+            for it in super()._traffic(day)
+        ]
+
+    def _reports(self, day: int) -> list[Event]:
+        challenged = set() if day < DAYS else set(ids_of("amount", [day]))
+        return [
+            replace(it, labels=tuple(label for label in it.labels if label.transaction_id not in challenged))
+            for it in super()._reports(day)
+            if isinstance(it, LabelsSubmitted)
+        ]
+
+
+def test_frauds_that_failed_their_challenge_are_left_out_in_sight(world: World, tmp_path: Path) -> None:
+    version = world.train()
+    challenging = Challenging(tmp_path)
+    challenging.pass_days(DAYS + 10)
+    rival = challenging.rival(version)
+    assert rival is not None
+    rows = Casework(challenging.history(), challenging.bundles).scored(rival, None)[0]
+    untold = set(rows.filter(pl.col("is_fraud").is_null())["transaction_id"])
+    assert untold == set(ids_of("amount", range(DAYS, DAYS + 10)))
+    left_out = challenging.case(version).evidence.left_out
+    assert left_out.censored == len(ids_of("amount", range(DAYS, DAYS + 5))), "five days have matured"
+    assert left_out.frauds_expected > 0.5 * left_out.censored
+    challenging.close()

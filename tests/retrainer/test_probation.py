@@ -86,7 +86,7 @@ def blind(world: World) -> str:
     return version
 
 
-def crown(world: World, version: str, day: int = PROMOTED_DAY) -> None:
+def crown(world: World, version: str, half_days: int = 0) -> None:
     """Promote a version, on probation if it follows another one."""
     champion = world.ledger.state().champion("card")
     promote(
@@ -96,7 +96,7 @@ def crown(world: World, version: str, day: int = PROMOTED_DAY) -> None:
         champion,
         actor="test",
         reason="",
-        time_us=START_US + day * DAY_US,
+        time_us=START_US + PROMOTED_DAY * DAY_US + half_days * DAY_US // 2,
         probation_us=PROBATION_DAYS * DAY_US,
     )
 
@@ -149,6 +149,41 @@ def test_a_better_champion_passes_when_all_of_its_payments_have_matured(world: W
     (probation,) = state.probations["card"]
     assert probation.result == "passed"
     assert probation.evidence["wins"] > 4 * probation.evidence["losses"]
+
+
+def test_a_probation_ends_once_the_day_it_ended_on_has_been_judged(world: World) -> None:
+    """Promoted at noon, its last day is half a day; evidence takes days that have matured as a whole."""
+    knowing, blinded = world.train(), blind(world)
+    crown(world, blinded)
+    crown(world, knowing, half_days=1)
+    shop = shop_of(world)
+    watch = ProbationWatch(shop)
+    (probation,) = world.ledger.state().probations["card"]
+    matured_us = probation.until_us + shop.settings.labels.maturity
+    last_day = PROMOTED_DAY + 2 * PROBATION_DAYS
+    state_after(world, watch, shop, last_day)
+    shop.clock.observe(matured_us)
+    watch.turn()
+    assert probation_of(world.ledger.state(), "card") is not None, "its last day has not matured"
+    whole = state_after(world, watch, shop, last_day + 1).probations["card"][0]
+    assert whole.result == "passed"
+    midnight = replace(probation, until_us=probation.until_us // DAY_US * DAY_US)
+    assert whole.evidence["wins"] > judge_probation(shop, midnight).wins
+
+
+def test_a_probation_that_cannot_be_judged_is_tried_again_and_holds_up_nothing(world: Shadowed) -> None:
+    knowing, blinded = world.train(), blind(world)
+    crown(world, knowing)
+    crown(world, blinded)
+    shop = shop_of(world)
+    watch = ProbationWatch(shop)
+    bundle = shop.settings.places.bundles
+    gone = bundle.rename(bundle.with_name("gone"))
+    day = PROMOTED_DAY + PROBATION_DAYS + 2
+    assert state_after(world, watch, shop, day).champion("card") == blinded, "nothing was raised"
+    gone.rename(bundle)
+    watch.turn()
+    assert world.ledger.state().champion("card") == knowing, "judged on the same day, once it can be"
 
 
 def test_only_payments_of_the_probation_are_evidence(world: World) -> None:

@@ -38,14 +38,16 @@ def cycle(
     models: tuple[str, ...] = CARD,
     ended: CycleEnd = "finished",
     trained: bool = True,
+    cut_us: int | None = None,
 ) -> CycleStart:
-    """One cycle; what it finished it has trained, if not said otherwise."""
+    """One cycle; what it finished it has trained, and it learned up to its start, if not said otherwise."""
     taught = models if ended == "finished" and trained else ()
-    return CycleStart(time_us, trigger, "", fruitful, models, ended, taught)
+    cut_us = time_us if cut_us is None else cut_us
+    return CycleStart(time_us, cut_us, trigger, "", fruitful, models, ended, taught)
 
 
 def before(*ages_us: int, frauds: int = 0) -> CyclesBefore:
-    return CyclesBefore(CARD, [cycle(NOW - age) for age in sorted(ages_us, reverse=True)], lambda _: frauds)
+    return CyclesBefore(CARD, [cycle(NOW - age) for age in sorted(ages_us, reverse=True)], lambda *_: frauds)
 
 
 def reason(triggers: Triggers, cycles: CyclesBefore) -> str | None:
@@ -251,16 +253,45 @@ def test_a_schedule_that_always_fails_is_tried_ever_less_often_but_no_less_than_
 @ENDS
 def test_new_frauds_that_a_cycle_did_not_learn_from_still_count(ended: CycleEnd) -> None:
     cycles = [cycle(NOW - 2 * DAY_US), cycle(NOW - DAY_US, "new_frauds", ended=ended)]
-    asked: list[int] = []
+    asked: list[tuple[str, int]] = []
 
-    def frauds_since(since_us: int) -> int:
-        asked.append(since_us)
+    def frauds_after(model: str, after_us: int) -> int:
+        asked.append((model, after_us))
         return 60
 
-    found = due(WEEKLY, CyclesBefore(CARD, cycles, frauds_since), NOW)
+    found = due(WEEKLY, CyclesBefore(CARD, cycles, frauds_after), NOW)
     assert found is not None
     assert found.reason.startswith("60 new fraud labels, again: the cycle of ")
-    assert asked == [NOW - 2 * DAY_US]
+    assert asked == [("card", NOW - 2 * DAY_US)]
+
+
+def test_frauds_between_the_cut_of_a_request_and_its_cycle_still_count() -> None:
+    """Hold-downs and the schedule run from its start."""
+    cut_us = NOW - 3 * DAY_US
+
+    def frauds_after(model: str, after_us: int) -> int:
+        assert model == "card"
+        return 60 if after_us <= cut_us else 0
+
+    for age_us, found in ((6 * HOUR_US, "60 new fraud labels"), (6 * HOUR_US - 1, None)):
+        late = cycle(NOW - age_us, "request", cut_us=cut_us)
+        assert reason(WEEKLY, CyclesBefore(CARD, [late], frauds_after)) == found
+    week = cycle(NOW - 7 * DAY_US + 1, "request", cut_us=NOW - 9 * DAY_US)
+    assert reason(WEEKLY, CyclesBefore(CARD, [week])) is None, "the schedule runs from its start, too"
+
+
+def test_an_alarm_seen_after_the_cut_of_a_request_is_not_answered_by_its_cycle() -> None:
+    early = Alarm("misses", "card", "23 misses", NOW - 2 * DAY_US)
+    for cut_us, stands in ((NOW - 2 * DAY_US - 1, True), (NOW - 2 * DAY_US, False)):
+        last = cycle(NOW - DAY_US, "request", cut_us=cut_us)
+        assert (due(ALERT, CyclesBefore(CARD, [last], alarms=[early]), NOW) is not None) == stands
+
+
+def test_each_model_has_new_frauds_of_its_own() -> None:
+    cycles = [cycle(NOW - DAY_US, models=BOTH)]
+    frauds = {"card": 10, "transfer": 70}
+    found = due(WEEKLY, CyclesBefore(BOTH, cycles, lambda model, _: frauds[model]), NOW)
+    assert found == Due("new_frauds", "70 new fraud labels", ("transfer",))
 
 
 @ENDS

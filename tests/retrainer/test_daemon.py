@@ -1,0 +1,98 @@
+"""What the watching retrainer does next: requests in order, one that kills the process given up."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fraud.clock import DAY_US
+from fraud.registry.cycles import deaths_of, trained_us
+from fraud.retrainer.cycle import Workshop
+from fraud.retrainer.daemon import DEATHS_MAX, give_up, next_order, open_workshop
+from fraud.retrainer.watching import Monitor
+from fraud.settings import load_settings
+from tests.retrainer.patterns import START_US, World
+
+CUT_US = START_US + DAY_US
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    opened = World(tmp_path)
+    opened.pass_days(1)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def shop(world: World) -> Workshop:
+    return open_workshop(load_settings(world.config, {}))
+
+
+def add(world: World, kind: str, body: dict[str, Any], time_us: int = CUT_US) -> int:
+    return world.ledger.append(kind, body, actor="test", reason="", time_us=time_us).seq
+
+
+def asked(world: World, **body: object) -> int:
+    """Ask for a retrain; return the entry."""
+    given = {"model": "card", "cut_position": 1, "cut_time_us": CUT_US, "trigger": "by hand"}
+    return add(world, "RetrainRequested", {**given, **body})
+
+
+def died(world: World, request: int, times: int) -> None:
+    """Start cycles of a request that nothing follows."""
+    for _ in range(times):
+        add(world, "CycleStarted", {"request_seq": request, "models": ["card"]})
+
+
+@pytest.mark.parametrize(("times", "given_up"), [(DEATHS_MAX - 1, False), (DEATHS_MAX, True)])
+def test_a_request_whose_cycles_died_too_often_is_given_up(
+    world: World, shop: Workshop, times: int, given_up: bool
+) -> None:
+    deadly, other = asked(world, exclusion=7), asked(world)
+    died(world, deadly, times)
+    give_up(shop)
+    order = next_order(shop, Monitor(shop))
+    assert order is not None
+    assert order.request_seq == (other if given_up else deadly)
+    request = shop.state().request(deadly)
+    assert request.state == ("FAILED" if given_up else "RUNNING")
+    if given_up:
+        assert "died 3 times" in request.error
+        assert "training.cpus" in request.error
+        assert (request.exclusion, request.finished_us > 0) == (7, True)
+    give_up(shop)
+    kinds = [it.kind for it in world.ledger.read()]
+    assert kinds.count("CycleFailed") == given_up, "once is enough"
+
+
+def test_deaths_are_counted_by_request_and_what_ended_is_none(world: World, shop: Workshop) -> None:
+    first, second = asked(world), asked(world)
+    died(world, first, DEATHS_MAX - 1)
+    died(world, second, DEATHS_MAX - 1)
+    add(world, "CycleStarted", {"request_seq": None, "models": ["card"]})
+    cycles = shop.state().cycles
+    assert [deaths_of(cycles, seq) for seq in (first, second)] == [DEATHS_MAX - 1] * 2
+    died(world, first, 1)
+    add(world, "CycleFinished", {"request_seq": first, "verdicts": [], "seconds": 1.0})
+    give_up(shop)
+    assert [shop.state().request(seq).state for seq in (first, second)] == ["FINISHED", "RUNNING"]
+
+
+def test_a_cycle_has_learned_up_to_the_cut_of_its_request(world: World, shop: Workshop) -> None:
+    request = asked(world)
+    first_us, later_us = CUT_US + DAY_US, CUT_US + 9 * DAY_US
+    for seq, time_us in ((None, first_us), (request, later_us)):
+        add(world, "CycleStarted", {"request_seq": seq, "models": ["card"]}, time_us)
+        add(world, "CycleFinished", {"request_seq": seq, "verdicts": [], "seconds": 1.0}, time_us)
+    cycles = shop.state().cycles
+    assert [(it.time_us, it.cut_us) for it in cycles] == [(first_us, first_us), (later_us, CUT_US)]
+    assert trained_us(cycles, "card") == CUT_US
+
+
+def test_an_order_of_every_model_names_them(world: World, shop: Workshop) -> None:
+    asked(world, model="")
+    order = next_order(shop, Monitor(shop))
+    assert order is not None
+    assert order.models == ("card", "transfer")
