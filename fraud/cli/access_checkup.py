@@ -66,7 +66,7 @@ def _readers(settings: Settings) -> Iterator[Finding]:
     given = settings.monitoring
     if given.tls.certificate is None and given.token_file is None:
         return
-    Guard(given)
+    Guard(given, within_s=0.0)
     yield Finding(_CHECK, "ok", "metrics: certificate, key and token can be used")
     for path in (given.tls.key, given.token_file):
         if path is not None and (mode := stat.S_IMODE(path.stat().st_mode)) & 0o007:

@@ -54,14 +54,13 @@ from fraud.serving.champions import Champions
 from fraud.serving.counting import count_decisions
 from fraud.serving.deciding import Batch, RowLimits, decide, decide_without_champion
 from fraud.serving.dictionary import EntityDictionary
+from fraud.serving.intake import EVENT_TIME_MAX_US
 from fraud.serving.overruling import Overruling
 from fraud.serving.reasons import ReasonsDesk, features_of, wants_reasons
 from fraud.serving.shadows import Shadows
 from fraud.settings import Settings
 
 _log = structlog.get_logger("fraud.serving.scorer")
-_FAR_FUTURE_US = 4_102_444_800_000_000
-"""2100-01-01: later event times are refused under any clock."""
 
 
 @dataclass(slots=True)
@@ -135,7 +134,7 @@ class Scorer:
         The log clock follows events, so none of them lies in its future; there
         the bound is the end of the century.
         """
-        return self._clock.now_us() if self._wall else _FAR_FUTURE_US
+        return self._clock.now_us() if self._wall else EVENT_TIME_MAX_US
 
     def now_us(self) -> int:
         """Return the arrival time of what comes in now; never older than the log's last."""
