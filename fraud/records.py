@@ -7,6 +7,9 @@ belongs to the i-th entity, `numerics[i]` to the i-th numeric field.
 
 import enum
 from dataclasses import dataclass
+from typing import TypeVar
+
+Value = TypeVar("Value")
 
 MISSING_SURROGATE = -1
 """Stands where a transaction does not name an entity."""
@@ -208,3 +211,13 @@ class Entry:
     position: int
     arrival_time_us: int
     event: Event
+
+
+def as_long(logged_values: tuple[Value, ...], length: int, absent: Value) -> tuple[Value, ...]:
+    """Return the values of logged fields for a schema of `length` of them: fields come and go at the end.
+
+    >>> as_long(("web",), 2, "")
+    ('web', '')
+    """
+    lacking = length - len(logged_values)
+    return (*logged_values, *[absent] * lacking) if lacking > 0 else logged_values[:length]

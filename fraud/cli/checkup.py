@@ -185,12 +185,12 @@ def _champions(settings: Settings) -> Iterator[Finding]:
         except FraudError as error:
             yield Finding(f"model {model}", "fail", f"{version}: {error}", "restore data/bundles from a copy")
             continue
-        text = f"{version} loads, and its self-test agrees bit for bit"
         if state.tainted_by(version):
             text = f"{version} learned from excluded data, and serves until a clean version is promoted"
             yield Finding(f"model {model}", "warn", text, "fraud retrain, then fraud show of what came of it")
-            continue
-        yield Finding(f"model {model}", "ok", text)
+        else:
+            text = f"{version} loads, and its self-test agrees bit for bit"
+            yield Finding(f"model {model}", "ok", text)
 
 
 def _log(settings: Settings) -> Iterator[Finding]:

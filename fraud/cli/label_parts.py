@@ -7,7 +7,7 @@ often they are pushed: the cut depends on the labels and on two settings, on not
 """
 
 from collections.abc import Sequence
-from typing import Final, cast
+from typing import Final
 
 from fraud.errors import LimitExceeded
 from fraud.records import Label
@@ -43,13 +43,8 @@ def parts_of(labels: Sequence[Label], rows_max: int, message_bytes_max: int) -> 
 
 def row_bytes(label: Label) -> int:
     """Return how many bytes a label takes among the rows of a call."""
-    from fraud.v1 import labels_pb2
+    from fraud.client.labels import label_to_wire
 
-    size = labels_pb2.Label(
-        transaction_id=label.transaction_id,
-        value=cast("labels_pb2.LabelValue.ValueType", label.value.value),
-        label_time_us=label.label_time_us,
-        comment=label.comment,
-    ).ByteSize()
+    size = label_to_wire(label).ByteSize()
     # Before it stand a tag of one byte and its length, seven bits a byte.
     return 1 + -(-size.bit_length() // 7) + size

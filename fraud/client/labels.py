@@ -25,15 +25,7 @@ class LabelCalls(Connection):
             part=part,
             source=source,
             submitter=submitter,
-            labels=[
-                labels_pb2.Label(
-                    transaction_id=label.transaction_id,
-                    value=cast("labels_pb2.LabelValue.ValueType", label.value.value),
-                    label_time_us=label.label_time_us,
-                    comment=label.comment,
-                )
-                for label in labels
-            ],
+            labels=[label_to_wire(label) for label in labels],
         )
         reply: labels_pb2.SubmitLabelsResponse = self._call(
             "LabelService/SubmitLabels", request, labels_pb2.SubmitLabelsResponse
@@ -65,3 +57,13 @@ class LabelCalls(Connection):
             "LabelService/RetractBatch", request, labels_pb2.RetractBatchResponse
         )
         return reply
+
+
+def label_to_wire(label: Label) -> labels_pb2.Label:
+    """Return a label as a call carries it."""
+    return labels_pb2.Label(
+        transaction_id=label.transaction_id,
+        value=cast("labels_pb2.LabelValue.ValueType", label.value.value),
+        label_time_us=label.label_time_us,
+        comment=label.comment,
+    )

@@ -21,7 +21,16 @@ from fraud.features.declines import Decided
 from fraud.features.fold import Coordinates, FeatureFold
 from fraud.features.state import Rows
 from fraud.labels.exclusions import View
-from fraud.records import Applied, BatchRetracted, Entry, LabelsSubmitted, Outcome, Scored, Transaction
+from fraud.records import (
+    Applied,
+    BatchRetracted,
+    Entry,
+    LabelsSubmitted,
+    Outcome,
+    Scored,
+    Transaction,
+    as_long,
+)
 
 RUN_ROWS = 4_096
 """Most transactions in one kernel call of `replay`."""
@@ -169,14 +178,14 @@ def rows_of(transactions: Sequence[Transaction | Scored], surrogates: Sequence[t
         event_time_us=np.array([it.event_time_us for it in transactions], np.int64),
         amount_minor=np.array([it.amount_base_minor for it in transactions], np.int64),
         surrogates=np.array(surrogates, np.int32).reshape(n, -1),
-        numerics=np.array(_as_long([it.numerics for it in transactions]), np.float64).reshape(n, -1),
+        numerics=np.array(_even([it.numerics for it in transactions]), np.float64).reshape(n, -1),
     )
 
 
-def _as_long(numerics: Sequence[tuple[float, ...]]) -> Sequence[tuple[float, ...]]:
+def _even(numerics: Sequence[tuple[float, ...]]) -> Sequence[tuple[float, ...]]:
     """Return rows as long as the longest: what was logged before a field was appended lacks it."""
     lengths = set(map(len, numerics))
     if len(lengths) == 1:
         return numerics
     longest = max(lengths, default=0)
-    return [(*row, *[math.nan] * (longest - len(row))) for row in numerics]
+    return [as_long(row, longest, math.nan) for row in numerics]

@@ -46,8 +46,12 @@ from numpy.typing import NDArray
 from fraud.evaluation.metrics import Bools, Days, Floats, top_of_day
 from fraud.records import Outcome
 
-HELD = (int(Outcome.CHALLENGE), int(Outcome.REVIEW))
-"""Outcomes after which a label may come or not."""
+HELD = (
+    pl.col("outcome").is_in([int(Outcome.CHALLENGE), int(Outcome.REVIEW)])
+    & ~pl.col("explored")
+    & ~pl.col("imported")
+)
+"""Rows whose label may come or not."""
 EXPLORATION_COIN = b"fraud gate coin"
 LABEL_COIN = b"gate label coin"
 

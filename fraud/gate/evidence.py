@@ -216,9 +216,8 @@ def _uncensored(rows: _Rows, rules: EvidenceRules) -> tuple[Bools, LeftOut]:
     frame = rows.frame
     explored = frame["explored"].to_numpy()
     imported = frame["imported"].to_numpy()
-    outcome = frame["outcome"]
-    tails = (outcome == Outcome.DECLINE).to_numpy() & ~explored & ~imported
-    held = outcome.is_in(HELD).to_numpy() & ~explored & ~imported
+    tails = (frame["outcome"] == Outcome.DECLINE).to_numpy() & ~explored & ~imported
+    held = frame.select(HELD).to_series().to_numpy()
     untold = held & frame["is_fraud"].is_null().to_numpy()
     sides = [rows.challenger] if rows.champion is None else [rows.challenger, rows.champion]
     would_decline = mirrored(tails | explored, imported, rows.days, sides)

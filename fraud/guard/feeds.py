@@ -100,18 +100,17 @@ class Promise:
             return None
         shares = delays / delays.sum()
         traffic = data.traffic.astype(np.float64)
-        due = np.convolve(traffic[::-1], shares)[: data.days][::-1]
+        due, by_age = _spread(traffic, shares)
         hidden = feed.came != feed.visible
         first = int(np.flatnonzero(feed.came.any(axis=0))[-1])
         # Before its first facts a feed was no feed; older days lack the payments before them.
         inside = np.arange(data.days) < min(data.days - matured, first + 1)
-        curve = np.cumsum(shares)
-        by_age = traffic * np.concatenate([curve, np.ones(data.days)])[: data.days]
+        scored = feed is not data.outcomes and len(data.foreseen) > 0
         return cls(
-            curve,
+            np.cumsum(shares),
             Series(feed.came.sum(axis=0), due, inside & (due > 0) & ~hidden.any(axis=0)),
             Series(feed.came.sum(axis=1), by_age, inside & (by_age > 0) & ~hidden.any(axis=1)),
-            _foreseen(data, shares, _part(data, feed, first)) if feed is not data.outcomes else None,
+            _spread(_part(data, feed, first) * data.foreseen, shares) if scored else None,
         )
 
     def is_missed(self, series: Series, span: slice, short: float) -> bool:
@@ -131,13 +130,14 @@ class Promise:
         return self.by(age) - self.by(age - days)
 
 
-def _foreseen(data: GuardData, shares: Floats, part: float) -> tuple[Floats, Floats] | None:
-    """Return what the scores expect to have arrived of a feed, by age of arrival and of event."""
-    if not len(data.foreseen):
-        return None
-    frauds = part * data.foreseen
-    arrivals = np.convolve(frauds[::-1], shares)[: data.days][::-1]
-    return arrivals, frauds * np.concatenate([np.cumsum(shares), np.ones(data.days)])[: data.days]
+def _spread(counts: Floats, shares: Floats) -> tuple[Floats, Floats]:
+    """Return how many of each day's `counts` have arrived, by age of arrival and of event, float64[H] each.
+
+    `shares` of a day's arrive after 0, 1, 2, … days.
+    """
+    days = len(counts)
+    arrivals = np.convolve(counts[::-1], shares)[:days][::-1]
+    return arrivals, counts * np.concatenate([np.cumsum(shares), np.ones(days)])[:days]
 
 
 def _part(data: GuardData, feed: Feed, first: int) -> float:

@@ -229,8 +229,7 @@ class Casework:
         if key not in self._rows:
             rows = self._history.judged(model, since_us)
             declined = (pl.col("outcome") == int(Outcome.DECLINE)) & ~pl.col("explored")
-            held = pl.col("outcome").is_in(HELD) & ~pl.col("explored") & ~pl.col("imported")
-            kept = rows.filter(pl.col("is_fraud").is_not_null() | declined | held)
+            kept = rows.filter(pl.col("is_fraud").is_not_null() | declined | HELD)
             self._rows[key] = kept.sort("position").collect()
         return self._rows[key]
 

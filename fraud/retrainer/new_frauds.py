@@ -31,7 +31,6 @@ class NewFrauds:
         self._shop = shop
         self._known: tuple[object, ...] = ()
         self._view = ""
-        self._counted: tuple[object, ...] = ()
         self._frauds = pl.DataFrame(schema={"key": pl.UInt64, "known_us": pl.Int64})
         self._forget_payments()
 
@@ -45,12 +44,12 @@ class NewFrauds:
             self._view = view.to_text()
             self._forget_payments()
         known = (versions["labels"], versions["retractions"], self._view)
-        if known != self._known:
+        changed = known != self._known
+        if changed:
             self._read_labels(view)
-            self._known = known
-        if self._find_payments(view) or known != self._counted:
+        if self._find_payments(view) or changed:
             self._count()
-            self._counted = known
+            self._known = known
 
     def after(self, model: str, after_us: int) -> int:
         """Return how many frauds of a model became known after a moment, µs UTC."""

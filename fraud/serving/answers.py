@@ -1,16 +1,13 @@
 """A transaction as it is logged, and the answer when its id comes again."""
 
 import math
-from typing import TypeVar
 
 import numpy as np
 
 from fraud.errors import Conflict, FraudError
-from fraud.records import Decision, Entry, Scored, Transaction
+from fraud.records import Decision, Entry, Scored, Transaction, as_long
 from fraud.serving.batcher import Answer
 from fraud.serving.dictionary import EntityDictionary
-
-Value = TypeVar("Value")
 
 
 def logged(
@@ -56,13 +53,3 @@ def repeated(transaction: Transaction, entry: Entry, dictionary: EntityDictionar
         f"transaction_id {transaction.transaction_id!r} was scored before with another record; "
         "an id stands for one payment: send a new id, or the same record to get the stored answer"
     )
-
-
-def as_long(logged_values: tuple[Value, ...], length: int, absent: Value) -> tuple[Value, ...]:
-    """Return the values of logged fields for a schema of `length` of them: fields come and go at the end.
-
-    >>> as_long(("web",), 2, "")
-    ('web', '')
-    """
-    lacking = length - len(logged_values)
-    return (*logged_values, *[absent] * lacking) if lacking > 0 else logged_values[:length]

@@ -214,7 +214,7 @@ class Excluding:
             champion = state.champion(model)
             if champion in tainted:
                 clean = [version for version in state.clean_champions(model) if version not in tainted]
-                found.append((model, champion, self._reconciler.replacement(model, champion, clean, state)))
+                found.append((model, champion, self._reconciler.replacement(model, clean, state)))
         return tuple(found)
 
 

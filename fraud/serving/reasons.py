@@ -23,8 +23,7 @@ from fraud.bundle.reasons import reasons_of
 from fraud.errors import ConfigError, FraudError, NotFound
 from fraud.policy.lists import list_of
 from fraud.policy.rules import RuleSet, rules_digest
-from fraud.records import Entry, Outcome, Scored
-from fraud.serving.answers import as_long
+from fraud.records import Entry, Outcome, Scored, as_long
 from fraud.serving.batcher import Answer, Delivery, ScoreWork
 from fraud.serving.champions import Champion
 from fraud.v1.scoring_pb2 import Reason

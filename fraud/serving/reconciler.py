@@ -93,7 +93,7 @@ class Reconciler:
         return self._registry.refresh()
 
     def _roll_back(self, state: RegistryState, model: str, champion: str, by: ExclusionState) -> None:
-        version = self.replacement(model, champion, state.clean_champions(model), state)
+        version = self.replacement(model, state.clean_champions(model), state)
         if version == champion:
             self._tell_kept(champion, by.seq)
             return
@@ -121,8 +121,8 @@ class Reconciler:
             self._told_of.add((champion, exclusion_seq))
             _log.warning("a tainted version serves on", version=champion, exclusion=exclusion_seq)
 
-    def replacement(self, model: str, champion: str, clean: Sequence[str], state: RegistryState) -> str:
-        """Return what serves in place of a tainted champion.
+    def replacement(self, model: str, clean: Sequence[str], state: RegistryState) -> str:
+        """Return what serves in place of a model's tainted champion.
 
         That is the first of the clean versions whose bundle is still there. Without one it is as
         `no_clean_champion` says: the champion itself, or "" for none.
@@ -133,7 +133,7 @@ class Reconciler:
             except NotFound:
                 continue
             return version
-        return champion if self._settings.models[model].no_clean_champion == "KEEP" else ""
+        return state.champion(model) if self._settings.models[model].no_clean_champion == "KEEP" else ""
 
     def kept(self, state: RegistryState) -> frozenset[str]:
         """Return the champions that serve although they are tainted, for want of a clean one."""
@@ -143,7 +143,7 @@ class Reconciler:
             for model, champion in champions.items()
             if champion
             and state.tainted_by(champion)
-            and self.replacement(model, champion, state.clean_champions(model), state) == champion
+            and self.replacement(model, state.clean_champions(model), state) == champion
         )
 
     def take_view(self, state: RegistryState, run: Run) -> None:

@@ -21,9 +21,13 @@ TIMEOUT_S = 30.0
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Ledger:
-    """Two versions, the first of which serves."""
-    settings_in(tmp_path)
-    made = Ledger(tmp_path)
+    return two_versions(tmp_path)
+
+
+def two_versions(folder: Path) -> Ledger:
+    """Make the ledger of two versions, the first of which serves."""
+    settings_in(folder)
+    made = Ledger(folder)
     for version in ("card-1", "card-2"):
         made.register(version, upto=0)
     crown(made, "card-1")

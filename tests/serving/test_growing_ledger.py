@@ -20,8 +20,7 @@ from fraud.serving.server import ScoringProcess
 from fraud.v1 import access_pb2
 from tests.serving.registered import Ledger
 from tests.serving.test_exploring import inside
-from tests.serving.test_follower import crown
-from tests.serving.worlds import settings_in
+from tests.serving.test_follower import two_versions
 
 DATA = Exclusion("labels", batch_id="bad")
 
@@ -73,12 +72,7 @@ class Compared(str):
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Ledger:
-    settings_in(tmp_path)
-    made = Ledger(tmp_path)
-    for version in ("card-1", "card-2"):
-        made.register(version, upto=0)
-    crown(made, "card-1")
-    return made
+    return two_versions(tmp_path)
 
 
 def excluded(state: RegistryState) -> ExclusionState:
