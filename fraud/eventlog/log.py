@@ -134,6 +134,10 @@ class EventLog(Protocol):
         """Return the parts of one batch, by position; none when it never came."""
         ...
 
+    def batch_owner(self, batch_id: str) -> str | None:
+        """Return who handed in a batch, None when it never came; costs the same however many parts it has."""
+        ...
+
     def is_retracted(self, batch_id: str) -> bool:
         """Tell whether a batch was taken back at any time; costs the same however many parts it has."""
         ...

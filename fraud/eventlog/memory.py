@@ -119,6 +119,11 @@ class MemoryEventLog:
         with self._lock:
             return [self._shown(it) for it in self._batches.values() if it.batch_id == batch_id]
 
+    def batch_owner(self, batch_id: str) -> str | None:
+        """Return the submitter of the lowest part of a batch that came in."""
+        parts = self.batch(batch_id)
+        return min(parts, key=lambda it: it.part).submitter if parts else None
+
     def is_retracted(self, batch_id: str) -> bool:
         """Tell whether a batch was taken back at any time."""
         return batch_id in self._retracted

@@ -217,6 +217,12 @@ class SqliteEventLog:
         """Return the parts of one batch, by position."""
         return self._batches("batch_id = ? ORDER BY position", (batch_id,))
 
+    def batch_owner(self, batch_id: str) -> str | None:
+        """Return the submitter of the lowest part of a batch that came in."""
+        query = "SELECT submitter FROM batches WHERE batch_id = ? ORDER BY part LIMIT 1"
+        rows = self._rows(query, (batch_id,))
+        return str(rows[0][0]) if rows else None
+
     def is_retracted(self, batch_id: str) -> bool:
         """Tell whether a batch was taken back at any time."""
         return bool(self._rows("SELECT 1 FROM retracted WHERE batch_id = ?", (batch_id,)))

@@ -96,7 +96,8 @@ class Feedback:
         Raises:
             InvalidInput: batch id, part, source or submitter cannot be accepted.
             LimitExceeded: more than `labels.waiting_each_max` of the source would wait for one payment.
-            Conflict: the same batch and part came before with other labels, or the batch was retracted.
+            Conflict: the same batch and part came before with other labels, another submitter began the
+                batch, or it was retracted.
             Overloaded: more than `labels.waiting_max` labels would wait for payments that never came.
             Unavailable: the append failed; nothing was kept.
         """
@@ -105,6 +106,12 @@ class Feedback:
             raise Conflict(
                 f"batch_id {batch_id!r} was retracted, and its labels count no more; "
                 "send labels that are right under a new batch_id"
+            )
+        owner = self._scorer.log.batch_owner(batch_id)
+        if owner not in (None, submitter):
+            raise Conflict(
+                f"batch_id {batch_id!r} was begun by {owner}, and a batch is of one submitter; "
+                "send your labels under a new batch_id"
             )
         digest = digest_of(source, submitter, labels)
         former = self._scorer.log.batch_digest(batch_id, part)

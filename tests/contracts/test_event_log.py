@@ -1,6 +1,7 @@
 """What every event log promises, held against each implementation."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -169,6 +170,12 @@ def test_parts_of_a_batch_are_taken_apart(log: EventLog) -> None:
     assert log.batch_digest("b", 1) == "digest-b-1"
     with pytest.raises(Conflict):
         log.append([labels("b", part=1)], 2, [])
+
+
+def test_a_batch_is_whose_first_part_it_is(log: EventLog) -> None:
+    assert log.batch_owner("b") is None
+    log.append([labels("b", part=1), replace(labels("b", part=0), submitter="bob"), labels("c")], 1, [])
+    assert (log.batch_owner("b"), log.batch_owner("c"), log.batch_owner("d")) == ("bob", "ann", None)
 
 
 def test_a_retracted_batch_says_so_in_all_its_parts_for_ever(log: EventLog) -> None:

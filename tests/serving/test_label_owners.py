@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fraud.client import Client
-from fraud.errors import InvalidInput, NotFound, PermissionDenied
+from fraud.errors import Conflict, InvalidInput, NotFound, PermissionDenied
 from fraud.labels.batches import IMPORTER
 from fraud.records import Label, LabelValue
 from fraud.serving.roles import Caller, call_is_by
@@ -66,30 +66,41 @@ def test_an_operator_takes_back_any_batch(process: Process, guarded: Guarded, na
         assert retracted(operator, f"for {name}")
 
 
-def test_a_part_of_somebody_else_that_comes_in_between_keeps_a_batch(tmp_path: Path) -> None:
+def test_nobody_adds_a_part_to_somebody_elses_batch(process: Process, guarded: Guarded) -> None:
+    with guarded.as_(process, "ann") as ann, guarded.as_(process, "bob") as bob:
+        ann.submit_labels("begun", 1, "analyst", "", LABELS)
+        for part in (0, 1, 2):
+            with pytest.raises(Conflict, match=r"'begun' was begun by ann, .*; send your labels under a new"):
+                bob.submit_labels("begun", part, "analyst", "", LABELS)
+        ann.submit_labels("begun", 0, "analyst", "", LABELS)
+        assert ann.submit_labels("begun", 1, "analyst", "", LABELS).repeated
+        assert [batch.part for batch in ann.list_batches().batches if batch.batch_id == "begun"] == [1, 0]
+        assert ann.retract_batch("begun", "", "a slip").labels == 2
+
+
+def test_a_batch_of_somebody_else_that_comes_in_between_is_theirs(tmp_path: Path) -> None:
     async def body(here: Inside) -> None:
         process, feedback, go = here.process, here.process.feedback, threading.Event()
         limits = process.settings.server
         servicer = LabelServicer(limits, process.registry, process.batcher, feedback, process.queries)
 
-        def second_part() -> None:
+        def first_part() -> None:
             assert go.wait(30)
-            feedback.take_labels("shared", 1, "analyst", "bob", LABELS)
+            feedback.take_labels("of bob", 0, "analyst", "bob", LABELS)
 
         async def take_back() -> None:
             call_is_by(Caller("ann", frozenset({"analyst"}), raw_scores=True))
-            request = labels_pb2.RetractBatchRequest(batch_id="shared", submitter="ann", reason="a slip")
+            request = labels_pb2.RetractBatchRequest(batch_id="of bob", submitter="ann", reason="a slip")
             await servicer.retract_batch(request)
 
-        await process.batcher.run(lambda: feedback.take_labels("shared", 0, "analyst", "ann", LABELS))
-        coming = asyncio.create_task(process.batcher.run(second_part))
+        coming = asyncio.create_task(process.batcher.run(first_part))
         asked = asyncio.create_task(take_back())
         await asyncio.sleep(0)
         go.set()
-        with pytest.raises(PermissionDenied, match="bob handed in part 1"):
+        with pytest.raises(PermissionDenied, match="bob handed in part 0"):
             await asked
         await coming
-        assert not process.log.is_retracted("shared")
+        assert not process.log.is_retracted("of bob")
 
     inside(settings_in(tmp_path), body)
 
