@@ -9,6 +9,7 @@ after the service promotes its second version; what differs from then on follows
 
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Self
@@ -33,7 +34,7 @@ from fraud.adversary.telling import Standing, Teller
 from fraud.bundle.store import BundleStore
 from fraud.client import Client
 from fraud.clock import DAY_US
-from fraud.eventlog import SqliteEventLog
+from fraud.eventlog.folder import open_log
 from fraud.monitoring.scrape import Endpoint, scrape
 from fraud.records import Scored
 from fraud.registry.store import LedgerStore
@@ -218,14 +219,9 @@ class Duel:
 
     def _logged(self) -> int:
         """Count the payments that stand in the service's log."""
-        settings = self._service.stage.settings
-        names = settings.schema_.entity_names
-        log = SqliteEventLog.open(settings.places.log, writable=False, entity_names=names)
         position = count = 0
-        try:
+        with closing(open_log(self._service.stage.settings)) as log:
             while entries := log.read(position, _READ_ENTRIES):
                 position = entries[-1].position
                 count += sum(isinstance(entry.event, Scored) for entry in entries)
-        finally:
-            log.close()
         return count

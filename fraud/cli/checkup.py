@@ -200,10 +200,10 @@ def _log(settings: Settings) -> Iterator[Finding]:
         return
     from fraud.archive.archive import Archive
     from fraud.eventlog.entity_key import EntityKey
-    from fraud.eventlog.sqlite import SqliteEventLog
+    from fraud.eventlog.folder import open_log
     from fraud.features.spec import FeatureSpec
 
-    log = SqliteEventLog.open(places.log, writable=False, entity_names=settings.schema_.entity_names)
+    log = open_log(settings)
     try:
         log.hold_to_key(EntityKey.of(settings).fingerprint)
         head, first, last_arrival_us = log.head(), log.first(), log.last_arrival_us()

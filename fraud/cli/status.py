@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fraud.cli.shell import Output, Shell, shell_of
+from fraud.cli.times import service_now_us
 
 if TYPE_CHECKING:
     from fraud.cli.status_document import Seen
@@ -74,7 +75,9 @@ def _look(
 
     for entry in ledger.read(after=counts.seq):
         counts.apply(entry)
-    return status_document(settings, ledger.state(), counts, _see(settings, prometheus), _now_us(settings))
+    return status_document(
+        settings, ledger.state(), counts, _see(settings, prometheus), service_now_us(settings)
+    )
 
 
 def _see(settings: "Settings", prometheus: str) -> "Seen":
@@ -97,18 +100,6 @@ def _see(settings: "Settings", prometheus: str) -> "Seen":
             missing[name] = f"the {name} is not running: nothing answers at {where} ('{command}'){guarded}"
     alerts = tuple(firing(prometheus)) if prometheus else None
     return Seen(found["scorer"], found["retrainer"], missing, alerts)
-
-
-def _now_us(settings: "Settings") -> int:
-    """Return the service's time: that of the wall, or where it follows its log, of the last entry."""
-    from fraud.clock import WallClock
-    from fraud.eventlog.sqlite import SqliteEventLog
-
-    if settings.service.clock == "wall" or not settings.places.log.is_file():
-        return WallClock().now_us()
-    names = settings.schema_.entity_names
-    with closing(SqliteEventLog.open(settings.places.log, writable=False, entity_names=names)) as log:
-        return log.last_arrival_us()
 
 
 def _parts(document: dict[str, Any], *, alarms_first: bool = False) -> list[Any]:

@@ -44,12 +44,11 @@ def parse_time_us(value: object, field: str) -> int:
 def service_now_us(settings: "Settings") -> int:
     """Return now by the clock of the service, µs UTC; by the log clock, its newest arrival (0: none)."""
     from fraud.clock import WallClock
-    from fraud.eventlog.sqlite import SqliteEventLog
+    from fraud.eventlog.folder import open_log
 
     if settings.service.clock == "wall":
         return WallClock().now_us()
     if not settings.places.log.is_file():
         return 0
-    names = settings.schema_.entity_names
-    with closing(SqliteEventLog.open(settings.places.log, writable=False, entity_names=names)) as log:
+    with closing(open_log(settings)) as log:
         return log.last_arrival_us()

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from typing import Self
 
 from fraud.clock import WallClock
-from fraud.errors import ConfigError, InvalidInput, NotAllowedNow, NotFound
+from fraud.errors import ConfigError, InvalidInput, NotFound
 from fraud.eventlog.entity_key import EntityKey
+from fraud.eventlog.folder import open_log
 from fraud.eventlog.log import EventLog
-from fraud.eventlog.sqlite import SqliteEventLog
 from fraud.registry.attacks import Attack, attack_of
 from fraud.registry.store import LedgerStore
 from fraud.settings import Settings
@@ -33,19 +33,13 @@ class AttackDesk:
         Raises:
             NotAllowedNow: there is no log yet.
         """
-        places = settings.places
-        if not places.log.is_file():
-            raise NotAllowedNow(
-                f"{places.log}: no event log yet; start 'fraud serve' or load a history with 'fraud import'"
-            )
-        names = settings.schema_.entity_names
-        log = SqliteEventLog.open(places.log, writable=False, entity_names=names)
+        log = open_log(settings)
         try:
             log.hold_to_key(EntityKey.of(settings).fingerprint)
         except BaseException:
             log.close()
             raise
-        return cls(settings, log, LedgerStore.open(places.ledger, create=False))
+        return cls(settings, log, LedgerStore.open(settings.places.ledger, create=False))
 
     def close(self) -> None:
         """Close log and ledger."""

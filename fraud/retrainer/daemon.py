@@ -18,9 +18,9 @@ import structlog
 from fraud.archive.archive import Archive
 from fraud.bundle.store import BundleStore
 from fraud.clock import Clock, LogClock, WallClock
-from fraud.errors import ConfigError, FraudError, NotAllowedNow
+from fraud.errors import ConfigError, FraudError
+from fraud.eventlog.folder import open_log
 from fraud.eventlog.lock import lock_data_folder
-from fraud.eventlog.sqlite import SqliteEventLog
 from fraud.features.spec import FeatureSpec
 from fraud.guard.finding import check_names
 from fraud.monitoring.endpoint import Guard, serve_metrics
@@ -55,12 +55,8 @@ def open_workshop(settings: Settings) -> Workshop:
         NotAllowedNow: there is no log yet.
     """
     places = settings.places
-    if not places.log.is_file():
-        raise NotAllowedNow(
-            f"{places.log}: no event log yet; start 'fraud serve' or load a history with 'fraud import'"
-        )
+    log = open_log(settings)
     spec = FeatureSpec.of(settings)
-    log = SqliteEventLog.open(places.log, writable=False, entity_names=settings.schema_.entity_names)
     clock: Clock = WallClock()
     if settings.service.clock == "log":
         clock = LogClock(log.last_arrival_us())

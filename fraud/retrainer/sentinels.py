@@ -16,8 +16,8 @@ from fraud.archive.archive import Archive
 from fraud.bundle.store import BundleStore
 from fraud.clock import WallClock
 from fraud.errors import ConfigError, InvalidInput, LimitExceeded, NotAllowedNow
+from fraud.eventlog.folder import open_log
 from fraud.eventlog.log import EventLog
-from fraud.eventlog.sqlite import SqliteEventLog
 from fraud.features.spec import FeatureSpec
 from fraud.gate.sentinels import SentinelCount
 from fraud.records import LabelValue
@@ -86,15 +86,10 @@ class SentinelDesk:
             NotAllowedNow: there is no log yet.
         """
         places = settings.places
-        if not places.log.is_file():
-            raise NotAllowedNow(
-                f"{places.log}: no event log yet; start 'fraud serve' or load a history with 'fraud import'"
-            )
         spec = FeatureSpec.of(settings)
-        names = settings.schema_.entity_names
         return cls(
             settings,
-            SqliteEventLog.open(places.log, writable=False, entity_names=names),
+            open_log(settings),
             Archive(places.archive, settings.schema_, spec.names),
             BundleStore(places.bundles),
             LedgerStore.open(places.ledger, create=False),

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from fraud.archive.archive import Archive
 from fraud.errors import Unavailable
+from fraud.eventlog.folder import open_log
 from fraud.eventlog.log import EventLog
-from fraud.eventlog.sqlite import SqliteEventLog
 from fraud.faults import pass_point
 from fraud.features.fold import FeatureFold
 from fraud.features.snapshot import NAME
@@ -119,7 +119,7 @@ def _rebuild(settings: Settings, view: str, upto: int) -> None:
     os.nice(NICENESS)
     pass_point("rebuild.begun")
     spec = FeatureSpec.of(settings)
-    log = SqliteEventLog.open(settings.places.log, writable=False, entity_names=settings.schema_.entity_names)
+    log = open_log(settings)
     try:
         archive = Archive(settings.places.archive, settings.schema_, spec.names)
         rule = ConflictRule.of(settings.labels)

@@ -26,9 +26,9 @@ from typing import Literal, Self
 from fraud.archive.archive import Archive
 from fraud.bundle.store import WRITING_S, BundleStore
 from fraud.clock import Clock, LogClock, WallClock
-from fraud.errors import NotAllowedNow, NotFound, StaleHead
+from fraud.errors import NotFound, StaleHead
+from fraud.eventlog.folder import open_log
 from fraud.eventlog.log import EventLog
-from fraud.eventlog.sqlite import SqliteEventLog
 from fraud.features.spec import FeatureSpec
 from fraud.registry.retention import BundleFate, bundle_fates, services
 from fraud.registry.store import LedgerStore
@@ -87,10 +87,7 @@ class Vacuum:
             NotAllowedNow: there is no log yet.
         """
         places = settings.places
-        if not places.log.is_file():
-            raise NotAllowedNow(f"{places.log}: no event log yet, so there is nothing to let go of")
-        names = settings.schema_.entity_names
-        log = SqliteEventLog.open(places.log, writable=False, entity_names=names)
+        log = open_log(settings)
         wall = settings.service.clock == "wall"
         return cls(
             settings,
