@@ -238,6 +238,14 @@ class Archive:
             ]
             yield from sorted(found, key=lambda entry: entry.position)
 
+    def features_changed(self) -> int:
+        """Return the last position that was logged before one of the features existed; 0 for none."""
+        features = pl.col(self._columns.features)
+        before = pl.any_horizontal(features.is_null()) & pl.any_horizontal(features.is_not_null())
+        with self.reading():
+            last = self._transactions.scan().filter(before).select(pl.col("position").max()).collect().item()
+        return int(last or 0)
+
     def feedback(self, after: int, upto: int) -> list[Entry]:
         """Return label and retraction entries, `after` < position <= `upto`, in order."""
         span = pl.col("position").is_between(after, upto, closed="right")

@@ -42,11 +42,15 @@ def restore(
         "verified": verify,
         "bundles_tested": restored.bundles_tested,
         "transactions_replayed": restored.transactions_replayed,
+        "transactions_left_out": restored.transactions_left_out,
     }
     rows = _rows(restored.inventory)
     if verify:
         rows.append(["self-tests", f"{restored.bundles_tested} bundle(s), bit for bit"])
         rows.append(["replay", f"{restored.transactions_replayed} transaction(s), every feature as logged"])
+        if restored.transactions_left_out:
+            text = f"{restored.transactions_left_out} transaction(s), logged under another set of features"
+            rows.append(["left out", text])
     document = {"restored": str(into)} | looked | _document(restored.inventory)
     shell.show(document, table(f"Restored: {into}", ["", " "], rows))
     if into.absolute() != shell.settings.data_dir.absolute():

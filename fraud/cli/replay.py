@@ -4,7 +4,8 @@ archive (what was pruned), then log → the fold that also scores → recomputed
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +15,7 @@ from fraud.errors import NotAllowedNow
 if TYPE_CHECKING:
     from fraud.archive.archive import Archive
     from fraud.eventlog.log import EventLog
+    from fraud.features.difference import Comparison
     from fraud.features.fold import Coordinates, FeatureFold
     from fraud.labels.exclusions import View
     from fraud.settings import Settings
@@ -27,41 +29,44 @@ def replay(
 ) -> None:
     """Recompute all logged features and report the first difference; none is the only good answer."""
     shell = shell_of(ctx)
-    rows, difference = _replay(shell, shell.settings, upto)
-    document = {"transactions": rows, "equal": difference is None, "first_difference": difference}
-    if difference is None:
-        shell.show(document, f"{rows} transaction(s) replayed; every feature is equal, bit for bit")
-        return
-    text = (
-        f"position {difference['position']}, transaction {difference['transaction_id']}: "
-        f"{difference['feature']} was logged as {difference['logged']!r} "
-        f"and is {difference['recomputed']!r} when replayed"
-    )
+    found = _replay(shell, shell.settings, upto)
+    if found.left_out and not found.equal and found.first is None:
+        raise NotAllowedNow(
+            f"features: all {found.left_out} transactions were logged under another set than the "
+            "configuration's; replay under the one that they were logged with"
+        )
+    document = {
+        "transactions": found.equal,
+        "left_out": found.left_out,
+        "equal": found.first is None,
+        "first_difference": None if found.first is None else asdict(found.first),
+    }
+    if found.first is not None:
+        shell.show(document, str(found.first))
+        raise typer.Exit(1)
+    text = f"{found.equal} transaction(s) replayed; every feature is equal, bit for bit"
+    if found.left_out:
+        text += f"; {found.left_out} were logged under another set of features, and are not compared"
     shell.show(document, text)
-    raise typer.Exit(1)
 
 
-def _replay(shell: Shell, settings: "Settings", upto: int | None) -> tuple[int, dict[str, Any] | None]:
+def _replay(shell: Shell, settings: "Settings", upto: int | None) -> "Comparison":
     from fraud.archive.archive import Archive
-    from fraud.eventlog.sqlite import SqliteEventLog
-    from fraud.features.difference import first_difference
+    from fraud.eventlog.folder import open_log
+    from fraud.features.difference import Comparison
     from fraud.features.fold import FeatureFold
     from fraud.features.replay import replay as replay_entries
     from fraud.features.spec import FeatureSpec
     from fraud.labels.standing import ConflictRule
     from fraud.serving.recovery import entries_after, rebuilt
 
-    if not settings.places.log.exists():
-        raise NotAllowedNow(
-            f"{settings.places.log}: there is no log yet; 'fraud up' or 'fraud import' starts one"
-        )
+    log = open_log(settings)
     spec = FeatureSpec.of(settings)
-    log = SqliteEventLog.open(settings.places.log, writable=False, entity_names=settings.schema_.entity_names)
     archive = Archive(settings.places.archive, settings.schema_, spec.names)
     head = log.head() if upto is None else min(upto, log.head())
     rule = ConflictRule.of(settings.labels)
     fold = FeatureFold(spec, rule)
-    rows = 0
+    comparison = Comparison(spec.names, archive.features_changed())
 
     def rebuild(view: "View", position: int) -> "FeatureFold":
         return rebuilt(spec, rule, log, archive, view, position)
@@ -72,15 +77,14 @@ def _replay(shell: Shell, settings: "Settings", upto: int | None) -> tuple[int, 
             entries = entries_after(log, archive, 0, head)
             found = replay_entries(fold, entries, lambda ids: _find(ids, log, archive), rebuild)
             for run, features in found:
-                difference = first_difference(run, features, spec.names)
-                if difference is not None:
-                    return rows, difference
-                rows += len(run)
+                if not comparison.take(run, features):
+                    break
                 progress.update(task, completed=run[-1].position if run else head)
-            progress.update(task, completed=head)
+            else:
+                progress.update(task, completed=head)
     finally:
         log.close()
-    return rows, None
+    return comparison
 
 
 def _find(transaction_ids: Sequence[str], log: "EventLog", archive: "Archive") -> "dict[str, Coordinates]":

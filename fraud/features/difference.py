@@ -1,41 +1,70 @@
 """Where recomputed features differ from logged ones."""
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fraud.errors import NotAllowedNow
 from fraud.records import Entry, Scored
 
 
-def first_difference(
-    run: Sequence[Entry], features: NDArray[np.float32], names: Sequence[str]
-) -> dict[str, Any] | None:
-    """Return the first feature that is not what was logged, or None; bits count, so NaN equals itself.
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A feature that is not what was logged."""
 
-    `features` is float32[len(run), len(names)], recomputed.
+    position: int
+    transaction_id: str
+    feature: str
+    logged: float
+    recomputed: float
 
-    Raises:
-        NotAllowedNow: the log was written with another number of features.
-    """
-    scored = [entry.event for entry in run if isinstance(entry.event, Scored)]
-    logged = np.frombuffer(b"".join(event.features for event in scored), dtype="<f4")
-    if logged.size != features.size:
-        at = run[0].position
-        raise NotAllowedNow(
-            f"the log near {at} holds other features than the configuration; use the one it was written with"
+    def __str__(self) -> str:
+        """Say so in a sentence."""
+        return (
+            f"position {self.position}, transaction {self.transaction_id}: {self.feature} was logged as "
+            f"{self.logged!r} and is {self.recomputed!r} when replayed"
         )
-    logged = logged.reshape(features.shape)
-    differs = np.argwhere(logged.view(np.uint32) != np.ascontiguousarray(features).view(np.uint32))
-    if not len(differs):
-        return None
-    row, column = (int(index) for index in differs[0])
-    return {
-        "position": run[row].position,
-        "transaction_id": scored[row].transaction_id,
-        "feature": names[column],
-        "logged": float(logged[row, column]),
-        "recomputed": float(features[row, column]),
-    }
+
+
+class Comparison:
+    """Compares recomputed features with logged ones, run by run; bits count, so NaN equals itself.
+
+    Transactions logged under another set of features are left out, and counted:
+    those with another number of them, and those at or before the position
+    `changed` (`Archive.features_changed`).
+    """
+
+    def __init__(self, names: Sequence[str], changed: int = 0) -> None:
+        self._names = names
+        self._changed = changed
+        self.equal = 0
+        self.left_out = 0
+        self.first: Difference | None = None
+
+    def take(self, run: Sequence[Entry], features: NDArray[np.float32]) -> bool:
+        """Compare the transactions of a run and tell whether each is as logged; not again after the first.
+
+        `features` is float32[len(run), len(names)], recomputed.
+        """
+        width = 4 * len(self._names)
+        rows = [
+            (i, entry.position, entry.event)
+            for i, entry in enumerate(run)
+            if isinstance(entry.event, Scored)
+            and len(entry.event.features) == width
+            and entry.position > self._changed
+        ]
+        self.left_out += len(run) - len(rows)
+        logged = np.frombuffer(b"".join(event.features for _, _, event in rows), dtype="<u4")
+        now = np.ascontiguousarray(features[[i for i, _, _ in rows]]).astype("<f4", copy=False)
+        differs = np.argwhere(logged.reshape(now.shape) != now.view("<u4"))
+        if not len(differs):
+            self.equal += len(rows)
+            return True
+        row, column = (int(index) for index in differs[0])
+        _, position, event = rows[row]
+        was, value = logged.view("<f4").reshape(now.shape)[row, column], now[row, column]
+        self.equal += row
+        self.first = Difference(position, event.transaction_id, self._names[column], float(was), float(value))
+        return False

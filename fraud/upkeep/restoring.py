@@ -11,7 +11,6 @@ must not hold anything.
 import contextlib
 import os
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +25,7 @@ from fraud.eventlog.copying import check_pages, held_still
 from fraud.eventlog.sqlite import SqliteEventLog
 from fraud.eventlog.tables import LAYOUT as LOG_LAYOUT
 from fraud.eventlog.tables import count_entries
-from fraud.features.difference import first_difference
+from fraud.features.difference import Comparison
 from fraud.features.fold import FeatureFold
 from fraud.features.spec import FeatureSpec
 from fraud.labels.standing import ConflictRule
@@ -41,11 +40,15 @@ from fraud.upkeep.inventory import BROKEN_TAR, DATA, Inventory, Source, copy_fil
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What was restored and how far it was looked at; without `verify` nothing was replayed."""
+    """What was restored and how far it was looked at; without `verify` nothing was replayed.
+
+    Left out is what was logged under another set of features than the configuration's.
+    """
 
     inventory: Inventory
     bundles_tested: int
     transactions_replayed: int
+    transactions_left_out: int
 
 
 def restore(settings: Settings, source: Path, into: Path, *, verify: bool) -> Restored:
@@ -126,9 +129,10 @@ def _check(settings: Settings, inventory: Inventory, folder: Path, *, verify: bo
             bundle = bundles.read(digest)
             if verify:
                 bundle.self_test()
-        replayed = _replay(settings, places, log, archive) if verify else 0
+        replayed = _replay(settings, places, log, archive) if verify else Comparison(())
     _sweep(folder)
-    return Restored(inventory, len(inventory.bundles) if verify else 0, replayed)
+    tested = len(inventory.bundles) if verify else 0
+    return Restored(inventory, tested, replayed.equal, replayed.left_out)
 
 
 def _ledger(places: Places, inventory: Inventory) -> tuple[tuple[int, str], tuple[int, str]]:
@@ -143,39 +147,20 @@ def _agree(what: str, found: object, told: object) -> None:
         raise Damaged(f"backup: the {what} is {found}, the inventory says {told}; use another backup")
 
 
-def _replay(settings: Settings, places: Places, log: SqliteEventLog, archive: Archive) -> int:
-    """Fold what the log holds behind the snapshot; return how many transactions came out as logged."""
+def _replay(settings: Settings, places: Places, log: SqliteEventLog, archive: Archive) -> Comparison:
+    """Fold what the log holds behind the snapshot; every transaction must come out as logged."""
     spec, rule, head = FeatureSpec.of(settings), ConflictRule.of(settings.labels), log.head()
     fold = Snapshots(places.state, settings.log.snapshots_kept).latest(spec, rule, head)
     if fold is None or fold.position == head:
         fold = FeatureFold(spec, rule)
-    judged = _Judge(spec.names)
-    judge: Callable[[list[Entry], NDArray[np.float32]], None] = judged.take
+    comparison = Comparison(spec.names, archive.features_changed())
+
+    def judge(run: list[Entry], features: NDArray[np.float32]) -> None:
+        if not comparison.take(run, features):
+            raise Damaged(f"backup: {comparison.first}; use another backup")
+
     catch_up(fold, log, archive, head, follow=True, judge=judge)
-    return judged.rows
-
-
-class _Judge:
-    """Counts transactions whose features are as logged, and stops at the first that are not."""
-
-    def __init__(self, names: tuple[str, ...]) -> None:
-        self._names = names
-        self.rows = 0
-
-    def take(self, run: list[Entry], features: NDArray[np.float32]) -> None:
-        """Compare one run.
-
-        Raises:
-            Damaged: a feature is another than was logged.
-        """
-        difference = first_difference(run, features, self._names)
-        if difference is not None:
-            raise Damaged(
-                f"backup: position {difference['position']}, transaction {difference['transaction_id']}: "
-                f"{difference['feature']} was logged as {difference['logged']!r} and is "
-                f"{difference['recomputed']!r} when replayed; use another backup"
-            )
-        self.rows += len(run)
+    return comparison
 
 
 def _sweep(folder: Path) -> None:

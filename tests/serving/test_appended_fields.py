@@ -1,5 +1,6 @@
 """Fields and features are appended to a service that has decided before: it starts, and knows its answers."""
 
+import json
 import operator
 import shutil
 from collections.abc import Sequence
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from fraud.cli.main import run
 from fraud.errors import Conflict, FraudError
 from fraud.eventlog.codec import encode
 from fraud.records import Scored
@@ -19,12 +21,14 @@ from fraud.serving.server import ScoringProcess
 from fraud.serving.shadowing import decided_by_others
 from fraud.settings import Settings, load_settings
 from fraud.settings.model import Policy, Target
+from fraud.upkeep.backup import back_up
+from fraud.upkeep.restoring import restore
 from fraud.v1.transaction_pb2 import Transaction
 from tests.serving.registered import Ledger
 from tests.serving.test_exploring import inside
 from tests.serving.test_follower import crown
 from tests.serving.test_shadows import crown as crown_on_probation
-from tests.serving.worlds import Stream, settings_in
+from tests.serving.worlds import START_US, Stream, settings_in
 
 DECLINES_ALL = Policy(review=None, decline=Target(score=1e-9))
 CATEGORICAL = ("[features]\n", "[schema.categorical.country]\n[features]\n")
@@ -209,6 +213,38 @@ def test_a_probation_is_judged_beside_rows_that_cannot_be_read(past: Past, chang
         assert process.scorer.shadows.pairs["card"].alerts.rows > 0
 
     inside(settings, body)
+
+
+@pytest.mark.parametrize("pruned", [False, True])
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_replay_compares_what_was_logged_under_these_features(
+    past: Past, change: str, pruned: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = changed(past.folder, CHANGES[change])
+
+    async def body(process: ScoringProcess) -> None:
+        await score(process, Stream(seed=95).take(5))
+        if pruned:
+            assert process.log.prune(31, process.log.last_arrival_us() + 1)
+
+    inside(settings, body)
+    equal, left_out = (45, 0) if change == "a categorical" else (5, 40)
+    arguments = ["--config", str(past.folder / "fraud.toml"), "--output", "json"]
+    capsys.readouterr()
+    assert run([*arguments, "replay"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert (document["transactions"], document["left_out"]) == (equal, left_out)
+    back_up(settings, past.folder / "fraud.toml", tmp_path / "backup", now_us=START_US)
+    restored = restore(settings, tmp_path / "backup", tmp_path / "again", verify=True)
+    # The snapshot of the first ten is of use where the state stays what it was.
+    behind = {"a categorical": (35, 0), "a numeric": (5, 30), "both and a window": (5, 40)}[change]
+    assert (restored.transactions_replayed, restored.transactions_left_out) == behind
+
+
+def test_a_replay_that_can_compare_nothing_says_so(past: Past, capsys: pytest.CaptureFixture[str]) -> None:
+    changed(past.folder, [WINDOW])
+    assert run(["--config", str(past.folder / "fraud.toml"), "replay"]) != 0
+    assert "all 40 transactions were logged under another set" in capsys.readouterr().err
 
 
 def test_words_that_a_version_reads_are_there_in_older_rows(past: Past) -> None:

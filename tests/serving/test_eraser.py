@@ -10,7 +10,7 @@ import pytest
 
 from fraud.archive.archive import Archive
 from fraud.errors import Conflict, InvalidInput, NotFound
-from fraud.features.difference import first_difference
+from fraud.features.difference import Comparison
 from fraud.features.fold import FeatureFold
 from fraud.features.replay import replay
 from fraud.records import Scored
@@ -61,16 +61,17 @@ class Service:
 
     def replayed_rows(self) -> int:
         """Replay the log; every feature must be what was logged."""
-        process, rows = self.process, 0
+        process = self.process
+        comparison = Comparison(process.spec.names)
         state = process.scorer.state
         assert state is not None
         fold = FeatureFold(process.spec, state.fold.rule)
         entries = process.log.read(0, 1_000_000)
         for run, features in replay(fold, entries, lambda ids: coordinates_of(process.log.find(ids))):
-            assert first_difference(run, features, process.spec.names) is None
-            rows += len(run)
+            assert comparison.take(run, features), comparison.first
         assert fold.equals(state.fold)
-        return rows
+        assert not comparison.left_out
+        return comparison.equal
 
 
 def service(settings: Settings, body: Callable[[Service], Awaitable[None]]) -> None:
