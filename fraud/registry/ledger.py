@@ -54,6 +54,7 @@ from fraud.registry.exclusions import (
 )
 from fraud.registry.exploration import FOLDS as EXPLORATION_FOLDS
 from fraud.registry.guard_reports import GuardReport, guard_reported
+from fraud.registry.manifests import Batches, PackedManifest
 from fraud.registry.probation import FOLDS as PROBATION_FOLDS
 from fraud.registry.probation import Probation, begin, end
 from fraud.registry.rules import FOLDS as RULES_FOLDS
@@ -81,6 +82,7 @@ class RegistryState:
         self.time_us = 0
         self.last_hash = GENESIS_HASH
         self.versions: dict[str, VersionState] = {}
+        self.batches = Batches()
         self._reigns: dict[str, list[Reign]] = {}
         self.requested: dict[int, RequestState] = {}
         self.cycles: list[CycleStart] = []
@@ -306,7 +308,7 @@ def _registered(state: RegistryState, entry: LedgerEntry) -> None:
         challengers=body["challengers"],
         cut_position=body["cut_position"],
         cut_time_us=body["cut_time_us"],
-        packed_manifest=Packed.of(body["manifest"]),
+        packed_manifest=PackedManifest.of(body["manifest"], state.batches),
         created_us=entry.time_us,
         created_seq=entry.seq,
     )

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from fraud.documents import Packed
 from fraud.labels.exclusions import EVERYTHING, View
+from fraud.registry.manifests import PackedManifest
 
 Status = Literal["challenger", "champion", "former champion", "rejected", "superseded"]
 
@@ -47,7 +48,7 @@ class VersionState:
     challengers: int
     cut_position: int
     cut_time_us: int
-    packed_manifest: Packed
+    packed_manifest: PackedManifest
     created_us: int
     created_seq: int
     status: Status = "challenger"
@@ -59,8 +60,7 @@ class VersionState:
 
         It names every batch of labels that taught it, thousands where each label is a batch.
         """
-        manifest: dict[str, Any] = self.packed_manifest.value()
-        return manifest
+        return self.packed_manifest.value()
 
     @property
     def verdict(self) -> str:

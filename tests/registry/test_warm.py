@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fraud.documents import Packed
+from fraud.registry.manifests import Batches, PackedManifest
 from fraud.registry.version import VersionState
 from fraud.registry.warm import let_go
 
@@ -11,7 +11,7 @@ from fraud.registry.warm import let_go
 def pending(recipes: list[str]) -> list[VersionState]:
     """Challengers of these recipes, oldest first."""
     return [
-        VersionState(f"card-{n}", "card", recipe, "", "", n, 1, n, n, Packed.of({}), n, n)
+        VersionState(f"card-{n}", "card", recipe, "", "", n, 1, n, n, PackedManifest.of({}, Batches()), n, n)
         for n, recipe in enumerate(recipes, 1)
     ]
 
