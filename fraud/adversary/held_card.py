@@ -20,7 +20,8 @@ _JITTER = 0.3
 class Step:
     """One payment as planned. `part` counts within a sum, 0 the first; probes are sums of one part.
 
-    `is_fraud` is False where the fraudster pays himself, to let an opened card age.
+    `last` says that no part of the sum is left. `is_fraud` is False where the fraudster pays
+    himself, to let an opened card age.
     """
 
     event_time_us: int
@@ -28,6 +29,7 @@ class Step:
     part: int
     probe: bool
     is_fraud: bool = True
+    last: bool = True
 
 
 @dataclass(slots=True)
@@ -77,10 +79,11 @@ class HeldCard:
                 return
             parts = min(self.strategy.parts, self.amount_minor)
             each, more = divmod(min(self.amount_minor, amount_max), parts)
-            yield Step(self.next_us, max(1, each + (self.part < more)), self.part, probe=False)
+            last = self.part + 1 == parts
+            yield Step(self.next_us, max(1, each + (self.part < more)), self.part, probe=False, last=last)
             self.part += 1
-            if self.part < parts:
-                self.next_us += tariff.parts_apart_us
+            if not last:
+                self.next_us = self._open(self.next_us + tariff.parts_apart_us, rng)
                 continue
             self.part = 0
             self.payments_left -= 1
@@ -99,7 +102,7 @@ class HeldCard:
         noticed = rng.random() < amount / (amount + tariff.prices.notice_minor)
         if approved and noticed and not self._opened:
             self.blocked_us = min(self.blocked_us, step.event_time_us + int(rng.integers(1, DAY_US)))
-        if self.strategy.waits and not step.probe:
+        if self.strategy.waits and step.last and not step.probe:
             percent = self.strategy.step_percent
             amount = self.amount_minor * percent // 100 if approved else self.amount_minor * 100 // percent
             least, most = BOUNDS["amount_minor"]
@@ -124,7 +127,7 @@ class HeldCard:
             self.blocked_us = min(self.blocked_us, now_us)
 
     def _wait(self, gap_us: int, rng: np.random.Generator) -> None:
-        self.next_us += int(gap_us * rng.uniform(1 - _JITTER, 1 + _JITTER))
+        self.next_us = self._open(self.next_us + int(gap_us * rng.uniform(1 - _JITTER, 1 + _JITTER)), rng)
 
     def _open(self, time_us: int, rng: np.random.Generator) -> int:
         """Return the time, or where it is outside the strategy's hours, a moment of the next ones."""
