@@ -1,7 +1,8 @@
 """An online learner as a defender: River's adaptive random forest, on the features of the kernel.
 
     decide   a payment at a time: probability of fraud ─ above the running threshold: declined
-    learn    frauds as they become known, and a share of approved payments that have matured unlabelled
+    learn    at the end of a day, one at a time in random order: frauds that have become known, and a share
+             of approved payments that have matured unlabelled
              → threshold: a quantile of the week's scores of what has not turned out fraud
 
 River is an extra (`fraud[peers]`). The forest reads drift from its own errors and replaces trees
@@ -35,9 +36,12 @@ _NOT_GIVEN = -1.0
 
 @dataclass(frozen=True, slots=True)
 class Forest:
-    """Size of the forest: trees, their depth, and the share of legitimate rows that is learned from."""
+    """Size of the forest: trees, their depth, and the share of legitimate rows that is learned from.
 
-    trees: int = 5
+    As many trees as River's own default; shallower, for time.
+    """
+
+    trees: int = 10
     max_depth: int = 8
     legitimate_share: float = 0.1
 
@@ -57,7 +61,7 @@ def is_installed() -> bool:
 
 
 class OnlineDefender:
-    """A `Defender` that learns a payment at a time. Mutable, one owner.
+    """A `Defender` that never starts afresh: it learns what each day has brought. Mutable, one owner.
 
     It declines from the end of `first_day` on; an unlabelled payment is legitimate when it was
     approved and is `maturity_us` old. `retrains` stays 0: it never stops learning.

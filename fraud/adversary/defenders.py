@@ -5,7 +5,8 @@
 
 They stand for policies of retraining (never, every n days, an oracle), not for this
 service: no gate, no guard, no challengers, one recipe. A declined payment whose owner was
-not asked is never trained on, and an unlabelled one only once it has matured.
+not asked is never trained on, an unlabelled one only once it has matured, and unless `fresh`
+nor is a labelled one.
 """
 
 from collections import deque
@@ -41,7 +42,8 @@ class Policy:
 
     The first one at the end of `first_day`, or once there are enough frauds, later ones each
     `every_days` (None: never again). Rows are those of `window_us`, `maturity_us` old. `fpr`
-    of honest payments are declined by mistake, as seen on cards left out.
+    of honest payments are declined by mistake, as seen on cards left out. `fresh`: what has a verdict
+    teaches at once, however young; only what has none has to mature.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Policy:
     window_us: int = 28 * DAY_US
     maturity_us: int = 7 * DAY_US
     fpr: float = 0.005
+    fresh: bool = False
 
     @classmethod
     def static(cls, first_day: int = 14) -> Self:
@@ -175,7 +178,7 @@ class KernelDefender:
             self._book.report(label.transaction_id, fact)
 
     def _fit(self, now_us: int) -> None:
-        """Fit on matured rows of the window; too few frauds leave the model that is there."""
+        """Fit on rows of the window that may teach; too few frauds leave the model that is there."""
         spans = self._memory.spans
         times = np.concatenate([span.event_time_us for span in spans])
         approved = np.concatenate([span.approved for span in spans])
@@ -184,13 +187,15 @@ class KernelDefender:
         is_fraud = np.array([value is LabelValue.FRAUD for value in standing], np.bool_)
         is_known = np.array([value is not None for value in standing], np.bool_)
         cut_us = now_us - self._policy.maturity_us
-        usable = (approved | is_known) & (times < cut_us) & (times >= cut_us - self._policy.window_us)
+        is_settled = (approved | is_known) & (times < cut_us)
+        is_usable = is_settled | is_known if self._policy.fresh else is_settled
+        is_usable &= times >= cut_us - self._policy.window_us
         held_out = cards % _HOLDOUT == 0
-        if np.count_nonzero(usable & is_fraud & ~held_out) < _FRAUDS_MIN:
+        if np.count_nonzero(is_usable & is_fraud & ~held_out) < _FRAUDS_MIN:
             return
         rng = np.random.default_rng([self._seed, 24, self.retrains])
         kept = is_fraud | (rng.random(len(times)) < self._recipe.legitimate_share)
-        train = np.flatnonzero(usable & ~held_out & kept)
+        train = np.flatnonzero(is_usable & ~held_out & kept)
         matrix = np.concatenate([span.matrix for span in spans])
         weights = np.where(is_fraud[train], 1.0, 1.0 / self._recipe.legitimate_share)
         raw = fit(
@@ -203,7 +208,7 @@ class KernelDefender:
             nthread=self._nthread,
         )
         self._margins = partial(margins_of, load_booster(raw))
-        judged = matrix[usable & held_out & ~is_fraud]
+        judged = matrix[is_usable & is_settled & held_out & ~is_fraud]
         margins = self._margins(judged if len(judged) else matrix[train])
         self._threshold = float(np.quantile(margins, 1 - self._policy.fpr, method="higher"))
         self.retrains += 1

@@ -23,13 +23,14 @@ _KNOWN_DAYS = 14
 class RecordedTraffic:
     """Genuine payments of a history file, by day (UTC), as `HonestTraffic`.
 
-    `cards_share` keeps so many of the cards, by a hash of their number.
+    `cards_share` keeps so many of the cards, by a hash of their number: `part` 0, 1, … others each,
+    until all have been had.
 
     Raises:
         InvalidInput: the file cannot be read, or has no genuine payment.
     """
 
-    def __init__(self, settings: Settings, path: Path, cards_share: float = 1.0) -> None:
+    def __init__(self, settings: Settings, path: Path, cards_share: float = 1.0, part: int = 0) -> None:
         if not 0 < cards_share <= 1:
             raise ValueError(f"cards_share: {cards_share} is not within (0, 1]")
         self.settings = settings
@@ -39,7 +40,7 @@ class RecordedTraffic:
         self._tokens = history.tokens
         self.words, codes = _coded(history)
         surrogates = history.rows.surrogates
-        kept = np.flatnonzero(~history.is_fraud & _hashed(surrogates[:, self._card], cards_share))
+        kept = np.flatnonzero(~history.is_fraud & _hashed(surrogates[:, self._card], cards_share, part))
         if not len(kept):
             raise InvalidInput("file", f"{path.name} holds no genuine payment", "give a history that does")
         order = kept[np.argsort(history.rows.event_time_us[kept], kind="stable")]
@@ -107,8 +108,10 @@ def _coded(history: History) -> tuple[tuple[tuple[str, ...], ...], Ints]:
     return tuple(words), np.column_stack(columns) if columns else np.empty((n, 0), np.int64)
 
 
-def _hashed(numbers: NDArray[np.int32], share: float) -> Bools:
+def _hashed(numbers: NDArray[np.int32], share: float, part: int) -> Bools:
     """Mark a share of the numbers; the same ones whatever the file's order (Knuth's multiplicative hash)."""
-    hashed = numbers.astype(np.uint64) * np.uint64(2_654_435_761) % np.uint64(2**32)
-    marked: Bools = hashed < np.uint64(int(share * 2**32))
+    width = int(share * 2**32)
+    begin = part * width % 2**32
+    hashed = (numbers.astype(np.uint64) * np.uint64(2_654_435_761) - np.uint64(begin)) % np.uint64(2**32)
+    marked: Bools = hashed < np.uint64(width)
     return marked

@@ -97,6 +97,13 @@ def test_a_share_of_the_cards_keeps_all_their_payments(tmp_path: Path) -> None:
         assert np.array_equal(whole.day(index).amount_minor[rows], part.day(index).amount_minor)
 
 
+def test_parts_have_other_cards_each_until_all_have_been_had(tmp_path: Path) -> None:
+    parts = [recorded(tmp_path, 0.25, part) for part in range(5)]
+    cards = [set(part.cards(part.days - 1).tolist()) for part in parts]
+    assert cards[4] == cards[0]
+    assert sum(map(len, cards[:4])) == len(set().union(*cards[:4])) == len(recorded(tmp_path).cards(15))
+
+
 def test_a_history_of_frauds_alone_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "transactions.parquet"
     write_history(path, Economy(SMALL)).with_columns(TX_FRAUD=pl.lit(1, pl.Int8)).write_parquet(path)
