@@ -14,12 +14,22 @@ from typing import Any
 import numpy as np
 
 from benchmarks.adaptation_intervals import mean_interval, paired_ratio
-from benchmarks.adaptation_rows import NEVER, ORACLE, SCHEDULES, SERVICE, UNDEFENDED, Played
+from benchmarks.adaptation_rows import (
+    DAILY_ANALYSTS,
+    NEVER,
+    ORACLE,
+    REVIEWS,
+    SCHEDULES,
+    SERVICE,
+    UNDEFENDED,
+    Played,
+)
 from benchmarks.adaptation_runs import Run
 from benchmarks.adaptation_worlds import BANDIT, POISONER, held_out
 from benchmarks.report import Bar, Report
 from fraud.adversary.contest_figures import RECOVERED_SHARE
 from fraud.evaluation.resampling import Interval
+from fraud.registry.cycles import EMERGENCIES
 
 FIRST_DAY = 21
 LOST_MAX = 0.85
@@ -37,12 +47,14 @@ class Seeds:
     by_seed: Mapping[int, Played]
     end: int
 
+    @property
+    def runs(self) -> list[Played]:
+        """The runs in order of seeds."""
+        return [played for _, played in sorted(self.by_seed.items())]
+
     def each(self, column: str) -> list[float]:
         """Return a column of `ContestResult.row` for each seed, in order of seeds."""
-        return [
-            float(played.result.row(FIRST_DAY, self.end)[column])
-            for _, played in sorted(self.by_seed.items())
-        ]
+        return [float(played.result.row(FIRST_DAY, self.end)[column]) for played in self.runs]
 
     def mean(self, column: str) -> float:
         """Return the mean of a column over seeds."""
@@ -50,7 +62,7 @@ class Seeds:
 
     def service(self, key: str) -> list[int]:
         """Return what the service said of itself, for each seed."""
-        return [int(played.service[key]) for _, played in sorted(self.by_seed.items())]
+        return [int(played.service[key]) for played in self.runs]
 
 
 LOST, RECALL, VALUE = "lost a day", "recall at .5 % FPR", "value detected"
@@ -82,7 +94,9 @@ def report_of(done: Mapping[Run, Played], days: int) -> Report:
         f"major units a day; days to {RECOVERED_SHARE:.0%}: the median of changes that came back, beside how "
         "many of all did; declined are honest payments, a day"
     )
-    report.notes.append("only the service has analysts, who look at 20 payments a day")
+    rows = {row for key in table for row in table[key]}
+    with_analysts = " and ".join(sorted(rows & {SERVICE, UNDEFENDED, DAILY_ANALYSTS}))
+    report.notes.append(f"analysts, who look at {REVIEWS} payments a day, have: {with_analysts or 'none'}")
     return report
 
 
@@ -194,16 +208,20 @@ def _against_oracle(service: Seeds, oracle: Seeds | None, name: str, report: Rep
 
 
 def _against_poisoner(rows: Mapping[str, Seeds], name: str, service: Seeds, report: Report) -> None:
-    days = service.end - FIRST_DAY
-    budget = max(service.service("per_day_max")) * days
-    report.bars.append(Bar(f"{name}: retrains ≤ the budget's", max(service.each(RETRAINS)), budget, False))
+    budget = max(service.service("emergencies_max"))
+    driven = [sum(played.service["triggers"].get(it, 0) for it in EMERGENCIES) for played in service.runs]
+    report.bars.append(Bar(f"{name}: emergency retrains ≤ the budget's", max(driven), budget, False))
+    report.notes.append(
+        f"{name}: emergency retrains a run {np.mean(driven):.1f} of {budget} allowed, retrains in all "
+        f"{service.mean(RETRAINS):.1f}"
+    )
     pairs = _pairs(service, rows.get(UNDEFENDED), LOST)
     if pairs is not None:
         lost = paired_ratio(*pairs)
         report.notes.append(
             f"{name}: money lost with guard, gate and sentinels ÷ without {lost.value:.2f} "
             f"{_bounds(lost)}; frozen retrains a run: "
-            f"{np.mean([played.service['cycles']['frozen'] for played in service.by_seed.values()]):.1f}"
+            f"{np.mean([played.service['cycles']['frozen'] for played in service.runs]):.1f}"
         )
 
 

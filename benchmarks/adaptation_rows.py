@@ -2,7 +2,8 @@
 
     never                          one model, at the end of day 14
     weekly, daily  -28d, -90d      the same, on a calendar, with a window of training rows
-    daily-analysts                 daily-90d with the service's analysts; only where asked for
+    daily-analysts                 daily-90d with the service's analysts, and as the service does it learns
+                                   from verdicts at once; only where asked for
     online                         River's adaptive random forest
     service                        the running service: triggers, gate, guard, probation; analysts beside it
     undefended                     the service with guard off, a gate that proves nothing, no sentinels
@@ -14,7 +15,7 @@ by default only the service has analysts, who look at `REVIEWS` payments a day.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from fraud.clock import DAY_US
 from fraud.guard.finding import CHECKS
 from fraud.registry.ledger import VERDICTS
 from fraud.registry.loop import RESULTS
+from fraud.settings.triggers import Triggers
 
 FIRST_DAY = 14
 REVIEWS = 20
@@ -51,6 +53,14 @@ PLAIN = (NEVER, *SCHEDULES, ONLINE, SERVICE)
 """Rows at each label delay; the oracle has none."""
 ON_REQUEST = (DAILY_ANALYSTS,)
 """Rows that are played where they are named."""
+POISONED_SETTINGS = {
+    "FRAUD__TRAINING__TRIGGERS__HOLD_DOWN": "0s",
+    "FRAUD__TRAINING__TRIGGERS__PER_DAY_MAX": "3",
+    "FRAUD__TRAINING__TRIGGERS__MISSES__LEAST": "20",
+    "FRAUD__TRAINING__TRIGGERS__VALUE_DETECTION__FALL": "0.1",
+    "FRAUD__TRAINING__TRIGGERS__PROBING": "true",
+}
+"""Beside a poisoner all emergency triggers are on, so that he has something to drive."""
 UNDEFENDED_SETTINGS = {
     **{f"FRAUD__GUARD__{check.upper()}__ACTION": "off" for check in CHECKS},
     "FRAUD__GATE__ALERT_SHIFT_MAX": "1e6",
@@ -125,7 +135,7 @@ def play(
     frauds: set[str] = set()
     settings = ContestSettings(seed=scenario.seed, days=sources.days, rules=scenario.rules)
     service: dict[str, Any] = {}
-    with _defender(row, scenario, traffic, folder, frauds, service) as defender:
+    with _defender(row, scenario, sources, traffic, folder, frauds, service) as defender:
         result = Contest(traffic, attacker, defender, settings, frauds).play(progress)
     return Played(row, scenario.name, result, service)
 
@@ -134,6 +144,7 @@ def play(
 def _defender(
     row: str,
     scenario: Scenario,
+    sources: Sources,
     traffic: HonestTraffic,
     folder: Path,
     frauds: set[str],
@@ -143,6 +154,7 @@ def _defender(
     if row in (SERVICE, UNDEFENDED):
         given = {"FRAUD__LABELS__MATURITY": f"{min(scenario.maturity_us // DAY_US, MATURITY_DAYS)}d"}
         given |= UNDEFENDED_SETTINGS if row == UNDEFENDED else {}
+        given |= POISONED_SETTINGS if scenario.attackers == POISONER else {}
         config = config_of(scenario.world).read_text(encoding="utf-8")
         with ServiceDefender(traffic, folder, config, given, first_day=FIRST_DAY, name=row) as service:
             if row == SERVICE and scenario.attackers == POISONER:
@@ -160,7 +172,8 @@ def _defender(
                 },
                 "promotions": service.loop.promotions[MODEL],
                 "rollbacks": service.loop.rollbacks[MODEL],
-                "per_day_max": service.stage.settings.training.triggers.per_day_max,
+                "triggers": dict(sorted(service.started.items())),
+                "emergencies_max": _emergencies_max(service.stage.settings.training.triggers, sources.days),
                 "failed": len(service.failed),
                 "failures": service.failed[:5],
             }
@@ -169,10 +182,17 @@ def _defender(
             traffic, maturity_us=scenario.maturity_us, seed=scenario.seed, first_day=FIRST_DAY
         )
     elif row == DAILY_ANALYSTS:
-        daily = KernelDefender(traffic, policy_of(DAILY, scenario.maturity_us), seed=scenario.seed)
+        policy = replace(policy_of(DAILY, scenario.maturity_us), fresh=True)
+        daily = KernelDefender(traffic, policy, seed=scenario.seed)
         yield Reviewed(daily, REVIEWS, frauds.__contains__)
     else:
         yield KernelDefender(traffic, policy_of(row, scenario.maturity_us), seed=scenario.seed)
+
+
+def _emergencies_max(triggers: Triggers, days: int) -> int:
+    """Return how many emergency retrains the budget allows from the first model to the end of `days`."""
+    spans = -(-(days - FIRST_DAY) * DAY_US // triggers.emergencies_within)
+    return triggers.emergencies_max * spans if triggers.emergencies else 0
 
 
 def policy_of(row: str, maturity_us: int) -> Policy:

@@ -9,7 +9,7 @@ is a file's, without its ending.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ from fraud.adversary.choosers import EpsilonGreedy
 from fraud.adversary.economy import Economy, EconomySettings
 from fraud.adversary.gang import Attacker, Gang
 from fraud.adversary.honest import HonestTraffic
-from fraud.adversary.poisoner import Poisoner, PoisonSettings
+from fraud.adversary.poisoner import ANALYSTS, Poisoner, PoisonSettings
 from fraud.adversary.recorded import RecordedTraffic
 from fraud.adversary.strategy import Strategy, known_strategies, read_strategies
 from fraud.adversary.tariff import Tariff
@@ -63,8 +63,9 @@ class Scenario:
 
     @property
     def rules(self) -> LabelRules:
-        """How truth turns into labels."""
-        return RULES[self.delay]
+        """How truth turns into labels; where an analyst will be bought, he is there from the start."""
+        rules = RULES[self.delay]
+        return replace(rules, analysts=ANALYSTS) if self.attackers == POISONER else rules
 
     @property
     def maturity_us(self) -> int:
@@ -81,24 +82,25 @@ class Sources:
     strategies: Path | None = None
 
     def traffic(self, scenario: Scenario) -> HonestTraffic:
-        """Return the honest payments of a scenario, 2,400 a day from a quarter of the cards."""
+        """Return a scenario's honest payments, 2,400 a day from a quarter of the cards, another by seed."""
         if scenario.world == "own":
             return Economy(
                 EconomySettings(seed=scenario.seed, days=self.days, cards=2_500, transactions_per_day=2_400)
             )
-        return RecordedTraffic(load_settings(config_of(scenario.world), {}), self.data, CARDS_SHARE)
+        settings = load_settings(config_of(scenario.world), {})
+        return RecordedTraffic(settings, self.data, CARDS_SHARE, part=scenario.seed)
 
     def attacker(self, scenario: Scenario, traffic: HonestTraffic) -> Attacker:
         """Return the attackers of a scenario, who have learned nothing yet."""
         tariff = Tariff.of(traffic.settings)
-        chooser = EpsilonGreedy(self.strategies_of(scenario))
+        chooser = EpsilonGreedy(self.strategies_of(scenario, tariff))
         gang = Gang(traffic, chooser, tariff, cards_per_day=CARDS_PER_DAY, seed=scenario.seed)
         if scenario.attackers != POISONER:
             return gang
         return Poisoner(gang, traffic, PoisonSettings(), tariff.prices, seed=scenario.seed)
 
-    def strategies_of(self, scenario: Scenario) -> tuple[Strategy, ...]:
-        """Return what the attackers choose from.
+    def strategies_of(self, scenario: Scenario, tariff: Tariff) -> tuple[Strategy, ...]:
+        """Return what the attackers choose from; mutants are such as `tariff` lets play.
 
         Raises:
             ConfigError: the file of strategies cannot be read.
@@ -107,20 +109,31 @@ class Sources:
         if scenario.attackers in (BANDIT, POISONER):
             return known_strategies()
         if scenario.attackers.startswith(f"{MUTATED}-"):
-            return mutants(int(scenario.attackers.removeprefix(f"{MUTATED}-")), scenario.seed)
+            return mutants(int(scenario.attackers.removeprefix(f"{MUTATED}-")), scenario.seed, tariff)
         if self.strategies is not None and scenario.attackers == self.strategies.stem:
             return read_strategies(self.strategies)
         raise ValueError(f"attackers {scenario.attackers!r}: give --strategies FILE with that name")
 
 
-def mutants(count: int, seed: int) -> tuple[Strategy, ...]:
-    """Return so many strategies that nobody developed against: mutants of the known ones, each in turn."""
+def mutants(count: int, seed: int, tariff: Tariff) -> tuple[Strategy, ...]:
+    """Return so many strategies that nobody developed against: mutants of the known ones, each in turn.
+
+    One that `tariff` refuses is drawn again, so that all of them play.
+    """
     rng = np.random.default_rng([seed, 41])
     known = known_strategies()
     parents = [known[place % len(known)] for place in range(count)]
     return tuple(
-        parent.mutated(rng, f"{parent.name}~held-out-{place}") for place, parent in enumerate(parents)
+        _allowed(parent, f"{parent.name}~held-out-{place}", rng, tariff)
+        for place, parent in enumerate(parents)
     )
+
+
+def _allowed(parent: Strategy, name: str, rng: np.random.Generator, tariff: Tariff) -> Strategy:
+    mutant = parent.mutated(rng, name)
+    while tariff.refusal(mutant):
+        mutant = parent.mutated(rng, name)
+    return mutant
 
 
 def held_out(attackers: str) -> bool:

@@ -133,7 +133,7 @@ class Contest:
             part = honest.part(int(cuts[place]), int(cuts[place + 1]))
             rounds.append(self._round(f"{index:04d}-{place:02d}", index, part, int(bounds[place]), span_us))
         now_us = start_us + DAY_US
-        self._defender.learn([*self._verdicts.due(now_us), *self._attacker.file(now_us)], now_us)
+        self._defender.learn(self._attacker.file(self._verdicts.due(now_us), now_us), now_us)
         return _figures(
             index,
             rounds,
@@ -156,7 +156,8 @@ class Contest:
         self._verdicts.expect(ids, payments.event_time_us, is_fraud, answers.approved)
         self._statements.note(honest)
         attempted: Counter[str] = Counter()
-        for strategy, amount in zip(attempts.strategies, payments.amount_minor[theirs].tolist(), strict=True):
+        amounts = payments.amount_minor[theirs] * attempts.is_fraud
+        for strategy, amount in zip(attempts.strategies, amounts.tolist(), strict=True):
             attempted[family(strategy)] += amount
         return _Round(is_fraud, payments.amount_minor, answers.approved, answers.scores, attempted)
 

@@ -4,7 +4,8 @@
                     the other contest plays it; when the service has its first champion, that is adopted
 
 Both contests have honest payments, gang, analysts and mishaps of the same seed. They part on the day
-after the service promotes its second version; what differs from then on follows from the answers.
+after the service promotes its second version; what differs from then on follows from the answers,
+and from exclusions, which mend the features of the service alone.
 """
 
 import time
@@ -25,12 +26,13 @@ from fraud.adversary.figures import DemoDay, DemoResult, Plan
 from fraud.adversary.frozen import FirstChampion, Heard
 from fraud.adversary.gang import Attacker, Gang
 from fraud.adversary.incident import BadFile, Operator, Repair
-from fraud.adversary.poisoner import Poisoner, PoisonSettings
+from fraud.adversary.poisoner import ACCOUNT, ANALYSTS, Poisoner, PoisonSettings
 from fraud.adversary.review import Reviewed
 from fraud.adversary.serviced import MODEL, ServiceDefender
 from fraud.adversary.strategy import known_strategies
 from fraud.adversary.tariff import Tariff
 from fraud.adversary.telling import Standing, Teller
+from fraud.adversary.verdicts import LabelRules
 from fraud.bundle.store import BundleStore
 from fraud.client import Client
 from fraud.clock import DAY_US
@@ -39,7 +41,6 @@ from fraud.monitoring.scrape import Endpoint, scrape
 from fraud.records import Scored
 from fraud.registry.store import LedgerStore
 
-ACCOUNT = "analyst-17"
 _DEADLINE_SECONDS = 60.0
 _READ_ENTRIES = 20_000
 
@@ -81,13 +82,14 @@ class Duel:
         chooser = EpsilonGreedy(known_strategies())
         tariff = Tariff.of(economy.settings)
         gang: Attacker = Gang(economy, chooser, tariff, cards_per_day=plan.stolen, seed=plan.seed)
-        bought = PoisonSettings(disputes_per_day=0.0, from_day=plan.bought_day, analyst=ACCOUNT)
+        bought = PoisonSettings(disputes_per_day=0.0, from_day=plan.bought_day)
         gang = Poisoner(gang, economy, bought, tariff.prices, seed=plan.seed)
         frauds: set[str] = set()
         heard = Heard(defender)
         filed = BadFile(heard, economy.start_us + (plan.file_day + 1) * DAY_US)
         reviewed = Reviewed(filed, plan.reviews, frauds.__contains__)
-        settings = ContestSettings(seed=plan.seed, days=plan.days)
+        rules = LabelRules(analysts=ANALYSTS)
+        settings = ContestSettings(seed=plan.seed, days=plan.days, rules=rules)
         return _Side(Contest(economy, gang, reviewed, settings, frauds), chooser, heard, [])
 
     def __enter__(self) -> Self:

@@ -72,8 +72,8 @@ class Attacker(Protocol):
         """Take the answers to what `plan` returned."""
         ...
 
-    def file(self, now_us: int) -> list[Filing]:
-        """Return false labels to hand in by the end of a day; none from those who only steal."""
+    def file(self, due: Sequence[Filing], now_us: int) -> list[Filing]:
+        """Return what is handed in by the end of a day; who only steals leaves the labels due as they are."""
         ...
 
 
@@ -140,10 +140,10 @@ class Gang:
         self._planned = []
         self._close()
 
-    def file(self, now_us: int) -> list[Filing]:
-        """File nothing."""
+    def file(self, due: Sequence[Filing], now_us: int) -> list[Filing]:
+        """Leave labels as they are."""
         del now_us
-        return []
+        return list(due)
 
     def _close(self) -> None:
         for held in [held for held in self._held if held.used_up]:

@@ -3,7 +3,7 @@
     a processor's file     approved payments from nine to five come back as chargebacks, all of them
     a bought analyst       see `poisoner`: the gang's frauds come back as "legitimate", day by day
     the operator           trusts the guard: what it froze for is cut out the next evening, and
-                           whoever it names is shut out from then on;
+                           whoever it names is shut out from then on, but for a whole feed;
                            an audit finds the bought account on its day, guard or no guard
 
 The operator uses the service's own calls and nothing else: an exclusion taints what learned from
@@ -19,6 +19,7 @@ from fraud.adversary.around import Around
 from fraud.adversary.contest import Answers, Defender
 from fraud.adversary.gang import Filing
 from fraud.adversary.honest import Payments
+from fraud.adversary.verdicts import ANALYST, CHARGEBACK
 from fraud.client import Client
 from fraud.clock import DAY_US, HOUR_US
 from fraud.labels.exclusions import FOREVER_US, Exclusion
@@ -27,7 +28,6 @@ from fraud.v1.models_pb2 import Selection
 
 PROCESSOR = "processor"
 """Who hands in the bad file."""
-SOURCE = "chargeback"
 OPERATOR = "operator"
 _FROM_US, _TO_US = 9 * HOUR_US, 17 * HOUR_US
 
@@ -56,7 +56,7 @@ class BadFile(Around):
     def learn(self, filings: Sequence[Filing], now_us: int) -> None:
         """Hand the labels of the day on; on its day, with the file before all others."""
         bad = now_us == self._file_us and self._labels
-        own = [Filing(SOURCE, PROCESSOR, tuple(self._labels))] if bad else []
+        own = [Filing(CHARGEBACK, PROCESSOR, tuple(self._labels))] if bad else []
         super().learn([*own, *filings], now_us)
 
 
@@ -111,8 +111,8 @@ class Operator:
 
 
 def _and_after(data: Exclusion) -> Exclusion:
-    """Return the labels of a submitter with those to come; other data as it is."""
-    return replace(data, to_us=FOREVER_US) if data.submitter else data
+    """Return the labels of an account with those to come; other data, feeds' too, as it is."""
+    return replace(data, to_us=FOREVER_US) if data.submitter not in ("", ANALYST, CHARGEBACK) else data
 
 
 def selection_of(data: Exclusion) -> Selection:

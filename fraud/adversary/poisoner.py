@@ -3,13 +3,14 @@
     accomplices pay like customers ─ approved ─▶ disputed as fraud     the model learns to refuse customers
     a gang's payments ─ bought analyst ─▶ "legitimate", in batches     the model unlearns the gang
 
-Filed labels are ordinary ones: a source and a submitter that exist, values that could be
-true. Money is counted in the gang's purse. A bought account files at most so many a day,
-so that it does not stand out by number alone.
+Nothing tells false labels from true ones but what they say: disputes come in the bank's own
+file, among those of the day, and the account was an honest analyst's until it was bought, whose
+work goes on, but for the frauds in it. It files at most so many a day, so that it does not stand
+out by number alone. Money is counted in the gang's purse.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,9 +18,13 @@ from fraud.adversary.gang import Attacker, Attempts, Filing
 from fraud.adversary.honest import CARD, MERCHANT, Bools, HonestTraffic, Payments, required_kind
 from fraud.adversary.statements import Statements
 from fraud.adversary.tariff import Prices, Purse
+from fraud.adversary.verdicts import ANALYST, CHARGEBACK
 from fraud.clock import DAY_US
 from fraud.records import Label, LabelValue
 
+ACCOUNT = "analyst-17"
+ANALYSTS = ("analyst-04", "analyst-11", ACCOUNT, "analyst-23")
+"""Whose verdicts `LabelRules.analysts` should be, for an account that has always been there."""
 _TEMPLATE_DAYS = 7
 
 
@@ -34,8 +39,8 @@ class PoisonSettings:
     cleared_per_day: int = 20
     from_day: int = 14
     dispute_delay_us: int = DAY_US
-    dispute_source: str = "chargeback"
-    analyst: str = "analyst-17"
+    feed: str = CHARGEBACK
+    account: str = ACCOUNT
 
 
 class Poisoner:
@@ -96,25 +101,20 @@ class Poisoner:
             for at in np.flatnonzero(~self._is_theirs & approved).tolist()
         ]
 
-    def file(self, now_us: int) -> list[Filing]:
-        """Return disputes whose time has come, and the analyst's batch of the day."""
-        due = [name for time_us, name in self._disputes if time_us <= now_us]
+    def file(self, due: Sequence[Filing], now_us: int) -> list[Filing]:
+        """Return the labels due with the disputes whose time has come, and the account's as it was bought."""
+        filings = self._gang.file(due, now_us)
+        disputed = [name for time_us, name in self._disputes if time_us <= now_us]
         self._disputes = [(time_us, name) for time_us, name in self._disputes if time_us > now_us]
-        self._spent.pollution_minor += len(due) * self._prices.dispute_minor
-        cleared = self._to_clear[-self._settings.cleared_per_day :] if self._settings.cleared_per_day else []
+        self._spent.pollution_minor += len(disputed) * self._prices.dispute_minor
+        feed, account = self._settings.feed, self._settings.account
+        filings = _added(filings, feed, feed, LabelValue.FRAUD, disputed, now_us)
+        most, to_clear = self._settings.cleared_per_day, self._to_clear
         self._to_clear = []
-        filings = [
-            (self._settings.dispute_source, "customers", LabelValue.FRAUD, due),
-            ("analyst", self._settings.analyst, LabelValue.LEGITIMATE, cleared),
-        ]
-        return [
-            *self._gang.file(now_us),
-            *(
-                Filing(source, submitter, tuple(Label(name, value, now_us) for name in names))
-                for source, submitter, value, names in filings
-                if names
-            ),
-        ]
+        if not self._active or not most:
+            return filings
+        rest = [_without_frauds(it) if it.submitter == account else it for it in filings]
+        return _added(rest, ANALYST, account, LabelValue.LEGITIMATE, to_clear[-most:], now_us)
 
     def _payments(self, day: int, from_us: int, until_us: int) -> Payments:
         """Return payments of accomplices: those of honest customers of last week, on other cards."""
@@ -131,3 +131,26 @@ class Poisoner:
             drawn.numerics,
             drawn.words,
         )
+
+
+def _without_frauds(filing: Filing) -> Filing:
+    """Return a filing without what it calls fraud."""
+    return replace(
+        filing, labels=tuple(label for label in filing.labels if label.value is not LabelValue.FRAUD)
+    )
+
+
+def _added(
+    filings: Sequence[Filing],
+    source: str,
+    submitter: str,
+    value: LabelValue,
+    names: Sequence[str],
+    now_us: int,
+) -> list[Filing]:
+    """Return filings with labels of one value among those of a submitter, who files them all at once."""
+    is_theirs = [it.source == source and it.submitter == submitter for it in filings]
+    own = [label for it, is_one in zip(filings, is_theirs, strict=True) if is_one for label in it.labels]
+    labels = (*own, *(Label(name, value, now_us) for name in names))
+    others = [it for it, is_one in zip(filings, is_theirs, strict=True) if not is_one]
+    return [*others, Filing(source, submitter, labels)] if labels else others

@@ -14,9 +14,8 @@ from fraud.adversary.around import Around
 from fraud.adversary.contest import Answers, Defender
 from fraud.adversary.gang import Filing
 from fraud.adversary.honest import Bools, Floats, Payments
+from fraud.adversary.verdicts import ANALYST
 from fraud.records import Label, LabelValue
-
-SOURCE = SUBMITTER = "analyst"
 
 
 class Reviewed(Around):
@@ -48,7 +47,7 @@ class Reviewed(Around):
             Label(name, LabelValue.FRAUD if self._is_fraud(name) else LabelValue.LEGITIMATE, now_us)
             for name in queue
         )
-        own = [Filing(SOURCE, SUBMITTER, found)] if found else []
+        own = [Filing(ANALYST, ANALYST, found)] if found else []
         super().learn([*filings, *own], now_us)
 
     def _queue(self) -> list[str]:

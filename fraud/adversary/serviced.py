@@ -12,6 +12,7 @@ midnight, as a fixed schedule's does.
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -114,6 +115,11 @@ class ServiceDefender:
         return self._trained.count
 
     @property
+    def started(self) -> Mapping[str, int]:
+        """How many cycles each trigger has started so far."""
+        return self._trained.started
+
+    @property
     def loop(self) -> LoopCounts:
         """What the ledger says of cycles, verdicts, promotions and rollbacks so far."""
         return self._loop
@@ -209,16 +215,18 @@ class ServiceDefender:
 
 
 class TrainedCycles:
-    """Counts cycles that registered at least one version, from the ledger."""
+    """Counts cycles from the ledger: those that registered a version, and those that each trigger started."""
 
     def __init__(self) -> None:
         self.count = 0
+        self.started: Counter[str] = Counter()
         self._registered = False
 
     def apply(self, entry: LedgerEntry) -> None:
         """Take the next entry."""
         if entry.kind == "CycleStarted":
             self._registered = False
+            self.started[entry.body.get("trigger", "")] += 1
         elif entry.kind == "VersionRegistered" and not self._registered:
             self._registered = True
             self.count += 1

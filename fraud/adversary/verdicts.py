@@ -12,14 +12,17 @@ from fraud.adversary.honest import Bools, Ints
 from fraud.clock import DAY_US
 from fraud.records import Label, LabelValue
 
+ANALYST, CHARGEBACK = "analyst", "chargeback"
+"""Sources of labels; who hands in those of the latter is called like it."""
+
 
 @dataclass(frozen=True, slots=True)
 class LabelRules:
     """How truth turns into labels. Delays are µs, shares 0..1.
 
     An approved fraud comes back as a chargeback between `delay_min_us` and `delay_max_us`
-    later, but for `unreported_share`. The owner of a declined payment is asked, and
-    `declined_share` of them answer within `declined_delay_us`.
+    later, but for `unreported_share`. The owner of a declined payment is asked by one of the
+    `analysts`, all as often, and `declined_share` of them answer within `declined_delay_us`.
     """
 
     delay_min_us: int = DAY_US
@@ -27,6 +30,7 @@ class LabelRules:
     unreported_share: float = 0.05
     declined_share: float = 0.7
     declined_delay_us: int = DAY_US
+    analysts: tuple[str, ...] = (ANALYST,)
 
     @classmethod
     def at_once(cls) -> Self:
@@ -40,7 +44,8 @@ class Verdicts:
     def __init__(self, rules: LabelRules, seed: int) -> None:
         self._rules = rules
         self._rng = np.random.default_rng([seed, 23])
-        self._waiting: list[tuple[int, str, str, LabelValue]] = []
+        self._desk = np.random.default_rng([seed, 25])
+        self._waiting: list[tuple[int, str, tuple[str, str], LabelValue]] = []
 
     def expect(self, ids: Sequence[str], event_time_us: Ints, is_fraud: Bools, approved: Bools) -> None:
         """Take answered payments in, n each."""
@@ -52,16 +57,17 @@ class Verdicts:
         delay_us = np.where(
             approved, rules.delay_min_us + spread * span_us, spread * rules.declined_delay_us
         ).astype(np.int64)
+        who = self._desk.integers(0, len(rules.analysts), n)
         for at in np.flatnonzero(back | asked).tolist():
-            source = "analyst" if asked[at] else "chargeback"
+            giver = (ANALYST, rules.analysts[who[at]]) if asked[at] else (CHARGEBACK, CHARGEBACK)
             value = LabelValue.FRAUD if is_fraud[at] else LabelValue.LEGITIMATE
             known_us = int(event_time_us[at] + delay_us[at])
-            heapq.heappush(self._waiting, (known_us, ids[at], source, value))
+            heapq.heappush(self._waiting, (known_us, ids[at], giver, value))
 
     def due(self, now_us: int) -> list[Filing]:
-        """Hand out what is known by `now_us`, each once, a filing per source."""
-        found: dict[str, list[Label]] = {}
+        """Hand out what is known by `now_us`, each once, a filing per source and submitter."""
+        found: dict[tuple[str, str], list[Label]] = {}
         while self._waiting and self._waiting[0][0] <= now_us:
-            known_us, name, source, value = heapq.heappop(self._waiting)
-            found.setdefault(source, []).append(Label(name, value, known_us))
-        return [Filing(source, source, tuple(labels)) for source, labels in sorted(found.items())]
+            known_us, name, giver, value = heapq.heappop(self._waiting)
+            found.setdefault(giver, []).append(Label(name, value, known_us))
+        return [Filing(*giver, tuple(labels)) for giver, labels in sorted(found.items())]

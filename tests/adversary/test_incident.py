@@ -7,7 +7,8 @@ from fraud.adversary.contest import Answers
 from fraud.adversary.economy import Economy
 from fraud.adversary.gang import Filing
 from fraud.adversary.honest import Payments
-from fraud.adversary.incident import PROCESSOR, SOURCE, BadFile, selection_of
+from fraud.adversary.incident import PROCESSOR, BadFile, selection_of
+from fraud.adversary.verdicts import CHARGEBACK
 from fraud.clock import DAY_US, HOUR_US
 from fraud.labels.exclusions import FOREVER_US, Exclusion
 from fraud.records import Label, LabelValue
@@ -47,7 +48,7 @@ def test_the_bad_file_comes_once_and_holds_the_approved_payments_of_eight_hours(
     assert others == [[honest]] * (DAY + 2)
     ((bad, kept),) = [filings for now_us, filings in inner.learned if now_us == FILE_US]
     assert kept == honest
-    assert (bad.source, bad.submitter) == (SOURCE, PROCESSOR)
+    assert (bad.source, bad.submitter) == (CHARGEBACK, PROCESSOR)
     into_us = ECONOMY.day(DAY).event_time_us - (FILE_US - DAY_US)
     expected = [
         f"{DAY}-{row}"

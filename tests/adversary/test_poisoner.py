@@ -4,13 +4,13 @@ from fraud.adversary.choosers import Scripted
 from fraud.adversary.economy import Economy
 from fraud.adversary.gang import Filing, Gang
 from fraud.adversary.honest import wire_rows
-from fraud.adversary.poisoner import Poisoner, PoisonSettings
+from fraud.adversary.poisoner import ACCOUNT, Poisoner, PoisonSettings
 from fraud.adversary.statements import Statements
 from fraud.adversary.strategy import known_strategies
 from fraud.adversary.tariff import Tariff
 from fraud.client.scoring import to_message
 from fraud.clock import DAY_US
-from fraud.records import LabelValue
+from fraud.records import Label, LabelValue
 from fraud.serving.intake import TransactionIntake
 from tests.adversary.streams import SMALL
 
@@ -43,7 +43,7 @@ class Played:
             self.approved.update(zip(ids, approved.tolist(), strict=True))
             self.amount_minor.update(zip(ids, attempts.payments.amount_minor.tolist(), strict=True))
             self.poisoner.see(ids, approved)
-            self.filed += [(day, filing) for filing in self.poisoner.file(from_us + DAY_US)]
+            self.filed += [(day, filing) for filing in self.poisoner.file((), from_us + DAY_US)]
 
     def labels(self, value: LabelValue) -> list[str]:
         return [
@@ -72,6 +72,29 @@ def test_nothing_is_filed_before_its_day_and_an_analyst_files_no_more_than_allow
     assert min(day for day, _ in played.filed) == FROM_DAY
     cleared = [len(filing.labels) for _, filing in played.filed if filing.source == "analyst"]
     assert max(cleared) == 5
+
+
+def test_false_labels_come_among_true_ones_and_the_account_had_an_honest_past() -> None:
+    def named(submitter: str, source: str, **labels: LabelValue) -> Filing:
+        return Filing(source, submitter, tuple(Label(name, value, 1) for name, value in labels.items()))
+
+    due = [
+        named("chargeback", "chargeback", a=LabelValue.FRAUD),
+        named("analyst-04", "analyst", b=LabelValue.FRAUD),
+        named(ACCOUNT, "analyst", c=LabelValue.FRAUD, d=LabelValue.LEGITIMATE),
+    ]
+    poisoner = Played(PoisonSettings(disputes_per_day=8.0, from_day=FROM_DAY)).poisoner
+    bought = poisoner.file(due, ECONOMY.start_us + (ECONOMY.days + 1) * DAY_US)
+    assert sorted(it.submitter for it in bought) == ["analyst-04", ACCOUNT, "chargeback"]
+    found = {it.submitter: {label.transaction_id: label.value for label in it.labels} for it in bought}
+    assert found["chargeback"].pop("a") is LabelValue.FRAUD
+    assert found["chargeback"], "what was disputed on the last day"
+    assert set(found["chargeback"].values()) == {LabelValue.FRAUD}
+    assert found["analyst-04"] == {"b": LabelValue.FRAUD}
+    assert found[ACCOUNT] == {"d": LabelValue.LEGITIMATE}
+    gang = Gang(ECONOMY, Scripted(known_strategies()), TARIFF, cards_per_day=6.0, seed=1)
+    honest = Poisoner(gang, ECONOMY, PoisonSettings(), TARIFF.prices, seed=1)
+    assert sorted(honest.file(due, ECONOMY.start_us + DAY_US), key=due.index) == due
 
 
 def test_no_payment_is_disputed_twice(played: Played) -> None:

@@ -8,7 +8,8 @@ import pytest
 from fraud.adversary.contest import Answers
 from fraud.adversary.gang import Filing
 from fraud.adversary.honest import Payments
-from fraud.adversary.review import SOURCE, Reviewed
+from fraud.adversary.review import Reviewed
+from fraud.adversary.verdicts import ANALYST
 from fraud.records import Label, LabelValue
 
 NOW_US = 86_400_000_000
@@ -48,7 +49,7 @@ def test_the_riskiest_approved_of_the_day_are_looked_at_and_told_last() -> None:
     defender.learn([CHARGEBACK], NOW_US)
     first, own = inner.learned[0]
     assert first is CHARGEBACK
-    assert own.source == SOURCE
+    assert own.source == ANALYST
     told = [(label.transaction_id, label.value, label.label_time_us) for label in own.labels]
     assert told == [
         ("a2", LabelValue.LEGITIMATE, NOW_US),

@@ -70,14 +70,23 @@ def test_strategies_held_out_come_by_file_or_as_mutants(tmp_path: Path) -> None:
         rows = {row for it in found if it.attackers == held for row in rows_of(it)}
         assert rows == {SERVICE, DAILY, ORACLE}
     sources = Sources(DAYS, tmp_path / "none", place)
-    unseen = sources.strategies_of(Scenario("own", "unseen", "7d", 1))
+    tariff = Tariff.of(SETTINGS["own"])
+    unseen = sources.strategies_of(Scenario("own", "unseen", "7d", 1), tariff)
     assert [(it.name, it.amount_minor) for it in unseen] == [("slow", 5_000)]
-    drawn = sources.strategies_of(Scenario("own", "mutated-5", "7d", 1))
-    assert drawn == mutants(5, 1) != mutants(5, 2)
+    drawn = sources.strategies_of(Scenario("own", "mutated-5", "7d", 1), tariff)
+    assert drawn == mutants(5, 1, tariff) != mutants(5, 2, tariff)
     known = {replace(it, name="") for it in known_strategies()}
     assert not known & {replace(it, name="") for it in drawn}
     with pytest.raises(ValueError, match="attackers 'other': give --strategies"):
-        sources.strategies_of(Scenario("own", "other", "7d", 1))
+        sources.strategies_of(Scenario("own", "other", "7d", 1), tariff)
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_all_mutants_can_play(world: str) -> None:
+    tariff = Tariff.of(SETTINGS[world])
+    drawn = [mutant for seed in range(20) for mutant in mutants(8, seed, tariff)]
+    assert not [mutant.name for mutant in drawn if tariff.refusal(mutant)]
+    assert {mutant.parts for mutant in drawn} > {1}
 
 
 @pytest.mark.parametrize("words", [["--days", "21"], ["--seeds", "0"], ["--strategies", "/no/such.toml"]])
@@ -148,7 +157,9 @@ def test_intervals_of_means_cover_as_often_as_they_say() -> None:
     assert covered == pytest.approx(0.95, abs=0.025)
 
 
-def _played(run: Run, *, lost: int, caught: int, retrains: int = 1, declined: int = 12) -> Played:
+def _played(
+    run: Run, *, lost: int, caught: int, retrains: int = 1, declined: int = 12, driven: int = 6
+) -> Played:
     days = tuple(
         ContestDay(
             *(day, 2_400, 20, caught, caught, declined, 50_000, 50_000 - lost, lost, 10, retrains),
@@ -156,7 +167,8 @@ def _played(run: Run, *, lost: int, caught: int, retrains: int = 1, declined: in
         )
         for day in range(DAYS)
     )
-    service = {"failed": 0, "per_day_max": 1, "cycles": {"frozen": 2}} if "service" in run.row else {}
+    told = {"failed": 0, "triggers": {"misses": driven}, "emergencies_max": 6, "cycles": {"frozen": 2}}
+    service = told if "service" in run.row else {}
     return Played(run.row, run.scenario.name, ContestResult(run.row, run.scenario.seed, days), service)
 
 
@@ -211,7 +223,7 @@ def test_all_bars_are_met_by_a_service_that_meets_them() -> None:
         ({"bandit_service": {"caught": 11}}, "own/bandit/7d: recall"),
         ({"mutated_service": {"caught": 13}}, "own/mutated-4/7d: recall at .5 % FPR ÷ known strategies'"),
         ({"mutated_service": {"lost": 15_000}}, "own/mutated-4/7d: value detected ÷ known strategies'"),
-        ({"poisoner_service": {"retrains": 2}}, "own/poisoner/7d: retrains ≤ the budget's"),
+        ({"poisoner_service": {"driven": 7}}, "own/poisoner/7d: emergency retrains ≤ the budget's"),
     ],
 )
 def test_each_bar_is_short_when_its_figure_is(changed: dict[str, dict[str, int]], bar: str) -> None:
