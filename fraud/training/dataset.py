@@ -23,6 +23,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from fraud.bundle.manifest import library_versions
+from fraud.records import MISSING_SURROGATE
 from fraud.settings import Settings
 from fraud.training.history import Cut, History
 from fraud.training.splits import walk_forward
@@ -62,7 +63,8 @@ class TrainingSet:
     `label_position` int64[n] says where in the log the part of a batch stands that
     carries the verdict (0: none), and
     `batch_parts` has a row for each of these; `propensity` float64[n] is 1
-    unless explored; `draws` float64[n] in [0, 1) are hashes of the transaction ids.
+    unless explored; `draws` float64[n] in [0, 1) are hashes of the transaction ids; `card` int32[n] is the
+    number of the first entity, `MISSING_SURROGATE` where not given.
     `apart` is bool[n], the rows of entities that judge while they are fresh (all False without
     `training.fresh`). `variants` are for hardened recipes; None where nobody asked for them.
     """
@@ -82,6 +84,7 @@ class TrainingSet:
     label_position: NDArray[np.int64]
     propensity: NDArray[np.float64]
     draws: NDArray[np.float64]
+    card: NDArray[np.int32]
     apart: NDArray[np.bool_]
     batch_parts: pl.DataFrame
     manifest: dict[str, Any]
@@ -103,6 +106,7 @@ def training_rows(history: History, model: str) -> TrainingSet:
     names = spec.select(chosen.features)
     apart = Apart.of(settings)
     categoricals = _matching(settings.schema_.categorical_names, chosen.categoricals)
+    first = settings.schema_.entity_names[0]
     frame = (
         history.judged(model, matured_only=apart is None)
         .filter((pl.col("event_time_us") >= _oldest_us(settings, cut)) | pl.col("is_fraud"))
@@ -114,6 +118,7 @@ def training_rows(history: History, model: str) -> TrainingSet:
             *[pl.col(f"f_{name}") for name in names],
             *[pl.col(f"categorical_{name}") for name in categoricals],
             *([] if apart is None else [f"entity_{apart.entity}"]),
+            card=pl.col(f"entity_{first}").cast(pl.Int32).fill_null(MISSING_SURROGATE),
             label=pl.col("is_fraud").cast(pl.Int8).fill_null(NOT_USABLE),
             label_position=pl.col("label_position").fill_null(0),
             # Only exploration made a row visible by chance; other rows were sure to be seen.
@@ -140,6 +145,7 @@ def training_rows(history: History, model: str) -> TrainingSet:
         label_position=frame["label_position"].to_numpy(),
         propensity=frame["propensity"].to_numpy(),
         draws=draws_of(frame["transaction_id"]),
+        card=frame["card"].to_numpy(),
         apart=np.zeros(len(frame), np.bool_) if apart is None else apart.rows(frame),
         batch_parts=parts,
         manifest=_manifest(frame, parts, history, model, names),

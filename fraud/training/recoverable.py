@@ -1,28 +1,28 @@
 """Would a model that knows an attack catch it? What no model can is unrecoverable: features lack the trace.
 
     logged rows of the last weeks  +  cheapest evasions, labelled fraud, weighing as much as all frauds
-      ─ 3 folds, an evasion in the fold of its fraud ─▶ score by a booster that saw neither
+      ─ 3 folds, a card with all its rows and evasions in one ─▶ score by a booster that saw none of them
       ─▶ recoverable where the score is above that of the bundle's share of legitimate rows
 
-The same false alarms as the bundle's are allowed, no more. A fold never trains on other
-payments of the fraud that it judges, so what is called recoverable is a pattern that
-was learned from other cards, not a row that was remembered.
+The same false alarms as the bundle's are allowed, no more. A card is the first entity of a
+payment. A fold never trains on anything of a card that it judges, neither another fraud nor
+its evasion, so what is called recoverable is a pattern that was learned from other cards,
+not a row that was remembered. A payment without a card stands for itself.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from fraud.attacks.campaign import Result
 from fraud.attacks.target import Target
-from fraud.records import Outcome
+from fraud.records import MISSING_SURROGATE, Outcome
 from fraud.settings.learning import Recipe
 from fraud.training.crossfit import crossfit
 from fraud.training.dataset import TrainingSet
 from fraud.training.recipes import matrix_of
-from fraud.training.weights import draws_of
+from fraud.training.weights import mixed
 
 LEGITIMATE_ROWS_MAX = 60_000
 JUDGE = Recipe(kind="full", rounds=100, max_depth=5, learning_rate=0.2, max_bin=1024)
@@ -48,11 +48,13 @@ def recoverable(
     is_fraud = np.concatenate([rows.label[logged] == 1, np.ones(len(attacks), np.bool_)])
     weights = np.ones(len(matrix))
     weights[len(logged) :] = max(1.0, len(frauds) / len(attacks))
-    positions = np.array([results[place].fraud.position for place in owners])
-    # By position, so that an evasion falls into the fold of the fraud it comes from.
-    drawn_by = pl.Series(np.concatenate([rows.position[logged], positions])).cast(pl.String)
+    attacked = [results[place].fraud for place in owners]
+    draws = _dealt(
+        np.concatenate([rows.card[logged], [fraud.payment.surrogates[0] for fraud in attacked]]),
+        np.concatenate([rows.position[logged], [fraud.position for fraud in attacked]]),
+    )
     categoricals = len(target.bundle.vocabularies)
-    scores = crossfit(matrix, is_fraud, weights, draws_of(drawn_by), categoricals, seed, nthread, JUDGE)
+    scores = crossfit(matrix, is_fraud, weights, draws, categoricals, seed, nthread, JUDGE)
     bundle = target.bundle
     outcomes = bundle.thresholds.outcomes(bundle.scores(bundle.margins(known[: len(legitimate)])))
     share = float(np.mean(outcomes != int(Outcome.APPROVE)))
@@ -69,6 +71,11 @@ def _sample(rows: TrainingSet, since_us: int) -> tuple[NDArray[np.int64], NDArra
     legitimate = np.flatnonzero(recent & (rows.label == 0))
     kept = rows.draws[legitimate] < LEGITIMATE_ROWS_MAX / max(1, len(legitimate))
     return legitimate[kept], np.flatnonzero(recent & (rows.label == 1))
+
+
+def _dealt(cards: NDArray[np.int64], positions: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return what deals out the folds, float64[n]: one number a card; a payment without one has its own."""
+    return mixed(np.where(cards == MISSING_SURROGATE, ~positions, cards).astype(np.uint64))
 
 
 def _attacks(

@@ -8,10 +8,8 @@ import polars as pl
 import pytest
 
 from fraud.attacks.curve import summarize, wilson
-from fraud.training.dataset import training_rows
-from fraud.training.recoverable import recoverable
 from fraud.training.redteam import red_team
-from tests.attacks.worlds import START_US, World, attack
+from tests.attacks.worlds import World
 
 
 @pytest.mark.parametrize(("hits", "n"), [(0, 10), (10, 10), (3, 200)])
@@ -62,29 +60,3 @@ def test_nothing_stopped_is_no_figure(world: World) -> None:
     assert summary.stopped == 0
     assert math.isnan(summary.white[0].share)
     assert summary.white_profit == 1
-
-
-def test_what_leaves_a_trace_is_recoverable_and_what_leaves_none_is_not(world: World) -> None:
-    rows = training_rows(world.history, "card")
-    (results,) = attack(
-        world,
-        world.frauds(60),
-        [world.target],
-        world.allowed,
-        black_box=False,
-    )
-    evaded = [result for result in results if result.white is not None]
-    assert len(evaded) > 10
-    marked, blank = [], []
-    legitimate = rows.features[rows.label == 0]
-    for place, result in enumerate(evaded):
-        assert result.white is not None
-        features = legitimate[place * 5 : place * 5 + len(result.white.payments)].copy()
-        trace = features.copy()
-        trace[:, world.spec.places["card_count_1h"]] = 77
-        words = tuple(replace(each, words=("web",)) for each in result.white.payments)
-        marked.append(replace(result, white=replace(result.white, features=trace, payments=words)))
-        blank.append(replace(result, white=replace(result.white, features=features, payments=words)))
-    for given, low, high in ((marked, 0.9, 1.0), (blank, 0.0, 0.4)):
-        found = recoverable(given, world.target, rows, START_US, seed=7)
-        assert low <= found.mean() <= high
