@@ -29,8 +29,9 @@ class Point:
 class Summary:
     """Figures of one campaign against one bundle.
 
-    Profit is a share of the card's value, mean over all attacked cards; `first` is the
-    median number of tries until one was accepted among the cards where one was (NaN: none).
+    Profit is a share of the card's value, mean over all attacked cards, those included that are never
+    stopped (NaN for a prober where none was sent). `first` is the median number of tries until one was
+    accepted among the stopped cards where one was (NaN: none), `never` the share of those where none was.
     """
 
     frauds: int
@@ -56,7 +57,7 @@ def summarize(results: Sequence[Result], costs: Sequence[float]) -> Summary:
         tuple(point(white, cost) for cost in costs),
         tuple(point(black, cost) for cost in costs),
         _profit(np.array([result.cost for result in results])),
-        _profit(black),
+        _profit(np.array([result.black.cost for result in results if result.black is not None])),
         float(np.median(firsts)) if firsts else math.nan,
         1 - len(firsts) / len(probes) if probes else math.nan,
     )

@@ -7,7 +7,11 @@ import numpy as np
 import polars as pl
 import pytest
 
+from fraud.attacks.blackbox import Probe
+from fraud.attacks.campaign import Result
 from fraud.attacks.curve import summarize, wilson
+from fraud.attacks.payment import Fraud
+from fraud.attacks.whitebox import Evasion
 from fraud.training.redteam import red_team
 from tests.attacks.worlds import World
 
@@ -60,3 +64,34 @@ def test_nothing_stopped_is_no_figure(world: World) -> None:
     assert summary.stopped == 0
     assert math.isnan(summary.white[0].share)
     assert summary.white_profit == 1
+
+
+def test_profit_of_both_attackers_is_over_the_same_cards(world: World) -> None:
+    fraud = world.frauds()[0]
+    results = [
+        Result(fraud, stopped=False, white=None, black=probe(fraud, 0.2)),
+        Result(fraud, stopped=True, white=evasion(fraud, 0.1), black=probe(fraud, 0.5)),
+        Result(fraud, stopped=True, white=evasion(fraud, 1.5), black=probe(fraud, 2.0)),
+        Result(fraud, stopped=True, white=None, black=probe(fraud, math.inf)),
+    ]
+    summary = summarize(results, (0.2, 1.0))
+    assert summary.white_profit == pytest.approx((1 + 0.9 + 0 + 0) / 4)
+    assert summary.black_profit == pytest.approx((0.8 + 0.5 + 0 + 0) / 4)
+    assert [point.share for point in summary.white] == [1 / 3, 1 / 3], "of those that are stopped"
+    assert [point.share for point in summary.black] == [0, 1 / 3]
+    assert summary.never == pytest.approx(1 / 3)
+    unprobed = summarize([replace(each, black=None) for each in results], (0.2,))
+    assert unprobed.white_profit == summary.white_profit
+    assert math.isnan(unprobed.black_profit)
+
+
+def evasion(fraud: Fraud, cost: float) -> Evasion:
+    """Some evasion at a cost."""
+    return Evasion((fraud.payment,), cost, ("amount",), np.zeros((1, 1), np.float32))
+
+
+def probe(fraud: Fraud, cost: float) -> Probe:
+    """What a prober got at a cost; nothing at an infinite one."""
+    if math.isinf(cost):
+        return Probe(12, None, 0, cost)
+    return Probe(3, 2, fraud.value_minor, cost, evasion(fraud, cost))
