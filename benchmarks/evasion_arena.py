@@ -189,7 +189,7 @@ def judge(
     parts = {
         name: summarize(
             [it if yes == wanted else it.without() for it, yes in zip(judged, caught, strict=True)], COSTS
-        ).white
+        ).best
         for name, wanted in (("recoverable", True), ("unrecoverable", False))
     }
     whole = summarize(judged, COSTS)
@@ -200,10 +200,10 @@ def judge(
         "alerts": float(np.mean(bundle.thresholds.outcomes(scores) != int(Outcome.APPROVE))),
         "stopped": whole.stopped / whole.frauds,
         **{f"{RECOVERABLE} {each.cost:.2f}": each.share for each in parts["recoverable"]},
-        **{f"{ALL} {each.cost:.2f}": each.share for each in whole.white},
+        **{f"{ALL} {each.cost:.2f}": each.share for each in whole.best},
         "unrecoverable": parts["unrecoverable"][at].share,
         "black box": whole.black[at].share,
-        "profit": whole.white_profit,
+        "profit": whole.best_profit,
     }
     return row, caught
 

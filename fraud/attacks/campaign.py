@@ -38,8 +38,8 @@ Progress = Callable[[int, int], None]
 class Result:
     """One fraud against one bundle. `stopped` tells whether it was as it stands in the log.
 
-    `white` is the cheapest evasion, None where there is none; `black` what a prober got;
-    `ways` are attempts that were drawn without asking the bundle.
+    `white` is the cheapest evasion that the search of the trees found, None where it found none;
+    `black` what a prober got; `ways` are attempts that were drawn without asking the bundle.
     """
 
     fraud: Fraud
@@ -50,20 +50,28 @@ class Result:
 
     @property
     def best(self) -> Evasion | None:
-        """The cheapest evasion that anybody found: who knows the trees can do what the prober did."""
+        """The cheaper evasion of both searches: each tries what the other does not, and may find more."""
         found = [self.white, None if self.black is None else self.black.evasion]
         return min((each for each in found if each is not None), key=lambda each: each.cost, default=None)
 
     @property
     def cost(self) -> float:
-        """The least share of the value that an evasion costs; 0 if it was never stopped, inf for none."""
-        if not self.stopped:
-            return 0.0
-        return float("inf") if self.best is None else self.best.cost
+        """What `best` costs, as a share of the value; 0 if it was never stopped, inf for none."""
+        return self._cost_of(self.best)
+
+    @property
+    def white_cost(self) -> float:
+        """What `white` costs, as `cost`."""
+        return self._cost_of(self.white)
 
     def without(self) -> "Result":
         """Return it as if no evasion had been found."""
         return replace(self, white=None, black=None)
+
+    def _cost_of(self, evasion: Evasion | None) -> float:
+        if not self.stopped:
+            return 0.0
+        return float("inf") if evasion is None else evasion.cost
 
 
 @dataclass(frozen=True, slots=True)

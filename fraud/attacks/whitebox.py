@@ -1,4 +1,4 @@
-"""The upper bound: an attacker who knows the trees, and looks for the cheapest payment that is accepted.
+"""An attacker who knows the trees, and looks for the cheapest payment that is accepted.
 
     choices, cheapest first ─▶ for each, the amounts between which no tree changes its answer
       ─ kernel ─▶ features ─ bundle ─▶ accepted? ─▶ cheapest ─▶ every such amount above it
@@ -10,8 +10,13 @@ Features of the event itself are linear in its amount, but for the run of small
 steps: it jumps where the amount reaches the one before and where it is no small step
 any more, and one amount below each jump is tried as well. Nothing else is searched in
 steps of its own: who, which words, how late are tried as `Capabilities.choices` gives
-them. Whoever knows the trees pays at least this; nobody who sees accept or decline
-alone can do better.
+them.
+
+What is found is accepted; that nothing is cheaper is shown of what was tried alone. Where
+`combinations` are few for the choices, each is tried at some amounts only, and given up when
+all of these are stopped. Parts are equal, `split.apart` from one another, and by the cheapest
+choices. A prober has other ways, unequal parts in shorter pauses, and may pay less: the better
+of both is `campaign.Result.best`, and whoever searches on pays that or less.
 """
 
 from collections.abc import Sequence

@@ -55,6 +55,7 @@ def redteam(
         "cost up to",
         "knows the trees",
         "accept or decline",
+        "the better of both",
         "a retrain could catch",
         "no retrain can",
     )
@@ -94,16 +95,23 @@ def _document(made: "RedTeam") -> dict[str, Any]:
         "version": made.rival.state.version,
         "frauds": summary.frauds,
         "stopped": summary.stopped,
-        "profit": {"white_box": summary.white_profit, "black_box": summary.black_profit},
+        "profit": {
+            "white_box": summary.white_profit,
+            "black_box": summary.black_profit,
+            "best": summary.best_profit,
+        },
         "tries_until_accepted": None if summary.first != summary.first else summary.first,
         "curve": [
             {
                 "cost": white.cost,
                 "white_box": white.share,
                 "black_box": black.share,
+                "best": best.share,
                 "recoverable": with_.share,
                 "unrecoverable": without.share,
             }
-            for white, black, with_, without in zip(summary.white, summary.black, caught, lost, strict=True)
+            for white, black, best, with_, without in zip(
+                summary.white, summary.black, summary.best, caught, lost, strict=True
+            )
         ],
     }

@@ -1,6 +1,6 @@
 """A challenger must not be easier to get past than the champion: a hard guard, on the same attacked frauds.
 
-    frauds that neither side learned from ─ white box, each side by itself ─▶ through at a cost of c or less?
+    frauds that neither side learned from ─ white box alone, each side ─▶ through at a cost of c or less?
       difference of the two shares, paired by fraud:  d = (b − c) ÷ n,  error √(b + c − (b − c)² ÷ n) ÷ n
 
 b get through the challenger alone, c through the champion alone; frauds that were never

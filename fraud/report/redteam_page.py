@@ -49,7 +49,7 @@ class RedTeam:
         return summarize(self.results, self.settings.attacks.costs)
 
     def part(self, *, recoverable: bool) -> tuple[Point, ...]:
-        """Return the white box's curve of attacks that a retrain could, or could not, catch.
+        """Return the curve of the better of both searches, of what a retrain could, or could not, catch.
 
         Shares are of all frauds that were stopped, so both parts add up to the whole.
         """
@@ -59,7 +59,7 @@ class RedTeam:
             result.without() if gone else result
             for result, gone in zip(self.results, other.tolist(), strict=True)
         ]
-        return summarize(kept, costs).white
+        return summarize(kept, costs).best
 
     @property
     def moves(self) -> list[tuple[str, int, float]]:
@@ -114,10 +114,7 @@ def render_redteam(made: RedTeam) -> str:
         version=made.rival.state.version,
         cut=format_time(made.cut_us),
         summary=summary,
-        points=[
-            (white, black, *(curve[place] for curve in parts.values()))
-            for place, (white, black) in enumerate(zip(summary.white, summary.black, strict=True))
-        ],
+        points=list(zip(summary.white, summary.black, summary.best, *parts.values(), strict=True)),
         curve=evasion_plot({"knows the trees": summary.white, "sees accept or decline": summary.black}),
         apart=evasion_plot(parts, "recoverable"),
         tries=tries_plot(made.results),
@@ -171,7 +168,7 @@ def tries_plot(results: Sequence[Result]) -> str:
 
 def profit_plot(results: Sequence[Result]) -> str:
     """Plot the profit of each stolen card as a share of its value, by both attackers."""
-    white = [_profit(each.cost) for each in results]
+    white = [_profit(each.white_cost) for each in results]
     black = [_profit(each.black.cost) for each in results if each.black is not None]
 
     def draw(figure: "Figure") -> None:

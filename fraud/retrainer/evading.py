@@ -19,6 +19,10 @@ class Evading:
 
     Challengers to whom the same is unseen share scenes and the champion's results: a cycle pays for
     one fold of the past and one attack on the champion, however many recipes it has.
+
+    Attacked is with the search of the trees alone, no prober. He learns from card to card, so what he
+    gets from one fraud hangs on those before, and the check counts each fraud as a vote by itself.
+    That a challenger is easier to probe is seen by `fraud redteam`, not here.
     """
 
     def __init__(self, history: History) -> None:

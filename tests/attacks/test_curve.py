@@ -22,18 +22,19 @@ def test_an_interval_holds_its_share_and_stays_a_share(hits: int, n: int) -> Non
     assert 0 <= low <= hits / n <= high <= 1
 
 
-def test_a_curve_rises_and_nobody_gets_more_than_who_knows_the_trees(world: World) -> None:
+def test_curves_rise_and_who_knows_the_trees_finds_more_than_who_tries_card_by_card(world: World) -> None:
     (results,) = red_team(world.history, [world.bundle], frauds=20)
     summary = summarize(results, world.settings.attacks.costs)
     assert summary.frauds == len(results) == 20
     assert 5 < summary.stopped <= 20
-    for points in (summary.white, summary.black):
+    for points in (summary.white, summary.black, summary.best):
         assert (np.diff([point.share for point in points]) >= 0).all()
         assert all(point.low <= point.share <= point.high for point in points)
     assert summary.white[-1].share > 0.5
-    for white, black in zip(summary.white, summary.black, strict=True):
-        assert black.share <= white.share
-    assert 0 <= summary.black_profit <= 1
+    # Each figure is that of a search by itself: this fails for one that overlooks what a prober finds.
+    for white, black, best in zip(summary.white, summary.black, summary.best, strict=True):
+        assert black.share <= white.share <= best.share
+    assert 0 < summary.black_profit < summary.white_profit <= summary.best_profit <= 1
     assert 1 <= summary.first <= world.settings.attacks.queries
     for result in results:
         assert result.black is not None
@@ -66,22 +67,25 @@ def test_nothing_stopped_is_no_figure(world: World) -> None:
     assert summary.white_profit == 1
 
 
-def test_profit_of_both_attackers_is_over_the_same_cards(world: World) -> None:
+def test_figures_of_both_attackers_are_over_the_same_cards_and_each_his_own(world: World) -> None:
     fraud = world.frauds()[0]
     results = [
         Result(fraud, stopped=False, white=None, black=probe(fraud, 0.2)),
         Result(fraud, stopped=True, white=evasion(fraud, 0.1), black=probe(fraud, 0.5)),
         Result(fraud, stopped=True, white=evasion(fraud, 1.5), black=probe(fraud, 2.0)),
         Result(fraud, stopped=True, white=None, black=probe(fraud, math.inf)),
+        Result(fraud, stopped=True, white=evasion(fraud, 0.6), black=probe(fraud, 0.3)),
     ]
-    summary = summarize(results, (0.2, 1.0))
-    assert summary.white_profit == pytest.approx((1 + 0.9 + 0 + 0) / 4)
-    assert summary.black_profit == pytest.approx((0.8 + 0.5 + 0 + 0) / 4)
-    assert [point.share for point in summary.white] == [1 / 3, 1 / 3], "of those that are stopped"
-    assert [point.share for point in summary.black] == [0, 1 / 3]
-    assert summary.never == pytest.approx(1 / 3)
+    summary = summarize(results, (0.2, 0.4, 1.0))
+    assert summary.white_profit == pytest.approx((1 + 0.9 + 0 + 0 + 0.4) / 5)
+    assert summary.black_profit == pytest.approx((0.8 + 0.5 + 0 + 0 + 0.7) / 5)
+    assert summary.best_profit == pytest.approx((1 + 0.9 + 0 + 0 + 0.7) / 5)
+    assert [point.share for point in summary.white] == [1 / 4, 1 / 4, 2 / 4], "of those that are stopped"
+    assert [point.share for point in summary.black] == [0, 1 / 4, 2 / 4]
+    assert [point.share for point in summary.best] == [1 / 4, 2 / 4, 2 / 4]
+    assert summary.never == pytest.approx(1 / 4)
     unprobed = summarize([replace(each, black=None) for each in results], (0.2,))
-    assert unprobed.white_profit == summary.white_profit
+    assert unprobed.white_profit == unprobed.best_profit == summary.white_profit
     assert math.isnan(unprobed.black_profit)
 
 

@@ -1,4 +1,4 @@
-"""The upper bound: amounts that stand for all others, and an evasion that the bundle accepts."""
+"""Trees in hand: amounts that stand for all others, and an evasion that the bundle accepts."""
 
 from dataclasses import replace
 

@@ -27,12 +27,16 @@ def test_a_page_is_written_that_needs_nothing_beside_it(
     check_self_contained(text, page)
     assert set(page.plots) == {"evasion", "recoverable", "tries", "profit"}
     assert all(plot.paths > 3 for plot in page.plots.values())
-    shown = [(float(row["data-cost"]), float(row["data-white"])) for row in page.rows("data-cost")]
-    assert shown == [(point["cost"], point["white_box"]) for point in document["curve"]]
+    for shown, named in (("data-white", "white_box"), ("data-black", "black_box"), ("data-best", "best")):
+        points = [(float(row["data-cost"]), float(row[shown])) for row in page.rows("data-cost")]
+        assert points == [(point["cost"], point[named]) for point in document["curve"]]
     assert (document["version"], document["frauds"]) == ("card-1", 20)
     for point in document["curve"]:
         parts = point["recoverable"] + point["unrecoverable"]
-        assert parts == pytest.approx(point["white_box"])
+        assert parts == pytest.approx(point["best"])
+        assert point["best"] >= max(point["white_box"], point["black_box"])
+    profit = document["profit"]
+    assert profit["best"] >= max(profit["white_box"], profit["black_box"])
 
 
 def test_a_budget_of_one_try_finds_no_more_than_one_of_many(
