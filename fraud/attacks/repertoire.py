@@ -5,11 +5,13 @@
 The searches (`whitebox`, `blackbox`) answer one model and give one evasion of a fraud, so
 whoever learns from that alone leaves the next way open. Attempts answer nobody: what of them
 gets past a model is asked of that model, as often as there are models, without another fold
-of the past. Every control that a search has is drawn from, a prober's pauses and unequal
-parts as well as equal payments.
+of the past. Every control that a search has is drawn from, within its bounds: a sum in parts,
+at most `split.payments_max`, or what a prober gets in at most `queries` tries, each of
+`amount.least_share` or more. No attempt takes less of the value than that.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,7 +21,7 @@ from fraud.attacks.payment import Capabilities, Choice, Fraud, Payment
 from fraud.attacks.rehearsal import Rehearsal
 
 PAUSES_MAX = 4
-"""A pause of a prober is at most so many of `query_apart`."""
+"""A pause of a prober is at most so many of `query_apart`: tries between two accepted ones are declined."""
 _WHOLE_SHARE = 0.4
 _SEQUENCE_SHARE = 0.6
 _TRIES = 4
@@ -93,37 +95,57 @@ def _sequence(
     fraud: Fraud, choices: Sequence[Choice], allowed: Capabilities, cost_max: float, rng: np.random.Generator
 ) -> _Drawn | None:
     """Return several payments, equal or not, in even pauses, by one choice or by several of a kind."""
-    settings = allowed.settings
-    split = settings.split
-    if split is None:
+    split, value = allowed.settings.split, fraud.value_minor
+    least, _ = allowed.amounts(fraud)
+    paces = [pace for pace in _paces(allowed, value, least) if pace.count_max > 1]
+    if split is None or not paces:
         return None
-    apart = [split.apart, *(settings.query_apart * times for times in range(1, PAUSES_MAX + 1))]
     for _ in range(_TRIES):
-        count = min(int(rng.integers(2, 2 * split.payments_max + 1)), fraud.value_minor)
+        pace = paces[int(rng.integers(len(paces)))]
+        count = int(rng.integers(2, pace.count_max + 1))
         own = choices[int(rng.integers(len(choices)))]
         cost = own.cost + split.payment_share * (count - 1)
-        if count < 2 or cost > cost_max:
+        if cost > cost_max:
             continue
-        taken = 1.0 if rng.random() < _WHOLE_SHARE else 1 - float(rng.random()) * (cost_max - cost)
-        amounts = _parts(int(fraud.value_minor * taken), count, rng)
+        low = min(value, max(least, count * pace.least, math.ceil(value * (1 - cost_max + cost))))
+        taken = value if rng.random() < _WHOLE_SHARE else int(rng.integers(low, value + 1))
+        amounts = _parts(taken, count, pace.least, rng)
         mixed = bool(rng.integers(2)) and "time" not in own.changed
         drawn = [choices[int(rng.integers(len(choices)))] if mixed else own for _ in amounts]
-        pause = int(apart[int(rng.integers(len(apart)))])
         start = own.payment.event_time_us
         payments = [
-            replace(choice.payment, amount_minor=amount, event_time_us=start + place * pause)
+            replace(choice.payment, amount_minor=amount, event_time_us=start + place * pace.pause_us)
             for place, (choice, amount) in enumerate(zip(drawn, amounts, strict=True))
         ]
         spent = sum(choice.cost * amount for choice, amount in zip(drawn, amounts, strict=True))
         total = sum(amounts)
-        cost = spent / fraud.value_minor + split.payment_share * (len(amounts) - 1)
-        return payments, cost + 1 - total / fraud.value_minor
+        cost = spent / value + split.payment_share * (len(amounts) - 1)
+        return payments, cost + 1 - total / value
     return None
 
 
-def _parts(total: int, count: int, rng: np.random.Generator) -> list[int]:
-    """Return amounts above 0 that sum to `total`, which is at least `count`: equal, or drawn."""
+@dataclass(frozen=True, slots=True)
+class _Pace:
+    """At most `count_max` payments, `pause_us` apart, each of `least` or more in base currency."""
+
+    pause_us: int
+    count_max: int
+    least: int
+
+
+def _paces(allowed: Capabilities, value: int, least: int) -> Iterator[_Pace]:
+    """Yield how a value is taken in parts: as a split, and by tries of which one in so many is accepted."""
+    settings = allowed.settings
+    if settings.split is not None:
+        yield _Pace(settings.split.apart, min(settings.split.payments_max, value), 1)
+    for times in range(1, PAUSES_MAX + 1):
+        accepted_max = (settings.queries - 1) // times + 1
+        yield _Pace(settings.query_apart * times, min(accepted_max, value // least), least)
+
+
+def _parts(total: int, count: int, least: int, rng: np.random.Generator) -> list[int]:
+    """Return amounts of `least` or more, above 0, that sum to `total`: equal, or drawn."""
     shares = np.full(count, 1 / count) if rng.integers(2) else rng.dirichlet(np.full(count, 2.0))
-    amounts = 1 + np.floor(shares * (total - count)).astype(np.int64)
+    amounts = least + np.floor(shares * (total - count * least)).astype(np.int64)
     amounts[-1] += total - int(amounts.sum())
     return [int(each) for each in amounts]

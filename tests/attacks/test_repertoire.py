@@ -8,8 +8,10 @@ import pytest
 from fraud.attacks.blackbox import Prober
 from fraud.attacks.campaign import Drawn
 from fraud.attacks.payment import Capabilities
-from fraud.attacks.repertoire import Attempt, attempts
+from fraud.attacks.repertoire import PAUSES_MAX, Attempt, attempts
 from fraud.attacks.target import Target
+from fraud.clock import MINUTE_US
+from fraud.settings.attacks import AmountControl, SplitControl
 from tests.attacks.worlds import World, attack
 
 COUNT, COST = 60, 0.4
@@ -75,6 +77,51 @@ def test_who_may_neither_split_nor_choose_sends_one_payment(world: World) -> Non
         (payment,) = each.payments
         assert replace(payment, amount_minor=fraud.value_minor) == fraud.payment
         assert each.cost == pytest.approx(1 - payment.amount_minor / fraud.value_minor)
+
+
+@pytest.mark.parametrize(
+    ("least_share", "payments_max", "queries", "splits", "tries"),
+    [
+        (0.1, 4, 30, {2, 3, 4}, {2, 3, 4, 5, 6, 7, 8, 9, 10}),
+        (0.1, 2, 5, {2}, {2, 3, 4, 5}),
+        (0.3, 3, 30, {2, 3}, {2, 3}),
+        (0.8, 2, 30, {2}, set()),
+        (0.1, 3, 1, {2, 3}, set()),
+        (None, 3, 30, {2, 3}, set()),
+    ],
+)
+def test_parts_are_as_many_and_as_large_as_the_configuration_lets_a_search_pay(
+    world: World,
+    least_share: float | None,
+    payments_max: int,
+    queries: int,
+    splits: set[int],
+    tries: set[int],
+) -> None:
+    split = SplitControl(payments_max=payments_max, apart=45 * MINUTE_US, payment_share=0.001)
+    amount = None if least_share is None else AmountControl(least_share=least_share)
+    update: dict[str, object] = {"amount": amount, "split": split, "queries": queries}
+    bound = world.settings.attacks.model_copy(update=update)
+    allowed = Capabilities(world.settings.model_copy(update={"attacks": bound}))
+    last, value = world.frauds()[-1], 5_000
+    fraud = replace(last, payment=replace(last.payment, amount_minor=value))
+    least = (least_share or 1.0) * value
+    rehearsal, _ = world.before(fraud)
+    choices = allowed.choices(fraud, world.reach, 7)
+    met: dict[bool, set[int]] = {True: set(), False: set()}
+    for each in attempts(rehearsal, fraud, choices, allowed, 200, 0.95):
+        amounts = [payment.amount_minor for payment in each.payments]
+        assert least <= sum(amounts) <= value
+        if len(amounts) == 1:
+            continue
+        (pause,) = set(np.diff([payment.event_time_us for payment in each.payments]).tolist())
+        met[pause == split.apart].add(len(amounts))
+        if pause != split.apart:
+            times, rest = divmod(pause, bound.query_apart)
+            assert (rest, times) in [(0, at) for at in range(1, PAUSES_MAX + 1)]
+            assert (len(amounts) - 1) * times < queries, "declined tries between them included"
+            assert min(amounts) >= least
+    assert met == {True: splits, False: tries}
 
 
 def test_a_campaign_draws_for_frauds_before_a_moment_alone(world: World) -> None:
