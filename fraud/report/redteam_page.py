@@ -44,22 +44,26 @@ class RedTeam:
     recoverable: NDArray[np.bool_]
 
     @property
+    def costs(self) -> tuple[float, ...]:
+        """Points of the curves: `attacks.costs`, and before them 0, since a control may cost nothing."""
+        return (0.0, *self.settings.attacks.costs)
+
+    @property
     def summary(self) -> Summary:
         """The figures of all attacks."""
-        return summarize(self.results, self.settings.attacks.costs)
+        return summarize(self.results, self.costs)
 
     def part(self, *, recoverable: bool) -> tuple[Point, ...]:
         """Return the curve of the better of both searches, of what a retrain could, or could not, catch.
 
         Shares are of all frauds that were stopped, so both parts add up to the whole.
         """
-        costs = self.settings.attacks.costs
         other = self.recoverable != recoverable
         kept = [
             result.without() if gone else result
             for result, gone in zip(self.results, other.tolist(), strict=True)
         ]
-        return summarize(kept, costs).best
+        return summarize(kept, self.costs).best
 
     @property
     def moves(self) -> list[tuple[str, int, float]]:
@@ -128,14 +132,14 @@ def evasion_plot(curves: dict[str, tuple[Point, ...]], name: str = "evasion") ->
     def draw(figure: "Figure") -> None:
         axis = figure.subplots()
         for (side, points), colour in zip(curves.items(), (FIRST_COLOUR, SECOND_COLOUR), strict=False):
-            costs = [0.0, *(each.cost for each in points)]
-            shares = [0.0, *(each.share for each in points)]
+            costs = [each.cost for each in points]
+            shares = [each.share for each in points]
             drawn = axis.plot(costs, shares, color=colour, marker="o", markersize=4, label=side)
             drawn[0].set_gid(f"{name}-{side}".replace(" ", "-"))
             axis.fill_between(
                 costs,
-                [0.0, *(each.low for each in points)],
-                [0.0, *(each.high for each in points)],
+                [each.low for each in points],
+                [each.high for each in points],
                 color=colour,
                 alpha=0.12,
                 linewidth=0,

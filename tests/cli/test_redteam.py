@@ -39,6 +39,23 @@ def test_a_page_is_written_that_needs_nothing_beside_it(
     assert profit["best"] >= max(profit["white_box"], profit["black_box"])
 
 
+def test_a_curve_begins_with_what_costs_nothing(
+    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    firsts, path = [], tmp_path / "page.html"
+    for price in ("0.05", "0"):
+        monkeypatch.setenv("FRAUD__ATTACKS__CATEGORICAL__CHANNEL__SHARE", price)
+        monkeypatch.setenv("FRAUD__ATTACKS__ENTITIES__MERCHANT__SHARE", price)
+        arguments = ["--config", str(world.folder / "fraud.toml"), "--output", "json", "redteam"]
+        assert run([*arguments, "--budget", "2", "--out", str(path)]) == 0
+        curve = json.loads(capsys.readouterr().out)["curve"]
+        assert [point["cost"] for point in curve] == [0.0, *world.settings.attacks.costs]
+        drawn = Page(path.read_text()).plots["evasion"].curves["evasion-knows-the-trees"]
+        assert drawn.count("L") == len(curve) - 1, "a point drawn for each that is told, and no other"
+        firsts.append(curve[0]["white_box"])
+    assert firsts[0] == 0 < firsts[1]
+
+
 def test_a_budget_of_one_try_finds_no_more_than_one_of_many(
     world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -5,8 +5,11 @@ from xml.etree import ElementTree
 import pytest
 
 import fraud
+from fraud.attacks.curve import Point
 from fraud.report.page import figure, share, svg
 from fraud.report.plots import reasons_plot
+from fraud.report.redteam_page import evasion_plot
+from tests.report.pages import Page
 
 
 def test_a_plot_is_one_element_that_says_its_name_and_nothing_of_the_world() -> None:
@@ -16,6 +19,14 @@ def test_a_plot_is_one_element_that_says_its_name_and_nothing_of_the_world() -> 
     assert "http" not in text
     assert "metadata" not in text
     assert {"amount", "card_count_1h"} <= {element.text for element in root.iter()}
+
+
+def test_a_curve_of_evasion_begins_where_its_points_do() -> None:
+    points = tuple(Point(cost, 0.4, 0.2, 0.6) for cost in (0.0, 0.1, 1.0))
+    plot = Page(evasion_plot({"side": points})).plots["evasion"]
+    heights = [vertex.split()[1] for vertex in re.split("[ML]", plot.curves["evasion-side"])[1:]]
+    assert len(heights) == 3
+    assert len(set(heights)) == 1
 
 
 def test_a_name_in_a_plot_is_text_whatever_it_says() -> None:
