@@ -18,7 +18,8 @@ does one that is not stopped at all). `alerts` is the share of payments after tr
 stops: the attack meets the same budget each time. Total evasion stands beside, and is not claimed.
 
 Each means is a process of its own, as many at a time as there are cores. With `--folder` history and
-finished rounds are kept there, and the same command goes on where it was interrupted.
+finished rounds are kept there, and the same command goes on where it was interrupted; a round answers
+those before it, so the report names the commits where there are several.
 `--quick` imports ten weeks, attacks few frauds and hardens once.
 """
 
@@ -88,8 +89,13 @@ def main() -> int:
         jobs = min(cores, len(MEANS))
         with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
             running = [pool.submit(measured, folder, means, scale, cores // jobs) for means in MEANS]
+            commits: set[str] = set()
             for means, each in zip(MEANS, running, strict=True):
-                add(report, means, scale, each.result())
+                rows, played_by = each.result()
+                add(report, means, scale, rows)
+                commits |= played_by
+    if len(commits) > 1:
+        report.notes.append(f"rounds of several commits: {', '.join(sorted(commits))}")
     if given.figure is not None:
         draw(report.rows, given.figure)
     return finish(report, given)
@@ -110,8 +116,8 @@ def imported(folder: Path, data: Path, scale: Scale) -> None:
     done.touch()
 
 
-def measured(folder: Path, means: str, scale: Scale, nthread: int) -> list[dict[str, Any]]:
-    """Run the rounds that have not been run yet; return a row for each."""
+def measured(folder: Path, means: str, scale: Scale, nthread: int) -> tuple[list[dict[str, Any]], set[str]]:
+    """Run the rounds that have not been run yet; return a row for each, and the commits that played them."""
     settings = settings_of(folder)
     archive = Archive(settings.places.archive, settings.schema_, FeatureSpec.of(settings).names)
     rounds = Rounds(folder / f"{scale.cut}-{means.replace(' ', '-')}")
@@ -122,7 +128,8 @@ def measured(folder: Path, means: str, scale: Scale, nthread: int) -> list[dict[
             done.append(played(arena, done))
             rounds.write(number, done[number])
             print(f"{means}, round {number}: {done[number].row['s']} s", file=sys.stderr, flush=True)
-    return [{"means": means, "round": number, **each.row} for number, each in enumerate(done)]
+    rows = [{"means": means, "round": number, **each.row} for number, each in enumerate(done)]
+    return rows, rounds.commits
 
 
 def played(arena: Arena, before: Sequence[Round]) -> Round:

@@ -1,6 +1,6 @@
 """Rounds of the evasion benchmark as files, so that an interrupted one goes on.
 
-round-N.npz: features and numbers, written first; round-N.json: figures and words
+round-N.npz: features and numbers, written first; round-N.json: figures, words and the commit that played it
 """
 
 import json
@@ -12,6 +12,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.report import UNKNOWN, commit
 from fraud.attacks.campaign import Result
 from fraud.training.dataset import Variants
 
@@ -46,10 +47,12 @@ class Round:
 
 
 class Rounds:
-    """Finished rounds in a folder, numbered from 0."""
+    """Finished rounds in a folder, numbered from 0; `commits` are those of all that was read or written."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._commit = commit()
+        self.commits: set[str] = set()
         folder.mkdir(parents=True, exist_ok=True)
 
     def read(self, most: int) -> list[Round]:
@@ -72,12 +75,15 @@ class Rounds:
             old_features=old.features,
             old_of=old.of,
         )
+        self.commits.add(self._commit)
+        stored = {"commit": self._commit, "row": made.row, "words": found.words, "old_words": old.words}
         part = self._place(number, "part")
-        part.write_text(json.dumps({"row": made.row, "words": found.words, "old_words": old.words}))
+        part.write_text(json.dumps(stored), encoding="utf-8")
         part.replace(self._place(number, "json"))
 
     def _read(self, number: int) -> Round:
         stored = json.loads(self._place(number, "json").read_text(encoding="utf-8"))
+        self.commits.add(stored.get("commit", UNKNOWN))
         with np.load(self._place(number, "npz")) as arrays:
             found = Variants(
                 arrays["features"],

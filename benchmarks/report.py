@@ -25,6 +25,8 @@ from rich.table import Table
 
 FOLDER = Path(__file__).resolve().parent
 REPOSITORY = FOLDER.parent
+UNKNOWN = "unknown"
+"""Stands for a commit that nobody can tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,7 @@ def commit() -> str:
     """Return the commit of the work tree, `+` when files differ from it, or `unknown`."""
     head = _git("rev-parse", "HEAD")
     if not head:
-        return "unknown"
+        return UNKNOWN
     changed = _git("status", "--porcelain", "--untracked-files=no")
     return f"{head[:12]}{'+' if changed else ''}"
 

@@ -1,5 +1,6 @@
 """The benchmark on hardening: rounds of variants join, and old ways are open or shut as the model says."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from benchmarks.evasion import add, played
+from benchmarks.evasion import add, measured, played
 from benchmarks.evasion_arena import (
     QUICK,
     Arena,
@@ -20,7 +21,7 @@ from benchmarks.evasion_arena import (
 )
 from benchmarks.evasion_figure import curve_of, draw
 from benchmarks.evasion_rounds import Evaded, Round, Rounds
-from benchmarks.report import Report
+from benchmarks.report import UNKNOWN, Report, commit
 from fraud.settings.learning import Recipe
 from fraud.training.dataset import training_rows
 from fraud.training.splits import walk_forward
@@ -103,7 +104,8 @@ def test_frauds_that_evade_anew_are_counted_among_the_first_whether_stopped_or_n
 
 def test_rounds_that_were_written_are_gone_on_from_and_drawn(arena: Arena, tmp_path: Path) -> None:
     first = played(arena, [])
-    rounds = Rounds(tmp_path / "own")
+    folder = tmp_path / f"{QUICK.cut}-own-terminal"
+    rounds = Rounds(folder)
     assert rounds.read(3) == []
     rounds.write(0, first)
     (read,) = rounds.read(3)
@@ -118,6 +120,16 @@ def test_rounds_that_were_written_are_gone_on_from_and_drawn(arena: Arena, tmp_p
     rounds.write(1, second)
     assert len(rounds.read(3)) == 2
     assert len(rounds.read(1)) == 1
+    own = rounds.commits
+    assert own == {commit()}
+    file = folder / "round-0.json"
+    stored = json.loads(file.read_text())
+    del stored["commit"]
+    for earlier in ({"commit": "0123456789ab"}, {}):
+        file.write_text(json.dumps({**stored, **earlier}))
+        rows, commits = measured(tmp_path, "own terminal", QUICK, 1)
+        assert [row["round"] for row in rows] == [0, 1]
+        assert commits == own | {earlier.get("commit", UNKNOWN)}, "what another commit played is told"
     report = Report("")
     add(report, "own terminal", QUICK, table_of([first, second]))
     values = {bar.name.partition(": ")[2]: bar.value for bar in report.bars}
