@@ -58,7 +58,8 @@ def assemble(
     predict = partial(margins_of, load_booster(booster, nthread))
     calibrator, solved_on, solution = _solve(rows, vocabularies, spans, policy, predict)
     curve = trade_curve(policy, solution.thresholds, solved_on)
-    newest = np.arange(len(rows))[-REFERENCE_ROWS_MAX:]
+    # Of older times the set holds frauds alone, for replay.
+    newest = np.flatnonzero(rows.event_time_us >= rows.window_start_us)[-REFERENCE_ROWS_MAX:]
     reference = matrix_of(rows, newest, vocabularies)
     margins = predict(reference)
     words = {name: v.words for name, v in zip(rows.categorical_names, vocabularies, strict=True)}

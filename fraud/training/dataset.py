@@ -65,6 +65,7 @@ class TrainingSet:
     `batch_parts` has a row for each of these; `propensity` float64[n] is 1
     unless explored; `draws` float64[n] in [0, 1) are hashes of the transaction ids; `card` int32[n] is the
     number of the first entity, `MISSING_SURROGATE` where not given.
+    From `window_start_us` on, where the longest window begins, all traffic is there, before it frauds alone.
     `apart` is bool[n], the rows of entities that judge while they are fresh (all False without
     `training.fresh`). `variants` are for hardened recipes; None where nobody asked for them.
     """
@@ -86,6 +87,7 @@ class TrainingSet:
     draws: NDArray[np.float64]
     card: NDArray[np.int32]
     apart: NDArray[np.bool_]
+    window_start_us: int
     batch_parts: pl.DataFrame
     manifest: dict[str, Any]
     variants: Variants | None = None
@@ -105,11 +107,12 @@ def training_rows(history: History, model: str) -> TrainingSet:
     chosen = settings.models[model]
     names = spec.select(chosen.features)
     apart = Apart.of(settings)
+    window_start_us = _oldest_us(settings, cut)
     categoricals = _matching(settings.schema_.categorical_names, chosen.categoricals)
     first = settings.schema_.entity_names[0]
     frame = (
         history.judged(model, matured_only=apart is None)
-        .filter((pl.col("event_time_us") >= _oldest_us(settings, cut)) | pl.col("is_fraud"))
+        .filter((pl.col("event_time_us") >= window_start_us) | pl.col("is_fraud"))
         .select(
             "position",
             "event_time_us",
@@ -147,6 +150,7 @@ def training_rows(history: History, model: str) -> TrainingSet:
         draws=draws_of(frame["transaction_id"]),
         card=frame["card"].to_numpy(),
         apart=np.zeros(len(frame), np.bool_) if apart is None else apart.rows(frame),
+        window_start_us=window_start_us,
         batch_parts=parts,
         manifest=_manifest(frame, parts, history, model, names),
     )

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from fraud.bundle.bundle import Bundle
+from fraud.bundle.risk_scale import RiskScale
 from fraud.features.spec import FeatureSpec
 from fraud.policy.risks import Risks
 from fraud.policy.trade import TradeCurve
@@ -90,3 +91,18 @@ def test_a_fit_is_asked_at_the_thresholds_that_its_bundle_would_have(fresh: dict
     outcomes = bundle.thresholds.outcomes(bundle.scores(bundle.margins(matrix)))
     assert 0 < stopped.sum() < len(rows)
     np.testing.assert_array_equal(stopped, outcomes != Outcome.APPROVE)
+
+
+def test_old_frauds_that_are_kept_for_replay_are_no_reference_traffic() -> None:
+    recipe = {"kind": "recent", "window": "20d", "replay_share": 1.0, "rounds": 30, "max_depth": 4}
+    settings = made_settings(recipes={"recent": recipe})
+    rows = made_set(settings)
+    recent = train_here({"card": rows}, FeatureSpec.of(settings), settings, {"card": None})[0]
+    assert isinstance(recent, Challenger)
+    bundle = recent.bundle
+    traffic = np.flatnonzero(rows.event_time_us >= rows.window_start_us)
+    assert len(rows) - len(traffic) > 0.03 * len(traffic), "old frauds would fill the top of the scale"
+    margins = bundle.margins(matrix_of(rows, traffic, bundle.vocabularies))
+    assert bundle.risk_scale == RiskScale.fit(margins)
+    risk = bundle.risk_scores(margins)
+    assert 0.005 < np.mean(risk >= 990) <= 0.01, "of live traffic"
