@@ -8,7 +8,8 @@ the same manifest are the same bytes. Keys every manifest has:
     spans {…_us}, positions {…}      which rows trained, calibrated, stay as evidence
     rows {…}                         counts of rows and frauds
     label_batches [{batch_id, source, submitter, position, parts, arrival_us [], digest, labels, frauds}]
-                                     whose labels stood on rows that were fitted or calibrated on
+                                     whose labels gave rows that were fitted or calibrated on
+                                     their verdict, or took one away
     label_fed_features []            the features through which earlier labels came in as well
     exclusions []                    what was hidden (`fraud.labels.exclusions`)
     thresholds_notes, policy_curve   what the policy could not meet; what a threshold trades (may be absent)

@@ -122,8 +122,8 @@ def history(
 def uses_of_batch(state: RegistryState, parts: Sequence[BatchSummary]) -> list[models_pb2.BatchUse]:
     """Return the versions that a batch went into, oldest first; `parts` are all of the batch.
 
-    These are the ones that its exclusion would taint: its labels stood on their
-    rows, may have fed their features, or they continue such a version.
+    These are the ones that its exclusion would taint: its labels shaped what
+    their rows teach, may have fed their features, or they continue such a version.
     """
     data = Exclusion("labels", batch_id=parts[0].batch_id)
     touched = sorted(

@@ -15,6 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fraud.bundle.bundle import Bundle
 from fraud.errors import NotAllowedNow, told
@@ -24,10 +25,18 @@ from fraud.settings import Settings
 from fraud.settings.learning import Recipe
 from fraud.settings.model import Exploration, Policy
 from fraud.training.assemble import assemble, stopped_by
-from fraud.training.dataset import TrainingSet, batches_used
+from fraud.training.dataset import NOT_USABLE, TrainingSet, batches_used
 from fraud.training.fit import fit
 from fraud.training.hardening import Hardening, hardened, repertoire
-from fraud.training.recipes import Parent, choose_rows, directions, matrix_of, start_of, vocabularies_of
+from fraud.training.recipes import (
+    ChosenRows,
+    Parent,
+    choose_rows,
+    directions,
+    matrix_of,
+    start_of,
+    vocabularies_of,
+)
 from fraud.training.splits import Spans, walk_forward
 
 if TYPE_CHECKING:
@@ -164,7 +173,6 @@ def train_one(rows: TrainingSet, plan: Plan, nthread: int) -> Trained:
     is_fraud = rows.label[chosen.rows] == 1
     calibrating = plan.spans.calibrates(rows.event_time_us, rows.apart)
     calibration = np.flatnonzero(calibrating & (rows.label >= 0))
-    taught = np.union1d(chosen.rows, calibration)
     _check_enough(rows, plan, int(is_fraud.sum()), len(chosen.rows), len(calibration))
     vocabularies = vocabularies_of(rows, chosen.rows, plan.parent)
     matrix = matrix_of(rows, chosen.rows, vocabularies)
@@ -186,7 +194,17 @@ def train_one(rows: TrainingSet, plan: Plan, nthread: int) -> Trained:
         fit_with,
         partial(stopped_by, rows, vocabularies, plan.spans, plan.policy, nthread),
     )
-    manifest = {
+    manifest = _manifest(rows, plan, chosen, calibration, len(hardening.weights))
+    bundle = assemble(rows, booster, vocabularies, chosen.rows, plan.spans, plan.policy, manifest, nthread)
+    return Trained(bundle.files(), time.perf_counter() - started)
+
+
+def _manifest(
+    rows: TrainingSet, plan: Plan, chosen: ChosenRows, calibration: NDArray[np.int64], variants: int
+) -> dict[str, Any]:
+    """Return what the recipe adds to the set's manifest, with that."""
+    shaped = _shaped(rows, plan.spans, chosen.rows, calibration)
+    return {
         **rows.manifest,
         "recipe": plan.recipe_name,
         "parameters": plan.recipe.model_dump(mode="json"),
@@ -194,7 +212,7 @@ def train_one(rows: TrainingSet, plan: Plan, nthread: int) -> Trained:
         "parent": "" if plan.parent is None else plan.parent.digest,
         "note": plan.note,
         "spans": plan.spans.to_dict(),
-        "label_batches": batches_used(rows.batch_parts, rows.label_position[taught], rows.label[taught] == 1),
+        "label_batches": batches_used(rows.facts, rows.batch_parts, shaped),
         "positions": {
             **rows.manifest["positions"],
             "train": _ends(rows.position[chosen.rows]),
@@ -203,15 +221,26 @@ def train_one(rows: TrainingSet, plan: Plan, nthread: int) -> Trained:
         "rows": {
             **rows.manifest["rows"],
             "train": len(chosen.rows),
-            "train_frauds": int(is_fraud.sum()),
+            "train_frauds": int((rows.label[chosen.rows] == 1).sum()),
             "calibration": len(calibration),
             "calibration_frauds": int((rows.label[calibration] == 1).sum()),
-            "train_variants": len(hardening.weights),
+            "train_variants": variants,
         },
         "effective_sample_size": effective_sample_size(chosen.weights),
     }
-    bundle = assemble(rows, booster, vocabularies, chosen.rows, plan.spans, plan.policy, manifest, nthread)
-    return Trained(bundle.files(), time.perf_counter() - started)
+
+
+def _shaped(
+    rows: TrainingSet, spans: Spans, trained: NDArray[np.int64], calibrated: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """Mark the rows whose labels shaped a version, bool[n].
+
+    Those it learned from, and those that would have taught, had nobody taken their verdict away.
+    """
+    times, apart = rows.event_time_us, rows.apart
+    shaped = (spans.teaches(times, apart) | spans.calibrates(times, apart)) & (rows.label == NOT_USABLE)
+    shaped[trained] = shaped[calibrated] = True
+    return shaped
 
 
 def _check_enough(rows: TrainingSet, plan: Plan, frauds: int, trained: int, calibrated: int) -> None:

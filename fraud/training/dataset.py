@@ -23,7 +23,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from fraud.bundle.manifest import library_versions
-from fraud.records import MISSING_SURROGATE
+from fraud.records import MISSING_SURROGATE, LabelValue
 from fraud.settings import Settings
 from fraud.training.history import Cut, History
 from fraud.training.splits import walk_forward
@@ -60,14 +60,15 @@ class TrainingSet:
     Columns only, so that workers share one copy. `features` is float32[n, f] in
     the order of `feature_names`; `codes` int32[n, c] index `words[i]`, −1 where
     not given; `amount_minor` int64[n] is in base currency; `label` is int8[n];
-    `label_position` int64[n] says where in the log the part of a batch stands that
-    carries the verdict (0: none), and
-    `batch_parts` has a row for each of these; `propensity` float64[n] is 1
-    unless explored; `draws` float64[n] in [0, 1) are hashes of the transaction ids; `card` int32[n] is the
-    number of the first entity, `MISSING_SURROGATE` where not given.
+    `propensity` float64[n] is 1 unless explored; `draws` float64[n] in [0, 1) are hashes of the
+    transaction ids; `card` int32[n] is the number of the first entity, `MISSING_SURROGATE` where not
+    given.
     From `window_start_us` on, where the longest window begins, all traffic is there, before it frauds alone.
     `apart` is bool[n], the rows of entities that judge while they are fresh (all False without
-    `training.fresh`). `variants` are for hardened recipes; None where nobody asked for them.
+    `training.fresh`). `facts` has a row for each label without which a row might teach something else:
+    `place` of the row, `position` in the log of its part of a batch, and whether it `is_fraud`;
+    `batch_parts` has a row for each of these positions. `variants` are for hardened recipes; None
+    where nobody asked for them.
     """
 
     model: str
@@ -82,12 +83,12 @@ class TrainingSet:
     event_time_us: NDArray[np.int64]
     amount_minor: NDArray[np.int64]
     label: NDArray[np.int8]
-    label_position: NDArray[np.int64]
     propensity: NDArray[np.float64]
     draws: NDArray[np.float64]
     card: NDArray[np.int32]
     apart: NDArray[np.bool_]
     window_start_us: int
+    facts: pl.DataFrame
     batch_parts: pl.DataFrame
     manifest: dict[str, Any]
     variants: Variants | None = None
@@ -99,8 +100,8 @@ class TrainingSet:
 def training_rows(history: History, model: str) -> TrainingSet:
     """Read the training set of a model.
 
-    The manifest holds the cut, the view, the label batches that carry the
-    verdict of any of the rows, counts, and what else the rows depend on; each
+    The manifest holds the cut, the view, the label batches that shaped what
+    any of the rows teaches, counts, and what else the rows depend on; each
     recipe adds its own keys.
     """
     spec, settings, cut = history.spec, history.settings, history.cut
@@ -123,7 +124,6 @@ def training_rows(history: History, model: str) -> TrainingSet:
             *([] if apart is None else [f"entity_{apart.entity}"]),
             card=pl.col(f"entity_{first}").cast(pl.Int32).fill_null(MISSING_SURROGATE),
             label=pl.col("is_fraud").cast(pl.Int8).fill_null(NOT_USABLE),
-            label_position=pl.col("label_position").fill_null(0),
             # Only exploration made a row visible by chance; other rows were sure to be seen.
             propensity=pl.when("explored").then("propensity").otherwise(1.0),
         )
@@ -131,7 +131,9 @@ def training_rows(history: History, model: str) -> TrainingSet:
         .collect()
     )
     codes, words = _encode(frame, categoricals)
-    parts = _parts(frame, history)
+    label = frame["label"].to_numpy()
+    facts = _facts(frame, history)
+    parts = _parts(facts, history)
     return TrainingSet(
         model=model,
         cut=cut,
@@ -144,38 +146,33 @@ def training_rows(history: History, model: str) -> TrainingSet:
         position=frame["position"].to_numpy(),
         event_time_us=frame["event_time_us"].to_numpy(),
         amount_minor=frame["amount_base_minor"].to_numpy(),
-        label=frame["label"].to_numpy(),
-        label_position=frame["label_position"].to_numpy(),
+        label=label,
         propensity=frame["propensity"].to_numpy(),
         draws=draws_of(frame["transaction_id"]),
         card=frame["card"].to_numpy(),
         apart=np.zeros(len(frame), np.bool_) if apart is None else apart.rows(frame),
         window_start_us=window_start_us,
+        facts=facts,
         batch_parts=parts,
-        manifest=_manifest(frame, parts, history, model, names),
+        manifest=_manifest(frame, batches_used(facts, parts, label != NOT_USABLE), history, model, names),
     )
 
 
-def batches_used(
-    parts: pl.DataFrame, label_position: NDArray[np.int64], is_fraud: NDArray[np.bool_]
-) -> list[dict[str, Any]]:
-    """Return the label batches that carry the verdicts of some rows, in log order, as JSON values.
+def batches_used(facts: pl.DataFrame, parts: pl.DataFrame, used: NDArray[np.bool_]) -> list[dict[str, Any]]:
+    """Return the label batches that shaped what some rows teach, in log order, as JSON values.
 
-    `parts` has a row for each part of a batch; `label_position` int64[m] and
-    `is_fraud` bool[m] are those of the rows. A batch with several parts has the
-    arrival of the first and of the last that was used, and SHA-256 over their
-    digests.
+    `facts` and `parts` are those of the training set, `used` bool[n] marks the rows. A batch has the
+    number of its labels on them, withdrawals included, and of those that say fraud. One with
+    several parts has the arrival of the first and of the last that was used, and SHA-256 over
+    their digests.
     """
-    positions, at = np.unique(label_position, return_inverse=True)
-    used = pl.DataFrame(
-        {
-            "position": positions,
-            "labels": np.bincount(at, minlength=len(positions)),
-            "frauds": np.bincount(at, weights=is_fraud, minlength=len(positions)).astype(np.int64),
-        }
+    counts = (
+        facts.filter(pl.Series(used[facts["place"].to_numpy()], dtype=pl.Boolean))
+        .group_by("position")
+        .agg(labels=pl.len().cast(pl.Int64), frauds=pl.col("is_fraud").sum().cast(pl.Int64))
     )
     found = (
-        parts.join(used, on="position")
+        parts.join(counts, on="position")
         .sort("position")
         .group_by("batch_id", "source", "submitter", maintain_order=True)
         .agg(
@@ -233,12 +230,24 @@ def _encode(
     return codes, tuple(dictionaries)
 
 
-def _parts(frame: pl.DataFrame, history: History) -> pl.DataFrame:
-    """Return the parts of label batches that carry a verdict of the rows."""
-    carrying = frame.lazy().select(position="label_position").unique()
+def _facts(frame: pl.DataFrame, history: History) -> pl.DataFrame:
+    """Return the labels without which the rows might teach something else."""
+    places = frame.lazy().select("transaction_id", place=pl.int_range(pl.len(), dtype=pl.Int64))
+    return (
+        history.standing_facts()
+        .join(places, on="transaction_id")
+        .select("place", "position", is_fraud=pl.col("value") == int(LabelValue.FRAUD))
+        .sort("place", "position")
+        .collect()
+    )
+
+
+def _parts(facts: pl.DataFrame, history: History) -> pl.DataFrame:
+    """Return the parts of label batches that hold the facts."""
+    positions = facts.lazy().select("position").unique()
     return (
         history.labels()
-        .join(carrying, on="position", how="semi")
+        .join(positions, on="position", how="semi")
         .group_by("position")
         .agg(pl.col("batch_id", "source", "submitter", "arrival_time_us", "digest").first())
         .sort("position")
@@ -247,7 +256,7 @@ def _parts(frame: pl.DataFrame, history: History) -> pl.DataFrame:
 
 
 def _manifest(
-    frame: pl.DataFrame, parts: pl.DataFrame, history: History, model: str, names: Sequence[str]
+    frame: pl.DataFrame, batches: list[dict[str, Any]], history: History, model: str, names: Sequence[str]
 ) -> dict[str, Any]:
     spec, settings, cut = history.spec, history.settings, history.cut
     apart = Apart.of(settings)
@@ -258,7 +267,7 @@ def _manifest(
         "cut": {"position": cut.position, "time_us": cut.time_us},
         "label_cut_us": cut.time_us,
         "label_maturity_us": settings.labels.maturity,
-        "label_batches": batches_used(parts, frame["label_position"].to_numpy(), (label == 1).to_numpy()),
+        "label_batches": batches,
         "label_fed_features": [name for name in names if name in spec.label_fed],
         "exclusions": [exclusion.to_dict() for exclusion in history.view.exclusions],
         "positions": {"traffic": ends},

@@ -27,7 +27,7 @@ from fraud.features.spec import FeatureSpec
 from fraud.labels.exclusions import EVERYTHING, Exclusion, View
 from fraud.labels.maturity import judged
 from fraud.labels.standing import ConflictRule
-from fraud.labels.table import standing_table
+from fraud.labels.table import standing_facts, standing_table
 from fraud.settings import Settings
 
 Spans = list[tuple[int, int]]
@@ -96,6 +96,10 @@ class History:
     def standing(self) -> pl.LazyFrame:
         """Return the verdicts that stand, as `standing_table` does."""
         return standing_table(self.labels(), ConflictRule.of(self.settings.labels))
+
+    def standing_facts(self) -> pl.LazyFrame:
+        """Return the labels that make them stand, as `standing_facts` does."""
+        return standing_facts(self.labels(), ConflictRule.of(self.settings.labels))
 
     def judged(
         self, model: str, since_us: int = 0, *, with_features: bool = True, matured_only: bool = True

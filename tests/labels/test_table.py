@@ -1,11 +1,12 @@
 from typing import get_args
 
 import polars as pl
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fraud.labels.standing import ConflictPolicy, ConflictRule, LabelFact
-from fraud.labels.table import standing_table
+from fraud.labels.table import standing_facts, standing_table
 from fraud.records import LabelValue
 
 SOURCES = ("chargeback", "analyst", "customer")
@@ -82,3 +83,50 @@ def test_known_at_t_is_the_same_as_the_rule_over_a_shorter_log() -> None:
         for at in range(4)
     ]
     assert known == [[], [1], [2], [1]]
+
+
+def stands(table: pl.DataFrame, rule: ConflictRule) -> dict[str, int]:
+    """The verdict of each transaction that has one."""
+    found = standing_table(table.lazy(), rule).collect()
+    return dict(found.select("transaction_id", "value").iter_rows())
+
+
+@given(FACTS, st.sampled_from(get_args(ConflictPolicy)), st.sets(st.integers(1, 15)))
+def test_batches_that_make_nothing_stand_may_go_and_the_same_stands(
+    facts: list[tuple[str, str, LabelValue, int]], policy: ConflictPolicy, gone: set[int]
+) -> None:
+    rule, table = ConflictRule(policy, SOURCES), table_of(facts)
+    named = standing_facts(table.lazy(), rule).collect()
+    going = table.filter(pl.col("position").is_in(list(gone))).join(
+        named, on=["transaction_id", "position"], how="anti"
+    )
+    left = table.join(going, on=["position", "row"], how="anti")
+    assert stands(left, rule) == stands(table, rule)
+
+
+FRAUD, LEGITIMATE, WITHDRAWN = LabelValue.FRAUD, LabelValue.LEGITIMATE, LabelValue.WITHDRAWN
+TAKEN_BACK = [("analyst", FRAUD, 1), ("analyst", WITHDRAWN, 5), ("customer", LEGITIMATE, 3)]
+VOTES = [("chargeback", FRAUD, 1), ("analyst", FRAUD, 2), ("customer", LEGITIMATE, 3)]
+
+
+@pytest.mark.parametrize(
+    ("policy", "facts", "named"),
+    [
+        ("LABELER_PRIORITY", TAKEN_BACK[:2], [2]),
+        ("LABELER_PRIORITY", TAKEN_BACK, [2, 3]),
+        ("LABELER_PRIORITY", [*TAKEN_BACK, ("chargeback", FRAUD, 9)], [4]),
+        ("LABELER_PRIORITY", TAKEN_BACK[1:], [2]),
+        ("LABELER_PRIORITY", VOTES, [1]),
+        ("LAST_WRITE_WINS", TAKEN_BACK, [2, 3]),
+        ("LAST_WRITE_WINS", [*TAKEN_BACK, ("customer", FRAUD, 9)], [4]),
+        ("LAST_WRITE_WINS", VOTES, [3]),
+        ("MAJORITY_VOTE", VOTES, [1, 2, 3]),
+        ("MAJORITY_VOTE", [*TAKEN_BACK, *VOTES], [2, 4, 6]),
+    ],
+)
+def test_what_makes_a_verdict_stand_is_its_carrier_withdrawals_above_it_and_by_majority_every_vote(
+    policy: ConflictPolicy, facts: list[tuple[str, LabelValue, int]], named: list[int]
+) -> None:
+    table = table_of([("t1", *fact) for fact in facts]).with_columns(position=pl.int_range(1, len(facts) + 1))
+    found = standing_facts(table.lazy(), ConflictRule(policy, SOURCES)).collect()
+    assert sorted(found["position"].to_list()) == named

@@ -1,6 +1,6 @@
 """A made history: frames with the archive's columns, seeded, some months of two models' traffic."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +170,28 @@ def _in_log_order(transactions: pl.DataFrame, labels: pl.DataFrame) -> Frames:
         labels.join(positions, left_on="batch_id", right_on="key").sort("position", "row"),
         outcomes,
     )
+
+
+def with_batch(
+    history: Frames, transaction_ids: pl.Series, value: LabelValue, source: str, submitter: str, days: float
+) -> Frames:
+    """The history with a further batch `late`, of one label a transaction, that arrived after `days`."""
+    position = int(str(pl.concat([history.transactions_["position"], history.labels_["position"]]).max())) + 1
+    arrival_us = START_US + int(days * DAY_US)
+    batch = pl.DataFrame({"transaction_id": transaction_ids}).with_columns(
+        arrival_time_us=pl.lit(arrival_us),
+        label_time_us=pl.lit(arrival_us),
+        value=pl.lit(int(value), pl.Int32),
+        source=pl.lit(source),
+        submitter=pl.lit(submitter),
+        part=pl.lit(0, pl.Int32),
+        batch_id=pl.lit("late"),
+        row=pl.int_range(pl.len(), dtype=pl.Int32),
+        digest=pl.lit("digest-late"),
+        position=pl.lit(position, history.labels_.schema["position"]),
+    )
+    columns = history.labels_.columns
+    return replace(history, labels_=pl.concat([history.labels_, batch.select(columns)]))
 
 
 def cut_at(history: Frames, days: float = DAYS) -> Cut:
