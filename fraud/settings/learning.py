@@ -120,7 +120,7 @@ class Training(Section):
     embargo: DurationUs | None = Field(default=None, description="default: the label maturity")
     calibration: PositiveDurationUs = 7 * DAY_US
     evidence: PositiveDurationUs = 7 * DAY_US
-    frauds_min: int = Field(default=50, ge=2, description="fewer in the training rows: no fit")
+    frauds_min: int = Field(default=50, ge=2, description="fewer in the training rows of the window: no fit")
     recipes: dict[Name, Recipe] = Field(default_factory=_default_recipes, min_length=1, max_length=16)
     triggers: Triggers = Triggers()
     ray_address: str = Field(default="", description='empty: a local Ray; "auto" or host:port')

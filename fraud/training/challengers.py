@@ -173,7 +173,7 @@ def train_one(rows: TrainingSet, plan: Plan, nthread: int) -> Trained:
     is_fraud = rows.label[chosen.rows] == 1
     calibrating = plan.spans.calibrates(rows.event_time_us, rows.apart)
     calibration = np.flatnonzero(calibrating & (rows.label >= 0))
-    _check_enough(rows, plan, int(is_fraud.sum()), len(chosen.rows), len(calibration))
+    _check_enough(rows, plan, chosen, len(calibration))
     vocabularies = vocabularies_of(rows, chosen.rows, plan.parent)
     matrix = matrix_of(rows, chosen.rows, vocabularies)
 
@@ -243,16 +243,20 @@ def _shaped(
     return shaped
 
 
-def _check_enough(rows: TrainingSet, plan: Plan, frauds: int, trained: int, calibrated: int) -> None:
+def _check_enough(rows: TrainingSet, plan: Plan, chosen: ChosenRows, calibrated: int) -> None:
+    # What is replayed weighs as much as the window says, so the window alone has to have enough.
+    is_fraud = rows.label[chosen.rows[~chosen.replayed]] == 1
+    frauds = int(is_fraud.sum())
     where = f"model {plan.model}, recipe {plan.recipe_name}"
     if frauds < plan.frauds_min:
         raise NotAllowedNow(
-            f"{where}: {frauds} frauds in the training rows, {plan.frauds_min} needed (training.frauds_min); "
+            f"{where}: {frauds} frauds in the training rows of the window, "
+            f"{plan.frauds_min} needed (training.frauds_min); "
             "wait for labels, lengthen the recipe's window, or shorten labels.maturity and training.embargo"
         )
-    if frauds == trained:
+    if is_fraud.all():
         raise NotAllowedNow(
-            f"{where}: all {trained} training rows are frauds; report payment outcomes or legitimate labels, "
+            f"{where}: all {frauds} training rows are frauds; report payment outcomes or legitimate labels, "
             "or set labels.assume_completed"
         )
     if not calibrated:

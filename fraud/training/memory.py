@@ -2,7 +2,8 @@
 
     older frauds ─ features in deviations ─▶ farthest first ─▶ patterns, every fraud with its nearest
       ─ by turns, one of each pattern ─▶ at most so many, of whatever age
-    honest rows of that time beside them, in weight as many as stand beside the frauds of the window
+    honest rows of that time beside them, in weight as many as stand beside the frauds of the window;
+    nothing where the window has no fraud, for its frauds bound what the memory weighs
 
 An attacker who waits until a window has forgotten him comes back with what worked (FACTS: loss a
 day doubles with a window of 7 days). A random share remembers what was frequent; of a short
@@ -11,6 +12,7 @@ k-centre problem (Gonzalez 1985, "Clustering to minimize the maximum intercluste
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,14 +39,16 @@ class Memory:
         return np.union1d(self.frauds, self.honest)
 
 
+NO_MEMORY: Final = Memory(np.empty(0, np.int64), np.empty(0, np.int64))
+
+
 def memory_of(recipe: Recipe, rows: TrainingSet, before_us: int) -> Memory:
     """Return what a `recent` recipe replays from before its window; nothing for another recipe.
 
     Honest rows are those that the set holds: where no recipe has a longer window, there are none.
     """
-    nothing = np.empty(0, np.int64)
     if recipe.kind != "recent" or not recipe.replay_share:
-        return Memory(nothing, nothing)
+        return NO_MEMORY
     older = rows.event_time_us < before_us
     frauds = np.flatnonzero(older & (rows.label == 1) & (rows.draws < recipe.replay_share))
     frauds = frauds[remembered(rows.features[frauds], rows.draws[frauds], recipe.replay_max)]
@@ -60,12 +64,13 @@ def weigh_memory(
 
     Replayed frauds weigh together at most what the window's do, so that a long past does
     not drown the present; honest rows beside them as many times as much as in the window.
+    `is_fraud` bool[m] holds for a row of the window at least.
     """
     old, old_honest = np.isin(chosen, memory.frauds), np.isin(chosen, memory.honest)
     inside = ~old & ~old_honest
     frauds, honest = weights[inside & is_fraud].sum(), weights[inside & ~is_fraud].sum()
     weighed = weights.copy()
-    if frauds and old.any():
+    if old.any():
         weighed[old] *= min(1.0, frauds / weights[old].sum())
         if old_honest.any():
             weighed[old_honest] = weighed[old].sum() * honest / frauds / old_honest.sum()

@@ -25,7 +25,7 @@ from fraud.errors import ConfigError
 from fraud.features.encoding import Vocabulary
 from fraud.settings.learning import Recipe
 from fraud.training.dataset import TrainingSet
-from fraud.training.memory import memory_of, weigh_memory
+from fraud.training.memory import NO_MEMORY, memory_of, weigh_memory
 from fraud.training.splits import Spans
 from fraud.training.weights import inverse_propensity, recency
 
@@ -53,10 +53,11 @@ class Start:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ChosenRows:
-    """Rows of a training set, rising int64[m], and their weights, float64[m]."""
+    """Rows of a training set, rising int64[m], their weights, float64[m], and which are replayed, bool[m]."""
 
     rows: NDArray[np.int64]
     weights: NDArray[np.float64]
+    replayed: NDArray[np.bool_]
 
 
 def start_of(recipe: Recipe, recipes: Sequence[Recipe], rows: TrainingSet, champion: Bundle | None) -> Start:
@@ -84,19 +85,20 @@ def choose_rows(recipe: Recipe, rows: TrainingSet, spans: Spans) -> ChosenRows:
     train = spans.train
     inside = spans.teaches(rows.event_time_us, rows.apart) & (rows.label >= 0)
     kept = inside & ((rows.label == 1) | (rows.draws < recipe.legitimate_share))
-    memory = memory_of(recipe, rows, train.start_us)
-    replayed = memory.rows
-    kept[replayed] = True
+    has_fraud = np.any(inside & (rows.label == 1))
+    memory = memory_of(recipe, rows, train.start_us) if has_fraud else NO_MEMORY
+    kept[memory.rows] = True
     chosen = np.flatnonzero(kept)
+    replayed = np.isin(chosen, memory.rows)
     weights = recency(rows.event_time_us[chosen], train.end_us, recipe.recency_half_life)
-    weights[np.isin(chosen, replayed)] = 1.0  # being old is why they are here; `weigh_memory` bounds them
+    weights[replayed] = 1.0  # being old is why they are here; `weigh_memory` bounds them
     weights *= inverse_propensity(rows.propensity[chosen])
     is_fraud = rows.label[chosen] == 1
     weights[~is_fraud] /= recipe.legitimate_share
     weights = weigh_memory(memory, chosen, is_fraud, weights)
     if spans.fresh is not None:
         _restore_prior(weights, is_fraud, _prevalence(rows, spans))
-    return ChosenRows(chosen, weights)
+    return ChosenRows(chosen, weights, replayed)
 
 
 def _prevalence(rows: TrainingSet, spans: Spans) -> float:

@@ -10,7 +10,10 @@ from numpy.typing import NDArray
 
 from fraud.bundle.bundle import load_booster, margins_of
 from fraud.clock import DAY_US
+from fraud.features.spec import FeatureSpec
+from fraud.settings import Settings
 from fraud.settings.learning import Recipe
+from fraud.training.challengers import Challenger, FailedRecipe, train_here
 from fraud.training.dataset import TrainingSet
 from fraud.training.fit import fit
 from fraud.training.memory import PATTERNS_MAX, memory_of, patterns_of, remembered
@@ -19,6 +22,7 @@ from fraud.training.splits import Spans, walk_forward
 from tests.training.made import made_set, made_settings
 
 SETTINGS = made_settings()
+SPEC = FeatureSpec.of(SETTINGS)
 RECENT = Recipe(kind="recent", window=20 * DAY_US, replay_share=1.0, rounds=40, max_depth=4, max_bin=64)
 SEED = 11
 CAMPAIGN = 6
@@ -151,3 +155,29 @@ def test_each_of_a_few_patterns_has_its_place_however_rare() -> None:
     kept = remembered(features, rng.random(len(features)), 40)
     which = np.repeat([0, 1, 2], sizes)[kept]
     assert set(which.tolist()) == {0, 1, 2}
+
+
+def only_recent(frauds_min: int) -> Settings:
+    training = SETTINGS.training.model_copy(update={"recipes": {"recent": RECENT}, "frauds_min": frauds_min})
+    return SETTINGS.model_copy(update={"training": training})
+
+
+def test_without_a_fraud_in_the_window_nothing_is_replayed_and_nothing_is_fitted(rows: TrainingSet) -> None:
+    spans = _spans(rows)
+    quiet = replace(rows, label=rows.label.copy())
+    quiet.label[spans.train.holds(rows.event_time_us) & (rows.label == 1)] = 0
+    chosen = choose_rows(RECENT, quiet, spans)
+    assert not chosen.replayed.any()
+    assert spans.train.holds(quiet.event_time_us[chosen.rows]).all()
+    (failed,) = train_here({"card": quiet}, SPEC, only_recent(20), {})
+    assert isinstance(failed, FailedRecipe)
+    assert "0 frauds in the training rows of the window" in failed.reason
+
+
+def test_replayed_frauds_stand_for_none_of_the_window(rows: TrainingSet) -> None:
+    within = np.count_nonzero(_spans(rows).train.holds(rows.event_time_us) & (rows.label == 1))
+    assert choose_rows(RECENT, rows, _spans(rows)).replayed.sum() > within
+    for frauds_min, found in ((within, Challenger), (within + 1, FailedRecipe)):
+        settings = only_recent(frauds_min)
+        (made,) = train_here({"card": rows}, SPEC, settings, {})
+        assert isinstance(made, found)
