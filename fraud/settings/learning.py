@@ -53,6 +53,12 @@ class Recipe(Section):
     kind: RecipeKind
     window: PositiveDurationUs = Field(default=180 * DAY_US, description="days of training rows")
     rounds: int = Field(default=200, ge=1, le=5_000)
+    rounds_max: int = Field(
+        default=1_000,
+        ge=1,
+        le=20_000,
+        description="continue: of the whole chain; beyond, it is fitted from nothing",
+    )
     max_depth: int = Field(default=6, ge=1, le=16)
     learning_rate: float = Field(default=0.1, gt=0, le=1)
     min_child_weight: float = Field(default=1.0, ge=0)

@@ -8,7 +8,7 @@
     hardened  as full, and beside the frauds other ways to do them that would have got past
               the champion, or past the fit before (`fraud.training.hardening`)
 
-`continue` without a champion, or with one of other features, is fitted from
+`continue` without a champion, with one of other features or of `rounds_max` rounds, is fitted from
 nothing as `full` would be; where a `full` recipe runs anyway it is skipped. So is
 `hardened` without a champion to attack.
 """
@@ -16,11 +16,12 @@ nothing as `full` would be; where a `full` recipe runs anyway it is skipped. So 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fraud.bundle.bundle import Bundle
+from fraud.bundle.bundle import Bundle, load_booster
 from fraud.errors import ConfigError
 from fraud.features.encoding import Vocabulary
 from fraud.settings.learning import Recipe
@@ -30,7 +31,7 @@ from fraud.training.splits import Spans
 from fraud.training.weights import inverse_propensity, recency
 
 WORDS_MAX = 4_096
-"""Words of one categorical that get a code; rarer ones count as unseen."""
+"""Words of one categorical that get a code, those of a parent included; rarer ones count as unseen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +71,25 @@ def start_of(recipe: Recipe, recipes: Sequence[Recipe], rows: TrainingSet, champ
         note = "the service lacks features of the champion" if champion else "there is no champion to attack"
     elif champion is None:
         note = "there is no champion to continue from"
-    elif (champion.feature_names, champion.categorical_names) != (rows.feature_names, rows.categorical_names):
-        note = "the champion has other features"
     else:
-        words = tuple(vocabulary.words for vocabulary in champion.vocabularies)
-        return Start(Parent(champion.digest, champion.booster, words))
+        note = _hindrance(recipe, rows, champion)
+        if not note:
+            words = tuple(vocabulary.words for vocabulary in champion.vocabularies)
+            return Start(Parent(champion.digest, champion.booster, words))
     if any(other.kind == "full" for other in recipes):
         return Start(note=f"{note}; the full recipe stands for it", skip=True)
     return Start(note=f"{note}; fitted from nothing")
+
+
+def _hindrance(recipe: Recipe, rows: TrainingSet, champion: Bundle) -> str:
+    """Say why a champion cannot be continued; "" if it can."""
+    if (champion.feature_names, champion.categorical_names) != (rows.feature_names, rows.categorical_names):
+        return "the champion has other features"
+    rounds = load_booster(champion.booster).num_boosted_rounds()
+    if rounds + recipe.rounds > recipe.rounds_max:
+        more = f"{recipe.rounds} more would pass rounds_max = {recipe.rounds_max}"
+        return f"the champion has {rounds} rounds, {more}"
+    return ""
 
 
 def choose_rows(recipe: Recipe, rows: TrainingSet, spans: Spans) -> ChosenRows:
@@ -146,12 +158,11 @@ def vocabularies_of(
     for place, words in enumerate(rows.words):
         codes = rows.codes[chosen, place]
         counts = np.bincount(codes[codes >= 0], minlength=len(words))
-        frequent = np.argsort(-counts, kind="stable")[:WORDS_MAX]
-        present = [int(code) for code in frequent if counts[code]]
         known = Vocabulary() if parent is None else Vocabulary(parent.vocabularies[place])
-        vocabularies.append(
-            known.extend([words[code] for code in present], [int(counts[code]) for code in present])
-        )
+        frequent = (int(code) for code in np.argsort(-counts, kind="stable") if counts[code])
+        unknown = (code for code in frequent if words[code] not in known.codes)
+        new = list(islice(unknown, max(0, WORDS_MAX - len(known.words))))
+        vocabularies.append(known.extend([words[code] for code in new], [int(counts[code]) for code in new]))
     return tuple(vocabularies)
 
 

@@ -9,7 +9,7 @@ from fraud.features.spec import FeatureSpec
 from fraud.settings.learning import Recipe
 from fraud.training.challengers import Challenger, train_here
 from fraud.training.dataset import TrainingSet
-from fraud.training.recipes import Parent, choose_rows, matrix_of, start_of, vocabularies_of
+from fraud.training.recipes import WORDS_MAX, Parent, choose_rows, matrix_of, start_of, vocabularies_of
 from fraud.training.splits import Spans, walk_forward
 from tests.training.made import made_set, made_settings
 
@@ -116,3 +116,33 @@ def test_continue_starts_from_a_champion_of_the_same_features_only(
         assert start_of(kept, [kept], rows, unusable).parent is None
         assert not start_of(kept, [kept], rows, unusable).skip
         assert start_of(kept, [full, kept], rows, unusable).skip
+
+
+def test_a_chain_of_continued_versions_ends_at_rounds_max(rows: TrainingSet, champion: Bundle) -> None:
+    kept, full = Recipe(kind="continue", rounds=4, rounds_max=16), Recipe(kind="full")
+    assert start_of(kept, [kept, full], rows, champion).parent is not None, "12 rounds and 4"
+    ended = kept.model_copy(update={"rounds_max": 15})
+    start = start_of(ended, [ended], rows, champion)
+    assert (start.parent, start.skip) == (None, False)
+    assert "the champion has 12 rounds, 4 more would pass rounds_max = 15" in start.note
+    assert start_of(ended, [ended, full], rows, champion).skip
+
+
+def test_a_parents_words_count_among_those_that_get_a_code(rows: TrainingSet) -> None:
+    old = tuple(f"old-{i}" for i in range(WORDS_MAX - 10))
+    new = tuple(f"new-{i:04}" for i in range(3_000))
+    codes = rows.codes.copy()
+    codes[:, 0] = np.minimum(np.arange(len(rows)) % 4_000, len(new) - 1)
+    grown = vocabularies_of(
+        replace(rows, words=(new, *rows.words[1:]), codes=codes),
+        np.arange(len(rows)),
+        Parent("", b"", (old, *[()] * (len(rows.words) - 1))),
+    )
+    assert len(grown[0].words) == WORDS_MAX
+    assert grown[0].words[: len(old)] == old
+    assert grown[0].words[len(old)] == new[-1], "the most frequent first"
+    full_up = Parent(
+        "", b"", (tuple(f"old-{i}" for i in range(WORDS_MAX + 5)), *[()] * (len(rows.words) - 1))
+    )
+    kept = vocabularies_of(replace(rows, words=(new, *rows.words[1:]), codes=codes), np.arange(9), full_up)
+    assert kept[0].words == full_up.vocabularies[0], "codes that a parent has split on stay"
