@@ -5,7 +5,9 @@ history ─▶ frauds of `attacks.recent`, entities and words of that time ─�
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from fraud.attacks.campaign import Drawn, Progress, Result, Scene, frauds_of, play, reach_of, scenes
 from fraud.attacks.payment import Capabilities
@@ -24,15 +26,20 @@ def red_team(
     *,
     frauds: int,
     since_us: int | None = None,
+    among: NDArray[np.int64] | None = None,
     black_box: bool = True,
     drawn: Drawn | None = None,
     progress: Progress | None = None,
 ) -> list[list[Result]]:
     """Return a list of results for each bundle, all of one model; empty lists where no fraud is known.
 
-    `since_us` is the first event time of the frauds; default: `attacks.recent` before the cut.
+    `since_us` is the first event time of the frauds; default: `attacks.recent` before the cut. With
+    `among` int64[m] they are some of the frauds at these positions, the youngest ones too; without, of
+    all that have matured.
     """
-    total, met = scenes_of(history, bundles[0].model, frauds=frauds, since_us=since_us, drawn=drawn)
+    total, met = scenes_of(
+        history, bundles[0].model, frauds=frauds, since_us=since_us, among=among, drawn=drawn
+    )
     told: Callable[[int], None] | None = None if progress is None else lambda done: progress(done, total)
     return attack_in(met, history, bundles, black_box=black_box, progress=told)
 
@@ -43,6 +50,7 @@ def scenes_of(
     *,
     frauds: int,
     since_us: int | None = None,
+    among: NDArray[np.int64] | None = None,
     unseen: Sequence[Unseen] = (),
     drawn: Drawn | None = None,
 ) -> tuple[int, Iterator[Scene]]:
@@ -54,7 +62,10 @@ def scenes_of(
     """
     settings = history.settings
     first_us = history.cut.time_us - settings.attacks.recent if since_us is None else since_us
-    known = history.judged(model, first_us, with_features=False).filter(pl.col("is_fraud")).collect()
+    judged = history.judged(model, first_us, with_features=False, matured_only=among is None)
+    known = judged.filter(pl.col("is_fraud")).collect()
+    if among is not None:
+        known = known.filter(pl.Series(np.isin(known["position"].to_numpy(), among), dtype=pl.Boolean))
     recent = history.transactions(model, with_features=False).filter(pl.col("event_time_us") >= first_us)
     for each in unseen:
         known = each.of(known)

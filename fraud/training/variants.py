@@ -1,6 +1,6 @@
 """What a hardened recipe learns beside the frauds that happened: how they could have been done instead.
 
-    champion ─ attacked with the frauds of the training span, trees in hand and by probing ─▶ evasions
+    champion ─ attacked with frauds that may teach, trees in hand and by probing ─▶ evasions
     the same frauds ─ ways drawn at random, whoever defends ─▶ attempts         (`fraud.attacks.repertoire`)
       ─▶ features of every payment ─▶ `fraud.training.hardening`
 
@@ -31,11 +31,14 @@ def with_variants(rows: TrainingSet, history: History, champion: Bundle | None) 
     if not recipes or champion is None or not _can_be_attacked(champion, history):
         return rows
     window_us = max(recipe.window for recipe in recipes)
+    spans = walk_forward(history.settings, rows.cut.time_us, window_us)
+    taught = spans.teaches(rows.event_time_us, rows.apart) & (rows.label == 1)
     (results,) = red_team(
         history,
         [champion],
         frauds=max(recipe.variant_frauds for recipe in recipes),
-        since_us=walk_forward(history.settings, rows.cut.time_us, window_us).train.start_us,
+        since_us=spans.train.start_us,
+        among=rows.position[taught],
         drawn=Drawn(
             max(recipe.variant_ways for recipe in recipes), max(recipe.variant_cost for recipe in recipes)
         ),

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from fraud.bundle.bundle import load_booster
+from fraud.clock import DAY_US
 from fraud.errors import ConfigError
 from fraud.features.encoding import Vocabulary
 from fraud.settings import Settings
-from fraud.settings.learning import Recipe
+from fraud.settings.learning import Fresh, Recipe
 from fraud.training.challengers import Challenger, FailedRecipe, train_here
 from fraud.training.dataset import TrainingSet, training_rows
 from fraud.training.hardening import PER_FRAUD, Hardening, Repertoire, hardened, repertoire
@@ -17,7 +18,7 @@ from fraud.training.recipes import ChosenRows, choose_rows, directions, matrix_o
 from fraud.training.redteam import red_team
 from fraud.training.splits import walk_forward
 from fraud.training.variants import variants_of, with_variants
-from tests.attacks.worlds import World, made
+from tests.attacks.worlds import DAYS, World, made
 
 HARDENED = Recipe(kind="hardened", rounds=30, max_depth=4, max_bin=64, variant_frauds=40)
 
@@ -55,6 +56,28 @@ def test_variants_are_evasions_and_other_ways_of_frauds_before_the_end_of_traini
     ways = repertoire(HARDENED, rows, chosen_by(world, rows, HARDENED), vocabularies(rows))
     kept = variants.cost <= HARDENED.variant_cost
     assert 0 < len(ways.weights) == (np.isin(variants.of, chosen_by(world, rows, HARDENED).rows) & kept).sum()
+
+
+@pytest.mark.parametrize("fresh", [None, Fresh(apart=0.3)])
+def test_a_champion_is_attacked_with_frauds_that_may_teach_and_no_others(
+    world: World, fresh: Fresh | None
+) -> None:
+    recipe = HARDENED.model_copy(update={"variant_ways": 1, "variant_cost": 10.0})
+    settings = asking(world.settings, recipe)
+    # Half of the frauds judge, so that attacks on them would be half of all.
+    training = settings.training.model_copy(update={"fresh": fresh, "evidence": DAYS * DAY_US // 2})
+    history = replace(world.history, settings=settings.model_copy(update={"training": training}))
+    rows = training_rows(history, "card")
+    spans = walk_forward(history.settings, rows.cut.time_us, recipe.window)
+    taught = np.flatnonzero(spans.teaches(rows.event_time_us, rows.apart) & (rows.label == 1))
+    assert len(taught) > recipe.variant_frauds
+    variants = with_variants(rows, history, world.bundle).variants
+    assert variants is not None
+    attacked = np.unique(variants.of)
+    assert set(attacked.tolist()) <= set(taught.tolist())
+    assert len(attacked) > 0.8 * recipe.variant_frauds
+    young = rows.event_time_us[attacked] >= spans.train.end_us
+    assert young.any() == (fresh is not None), "verdicts of cards that do not judge teach up to the cut"
 
 
 @pytest.mark.parametrize("share", [0.01, 4.0])
