@@ -11,6 +11,7 @@ the same manifest are the same bytes. Keys every manifest has:
                                      whose labels gave rows that were fitted or calibrated on
                                      their verdict, or took one away
     label_fed_features []            the features through which earlier labels came in as well
+    fitted {until_us, others_until_us} until when it and what it continues was fitted (may be absent)
     exclusions []                    what was hidden (`fraud.labels.exclusions`)
     thresholds_notes, policy_curve   what the policy could not meet; what a threshold trades (may be absent)
     (in the ledger also: archive {}  versions of the archive's tables that were read)

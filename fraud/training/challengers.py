@@ -38,6 +38,7 @@ from fraud.training.recipes import (
     vocabularies_of,
 )
 from fraud.training.splits import Spans, walk_forward
+from fraud.training.unseen import Apart, Fitted
 
 if TYPE_CHECKING:
     from fraud.training.pool import TrainingPool
@@ -203,15 +204,17 @@ def _manifest(
     rows: TrainingSet, plan: Plan, chosen: ChosenRows, calibration: NDArray[np.int64], variants: int
 ) -> dict[str, Any]:
     """Return what the recipe adds to the set's manifest, with that."""
-    shaped = _shaped(rows, plan.spans, chosen.rows, calibration)
+    parent, shaped = plan.parent, _shaped(rows, plan.spans, chosen.rows, calibration)
+    fitted = Fitted.on(plan.spans, Apart.by(rows.manifest), None if parent is None else parent.fitted)
     return {
         **rows.manifest,
         "recipe": plan.recipe_name,
         "parameters": plan.recipe.model_dump(mode="json"),
         "seed": plan.seed,
-        "parent": "" if plan.parent is None else plan.parent.digest,
+        "parent": "" if parent is None else parent.digest,
         "note": plan.note,
         "spans": plan.spans.to_dict(),
+        "fitted": fitted.to_dict(),
         "label_batches": batches_used(rows.facts, rows.batch_parts, shaped),
         "positions": {
             **rows.manifest["positions"],
@@ -284,11 +287,11 @@ def _plans(
         # The key of exploration is a secret that no worker needs.
         policy = settings.models[model].policy.model_copy(update={"exploration": Exploration()})
         for name, recipe in training.recipes.items():
-            start = start_of(recipe, list(training.recipes.values()), rows, champions.get(model))
+            spans = walk_forward(settings, rows.cut.time_us, recipe.window)
+            start = start_of(recipe, list(training.recipes.values()), rows, spans, champions.get(model))
             if start.skip:
                 skipped.append(FailedRecipe(model, name, start.note, skipped=True))
                 continue
-            spans = walk_forward(settings, rows.cut.time_us, recipe.window)
             plans.append(
                 Plan(
                     model,

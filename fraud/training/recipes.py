@@ -8,9 +8,9 @@
     hardened  as full, and beside the frauds other ways to do them that would have got past
               the champion, or past the fit before (`fraud.training.hardening`)
 
-`continue` without a champion, with one of other features or of `rounds_max` rounds, is fitted from
-nothing as `full` would be; where a `full` recipe runs anyway it is skipped. So is
-`hardened` without a champion to attack.
+`continue` without a champion to add to is fitted from nothing as `full` would be: one that has other
+features or `rounds_max` rounds, or was fitted on what would now calibrate or judge, is none. Where a
+`full` recipe runs anyway it is skipped. So is `hardened` without a champion to attack.
 """
 
 from collections.abc import Sequence
@@ -28,6 +28,7 @@ from fraud.settings.learning import Recipe
 from fraud.training.dataset import TrainingSet
 from fraud.training.memory import NO_MEMORY, memory_of, weigh_memory
 from fraud.training.splits import Spans
+from fraud.training.unseen import Apart, Fitted
 from fraud.training.weights import inverse_propensity, recency
 
 WORDS_MAX = 4_096
@@ -36,11 +37,12 @@ WORDS_MAX = 4_096
 
 @dataclass(frozen=True, slots=True)
 class Parent:
-    """What `continue` starts from: the champion's booster and words."""
+    """What `continue` starts from: the champion's booster, its words, and what it was fitted on."""
 
     digest: str
     booster: bytes
     vocabularies: tuple[tuple[str, ...], ...]
+    fitted: Fitted
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +63,10 @@ class ChosenRows:
     replayed: NDArray[np.bool_]
 
 
-def start_of(recipe: Recipe, recipes: Sequence[Recipe], rows: TrainingSet, champion: Bundle | None) -> Start:
-    """Return from where a recipe starts; `recipes` are all that run in this cycle."""
+def start_of(
+    recipe: Recipe, recipes: Sequence[Recipe], rows: TrainingSet, spans: Spans, champion: Bundle | None
+) -> Start:
+    """Return from where a recipe with these spans starts; `recipes` are all that run in this cycle."""
     if recipe.kind not in ("continue", "hardened") or (
         recipe.kind == "hardened" and rows.variants is not None
     ):
@@ -72,19 +76,21 @@ def start_of(recipe: Recipe, recipes: Sequence[Recipe], rows: TrainingSet, champ
     elif champion is None:
         note = "there is no champion to continue from"
     else:
-        note = _hindrance(recipe, rows, champion)
+        note = _hindrance(recipe, rows, spans, champion)
         if not note:
             words = tuple(vocabulary.words for vocabulary in champion.vocabularies)
-            return Start(Parent(champion.digest, champion.booster, words))
+            return Start(Parent(champion.digest, champion.booster, words, Fitted.by(champion.manifest)))
     if any(other.kind == "full" for other in recipes):
         return Start(note=f"{note}; the full recipe stands for it", skip=True)
     return Start(note=f"{note}; fitted from nothing")
 
 
-def _hindrance(recipe: Recipe, rows: TrainingSet, champion: Bundle) -> str:
+def _hindrance(recipe: Recipe, rows: TrainingSet, spans: Spans, champion: Bundle) -> str:
     """Say why a champion cannot be continued; "" if it can."""
     if (champion.feature_names, champion.categorical_names) != (rows.feature_names, rows.categorical_names):
         return "the champion has other features"
+    if not Fitted.by(champion.manifest).spares(spans, Apart.by(rows.manifest)):
+        return "the champion was fitted on payments that would calibrate or judge, for the spans have moved"
     rounds = load_booster(champion.booster).num_boosted_rounds()
     if rounds + recipe.rounds > recipe.rounds_max:
         more = f"{recipe.rounds} more would pass rounds_max = {recipe.rounds_max}"

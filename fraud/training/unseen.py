@@ -20,6 +20,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from fraud.settings import Settings
+from fraud.training.splits import Spans
 from fraud.training.weights import mixed
 
 
@@ -35,6 +36,12 @@ class Apart:
         """Take the choice from `[training.fresh]`; None where there is no such section."""
         fresh = settings.training.fresh
         return None if fresh is None else cls(fresh.entity or settings.schema_.entity_names[0], fresh.apart)
+
+    @classmethod
+    def by(cls, manifest: Mapping[str, Any]) -> Self | None:
+        """Read it off a manifest, of a version or of a training set; None where nobody is set apart."""
+        kept = manifest.get("apart")
+        return None if kept is None else cls(kept["entity"], kept["share"])
 
     def rows(self, rows: pl.DataFrame) -> NDArray[np.bool_]:
         """Mark the rows of entities that are set apart, bool[n]; those without the entity are not.
@@ -52,6 +59,50 @@ class Apart:
 
 
 @dataclass(frozen=True, slots=True)
+class Fitted:
+    """Until when a booster was fitted, and each that it continues; times are µs UTC, exclusive.
+
+    On events before `until_us`; from there to `others_until_us` on those of entities not set `apart`.
+    """
+
+    until_us: int
+    others_until_us: int
+    apart: Apart | None = None
+
+    @classmethod
+    def on(cls, spans: Spans, apart: Apart | None, parent: Self | None) -> Self:
+        """Tell what a recipe with these spans is fitted on, and what the booster was that it continues."""
+        until_us = spans.train.end_us
+        others_us = until_us if spans.fresh is None else spans.fresh.end_us
+        if parent is None:
+            return cls(until_us, others_us, apart)
+        return cls(max(until_us, parent._whole_us(apart)), max(others_us, parent.others_until_us), apart)
+
+    @classmethod
+    def by(cls, manifest: Mapping[str, Any]) -> Self:
+        """Read it off a version's manifest; one that does not say so tells of its own spans."""
+        apart = Apart.by(manifest)
+        if "fitted" in manifest:
+            fitted = manifest["fitted"]
+            return cls(int(fitted["until_us"]), int(fitted["others_until_us"]), apart)
+        spans = manifest["spans"]
+        until_us = int(spans["train_us"][1])
+        return cls(until_us, int(spans["fresh_us"][1]) if apart else until_us, apart)
+
+    def spares(self, spans: Spans, apart: Apart | None) -> bool:
+        """Tell whether none of it calibrates or judges a version of these spans that sets these apart."""
+        return self._whole_us(apart) <= spans.calibration.start_us
+
+    def _whole_us(self, apart: Apart | None) -> int:
+        """Return until when it was fitted on any entity that is set apart; None: on any at all."""
+        return self.until_us if self.apart == apart else self.others_until_us
+
+    def to_dict(self) -> dict[str, int]:
+        """Return what a manifest keeps; `apart` stands there by itself."""
+        return {"until_us": self.until_us, "others_until_us": self.others_until_us}
+
+
+@dataclass(frozen=True, slots=True)
 class Unseen:
     """What neither fitting nor calibration nor selection of a version has seen; times are µs UTC.
 
@@ -65,11 +116,9 @@ class Unseen:
     @classmethod
     def by(cls, manifest: Mapping[str, Any]) -> Self:
         """Read it off a version's manifest."""
-        spans, kept = manifest["spans"], manifest.get("apart")
-        from_us = int(spans["evidence_us"][0])
-        if kept is None:
-            return cls(from_us, from_us)
-        return cls(from_us, int(spans["fresh_us"][1]), Apart(kept["entity"], kept["share"]))
+        fitted = Fitted.by(manifest)
+        from_us = max(int(manifest["spans"]["evidence_us"][0]), fitted.until_us)
+        return cls(from_us, max(from_us, fitted.others_until_us), fitted.apart)
 
     def of(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Return the unseen rows; columns as the archive's."""

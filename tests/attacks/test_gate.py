@@ -55,7 +55,8 @@ def test_frauds_that_one_side_may_have_learned_from_attack_nobody(world: World) 
 def unseeing(bundle: Bundle, from_us: int = START_US) -> Bundle:
     """The bundle as if it had been made of what happened before a moment."""
     spans = {**bundle.manifest["spans"], "evidence_us": [from_us, from_us]}
-    return replace(bundle, manifest={**bundle.manifest, "spans": spans})
+    fitted = {"until_us": from_us, "others_until_us": from_us}
+    return replace(bundle, manifest={**bundle.manifest, "spans": spans, "fitted": fitted})
 
 
 def test_it_is_a_hard_guard_in_the_case(world: World) -> None:

@@ -3,6 +3,7 @@ import pytest
 from sklearn.metrics import average_precision_score
 
 from fraud.bundle.bundle import Bundle, load_booster
+from fraud.clock import DAY_US
 from fraud.features.spec import FeatureSpec
 from fraud.training.challengers import Challenger, FailedRecipe, Progress, train_here
 from fraud.training.dataset import TrainingSet
@@ -151,3 +152,18 @@ def test_the_manifest_says_which_rows_did_what(first: dict[str, Challenger]) -> 
             assert 0 < effective < trained, "honest rows of the memory weigh more than one"
         else:
             assert effective == pytest.approx(trained)
+
+
+def test_a_champion_whose_rows_would_calibrate_is_not_continued_and_fitted_is_what_its_parent_was(
+    rows: TrainingSet, first: dict[str, Challenger], second: dict[str, Challenger]
+) -> None:
+    champion = first["full"]
+    labels = SETTINGS.labels.model_copy(update={"maturity": 30 * DAY_US})
+    moved = SETTINGS.model_copy(update={"labels": labels})
+    results = train_here({"card": rows}, SPEC, moved, {"card": champion.bundle})
+    (skipped,) = [result for result in results if isinstance(result, FailedRecipe)]
+    assert (skipped.recipe, skipped.skipped) == ("continue", True)
+    assert "the spans have moved" in skipped.reason
+    until_us = champion.spans.train.end_us
+    assert champion.manifest["fitted"] == {"until_us": until_us, "others_until_us": until_us}
+    assert second["continue"].manifest["fitted"] == champion.manifest["fitted"]

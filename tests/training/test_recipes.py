@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from fraud.bundle.bundle import Bundle
+from fraud.clock import DAY_US
 from fraud.features.encoding import Vocabulary
 from fraud.features.spec import FeatureSpec
 from fraud.settings.learning import Recipe
@@ -11,10 +12,12 @@ from fraud.training.challengers import Challenger, train_here
 from fraud.training.dataset import TrainingSet
 from fraud.training.recipes import WORDS_MAX, Parent, choose_rows, matrix_of, start_of, vocabularies_of
 from fraud.training.splits import Spans, walk_forward
+from fraud.training.unseen import Fitted
 from tests.training.made import made_set, made_settings
 
 SETTINGS = made_settings()
 DAY_20 = SETTINGS.training.recipes["recent"].window
+NOTHING = Fitted(0, 0)
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +81,7 @@ def test_vocabularies_go_by_frequency_and_only_grow_behind_the_parents_words(row
     fresh = vocabularies_of(rows, chosen, None)
     counts = [np.sum(rows.codes[chosen, 0] == rows.words[0].index(word)) for word in fresh[0].words]
     assert counts == sorted(counts, reverse=True)
-    parent = Parent("", b"", (("fax", "moto"), ()))
+    parent = Parent("", b"", (("fax", "moto"), ()), NOTHING)
     grown = vocabularies_of(rows, chosen, parent)
     assert grown[0].words[:2] == ("fax", "moto")
     assert set(grown[0].words) == {"fax", "moto", "web", "pos"}
@@ -104,28 +107,44 @@ def test_a_word_without_a_code_is_missing_in_training_as_in_serving(rows: Traini
 
 
 def test_continue_starts_from_a_champion_of_the_same_features_only(
-    rows: TrainingSet, champion: Bundle
+    rows: TrainingSet, spans: Spans, champion: Bundle
 ) -> None:
     kept, full = Recipe(kind="continue"), Recipe(kind="full")
-    assert start_of(full, [full, kept], rows, champion).parent is None
-    start = start_of(kept, [kept], rows, champion)
+    assert start_of(full, [full, kept], rows, spans, champion).parent is None
+    start = start_of(kept, [kept], rows, spans, champion)
     assert start.parent is not None
     assert start.parent.digest == champion.digest
     other = replace(champion, feature_names=("other", *champion.feature_names[1:]), ranges=())
     for unusable in (None, other):
-        assert start_of(kept, [kept], rows, unusable).parent is None
-        assert not start_of(kept, [kept], rows, unusable).skip
-        assert start_of(kept, [full, kept], rows, unusable).skip
+        assert start_of(kept, [kept], rows, spans, unusable).parent is None
+        assert not start_of(kept, [kept], rows, spans, unusable).skip
+        assert start_of(kept, [full, kept], rows, spans, unusable).skip
 
 
-def test_a_chain_of_continued_versions_ends_at_rounds_max(rows: TrainingSet, champion: Bundle) -> None:
+@pytest.mark.parametrize(("maturity_days", "usable"), [(9, True), (12, True), (13, False), (30, False)])
+def test_continue_starts_from_no_champion_that_was_fitted_on_what_would_calibrate_or_judge(
+    rows: TrainingSet, champion: Bundle, maturity_days: int, *, usable: bool
+) -> None:
+    labels = SETTINGS.labels.model_copy(update={"maturity": maturity_days * DAY_US})
+    moved = walk_forward(SETTINGS.model_copy(update={"labels": labels}), rows.cut.time_us, DAY_20)
+    untold = {key: value for key, value in champion.manifest.items() if key != "fitted"}
+    kept = Recipe(kind="continue")
+    for known in (champion, replace(champion, manifest=untold)):
+        start = start_of(kept, [kept], rows, moved, known)
+        assert (start.parent is not None) == usable, "2 d of embargo lie between"
+        assert ("the spans have moved; fitted from nothing" in start.note) != usable
+
+
+def test_a_chain_of_continued_versions_ends_at_rounds_max(
+    rows: TrainingSet, spans: Spans, champion: Bundle
+) -> None:
     kept, full = Recipe(kind="continue", rounds=4, rounds_max=16), Recipe(kind="full")
-    assert start_of(kept, [kept, full], rows, champion).parent is not None, "12 rounds and 4"
+    assert start_of(kept, [kept, full], rows, spans, champion).parent is not None, "12 rounds and 4"
     ended = kept.model_copy(update={"rounds_max": 15})
-    start = start_of(ended, [ended], rows, champion)
+    start = start_of(ended, [ended], rows, spans, champion)
     assert (start.parent, start.skip) == (None, False)
     assert "the champion has 12 rounds, 4 more would pass rounds_max = 15" in start.note
-    assert start_of(ended, [ended, full], rows, champion).skip
+    assert start_of(ended, [ended, full], rows, spans, champion).skip
 
 
 def test_a_parents_words_count_among_those_that_get_a_code(rows: TrainingSet) -> None:
@@ -136,13 +155,12 @@ def test_a_parents_words_count_among_those_that_get_a_code(rows: TrainingSet) ->
     grown = vocabularies_of(
         replace(rows, words=(new, *rows.words[1:]), codes=codes),
         np.arange(len(rows)),
-        Parent("", b"", (old, *[()] * (len(rows.words) - 1))),
+        Parent("", b"", (old, *[()] * (len(rows.words) - 1)), NOTHING),
     )
     assert len(grown[0].words) == WORDS_MAX
     assert grown[0].words[: len(old)] == old
     assert grown[0].words[len(old)] == new[-1], "the most frequent first"
-    full_up = Parent(
-        "", b"", (tuple(f"old-{i}" for i in range(WORDS_MAX + 5)), *[()] * (len(rows.words) - 1))
-    )
-    kept = vocabularies_of(replace(rows, words=(new, *rows.words[1:]), codes=codes), np.arange(9), full_up)
-    assert kept[0].words == full_up.vocabularies[0], "codes that a parent has split on stay"
+    more = tuple(f"old-{i}" for i in range(WORDS_MAX + 5))
+    full_up = Parent("", b"", (more, *[()] * (len(rows.words) - 1)), NOTHING)
+    kept = vocabularies_of(rows, np.arange(len(rows)), full_up)
+    assert kept[0].words == more, "codes that a parent has split on stay"

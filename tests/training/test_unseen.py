@@ -13,7 +13,8 @@ from fraud.training.challengers import Challenger, train_here
 from fraud.training.dataset import training_rows
 from fraud.training.history import History
 from fraud.training.recipes import choose_rows
-from fraud.training.unseen import Apart, Unseen
+from fraud.training.splits import Span, Spans
+from fraud.training.unseen import Apart, Fitted, Unseen
 from tests.training.made import cut_at, made_history, made_set, made_settings
 
 FRESH = made_settings(fresh={"apart": 0.3})
@@ -87,13 +88,44 @@ def test_what_a_version_has_learned_from_is_never_unseen_by_it() -> None:
 
 def test_events_behind_the_cut_are_unseen_whoever_paid() -> None:
     manifest = {
-        "spans": {"evidence_us": [50, 60], "fresh_us": [40, 70]},
+        "spans": {"train_us": [0, 40], "evidence_us": [50, 60], "fresh_us": [40, 70]},
         "apart": CARD.to_dict(),
     }
     apart = int(np.flatnonzero(CARD.rows(cards(list(range(100)))))[0])
     other = int(np.flatnonzero(~CARD.rows(cards(list(range(100)))))[0])
     rows = cards([apart, apart, other, other]).with_columns(event_time_us=pl.Series([49, 50, 69, 70]))
     assert Unseen.by(manifest).rows(rows).tolist() == [False, True, False, True]
+
+
+VERSIONS = st.tuples(
+    st.sampled_from([None, CARD, Apart("card", 0.5)]),
+    *(st.integers(0, 20), st.integers(0, 5), st.integers(1, 10), st.integers(1, 20)),
+)
+"""Who is set apart; the end of training, and the lengths of embargo, calibration and evidence."""
+ROWS = pl.DataFrame({"event_time_us": range(60)}).join(cards(list(range(12))), how="cross")
+
+
+@given(st.lists(VERSIONS, min_size=1, max_size=4))
+def test_what_a_version_or_one_that_it_continues_was_fitted_on_is_never_unseen_by_it(
+    chain: list[tuple[Apart | None, int, int, int, int]],
+) -> None:
+    times = ROWS["event_time_us"].to_numpy()
+    taught, fitted = np.zeros(len(ROWS), np.bool_), None
+    for apart, end, embargo, calibration, evidence in chain:
+        start = end + (embargo if apart is None else 0)
+        ends = np.cumsum([start, calibration, evidence]).tolist()
+        fresh = None if apart is None else Span(start, ends[-1])
+        spans = Spans(Span(0, end), Span(*ends[:2]), Span(*ends[1:]), fresh)
+        marked = np.zeros(len(ROWS), np.bool_) if apart is None else apart.rows(ROWS)
+        if fitted is not None and fitted.spares(spans, apart):
+            judging = spans.evidence.holds(times) & (marked | (apart is None))
+            assert not np.any(taught & (spans.calibrates(times, marked) | judging))
+        fitted = Fitted.on(spans, apart, fitted)
+        taught |= spans.teaches(times, marked)
+        manifest = {"spans": spans.to_dict(), "fitted": fitted.to_dict()}
+        manifest |= {} if apart is None else {"apart": apart.to_dict()}
+        assert Fitted.by(manifest) == fitted
+        assert not np.any(taught & Unseen.by(manifest).rows(ROWS))
 
 
 def test_an_entity_that_the_schema_lacks_is_refused_by_name() -> None:
