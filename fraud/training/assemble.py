@@ -100,6 +100,15 @@ def stopped_by(
     return np.not_equal(outcomes, int(Outcome.APPROVE))
 
 
+def calibration_rows(rows: TrainingSet, spans: Spans) -> NDArray[np.int64]:
+    """Return the labelled rows that calibrator and precision thresholds see, rising int64[m].
+
+    Declines that an analyst labelled are left out where explored ones stand for them.
+    """
+    seen = spans.calibrates(rows.event_time_us, rows.apart)
+    return np.flatnonzero(seen & (rows.label >= 0) & ~rows.stood_for)
+
+
 def _solve(
     rows: TrainingSet,
     vocabularies: Sequence[Vocabulary],
@@ -115,7 +124,7 @@ def _solve(
     span = spans.calibration
     traffic = np.flatnonzero(spans.calibrates(rows.event_time_us, rows.apart))
     margins = predict(matrix_of(rows, traffic, vocabularies))
-    usable = rows.label[traffic] >= 0
+    usable = np.isin(traffic, calibration_rows(rows, spans))
     is_fraud = rows.label[traffic][usable] == 1
     propensity = rows.propensity[traffic][usable]
     calibrator = Calibrator.fit(margins[usable], is_fraud, inverse_propensity(propensity))

@@ -24,7 +24,7 @@ from fraud.features.spec import FeatureSpec
 from fraud.settings import Settings
 from fraud.settings.learning import Recipe
 from fraud.settings.model import Exploration, Policy
-from fraud.training.assemble import assemble, stopped_by
+from fraud.training.assemble import assemble, calibration_rows, stopped_by
 from fraud.training.dataset import NOT_USABLE, TrainingSet, batches_used
 from fraud.training.fit import fit
 from fraud.training.hardening import Hardening, hardened, repertoire
@@ -172,8 +172,7 @@ def train_one(rows: TrainingSet, plan: Plan, nthread: int) -> Trained:
     started = time.perf_counter()
     chosen = choose_rows(plan.recipe, rows, plan.spans)
     is_fraud = rows.label[chosen.rows] == 1
-    calibrating = plan.spans.calibrates(rows.event_time_us, rows.apart)
-    calibration = np.flatnonzero(calibrating & (rows.label >= 0))
+    calibration = calibration_rows(rows, plan.spans)
     _check_enough(rows, plan, chosen, len(calibration))
     vocabularies = vocabularies_of(rows, chosen.rows, plan.parent)
     matrix = matrix_of(rows, chosen.rows, vocabularies)
@@ -241,7 +240,8 @@ def _shaped(
     Those it learned from, and those that would have taught, had nobody taken their verdict away.
     """
     times, apart = rows.event_time_us, rows.apart
-    shaped = (spans.teaches(times, apart) | spans.calibrates(times, apart)) & (rows.label == NOT_USABLE)
+    within = spans.teaches(times, apart) | spans.calibrates(times, apart)
+    shaped = np.asarray(within & (rows.label == NOT_USABLE), np.bool_)
     shaped[trained] = shaped[calibrated] = True
     return shaped
 

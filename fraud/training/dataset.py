@@ -23,7 +23,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from fraud.bundle.manifest import library_versions
-from fraud.records import MISSING_SURROGATE, LabelValue
+from fraud.records import MISSING_SURROGATE, LabelValue, Outcome
 from fraud.settings import Settings
 from fraud.training.history import Cut, History
 from fraud.training.splits import walk_forward
@@ -60,9 +60,10 @@ class TrainingSet:
     Columns only, so that workers share one copy. `features` is float32[n, f] in
     the order of `feature_names`; `codes` int32[n, c] index `words[i]`, −1 where
     not given; `amount_minor` int64[n] is in base currency; `label` is int8[n];
-    `propensity` float64[n] is 1 unless explored; `draws` float64[n] in [0, 1) are hashes of the
-    transaction ids; `card` int32[n] is the number of the first entity, `MISSING_SURROGATE` where not
-    given.
+    `propensity` float64[n] is 1 unless explored; `stood_for` bool[n] marks declines that were not
+    explored and might have been: explored ones stand for them at 1 ÷ propensity; `draws`
+    float64[n] in [0, 1) are hashes of the transaction ids; `card` int32[n] is the number of the first
+    entity, `MISSING_SURROGATE` where not given.
     From `window_start_us` on, where the longest window begins, all traffic is there, before it frauds alone.
     `apart` is bool[n], the rows of entities that judge while they are fresh (all False without
     `training.fresh`). `facts` has a row for each label without which a row might teach something else:
@@ -84,6 +85,7 @@ class TrainingSet:
     amount_minor: NDArray[np.int64]
     label: NDArray[np.int8]
     propensity: NDArray[np.float64]
+    stood_for: NDArray[np.bool_]
     draws: NDArray[np.float64]
     card: NDArray[np.int32]
     apart: NDArray[np.bool_]
@@ -126,6 +128,7 @@ def training_rows(history: History, model: str) -> TrainingSet:
             label=pl.col("is_fraud").cast(pl.Int8).fill_null(NOT_USABLE),
             # Only exploration made a row visible by chance; other rows were sure to be seen.
             propensity=pl.when("explored").then("propensity").otherwise(1.0),
+            stood_for=_had_a_chance(),
         )
         .sort("position")
         .collect()
@@ -148,6 +151,7 @@ def training_rows(history: History, model: str) -> TrainingSet:
         amount_minor=frame["amount_base_minor"].to_numpy(),
         label=label,
         propensity=frame["propensity"].to_numpy(),
+        stood_for=frame["stood_for"].to_numpy(),
         draws=draws_of(frame["transaction_id"]),
         card=frame["card"].to_numpy(),
         apart=np.zeros(len(frame), np.bool_) if apart is None else apart.rows(frame),
@@ -156,6 +160,12 @@ def training_rows(history: History, model: str) -> TrainingSet:
         batch_parts=parts,
         manifest=_manifest(frame, batches_used(facts, parts, label != NOT_USABLE), history, model, names),
     )
+
+
+def _had_a_chance() -> pl.Expr:
+    """Mark unexplored declines that might have been explored: the log gives them 1 − rate, others 1."""
+    declined = (pl.col("outcome") == int(Outcome.DECLINE)) & ~pl.col("explored")
+    return (declined & (pl.col("propensity") < 1)).fill_null(value=False)
 
 
 def batches_used(facts: pl.DataFrame, parts: pl.DataFrame, used: NDArray[np.bool_]) -> list[dict[str, Any]]:

@@ -1,25 +1,29 @@
 """What a version's thresholds were solved on, and the curve it carries."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from fraud.bundle.bundle import Bundle
+from fraud.bundle.calibrator import Calibrator
 from fraud.bundle.risk_scale import RiskScale
 from fraud.features.spec import FeatureSpec
 from fraud.policy.risks import Risks
+from fraud.policy.thresholds import Thresholds
 from fraud.policy.trade import TradeCurve
 from fraud.records import Outcome
 from fraud.settings.model import Cost, Policy, Target
-from fraud.training.assemble import assemble, stopped_by
+from fraud.training.assemble import assemble, calibration_rows, stopped_by
 from fraud.training.challengers import Challenger, train_here
 from fraud.training.dataset import TrainingSet
-from fraud.training.recipes import matrix_of
+from fraud.training.recipes import choose_rows, matrix_of
 from tests.training.made import made_set, made_settings
 
 COST = Cost(loss_share=1.0, friction_minor=400.0)
 POLICY = Policy(review=Target(share=0.05), decline=Target(cost=COST))
+RECIPE = made_settings().training.recipes["full"]
 
 
 @pytest.fixture(scope="module")
@@ -106,3 +110,44 @@ def test_old_frauds_that_are_kept_for_replay_are_no_reference_traffic() -> None:
     assert bundle.risk_scale == RiskScale.fit(margins)
     risk = bundle.risk_scores(margins)
     assert 0.005 < np.mean(risk >= 990) <= 0.01, "of live traffic"
+
+
+def test_a_label_on_a_decline_changes_nothing_that_is_solved_where_explored_ones_stand_for_it(
+    made: tuple[TrainingSet, Challenger, Bundle],
+) -> None:
+    rows, challenger, _ = made
+    amounts = rows.features[:, rows.feature_names.index("amount")]
+    span = challenger.spans.calibration.holds(rows.event_time_us)
+    declined = span & (amounts > np.quantile(amounts, 0.3))
+    explored = declined & (rows.draws < 0.5)
+    tails = declined & ~explored
+    silent = replace(
+        rows,
+        label=np.where(tails, -1, rows.label).astype(np.int8),
+        propensity=np.where(explored, 0.5, 1.0),
+        stood_for=tails,
+    )
+    labelled = replace(silent, label=np.where(tails & (rows.label == 1), 1, silent.label).astype(np.int8))
+    twice = replace(labelled, stood_for=np.zeros_like(tails))
+    assert np.count_nonzero(labelled.label != silent.label) > 5, "an analyst found these frauds"
+    bundle, manifest = challenger.bundle, dict(challenger.manifest)
+
+    def solved(given: TrainingSet) -> tuple[Calibrator, Thresholds]:
+        trained = choose_rows(RECIPE, given, challenger.spans).rows
+        found = assemble(
+            given, bundle.booster, bundle.vocabularies, trained, challenger.spans, POLICY, manifest, 1
+        )
+        return found.calibrator, found.thresholds
+
+    assert solved(labelled) == solved(silent)
+    assert solved(twice) != solved(silent)
+    assert not labelled.stood_for[calibration_rows(labelled, challenger.spans)].any()
+
+
+def test_what_explored_declines_stand_for_teaches_the_booster_all_the_same(
+    made: tuple[TrainingSet, Challenger, Bundle],
+) -> None:
+    rows, challenger, _ = made
+    plain = choose_rows(RECIPE, rows, challenger.spans)
+    chosen = choose_rows(RECIPE, replace(rows, stood_for=rows.label == 1), challenger.spans)
+    np.testing.assert_array_equal(chosen.rows, plain.rows)

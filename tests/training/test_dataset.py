@@ -78,11 +78,11 @@ def test_fresh_rows_teach_nothing_but_are_there() -> None:
 
 def test_unexplored_declines_teach_nothing_and_explored_ones_weigh_by_their_propensity() -> None:
     n = len(HISTORY.transactions_)
-    declined, explored = np.arange(n) % 5 == 0, np.arange(n) % 25 == 1
+    declined, explored, hopeless = np.arange(n) % 5 == 0, np.arange(n) % 25 == 1, np.arange(n) % 10 == 0
     transactions = HISTORY.transactions_.with_columns(
         outcome=pl.Series(np.where(declined, int(Outcome.DECLINE), int(Outcome.APPROVE)), dtype=pl.Int32),
         explored=pl.Series(explored),
-        propensity=pl.Series(np.where(explored, 0.2, 0.9)),
+        propensity=pl.Series(np.where(explored, 0.2, np.where(hopeless, 1.0, 0.8))),
     )
     rows = read(replace(HISTORY, transactions_=transactions))
     flags = transactions.filter(pl.col("position").is_in(rows.position.tolist())).sort("position")
@@ -90,6 +90,9 @@ def test_unexplored_declines_teach_nothing_and_explored_ones_weigh_by_their_prop
     assert not np.any(rows.label[is_declined] == 0)
     assert np.any(rows.label[is_declined] == 1)
     np.testing.assert_array_equal(rows.propensity, np.where(flags["explored"].to_numpy(), 0.2, 1.0))
+    had_a_chance = flags["propensity"].to_numpy() == 0.8
+    np.testing.assert_array_equal(rows.stood_for, is_declined & had_a_chance)
+    assert np.any(is_declined & ~rows.stood_for)
 
 
 def test_the_manifest_names_every_label_batch_with_counts_and_digests() -> None:

@@ -175,7 +175,7 @@ def test_without_a_fraud_in_the_window_nothing_is_replayed_and_nothing_is_fitted
 
 
 def test_replayed_frauds_stand_for_none_of_the_window(rows: TrainingSet) -> None:
-    within = np.count_nonzero(_spans(rows).train.holds(rows.event_time_us) & (rows.label == 1))
+    within = int(np.count_nonzero(_spans(rows).train.holds(rows.event_time_us) & (rows.label == 1)))
     assert choose_rows(RECENT, rows, _spans(rows)).replayed.sum() > within
     for frauds_min, found in ((within, Challenger), (within + 1, FailedRecipe)):
         settings = only_recent(frauds_min)
