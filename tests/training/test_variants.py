@@ -64,11 +64,13 @@ def test_a_champion_is_attacked_with_frauds_that_may_teach_and_no_others(
 ) -> None:
     recipe = HARDENED.model_copy(update={"variant_ways": 1, "variant_cost": 10.0})
     settings = asking(world.settings, recipe)
-    # Half of the frauds judge, so that attacks on them would be half of all.
-    training = settings.training.model_copy(update={"fresh": fresh, "evidence": DAYS * DAY_US // 2})
-    history = replace(world.history, settings=settings.model_copy(update={"training": training}))
+    # Half of the frauds judge or have not matured, so that attacks on them would be half of all.
+    training = settings.training.model_copy(update={"fresh": fresh, "evidence": DAYS * DAY_US // 4})
+    labels = settings.labels.model_copy(update={"maturity": DAYS * DAY_US // 4})
+    settings = settings.model_copy(update={"training": training, "labels": labels})
+    history = replace(world.history, settings=settings)
     rows = training_rows(history, "card")
-    spans = walk_forward(history.settings, rows.cut.time_us, recipe.window)
+    spans = walk_forward(settings, rows.cut.time_us, recipe.window)
     taught = np.flatnonzero(spans.teaches(rows.event_time_us, rows.apart) & (rows.label == 1))
     assert len(taught) > recipe.variant_frauds
     variants = with_variants(rows, history, world.bundle).variants
@@ -76,7 +78,7 @@ def test_a_champion_is_attacked_with_frauds_that_may_teach_and_no_others(
     attacked = np.unique(variants.of)
     assert set(attacked.tolist()) <= set(taught.tolist())
     assert len(attacked) > 0.8 * recipe.variant_frauds
-    young = rows.event_time_us[attacked] >= spans.train.end_us
+    young = rows.event_time_us[attacked] >= spans.evidence.end_us
     assert young.any() == (fresh is not None), "verdicts of cards that do not judge teach up to the cut"
 
 
