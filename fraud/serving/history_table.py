@@ -28,7 +28,8 @@ class History:
     """Columns of n transactions in order of arrival.
 
     `tokens[e][s]` is the token of entity e's surrogate s; surrogates are dense
-    in order of first use. `arrival_us`, `label_us` int64[n]; `is_fraud` bool[n].
+    in order of first use. `arrival_us`, `label_us` int64[n]; `is_fraud` bool[n]. `label_us` is 0
+    for a row without a label time; a fraud has one.
     """
 
     model: str
@@ -171,7 +172,7 @@ def _select(frame: pl.LazyFrame, mapping: Import, settings: Settings) -> pl.Data
             pl.col(mapping.transaction_id).cast(pl.String).alias("id"),
             event.alias("event"),
             arrival.alias("arrival"),
-            labelled.alias("labelled"),
+            labelled.fill_null(0).alias("labelled"),
             amount.alias("amount"),
             pl.col(mapping.label).cast(pl.Int8).eq(1).fill_null(value=False).alias("fraud"),
             *entities,
@@ -213,6 +214,9 @@ def _check(frame: pl.DataFrame, settings: Settings) -> None:
         "event_time: after 2099": pl.col("event") > EVENT_TIME_MAX_US,
         "arrival_time: missing or after 2099": (
             pl.col("arrival").is_null() | (pl.col("arrival") > EVENT_TIME_MAX_US)
+        ),
+        "label_time: missing or after 2099 for a fraud": (
+            pl.col("fraud") & ~pl.col("labelled").is_between(EVENT_TIME_MIN_US, EVENT_TIME_MAX_US)
         ),
         f"amount: missing, negative or above {schema.amount.max_minor} minor units": (
             pl.col("amount").is_null() | ~pl.col("amount").is_between(0, schema.amount.max_minor)

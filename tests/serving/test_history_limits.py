@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
 from fraud.errors import InvalidInput
 from fraud.features.state import NUMERIC_MAX
 from fraud.serving.history import import_history
+from fraud.serving.history_table import read_history
 from fraud.serving.intake import EVENT_TIME_MAX_US, TransactionIntake
 from fraud.settings import Settings, load_settings
 from fraud.v1.transaction_pb2 import Transaction
@@ -128,3 +130,36 @@ def test_an_arrival_that_never_was_is_not_imported(tmp_path: Path, value: object
     )
     with pytest.raises(InvalidInput, match="arrival_time: missing or after 2099 in 1 rows, first row 2"):
         import_history(settings, tmp_path / "history.parquet")
+
+
+def with_label_times(folder: Path, rows: list[dict[str, object]]) -> tuple[Settings, Path]:
+    """A service whose history names the time of each label in the column `told`."""
+    configured(folder)
+    path = folder / "fraud.toml"
+    path.write_text(path.read_text().replace('label_delay = "1d"', 'label_time = "told"'))
+    pl.DataFrame(rows, infer_schema_length=None).write_parquet(folder / "history.parquet")
+    return load_settings(path, {}), folder / "history.parquet"
+
+
+@pytest.mark.parametrize("value", [None, 0, EVENT_TIME_MAX_US + 1])
+def test_a_fraud_that_was_told_at_no_time_is_not_imported(tmp_path: Path, value: object) -> None:
+    known = {**ROW, "fraud": 1, "told": START_US}
+    rows = [known, {**known, "id": "u", "told": value}]
+    settings, path = with_label_times(tmp_path, rows)
+    says = "label_time: missing or after 2099 for a fraud in 1 rows, first row 2"
+    with pytest.raises(InvalidInput, match=says):
+        import_history(settings, path)
+    assert not settings.places.log.exists()
+
+
+def test_honest_rows_need_no_label_time(tmp_path: Path) -> None:
+    rows = [
+        {**ROW, "id": "f", "fraud": 1, "told": START_US + 1},
+        {**ROW, "id": "h", "time": START_US + 2, "told": None},
+    ]
+    settings, path = with_label_times(tmp_path, rows)
+    history = read_history(settings, path)
+    assert history.label_us.dtype == np.int64
+    assert history.label_us[history.is_fraud].tolist() == [START_US + 1]
+    summary = import_history(settings, path)
+    assert (summary.frauds, summary.labels_waiting) == (1, 0)
