@@ -33,6 +33,7 @@ POINTS = (
     "erasure.archive_blanked",
     "erasure.files_dropped",
     "erasure.recorded",
+    "import.appended",
 )
 HOLDS = ("restore.folding", "log.committing", "rebuild.begun")
 RAISES = ("scoring.folded", "cycle.started")

@@ -12,26 +12,25 @@ import heapq
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Self
 
-from fraud.errors import Conflict, Damaged, LogUnwritable, Unavailable
+from fraud.errors import Conflict, LogUnwritable, Unavailable
 from fraud.eventlog.checkpoint import Checkpointer, checkpoint, empty_log
-from fraud.eventlog.codec import Kind, decode
+from fraud.eventlog.codec import Kind
 from fraud.eventlog.connection import Durability, connect, reading, snapshot, transaction
 from fraud.eventlog.log import DECIDED, BatchSummary, Erasure, NewToken, arrivals_of
+from fraud.eventlog.reader import LogReader
 from fraud.eventlog.tables import (
     LAYOUT,
     Row,
-    all_tokens,
     blank_entries,
     check_entities,
     check_key,
     insert,
     last_entry,
-    next_surrogates,
     noted_erasures,
     pass_pruned,
     position_before,
@@ -41,7 +40,6 @@ from fraud.eventlog.tables import (
 from fraud.faults import pass_point
 from fraud.records import Entry, Event, Outcome, Scored
 
-Found = TypeVar("Found")
 FIND_SIZES = (1, 4, 16, 32, 64, 512)
 """Ids looked up by one prepared statement; a rest is padded to the next size."""
 PRUNE_ROWS = 500
@@ -59,23 +57,20 @@ _ENTRY = "SELECT position, arrival_time_us, kind, body FROM entries"
 _FIND = {size: f"{_ENTRY} WHERE transaction_id IN ({', '.join('?' * size)})" for size in FIND_SIZES}
 
 
-class SqliteEventLog:
+class SqliteEventLog(LogReader):
     """An `EventLog` in a file. Safe to use from several threads; one process writes."""
 
     def __init__(
         self, path: Path, connection: sqlite3.Connection, *, writable: bool, durability: Durability
     ) -> None:
-        self._path = path
+        super().__init__(path, None if writable else connection)
         self._connection = connection
         self._writable = writable
-        self._lock = threading.Lock()
-        self._local = threading.local()
-        self._readers: list[sqlite3.Connection] = []
+        self._lock = threading.RLock()
+        self._joining = False
         self._head, self._last_arrival_us = last_entry(connection)
         self._checkpointer: Checkpointer | None = None
-        if not writable:
-            self._local.reader = connection
-        else:
+        if writable:
             connection.execute("PRAGMA wal_autocheckpoint = 0")
             self._checkpointer = Checkpointer(
                 lambda: connect(path, LAYOUT, writable=True, durability=durability)
@@ -134,11 +129,31 @@ class SqliteEventLog:
                 checkpoint(self._connection)
             return first
 
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """Make the appends of the body one: all are there with its end or none is, and nobody sees some.
+
+        What one of them raises must end the body.
+
+        Raises:
+            Unavailable: nothing of them was kept (disk full, I/O error).
+        """
+        with self._lock:
+            before, self._joining = (self._head, self._last_arrival_us), True
+            try:
+                with self._changing("nothing was appended"):
+                    yield
+            except BaseException:
+                self._head, self._last_arrival_us = before
+                raise
+            finally:
+                self._joining = False
+
     def _write(
         self, events: Sequence[Event], first: int, arrivals: Sequence[int], new_tokens: Sequence[NewToken]
     ) -> None:
         try:
-            with transaction(self._connection):
+            with contextlib.nullcontext() if self._joining else transaction(self._connection):
                 insert(self._connection, events, first, arrivals, new_tokens)
                 pass_point("log.committing")
         except sqlite3.IntegrityError as error:
@@ -254,31 +269,6 @@ class SqliteEventLog:
             ]
         return [self._entry(row) for row in islice(heapq.merge(*walks), limit)]
 
-    def last_applied(self) -> dict[str, Entry]:
-        """Return the newest Applied entry of each model."""
-        rows = self._rows(
-            "SELECT model, max(position), arrival_time_us, kind, body FROM applied GROUP BY model", ()
-        )
-        return {str(row[0]): self._entry(row[1:]) for row in rows}
-
-    def applied(self, after: int = 0) -> list[Entry]:
-        """Return every Applied entry with a position > `after`, in order."""
-        rows = self._rows(
-            "SELECT position, arrival_time_us, kind, body FROM applied WHERE position > ? ORDER BY position",
-            (after,),
-        )
-        return [self._entry(row) for row in rows]
-
-    def tokens(self) -> Iterator[NewToken]:
-        """Iterate over every token, by entity and surrogate."""
-        reader = self._reader()
-        with reading(self._path):
-            yield from all_tokens(reader)
-
-    def next_surrogates(self) -> dict[int, int]:
-        """Return the lowest surrogate never given, by entity index."""
-        return self._ask(next_surrogates)
-
     def begin_erasure(self, erasure: Erasure) -> list[NewToken]:
         """Take tokens away and note the erasure; see `EventLog`."""
         with self._changing("its tokens were not erased"):
@@ -365,34 +355,5 @@ class SqliteEventLog:
         """Stop checkpointing and close every connection."""
         if self._checkpointer is not None:
             self._checkpointer.close()
-        for reader in self._readers:
-            reader.close()
+        super().close()
         self._connection.close()
-
-    def _rows(self, query: str, values: Sequence[Any]) -> list[Row]:
-        """Return what a query finds, read on the calling thread's own connection."""
-        reader = self._reader()
-        with reading(self._path):
-            rows: list[Row] = reader.execute(query, values).fetchall()
-        return rows
-
-    def _ask(self, question: Callable[[sqlite3.Connection], Found]) -> Found:
-        """Return what a function of `tables` finds on the calling thread's own connection."""
-        reader = self._reader()
-        with reading(self._path):
-            return question(reader)
-
-    def _reader(self) -> sqlite3.Connection:
-        """Return the calling thread's own connection."""
-        reader: sqlite3.Connection | None = getattr(self._local, "reader", None)
-        if reader is None:
-            reader = connect(self._path, LAYOUT, writable=False)
-            self._local.reader = reader
-            self._readers.append(reader)
-        return reader
-
-    def _entry(self, row: Row) -> Entry:
-        try:
-            return Entry(row[0], row[1], decode(row[2], row[3]))
-        except Damaged as error:
-            raise Damaged(f"{self._path}, position {row[0]}: {error}") from error

@@ -1,7 +1,7 @@
 """Loads a history of transactions and frauds into an empty log (`fraud import`).
 
     file → columns by [import] → sorted by arrival → surrogates, features by the kernel
-      → log, in chunks; each fraud's label at its own arrival, between the transactions
+      → log, in chunks of one transaction; each fraud's label at its own arrival, between the transactions
 
 Arrival comes from a column, else from event time; labels get `label_delay` on
 top, or a column of their own. A label that becomes known only after the history
@@ -21,8 +21,9 @@ from fraud.clock import WallClock
 from fraud.errors import ConfigError, NotAllowedNow
 from fraud.eventlog.entity_key import EntityKey
 from fraud.eventlog.lock import lock_data_folder
-from fraud.eventlog.log import EventLog, NewToken
+from fraud.eventlog.log import NewToken
 from fraud.eventlog.sqlite import SqliteEventLog
+from fraud.faults import pass_point
 from fraud.features.fold import FeatureFold
 from fraud.features.replay import replay_columns
 from fraud.features.spec import FeatureSpec
@@ -60,13 +61,15 @@ def import_history(
 ) -> ImportSummary:
     """Load a CSV or Parquet history into the empty log of a data folder.
 
-    `progress(done, total)` is called per chunk of rows; `until_us` leaves out
-    events at or after it.
+    All of it is there on return. An import that ends before, however it ends, leaves the log empty,
+    and nobody sees a part of it. `progress(done, total)` is called per chunk of rows; `until_us`
+    leaves out events at or after it.
 
     Raises:
         ConfigError: there is no `[import]` section.
         InvalidInput: the file lacks a column, or a row cannot be accepted; nothing is loaded.
         NotAllowedNow: the log is not empty, or a scorer owns the folder.
+        Unavailable: the log cannot be written, and nothing is loaded; or the snapshot beside it cannot.
     """
     if settings.import_ is None:
         raise ConfigError("import: the section is missing; map the history's columns in [import]")
@@ -89,20 +92,25 @@ def import_history(
             log.close()
 
 
-def _load(settings: Settings, history: History, log: EventLog, progress: Progress | None) -> ImportSummary:
+def _load(
+    settings: Settings, history: History, log: SqliteEventLog, progress: Progress | None
+) -> ImportSummary:
     spec = FeatureSpec.of(settings)
     fold = FeatureFold(spec, ConflictRule.of(settings.labels))
     end_us = WallClock().now_us() if settings.service.clock == "wall" else history.arrival_us_last
     labels = _Labels(history, end_us, settings)
     tokens = _Tokens(_stored(settings, history.tokens), history.rows.surrogates)
     total = len(history.ids)
-    for start in range(0, total, _CHUNK_ROWS):
-        stop = min(start + _CHUNK_ROWS, total)
-        due = labels.take(stop if stop < total else None)
-        entries = _entries(history, fold, start, stop, due)
-        log.append([e.event for e in entries], [e.arrival_time_us for e in entries], tokens.upto(stop))
-        if progress is not None:
-            progress(stop, total)
+    # One transaction: a log that holds half a history would be read as a whole one.
+    with log.together():
+        for start in range(0, total, _CHUNK_ROWS):
+            stop = min(start + _CHUNK_ROWS, total)
+            due = labels.take(stop if stop < total else None)
+            entries = _entries(history, fold, start, stop, due)
+            log.append([e.event for e in entries], [e.arrival_time_us for e in entries], tokens.upto(stop))
+            pass_point("import.appended")
+            if progress is not None:
+                progress(stop, total)
     # Nobody is listed yet, and a first start need not read the history to find that out.
     beside: dict[Beside, Spending | Lists] = {"lists": Lists(settings.schema_.entity_names)}
     Snapshots(settings.places.state, settings.log.snapshots_kept).write(fold, beside)

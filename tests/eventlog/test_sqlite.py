@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fraud.errors import ConfigError, Damaged, NotFound, Unavailable
+from fraud.errors import ConfigError, Conflict, Damaged, NotFound, Unavailable
 from fraud.eventlog import NewToken, SqliteEventLog
 from fraud.eventlog.tables import LAYOUT
 from fraud.records import Scored
@@ -179,3 +179,24 @@ def test_pages_reach_the_database_file_without_the_writer_carrying_them(
     while path.stat().st_size < empty + 2_000 * 100:
         assert time.monotonic() < deadline, "the checkpointing thread moved nothing"
     assert log.head() == 2_000
+
+
+def test_appends_made_together_are_seen_together_or_never_were(path: Path, log: SqliteEventLog) -> None:
+    reader = open_log(path, writable=False)
+
+    def append(*names: str) -> None:
+        with log.together():
+            for surrogate, name in enumerate(names, start=1):
+                before = reader.head()
+                log.append([scored(name)], 7, [NewToken(0, surrogate, name)])
+                assert (log.head(), reader.head()) == (1 + surrogate, before)
+
+    log.append([scored("a")], 1, [NewToken(0, 0, "a")])
+    with pytest.raises(Conflict):
+        append("b", "c", "a")
+    assert (log.head(), log.last_arrival_us(), reader.head()) == (1, 1, 1)
+    append("b", "c")
+    assert (reader.head(), reader.last_arrival_us()) == (3, 7)
+    assert [it.token for it in reader.tokens()] == ["a", "b", "c"]
+    assert log.append([scored("d")], 8, []) == reader.head() == 4, "an append by itself again"
+    reader.close()

@@ -1,5 +1,9 @@
 """A history goes into an empty log, with each label where it became known; bad files are named."""
 
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +13,7 @@ import pytest
 from fraud.clock import DAY_US, HOUR_US
 from fraud.errors import ConfigError, InvalidInput, NotAllowedNow
 from fraud.eventlog.sqlite import SqliteEventLog
+from fraud.faults import VARIABLE
 from fraud.features.fold import FeatureFold
 from fraud.features.replay import replay
 from fraud.features.spec import FeatureSpec
@@ -139,6 +144,27 @@ def test_only_an_empty_log_takes_a_history(tmp_path: Path) -> None:
     import_history(settings, path)
     with pytest.raises(NotAllowedNow, match="goes into an empty log only"):
         import_history(settings, path)
+
+
+@pytest.mark.process
+def test_an_import_that_was_killed_leaves_an_empty_log_and_is_done_again(tmp_path: Path) -> None:
+    settings = configured(tmp_path)
+    path, frame = made(tmp_path, seed=10)
+    command = [
+        sys.executable,
+        "-m",
+        "fraud.cli",
+        "--config",
+        str(tmp_path / "fraud.toml"),
+        "import",
+        str(path),
+    ]
+    killed = subprocess.run(command, env=os.environ | {VARIABLE: "import.appended"}, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    log, entries = logged(settings)
+    assert (log.head(), entries, list(log.tokens())) == (0, [], [])
+    log.close()
+    assert import_history(settings, path).transactions == len(frame)
 
 
 def test_without_a_mapping_the_message_names_the_section(tmp_path: Path) -> None:
