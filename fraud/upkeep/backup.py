@@ -69,7 +69,8 @@ class _State:
 def back_up(settings: Settings, configuration: Path, target: Path, *, now_us: int) -> Inventory:
     """Copy the data folder of a service to `target`, a folder, or one file when it ends in `.tar`.
 
-    Durable on return; whole or not there at all. `now_us` is the wall's time.
+    Durable on return; whole or not there at all; for its owner's eyes only, whatever the umask.
+    `now_us` is the wall's time.
 
     Raises:
         NotAllowedNow: `target` is there already.
@@ -111,7 +112,9 @@ def _try(settings: Settings, configuration: Path, aside: Path, now_us: int) -> I
     why = ""
     for _ in range(ATTEMPTS):
         shutil.rmtree(aside, ignore_errors=True)
-        (aside / DATA).mkdir(parents=True, mode=0o700)
+        # For the owner's eyes only before anything is in it: log, tokens, configuration.
+        aside.mkdir(parents=True, mode=0o700)
+        (aside / DATA).mkdir(mode=0o700)
         try:
             with archive.reading():
                 return _Copy(settings, aside).make(archive, configuration, now_us)

@@ -244,17 +244,24 @@ def opened(place: Path) -> Iterator[tuple[Inventory, Source]]:
 
 
 def as_tar(folder: Path, target: Path, inventory: Inventory) -> None:
-    """Write a backup's folder as one tar file, the inventory first.
+    """Write a backup's folder as one tar file, the inventory first; it is for its owner's eyes only.
 
     Raises:
         Unavailable: it cannot be written.
     """
     try:
-        with target.open("xb") as file:
+        descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
             with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:
                 for name in (NAME, *(line.path for line in inventory.files)):
-                    tar.add(folder / name, name, recursive=False)
+                    tar.add(folder / name, name, recursive=False, filter=_private)
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
         raise Unavailable(f"{target}: was not written ({error}); check disk space and permissions") from error
+
+
+def _private(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    """Let whoever unpacks it by hand get files for their own eyes only, too."""
+    member.mode = 0o600
+    return member

@@ -1,6 +1,7 @@
 """A backup agrees with itself whatever runs beside it, and a restore finds every bit that is wrong."""
 
 import json
+import os
 import shutil
 import sqlite3
 import tarfile
@@ -211,3 +212,17 @@ def test_the_command_line_backs_up_and_restores(
     assert run([*options, "restore", str(tmp_path / "b.tar"), "--into", str(tmp_path / "r"), "--verify"]) == 0
     assert json.loads(capsys.readouterr().out)["transactions_replayed"] > 0
     assert run([*options, "backup", str(tmp_path / "b.tar")]) == 1
+
+
+def test_a_backup_and_a_restored_folder_are_for_their_owner_only(settings: Settings, tmp_path: Path) -> None:
+    former = os.umask(0)
+    try:
+        made(settings, tmp_path / "b")
+        made(settings, tmp_path / "b.tar")
+        restore(settings, tmp_path / "b.tar", tmp_path / "again", verify=False)
+    finally:
+        os.umask(former)
+    modes = {name: (tmp_path / name).stat().st_mode & 0o777 for name in ("b", "b.tar", "again")}
+    assert modes == {"b": 0o700, "b.tar": 0o600, "again": 0o700}
+    with tarfile.open(tmp_path / "b.tar") as tar:
+        assert {member.mode for member in tar} == {0o600}
