@@ -18,3 +18,27 @@ def sync(path: Path) -> None:
         raise
     finally:
         os.close(handle)
+
+
+def sync_folders(top: Path) -> None:
+    """Wait until the names that a folder and all below it hold are on the disk, the deepest first.
+
+    What the files hold is their writers' business.
+
+    Raises:
+        OSError: it cannot be; `filename` says what.
+    """
+    for folder, _, _ in os.walk(top, topdown=False):
+        sync(Path(folder))
+
+
+def make_above(path: Path) -> None:
+    """Make the folders above a path that are missing, durably.
+
+    Raises:
+        OSError: one cannot be made or synced.
+    """
+    missing = [folder for folder in path.parents if not folder.exists()]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for folder in missing:
+        sync(folder.parent)

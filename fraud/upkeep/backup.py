@@ -5,7 +5,7 @@
        the ledger did not move on while the log was taken hold of, and A reaches what the log has pruned
     3  copy the bundles that the ledger names and has not let go of, and the newest snapshot within
        the log; one gone meanwhile: again from 1
-    4  copy log, ledger and archive; write the inventory, rename into place
+    4  copy log, ledger and archive; write the inventory, sync every folder, rename into place
 
 What is referred to is there: the log's versions are in its ledger, the ledger's
 bundles beside it, what left the log in the archive, and nothing is ahead of the
@@ -25,7 +25,7 @@ from fraud.archive.archive import Archive
 from fraud.archive.table import Held
 from fraud.bundle import bundle
 from fraud.bundle.bundle import FILES
-from fraud.durable import sync
+from fraud.durable import make_above, sync, sync_folders
 from fraud.errors import InvalidInput, NotAllowedNow, Unavailable
 from fraud.eventlog.copying import Still, held_still
 from fraud.eventlog.sqlite import SqliteEventLog
@@ -90,6 +90,7 @@ def back_up(settings: Settings, configuration: Path, target: Path, *, now_us: in
         )
     aside = target.with_name(f".{target.name}.{os.getpid()}")
     try:
+        make_above(target)
         inventory = _try(settings, configuration, aside, now_us)
         if target.suffix == ".tar":
             draft = aside.with_name(f"{aside.name}.tar")
@@ -98,6 +99,7 @@ def back_up(settings: Settings, configuration: Path, target: Path, *, now_us: in
                 as_tar(aside, draft, inventory)
                 draft.rename(target)
         else:
+            sync_folders(aside)
             aside.rename(target)
         sync(target.parent)
     except OSError as error:
@@ -113,7 +115,7 @@ def _try(settings: Settings, configuration: Path, aside: Path, now_us: int) -> I
     for _ in range(ATTEMPTS):
         shutil.rmtree(aside, ignore_errors=True)
         # For the owner's eyes only before anything is in it: log, tokens, configuration.
-        aside.mkdir(parents=True, mode=0o700)
+        aside.mkdir(mode=0o700)
         (aside / DATA).mkdir(mode=0o700)
         try:
             with archive.reading():

@@ -2,7 +2,7 @@
 
     every file, its SHA-256 ─► aside ─► formats · pages · chain of hashes · counts · bundles' digests
                                             └─ verify: bundles' self-tests, features of the tail replayed
-                                        ─► renamed into place
+                                        ─► every folder synced, renamed into place
 
 Nothing is at its place before all of it holds. The folder a backup goes into
 must not hold anything.
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from fraud.archive.archive import Archive
 from fraud.bundle.store import BundleStore
+from fraud.durable import make_above, sync, sync_folders
 from fraud.errors import Damaged, NotAllowedNow, Unavailable
 from fraud.eventlog.connection import Layout
 from fraud.eventlog.copying import check_pages, held_still
@@ -72,12 +73,15 @@ def restore(settings: Settings, source: Path, into: Path, *, verify: bool) -> Re
     aside = into.with_name(f".{into.name}.{os.getpid()}")
     try:
         with opened(source) as (inventory, files):
-            aside.mkdir(parents=True, mode=0o700)
+            make_above(into)
+            aside.mkdir(mode=0o700)
             copy_all(inventory, files, aside, str(source))
         restored = _check(settings, inventory, aside, verify=verify)
         if into.exists():
             into.rmdir()
+        sync_folders(aside)
         aside.rename(into)
+        sync(into.parent)
     except OSError as error:
         raise Unavailable(f"{into}: was not written ({error}); check disk space and permissions") from error
     finally:

@@ -6,8 +6,10 @@ import shutil
 import sqlite3
 import tarfile
 import threading
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -19,7 +21,9 @@ from fraud.settings import Settings, load_settings
 from fraud.upkeep.backup import back_up
 from fraud.upkeep.inventory import NAME, Inventory
 from fraud.upkeep.restoring import restore
+from tests.archive.test_power import Books
 from tests.golden.test_golden import HERE, RELEASES
+from tests.simulation.power import Tree
 
 NOW_US = 1_800_000_000_000_000
 
@@ -226,3 +230,33 @@ def test_a_backup_and_a_restored_folder_are_for_their_owner_only(settings: Setti
     assert modes == {"b": 0o700, "b.tar": 0o600, "again": 0o700}
     with tarfile.open(tmp_path / "b.tar") as tar:
         assert {member.mode for member in tar} == {0o600}
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def after_a_cut(root: Path, seed: int, work: Callable[[], object]) -> dict[Path, bytes]:
+    """Do work that makes `root/new` and cut the power; return what that held before."""
+    root.mkdir()
+    tree = Tree(root, ("new",))
+    with Books(tree).kept():
+        tree.settle()
+        work()
+    before = contents(root / "new")
+    tree.cut(Random(seed))
+    tree.forget()
+    return before
+
+
+@pytest.mark.parametrize("name", ["b", "b.tar"])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_backup_and_a_restore_that_ended_outlive_a_power_cut(
+    name: str, seed: int, settings: Settings, tmp_path: Path
+) -> None:
+    place = tmp_path / "backups" / "new" / name
+    before = after_a_cut(tmp_path / "backups", seed, lambda: made(settings, place))
+    assert contents(tmp_path / "backups" / "new") == before != {}
+    into = tmp_path / "disk" / "new" / "again"
+    before = after_a_cut(tmp_path / "disk", seed, lambda: restore(settings, place, into, verify=False))
+    assert contents(tmp_path / "disk" / "new") == before != {}
