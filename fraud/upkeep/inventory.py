@@ -30,6 +30,8 @@ FORMAT = 1
 BLOCK_BYTES = 2**20
 INVENTORY_BYTES_MAX = 64 * 2**20
 """Of `backup.json`: some 400,000 files, years of an archive."""
+BESIDE = ("-wal", "-shm", "-journal", ".lock")
+"""How the names of files end that SQLite and the locks make beside another; some change what SQLite reads."""
 BROKEN_TAR = (tarfile.TarError, KeyError, ValueError, EOFError, OverflowError, RecursionError)
 """What `tarfile` raises on bytes that are no tar file."""
 
@@ -112,7 +114,7 @@ def _check_kinds(made: Inventory) -> None:
 
 
 def _check_paths(paths: Sequence[str], where: str) -> None:
-    """Refuse a path that leads out of the backup, and one that is or lies within another.
+    """Refuse a path that leads out of the backup, one within another, and one made beside another.
 
     Raises:
         Damaged: by the path.
@@ -122,8 +124,9 @@ def _check_paths(paths: Sequence[str], where: str) -> None:
         parts = PurePosixPath(path).parts
         plain = path == "/".join(parts) and ".." not in parts and "\0" not in path
         of_backup = path == CONFIGURATION or (len(parts) > 1 and parts[0] == DATA)
+        beside = path.endswith(BESIDE)
         within = any("/".join(parts[:depth]) in known for depth in range(1, len(parts)))
-        if not plain or not of_backup or within:
+        if not plain or not of_backup or beside or within:
             raise Damaged(f"{where}: {NAME} names {path!r}, which is no file of a backup; use another backup")
     if len(known) < len(paths):
         twice = next(path for path in paths if paths.count(path) > 1)

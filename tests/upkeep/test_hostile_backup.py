@@ -51,9 +51,13 @@ def test_a_plain_backup_is_copied(tmp_path: Path) -> None:
         "data/\0",
         "",
         "data/events.sqlite/x",
+        "data/events.sqlite-shm",
+        "data/registry.sqlite-wal",
+        "data/registry.sqlite-journal",
+        "data/scorer.lock",
     ],
 )
-def test_a_path_that_leads_elsewhere_is_refused(tmp_path: Path, path: str) -> None:
+def test_a_path_that_is_none_of_a_backup_is_refused(tmp_path: Path, path: str) -> None:
     (tmp_path / "b.tar").write_bytes(
         tar_of({NAME: made_inventory(GOOD | {path: b"x"}).to_json().encode(), **GOOD})
     )
