@@ -13,6 +13,7 @@ from fraud.errors import ConfigError, InvalidInput, NotFound
 from fraud.eventlog.entity_key import EntityKey
 from fraud.eventlog.folder import open_log
 from fraud.eventlog.log import EventLog
+from fraud.eventlog.wording import check_wording
 from fraud.registry.attacks import Attack, attack_of
 from fraud.registry.store import LedgerStore
 from fraud.settings import Settings
@@ -53,7 +54,8 @@ class AttackDesk:
 
         Raises:
             ConfigError: no such model.
-            InvalidInput: nothing is given, a name twice, or one that is neither entity nor field.
+            InvalidInput: nothing is given, a name twice, or one that is neither entity nor field; or actor
+                or reason holds one of the tokens.
             NotFound: no payment ever had that token.
         """
         if model not in self._settings.models:
@@ -68,6 +70,7 @@ class AttackDesk:
             problem = f"knows no {', '.join(wrong)}" if wrong else "names nothing, or something twice"
             raise InvalidInput("where", problem, f"give NAME=VALUE once for any of {', '.join(allowed)}")
         tokens = {name: value for name, value in where if name in schema.entity_names}
+        check_wording(tokens.values(), actor=actor, reason=reason)
         body = {
             "model": model,
             "entities": self._surrogates(tokens),

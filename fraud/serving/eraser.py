@@ -17,7 +17,6 @@ scorer at its start, and by this one every `RETRY_S`.
 import asyncio
 import hashlib
 import os
-import re
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -31,6 +30,7 @@ from fraud.archive.erasure import Linked, Traces
 from fraud.errors import FraudError, InvalidInput, NotFound, Unavailable
 from fraud.eventlog.entity_key import EntityKey
 from fraud.eventlog.log import Erasure, EventLog
+from fraud.eventlog.wording import check_wording
 from fraud.faults import pass_point
 from fraud.records import MISSING_SURROGATE
 from fraud.registry.chain import LedgerEntry
@@ -118,10 +118,7 @@ class Eraser:
             NotFound: the token is not known.
             Unavailable: nothing was begun.
         """
-        for field, text in (("actor", actor), ("reason", reason)):
-            if re.search(rf"(?<!\w){re.escape(token)}(?!\w)", text):
-                remedy = "it stays in the ledger for ever: name the request of the person instead"
-                raise InvalidInput(field, "holds the token", remedy)
+        check_wording([token], actor=actor, reason=reason)
         surrogate, erased = await self._find(entity, token)
         if erased:
             return await self.ask(entity, surrogate)

@@ -16,6 +16,7 @@ from fraud.archive.archive import Archive
 from fraud.errors import InvalidInput, NotFound
 from fraud.eventlog.entity_key import EntityKey
 from fraud.eventlog.log import EventLog
+from fraud.eventlog.wording import check_wording
 from fraud.faults import pass_point
 from fraud.features.replay import logged_rows
 from fraud.labels.exclusions import FOREVER_US, Exclusion, View
@@ -109,8 +110,10 @@ class Excluding:
         it is rebuilt, which is not waited for.
 
         Raises:
-            InvalidInput, NotFound: as `plan`.
+            InvalidInput: as `plan`, or actor or reason holds a token of the selection.
+            NotFound: as `plan`.
         """
+        check_wording(selection.where.values(), actor=actor, reason=reason)
         plan = await self.plan(selection)
         what = {"exclusion": plan.data.to_dict(), "retrain": retrain}
         permit = await asyncio.get_running_loop().run_in_executor(

@@ -7,7 +7,6 @@ Tokens come in and do not go out again: what is listed is named by surrogate.
 """
 
 import asyncio
-import re
 from collections.abc import Awaitable, Callable
 from itertools import islice
 from typing import Any, cast
@@ -16,6 +15,7 @@ import grpc
 
 from fraud.errors import InvalidInput, LimitExceeded, Unavailable
 from fraud.eventlog.entity_key import EntityKey
+from fraud.eventlog.wording import check_wording
 from fraud.policy.lists import LIST_NAMES, Listing
 from fraud.policy.rules import Rule, RuleSet, rule_set
 from fraud.records import MISSING_SURROGATE, EntityListed, Outcome
@@ -133,7 +133,7 @@ class PolicyServicer:
                 "list_name", f"{request.list_name!r} is no list", f"send {' or '.join(LIST_NAMES)}"
             )
         self._intake.check_token(request.entity, request.token)
-        _check_hidden(request.token, request.actor, request.reason)
+        check_wording([request.token], actor=request.actor, reason=request.reason)
         reply: policy_pb2.SetListingResponse = await self._batcher.run(lambda: self._set_listing(request))
         return reply
 
@@ -216,17 +216,6 @@ class PolicyServicer:
         champion = self._champions.get(model)
         own = champion.policy_version if champion is not None else ""
         return self._scorer.overruling.policy_version(model, own)
-
-
-def _check_hidden(token: str, actor: str, reason: str) -> None:
-    """Refuse a token in words that are kept, or an erasure would leave it there.
-
-    Raises:
-        InvalidInput: actor or reason holds it.
-    """
-    for field, text in (("actor", actor), ("reason", reason)):
-        if re.search(rf"(?<!\w){re.escape(token)}(?!\w)", text):
-            raise InvalidInput(field, "holds the token", "it is kept for ever: name the case instead")
 
 
 def _after(page_token: str) -> tuple[int, int]:

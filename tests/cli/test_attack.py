@@ -39,10 +39,10 @@ def attack(
 
 
 def confirm(
-    world: World, capsys: pytest.CaptureFixture[str], *where: str, model: str = "card"
+    world: World, capsys: pytest.CaptureFixture[str], *where: str, model: str = "card", reason: str = "audit"
 ) -> tuple[int, dict[str, Any], str]:
     pairs = [text for pair in where for text in ("--where", pair)]
-    given = ("--model", model, "--since", str(START_US), "--reason", "audit", "--actor", "jane")
+    given = ("--model", model, "--since", str(START_US), "--reason", reason, "--actor", "jane")
     return attack(world, capsys, "confirm", *given, *pairs)
 
 
@@ -82,6 +82,14 @@ def test_what_tells_no_payments_apart_is_refused(
     given, document, error = confirm(world, capsys, where)
     assert (given, document) == (status, {})
     assert told in error.replace(";", ",")
+
+
+def test_a_reason_may_name_a_word_but_no_token(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    world.log.append([], world.log.last_arrival_us(), [NewToken(1, 17, "m_17")])
+    status, _, error = confirm(world, capsys, "merchant=m_17", reason="m_17 lends its terminal")
+    assert (status, "reason: holds the token" in error) == (2, True)
+    assert attack(world, capsys, "list")[1] == {"attacks": []}
+    assert confirm(world, capsys, "channel=web", reason="all of web")[0] == 0
 
 
 def test_an_unknown_model_is_refused(world: World, capsys: pytest.CaptureFixture[str]) -> None:

@@ -199,7 +199,7 @@ def test_the_ledger_says_who_and_why_and_never_the_token(tmp_path: Path) -> None
     async def body(here: Service) -> None:
         await here.fill(Stream(seed=44))
         for actor, reason in ((TOKEN, "request"), ("dpo", f"customer {TOKEN} asks for it")):
-            with pytest.raises(InvalidInput, match="holds the token; it stays in the ledger for ever"):
+            with pytest.raises(InvalidInput, match="holds the token; it is kept for ever"):
                 await here.eraser.erase("card", TOKEN, actor=actor, reason=reason)
         surrogate = await erase_ann(here)
         (entry,) = here.process.registry.store.read()

@@ -128,6 +128,8 @@ SPAN: dict[str, Any] = {"transactions": True, "from_us": 1, "to_us": 2}
         (exclude(Selection(**SPAN, where={"phone": "1"})), "where.phone"),
         (exclude(BAD, actor=""), "actor"),
         (exclude(BAD, reason=""), "reason"),
+        (exclude(Selection(**SPAN, where={"card": "tok-1"}), reason="tok-1 was a load test"), "reason"),
+        (exclude(Selection(**SPAN, where={"card": "tok-1"}), actor="tok-1"), "actor"),
         (lambda client: client.undo_exclusion(1, actor="", reason="why"), "actor"),
         (lambda client: client.undo_exclusion(1, actor="ann", reason=""), "reason"),
         (lambda client: client.get_lineage(), "batch_id, version"),
