@@ -39,13 +39,13 @@ class Keeper:
         self._scorer = scorer
         self._archive = archive
         self._snapshots = snapshots
-        self._snapshot_at = 0
         self._again_at = -math.inf
         self._pruned_at = time.monotonic()
 
     async def tend(self, batcher: Batcher) -> None:
         """Snapshot after `log.snapshot_every_events`, prune every `log.prune_every`."""
-        due = self._scorer.log.head() - self._snapshot_at >= self._every_events
+        state = self._scorer.state
+        due = state is not None and self._scorer.log.head() - state.snapshot_at >= self._every_events
         if due and time.monotonic() >= self._again_at:
             await batcher.run(self.snapshot_now)
         if time.monotonic() - self._pruned_at >= self._prune_every_s:
@@ -70,7 +70,7 @@ class Keeper:
             self._again_at = time.monotonic() + RETRY_S
             _log.error("snapshot not written; will try again", why=error)
             return
-        self._snapshot_at = state.fold.position
+        state.snapshot_at = state.fold.position
         _log.info("snapshot written", position=state.fold.position, path=str(path))
 
     def _prunable(self) -> int:

@@ -157,7 +157,7 @@ def restore(
     catch_up(fold, log, archive, head, follow=True, take=take)
     dictionary = EntityDictionary(len(spec.entity_names), log.tokens(), log.next_surrogates())
     progress.end()
-    return State(fold, dictionary, spending, lists)
+    return State(fold, dictionary, spending, lists, started_at)
 
 
 def _lists_at(

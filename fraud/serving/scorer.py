@@ -65,12 +65,13 @@ _log = structlog.get_logger("fraud.serving.scorer")
 
 @dataclass(slots=True)
 class State:
-    """What folds from the log; replaced as a whole by a restore."""
+    """What folds from the log, and up to where a snapshot holds it; replaced as a whole by a restore."""
 
     fold: FeatureFold
     dictionary: EntityDictionary
     spending: Spending
     lists: Lists
+    snapshot_at: int
 
 
 class Scorer:

@@ -49,3 +49,27 @@ def test_nothing_is_pruned_while_the_archive_is_not_on_the_disk(
         assert here.process.log.first() > 1
 
     inside(settings, after_a_restart)
+
+
+def test_a_start_from_a_snapshot_writes_the_next_one_when_that_is_old(tmp_path: Path) -> None:
+    settings, stream = settings_in(tmp_path), Stream(seed=6)
+
+    async def first(here: Inside) -> None:
+        for _ in range(22):
+            await here.score(stream, 50)
+        here.process.keeper.snapshot_now()
+        await here.score(stream, 50)
+
+    async def after_a_restart(here: Inside) -> None:
+        process = here.process
+        (loaded,) = process.snapshots.paths()
+        await process.keeper.tend(process.batcher)
+        assert process.snapshots.paths() == [loaded]
+        for _ in range(19):
+            await here.score(stream, 50)
+        await process.keeper.tend(process.batcher)
+        newest, _ = process.snapshots.paths()
+        assert int(newest.stem.rpartition("-")[2]) == process.log.head() == 2_100
+
+    inside(settings, first)
+    inside(settings, after_a_restart)
