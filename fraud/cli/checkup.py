@@ -206,12 +206,17 @@ def _log(settings: Settings) -> Iterator[Finding]:
     log = open_log(settings)
     try:
         log.hold_to_key(EntityKey.of(settings).fingerprint)
-        head, first, last_arrival_us = log.head(), log.first(), log.last_arrival_us()
+        # In this order it is well with a service that goes on meanwhile: pruned, archived, folded, appended.
+        first = log.first()
+        archived = Archive(places.archive, settings.schema_, FeatureSpec.of(settings).names).position()
+        folded = [
+            int(it.stem.rpartition("-")[2]) for it in places.state.glob("*.npz") if it.stem[-1:].isdigit()
+        ]
+        head, last_arrival_us = log.head(), log.last_arrival_us()
     finally:
         log.close()
-    archived = Archive(places.archive, settings.schema_, FeatureSpec.of(settings).names).position()
     yield _archive_finding(head, first, archived)
-    yield _snapshot_finding(settings, head)
+    yield _snapshot_finding(folded, head, settings.log.snapshot_every_events)
     yield _clock_finding(settings, last_arrival_us)
 
 
@@ -227,16 +232,16 @@ def _archive_finding(head: int, first: int, archived: int) -> Finding:
     return Finding("log", "ok", text)
 
 
-def _snapshot_finding(settings: Settings, head: int) -> Finding:
-    positions = [
-        int(path.stem.rpartition("-")[2])
-        for path in settings.places.state.glob("*.npz")
-        if path.stem[-1:].isdigit()
-    ]
-    usable = max((position for position in positions if position <= head), default=0)
-    behind = head - usable
-    text = f"the newest usable one is at {usable}; a start replays {behind} entries"
-    if behind > 2 * settings.log.snapshot_every_events:
+def _snapshot_finding(positions: list[int], head: int, every_events: int) -> Finding:
+    newest = max(positions, default=0)
+    if newest > head:
+        text = f"one stands at {newest}, the log ends at {head}: it was folded from a log that is no more"
+        return Finding(
+            "snapshot", "fail", text, "move the folder state out of the data folder; it is folded anew"
+        )
+    behind = head - newest
+    text = f"the newest usable one is at {newest}; a start replays {behind} entries"
+    if behind > 2 * every_events:
         return Finding(
             "snapshot", "warn", text, "stop the scorer with SIGTERM once; it writes one on its way out"
         )

@@ -12,11 +12,14 @@ checkpointed and unread. A writer that never pauses could prevent that for ever,
 so past CATCH_UP_PAGES it is asked to finish the (by then small) rest itself.
 """
 
+import contextlib
 import sqlite3
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
+from fraud.durable import sync
 from fraud.errors import Unavailable
 
 ROWS_BETWEEN = 1_000
@@ -100,3 +103,22 @@ def empty_log(connection: sqlite3.Connection, wait_s: float) -> bool:
         if time.monotonic() >= end:
             return False
         time.sleep(PAUSE_S)
+
+
+def sync_log(path: Path) -> None:
+    """Wait until every commit that can be read is on the disk, whichever process made it, and how.
+
+    A commit stands in the write-ahead log until SQLite has synced it into the
+    database file, so that log is all there is to sync, and its name. The database
+    file is not touched: closing it would drop the locks that this process has on it.
+
+    Raises:
+        Unavailable: the disk failed.
+    """
+    try:
+        # None is there when nobody has the database open: then it has everything.
+        with contextlib.suppress(FileNotFoundError):
+            sync(path.with_name(f"{path.name}-wal"))
+        sync(path.parent)
+    except OSError as error:
+        raise Unavailable(f"{path}: cannot be made durable ({error}); check the disk") from error

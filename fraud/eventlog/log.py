@@ -204,6 +204,17 @@ class EventLog(Protocol):
         """
         ...
 
+    def secure(self) -> int:
+        """Make everything up to a position durable and return it; 0 for nothing.
+
+        An append may leave that to the system (`log.durability`). Ask here before anything
+        durable is made of what was read, or it could be ahead of the log after a power cut.
+
+        Raises:
+            Unavailable: it cannot be synced.
+        """
+        ...
+
     def prove_writable(self) -> None:
         """Write something that nobody reads, durably.
 

@@ -222,6 +222,10 @@ class MemoryEventLog:
                         self._scored[event.transaction_id] = self._entries[place]
         return changed
 
+    def secure(self) -> int:
+        """Return the last position: memory has nothing to sync."""
+        return self.head()
+
     def prove_writable(self) -> None:
         """Do nothing: memory can be written."""
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Self
 
 from fraud.errors import Conflict, LogUnwritable, Unavailable
-from fraud.eventlog.checkpoint import Checkpointer, checkpoint, empty_log
+from fraud.eventlog.checkpoint import Checkpointer, checkpoint, empty_log, sync_log
 from fraud.eventlog.codec import Kind
 from fraud.eventlog.connection import Durability, connect, reading, snapshot, transaction
 from fraud.eventlog.log import DECIDED, BatchSummary, Erasure, NewToken, arrivals_of
@@ -166,6 +166,12 @@ class SqliteEventLog(LogReader):
                 f"{self._path}: {len(events)} events were not appended ({error}); nothing of them was kept; "
                 "check disk space and permissions"
             ) from error
+
+    def secure(self) -> int:
+        """Make everything up to a position durable and return it; see `EventLog`."""
+        head = self.head()
+        sync_log(self._path)
+        return head
 
     def prove_writable(self) -> None:
         """Write something that nobody reads, durably; see `EventLog`."""

@@ -78,7 +78,8 @@ class Workshop:
     def copy(self, upto: int | None = None) -> int:
         """Copy new events to the archive; return the position archived."""
         started = time.perf_counter()
-        position = self.archive.copy_from(self.log, upto=upto)
+        secured = self.log.secure()
+        position = self.archive.copy_from(self.log, upto=secured if upto is None else min(upto, secured))
         self.metrics.archive_seconds.observe(time.perf_counter() - started)
         self.metrics.archive_position.set(position)
         self.metrics.archive_lag.set(max(0, self.log.head() - position))

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from fraud.archive.archive import Archive
 from fraud.clock import WallClock
 from fraud.errors import ConfigError, NotAllowedNow
 from fraud.eventlog.entity_key import EntityKey
@@ -34,7 +35,7 @@ from fraud.policy.spending import Spending
 from fraud.records import NO_DECISION, Entry, Label, LabelsSubmitted, LabelValue, Scored
 from fraud.serving.history_table import History, read_history
 from fraud.serving.intake import TransactionIntake
-from fraud.serving.recovery import Beside, Snapshots
+from fraud.serving.recovery import Beside, Snapshots, check_nothing_ahead
 from fraud.settings import Settings
 
 _CHUNK_ROWS = 20_000
@@ -69,6 +70,7 @@ def import_history(
         ConfigError: there is no `[import]` section.
         InvalidInput: the file lacks a column, or a row cannot be accepted; nothing is loaded.
         NotAllowedNow: the log is not empty, or a scorer owns the folder.
+        Damaged: the folder holds archive or snapshots of another log.
         Unavailable: the log cannot be written, and nothing is loaded; or the snapshot beside it cannot.
     """
     if settings.import_ is None:
@@ -87,13 +89,20 @@ def import_history(
                     f"{settings.places.log}: holds {log.head()} events; a history goes into an empty log only"
                 )
             log.hold_to_key(EntityKey.of(settings).fingerprint)
-            return _load(settings, history, log, progress)
+            snapshots = Snapshots(settings.places.state, settings.log.snapshots_kept)
+            names = FeatureSpec.of(settings).names
+            check_nothing_ahead(log, Archive(settings.places.archive, settings.schema_, names), snapshots)
+            return _load(settings, history, log, snapshots, progress)
         finally:
             log.close()
 
 
 def _load(
-    settings: Settings, history: History, log: SqliteEventLog, progress: Progress | None
+    settings: Settings,
+    history: History,
+    log: SqliteEventLog,
+    snapshots: Snapshots,
+    progress: Progress | None,
 ) -> ImportSummary:
     spec = FeatureSpec.of(settings)
     fold = FeatureFold(spec, ConflictRule.of(settings.labels))
@@ -113,7 +122,8 @@ def _load(
                 progress(stop, total)
     # Nobody is listed yet, and a first start need not read the history to find that out.
     beside: dict[Beside, Spending | Lists] = {"lists": Lists(settings.schema_.entity_names)}
-    Snapshots(settings.places.state, settings.log.snapshots_kept).write(fold, beside)
+    log.secure()
+    snapshots.write(fold, beside)
     times = history.rows.event_time_us
     return ImportSummary(total, labels.given, labels.waiting, int(times[0]), int(times[-1]))
 

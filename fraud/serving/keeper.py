@@ -64,6 +64,7 @@ class Keeper:
         if state is None or state.fold.position == 0:
             return
         try:
+            self._scorer.log.secure()
             path = self._snapshots.write(state.fold, {"exploration": state.spending, "lists": state.lists})
         except Unavailable as error:
             # The log has everything; only the next start takes longer.

@@ -111,6 +111,11 @@ class Snapshots:
                 return fold
         return None
 
+    def newest_position(self) -> int:
+        """Return the position of the newest snapshot kept, usable or not; 0 when there is none."""
+        paths = self.paths()
+        return _position(paths[0]) if paths else 0
+
     def oldest_position(self) -> int:
         """Return the position of the oldest snapshot kept; 0 when there is none."""
         paths = self.paths()
@@ -119,6 +124,24 @@ class Snapshots:
 
 def _position(path: Path) -> int:
     return int(path.stem.rpartition("-")[2])
+
+
+def check_nothing_ahead(log: EventLog, archive: Archive, snapshots: Snapshots) -> None:
+    """Refuse a log that ends before what was made of it: other entries would take those positions.
+
+    Raises:
+        Damaged: the archive or a snapshot reaches further.
+    """
+    head, archived, newest = log.head(), archive.position(), snapshots.newest_position()
+    lost = f"log: ends at {head}, it lost its end in a power cut (log.durability) or is an older copy"
+    if archived > head:
+        remedy = "restore the data folder from a backup"
+        if log.first() == 1:
+            remedy = "move the folder archive out of the data folder, then the log is archived anew"
+        raise Damaged(f"{lost}; the archive reaches {archived}: {remedy}")
+    if newest > head:
+        remedy = "move the folder state out of the data folder, then the log is folded anew"
+        raise Damaged(f"{lost}; a snapshot stands at {newest}: {remedy}")
 
 
 def restore(

@@ -1,6 +1,6 @@
 """What the scoring process holds on disk, and its clock; opened together, in the order of a start.
 
-event log → archive → snapshots → registry ledger, its chain verified → bundles
+event log → archive and snapshots, neither ahead of it → registry ledger, its chain verified → bundles
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from fraud.eventlog.sqlite import SqliteEventLog
 from fraud.features.spec import FeatureSpec
 from fraud.registry.store import LedgerStore
 from fraud.registry.view import Registry
-from fraud.serving.recovery import Snapshots
+from fraud.serving.recovery import Snapshots, check_nothing_ahead
 from fraud.settings import Settings
 
 
@@ -35,7 +35,7 @@ class Stores:
 
         Raises:
             ConfigError: log and schema, or the log and the entity key, do not fit together.
-            Damaged: ledger or log are not what was written.
+            Damaged: ledger or log are not what was written, or the log ends before what was made of it.
             Unavailable: a file cannot be opened.
         """
         places = settings.places
@@ -49,6 +49,9 @@ class Stores:
         )
         try:
             log.hold_to_key(EntityKey.of(settings).fingerprint)
+            archive = Archive(places.archive, settings.schema_, FeatureSpec.of(settings).names)
+            snapshots = Snapshots(places.state, settings.log.snapshots_kept)
+            check_nothing_ahead(log, archive, snapshots)
             clock.observe(log.last_arrival_us())
             registry = Registry(LedgerStore.open(places.ledger))
             try:
@@ -63,8 +66,8 @@ class Stores:
         return cls(
             clock=clock,
             log=log,
-            archive=Archive(places.archive, settings.schema_, FeatureSpec.of(settings).names),
-            snapshots=Snapshots(places.state, settings.log.snapshots_kept),
+            archive=archive,
+            snapshots=snapshots,
             registry=registry,
             bundles=BundleStore(places.bundles),
         )

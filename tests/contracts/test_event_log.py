@@ -51,6 +51,12 @@ def log(fresh: Opener) -> EventLog:
     return fresh()
 
 
+def test_what_is_secured_is_all_that_there_is(log: EventLog) -> None:
+    assert log.secure() == 0
+    log.append([scored("a"), labels("b")], 1, [])
+    assert log.secure() == log.head() == 2
+
+
 def test_an_empty_log_has_head_0_and_first_1(log: EventLog) -> None:
     assert (log.head(), log.first(), log.last_arrival_us()) == (0, 1, 0)
     assert log.read(0, 10) == []

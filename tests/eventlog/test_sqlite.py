@@ -1,3 +1,4 @@
+import os
 import resource
 import sqlite3
 import threading
@@ -9,6 +10,7 @@ import pytest
 
 from fraud.errors import ConfigError, Conflict, Damaged, NotFound, Unavailable
 from fraud.eventlog import NewToken, SqliteEventLog
+from fraud.eventlog.checkpoint import sync_log
 from fraud.eventlog.tables import LAYOUT
 from fraud.records import Scored
 from tests.eventlog.events import applied, labels, same_entries, scored
@@ -200,3 +202,20 @@ def test_appends_made_together_are_seen_together_or_never_were(path: Path, log: 
     assert [it.token for it in reader.tokens()] == ["a", "b", "c"]
     assert log.append([scored("d")], 8, []) == reader.head() == 4, "an append by itself again"
     reader.close()
+
+
+def test_what_is_secured_is_synced_without_a_touch_of_the_database_file(
+    path: Path, log: SqliteEventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: set[Path] = set()
+    monkeypatch.setattr(os, "fsync", lambda handle: synced.add(Path(f"/proc/self/fd/{handle}").readlink()))
+    log.append([scored("a")], 1, [])
+    reader = open_log(path, writable=False)
+    for each in (reader, log):
+        synced.clear()
+        assert each.secure() == 1
+        assert synced == {path.with_name("log.db-wal"), path.parent}
+    reader.close()
+    log.close()
+    assert not path.with_name("log.db-wal").exists()
+    sync_log(path)
