@@ -23,7 +23,8 @@ import polars as pl
 import psutil
 
 from benchmarks.report import Bar, Report, finish, parser
-from fraud.features.spec import AGGREGATES, TALLIES, FeatureSpec
+from fraud.features.definitions import AGGREGATES, TALLIES
+from fraud.features.spec import FeatureSpec
 from fraud.features.state import FeatureState, Rows
 from fraud.settings.features import EntityFeatures
 

@@ -6,6 +6,7 @@ belongs to the i-th entity, `numerics[i]` to the i-th numeric field.
 """
 
 import enum
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -211,6 +212,22 @@ class Entry:
     position: int
     arrival_time_us: int
     event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """What rows of the log hold by place alone: names, in order; `features` with what each of them means.
+
+    It holds from a position of the log to that of the next heading.
+    """
+
+    numerics: tuple[str, ...]
+    categoricals: tuple[str, ...]
+    features: tuple[tuple[str, str], ...]
+
+
+Headings = Sequence[tuple[int, Heading]]
+"""Headings with the position that each holds from, rising."""
 
 
 def as_long(logged_values: tuple[Value, ...], length: int, absent: Value) -> tuple[Value, ...]:

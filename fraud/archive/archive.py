@@ -8,8 +8,9 @@ that of the whole archive: what stands at or before it is in every table. A
 crash between two tables leaves the others ahead; readers do not look past the
 position, and the next copy skips what is there.
 
-Rows stay as they came, and for ever: training reads far back, and whatever of
-the log was pruned is rebuilt from here. Only `erase` blanks a person's fields.
+Rows stay as they came, under the names they were logged with (`headings`), and for ever:
+training reads far back, and whatever of the log was pruned is rebuilt from here. Only
+`erase` blanks a person's fields.
 """
 
 import contextlib
@@ -30,12 +31,13 @@ from fraud.archive.erasure import (
     linked_to,
     traces_of,
 )
+from fraud.archive.headings import Headed
 from fraud.archive.lease import Lease
 from fraud.archive.marking import NAME as MARK
 from fraud.archive.marking import check_format, mark
 from fraud.archive.table import Held, Size, Table
 from fraud.errors import Damaged
-from fraud.records import MISSING_SURROGATE, Entry, LabelsSubmitted, OutcomesReported
+from fraud.records import MISSING_SURROGATE, Entry, Headings, LabelsSubmitted, OutcomesReported
 from fraud.settings.schema import Schema
 
 READ_ENTRIES = 1_000
@@ -52,6 +54,10 @@ class Readable(Protocol):
 
     def read(self, after: int, limit: int) -> list[Entry]:
         """Return at most `limit` entries with a position > `after`, in order."""
+        ...
+
+    def headings(self) -> Headings:
+        """Return every heading with the position it holds from, in order."""
         ...
 
 
@@ -124,7 +130,7 @@ class Archive:
 
         Raises:
             Damaged: the log was pruned beyond the archive, so entries are missing for good.
-            ConfigError: entries were logged with other features.
+            ConfigError: the log does not say with which features entries were logged.
             Unavailable: the archive cannot be written.
         """
         # A copy that is under way must be seen from the first one on; that it cannot be
@@ -138,6 +144,8 @@ class Archive:
 
     def _copy(self, log: Readable, rows_max: int, target: int) -> int:
         position = self.position()
+        # Asked for after the head: what stands before it has its heading by then.
+        headed = Headed(self._columns, log.headings())
         while position < target:
             entries = _span(log, position, target, rows_max)
             position = entries[-1].position
@@ -146,7 +154,7 @@ class Archive:
             self._applied.append(columns.applied_frame(entries), position, also_empty=False)
             self._retractions.append(columns.retractions_frame(entries), position, also_empty=False)
             self._listings.append(columns.listings_frame(entries), position, also_empty=False)
-            self._transactions.append(self._columns.frame(entries), position, also_empty=True)
+            self._transactions.append(headed.frame(entries), position, also_empty=True)
             position = self.position()
         return position
 

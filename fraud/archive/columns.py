@@ -21,7 +21,6 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from fraud.errors import ConfigError
 from fraud.records import (
     MISSING_SURROGATE,
     Applied,
@@ -30,6 +29,7 @@ from fraud.records import (
     EntityListed,
     Entry,
     Event,
+    Heading,
     Label,
     LabelsSubmitted,
     LabelValue,
@@ -42,6 +42,7 @@ from fraud.records import (
 )
 from fraud.settings.schema import Schema
 
+_FEATURE_BYTES = 4
 NO_ROW = -1
 """`row` of the placeholder for an entry that has none."""
 
@@ -111,7 +112,7 @@ def shadow_of(version: str) -> pl.Expr:
 
 @dataclass(frozen=True, slots=True)
 class TransactionColumns:
-    """The columns of `transactions` for one schema and one list of features."""
+    """The columns of `transactions`, or of the rows under one heading."""
 
     entities: tuple[str, ...]
     numerics: tuple[str, ...]
@@ -120,13 +121,25 @@ class TransactionColumns:
 
     @classmethod
     def of(cls, schema: Schema, feature_names: Sequence[str]) -> Self:
-        """Name the columns; each list stays in its order."""
+        """Name the columns of a configuration; each list stays in its order."""
+        features = tuple((name, "") for name in feature_names)
+        heading = Heading(schema.numeric_names, schema.categorical_names, features)
+        return cls.under(heading, tuple(f"entity_{name}" for name in schema.entity_names))
+
+    @classmethod
+    def under(cls, heading: Heading, entities: tuple[str, ...]) -> Self:
+        """Name the columns of a heading, beside those of the entities."""
         return cls(
-            tuple(f"entity_{name}" for name in schema.entity_names),
-            tuple(f"numeric_{name}" for name in schema.numeric_names),
-            tuple(f"categorical_{name}" for name in schema.categorical_names),
-            tuple(f"f_{name}" for name in feature_names),
+            entities,
+            tuple(f"numeric_{name}" for name in heading.numerics),
+            tuple(f"categorical_{name}" for name in heading.categoricals),
+            tuple(f"f_{name}" for name, _ in heading.features),
         )
+
+    @property
+    def feature_bytes(self) -> int:
+        """Bytes of the features of a row that was logged with these columns."""
+        return _FEATURE_BYTES * len(self.features)
 
     @property
     def types(self) -> dict[str, pl.DataType]:
@@ -158,11 +171,7 @@ class TransactionColumns:
         }
 
     def frame(self, entries: Sequence[Entry]) -> pl.DataFrame:
-        """Return the rows of the Scored entries among `entries`.
-
-        Raises:
-            ConfigError: an entry was logged with another number of features.
-        """
+        """Return the rows of the Scored entries among `entries`, each logged with these columns."""
         rows = [(entry, entry.event) for entry in entries if isinstance(entry.event, Scored)]
         decisions = [event.decision for _, event in rows]
         columns: dict[str, Any] = {
@@ -193,15 +202,7 @@ class TransactionColumns:
         return frame.with_columns(pl.col(self.numerics).fill_nan(None)) if self.numerics else frame
 
     def _feature_columns(self, rows: Sequence[tuple[Entry, Scored]]) -> dict[str, pl.Series]:
-        width = 4 * len(self.features)
-        absent = b"\x00" * width
-        for entry, event in rows:
-            if len(event.features) not in (0, width):
-                raise ConfigError(
-                    f"position {entry.position} was logged with {len(event.features) // 4} features, the "
-                    f"configuration has {len(self.features)}; archive it under the configuration it was "
-                    "logged with ('fraud retrain' with the old fraud.toml), then change features"
-                )
+        absent = b"\x00" * self.feature_bytes
         joined = b"".join(event.features or absent for _, event in rows)
         matrix = np.frombuffer(joined, dtype="<f4").reshape(len(rows), len(self.features))
         logged = pl.Series([bool(event.features) for _, event in rows], dtype=pl.Boolean)
@@ -258,7 +259,7 @@ class TransactionColumns:
         for i, name in enumerate(self.features):
             matrix[:, i] = frame[name].fill_null(float("nan")).to_numpy()
         logged = frame.select(pl.any_horizontal(pl.col(self.features).is_not_null())).to_series()
-        joined, width = matrix.tobytes(), 4 * len(self.features)
+        joined, width = matrix.tobytes(), self.feature_bytes
         return [joined[i * width : (i + 1) * width] if held else b"" for i, held in enumerate(logged)]
 
 

@@ -5,7 +5,7 @@
 
 Pruning takes a prefix of the log away, except the `Applied` entries ("what
 served at T" is a fold over all of them). Batch summaries, which of them were
-retracted, and tokens are not entries; they stay for ever.
+retracted, tokens and headings are not entries; they stay for ever.
 
 Nothing is rewritten, but for a person who is erased: the token goes first, and
 in the same step the erasure is noted, by surrogate, until it is finished. So
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from fraud.errors import InvalidInput, NotFound
-from fraud.records import Entry, Event, LabelsSubmitted, LabelValue, Outcome
+from fraud.records import Entry, Event, Heading, Headings, LabelsSubmitted, LabelValue, Outcome
 
 DECIDED = (Outcome.APPROVE, Outcome.CHALLENGE, Outcome.REVIEW, Outcome.DECLINE)
 """The outcomes of decisions; imported transactions carry none of them."""
@@ -212,6 +212,22 @@ class EventLog(Protocol):
 
         Raises:
             Unavailable: it cannot be synced.
+        """
+        ...
+
+    def hold_to_heading(self, heading: Heading) -> None:
+        """Take what is logged from here on as logged under this heading; not of a log that is only read.
+
+        Raises:
+            ConfigError: fields of the last one were moved or taken away.
+            Unavailable: nothing was written.
+        """
+        ...
+
+    def headings(self) -> Headings:
+        """Return every heading with the position it holds from, in order; pruning keeps them.
+
+        None for a log that no service was held to. The last may stand behind the head.
         """
         ...
 

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 from fraud.errors import Conflict
 from fraud.eventlog.codec import blank, decode, encode
+from fraud.eventlog.headings import heading_due
 from fraud.eventlog.log import (
     DECIDED,
     BatchSummary,
@@ -15,7 +16,17 @@ from fraud.eventlog.log import (
     check_taken,
     summarise,
 )
-from fraud.records import Applied, BatchRetracted, Entry, Event, LabelsSubmitted, Outcome, Scored
+from fraud.records import (
+    Applied,
+    BatchRetracted,
+    Entry,
+    Event,
+    Heading,
+    Headings,
+    LabelsSubmitted,
+    Outcome,
+    Scored,
+)
 
 
 class MemoryEventLog:
@@ -33,6 +44,7 @@ class MemoryEventLog:
         self._applied: dict[str, Entry] = {}
         self._tokens: dict[tuple[int, int], str | None] = {}
         self._erasures: dict[tuple[int, int], Erasure] = {}
+        self._headings: dict[int, Heading] = {}
 
     def append(
         self, events: Sequence[Event], arrival_time_us: int | Sequence[int], new_tokens: Sequence[NewToken]
@@ -225,6 +237,18 @@ class MemoryEventLog:
     def secure(self) -> int:
         """Return the last position: memory has nothing to sync."""
         return self.head()
+
+    def hold_to_heading(self, heading: Heading) -> None:
+        """Take what is logged from here on as logged under this heading; see `EventLog`."""
+        with self._lock:
+            since = heading_due(self.headings(), heading, self._head, "event log")
+            if since is not None:
+                self._headings[since] = heading
+
+    def headings(self) -> Headings:
+        """Return every heading with the position it holds from, in order."""
+        with self._lock:
+            return sorted(self._headings.items(), key=lambda it: it[0])
 
     def prove_writable(self) -> None:
         """Do nothing: memory can be written."""

@@ -58,10 +58,7 @@ class LogReader:
 
     def _rows(self, query: str, values: Sequence[Any]) -> list[Row]:
         """Return what a query finds, read on the calling thread's own connection."""
-        reader = self._reader()
-        with reading(self._path):
-            rows: list[Row] = reader.execute(query, values).fetchall()
-        return rows
+        return self._ask(lambda reader: reader.execute(query, values).fetchall())
 
     def _ask(self, question: Callable[[sqlite3.Connection], Found]) -> Found:
         """Return what a function of `tables` finds on the calling thread's own connection."""

@@ -13,6 +13,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Collection, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Self
@@ -21,14 +22,19 @@ from fraud.errors import Conflict, LogUnwritable, Unavailable
 from fraud.eventlog.checkpoint import Checkpointer, checkpoint, empty_log, sync_log
 from fraud.eventlog.codec import Kind
 from fraud.eventlog.connection import Durability, connect, reading, snapshot, transaction
+from fraud.eventlog.headings import hold_heading, noted_headings
 from fraud.eventlog.log import DECIDED, BatchSummary, Erasure, NewToken, arrivals_of
 from fraud.eventlog.reader import LogReader
 from fraud.eventlog.tables import (
+    ENTRY,
+    FIND_ROWS,
     LAYOUT,
     Row,
     blank_entries,
     check_entities,
     check_key,
+    find_batches,
+    find_rows,
     insert,
     last_entry,
     noted_erasures,
@@ -38,10 +44,8 @@ from fraud.eventlog.tables import (
     take_tokens,
 )
 from fraud.faults import pass_point
-from fraud.records import Entry, Event, Outcome, Scored
+from fraud.records import Entry, Event, Heading, Headings, Outcome, Scored
 
-FIND_SIZES = (1, 4, 16, 32, 64, 512)
-"""Ids looked up by one prepared statement; a rest is padded to the next size."""
 PRUNE_ROWS = 500
 """Rows removed in one transaction, about 4 ms."""
 PRUNE_PAUSE_S = 0.001
@@ -52,9 +56,6 @@ PROOF_BYTES = 64 * 1024
 
 ERASE_ROWS = 200
 """Rows blanked in one transaction."""
-
-_ENTRY = "SELECT position, arrival_time_us, kind, body FROM entries"
-_FIND = {size: f"{_ENTRY} WHERE transaction_id IN ({', '.join('?' * size)})" for size in FIND_SIZES}
 
 
 class SqliteEventLog(LogReader):
@@ -173,6 +174,15 @@ class SqliteEventLog(LogReader):
         sync_log(self._path)
         return head
 
+    def hold_to_heading(self, heading: Heading) -> None:
+        """Take what is logged from here on as logged under this heading; see `EventLog`."""
+        with self._changing("its heading was not noted"):
+            hold_heading(self._connection, heading, self._head, str(self._path))
+
+    def headings(self) -> Headings:
+        """Return every heading with the position it holds from, in order."""
+        return self._ask(noted_headings)
+
     def prove_writable(self) -> None:
         """Write something that nobody reads, durably; see `EventLog`."""
         try:
@@ -198,22 +208,20 @@ class SqliteEventLog(LogReader):
     def read(self, after: int, limit: int) -> list[Entry]:
         """Return at most `limit` entries with a position > `after`, in order."""
         rows = self._rows(
-            f"{_ENTRY} WHERE position > ? AND kind > 0 ORDER BY position LIMIT ?", (after, limit)
+            f"{ENTRY} WHERE position > ? AND kind > 0 ORDER BY position LIMIT ?", (after, limit)
         )
         return [self._entry(row) for row in rows]
 
     def find(self, transaction_ids: Sequence[str]) -> dict[str, Entry]:
         """Return the Scored entries still held, by transaction id."""
         rows: list[Row] = []
-        for start in range(0, len(transaction_ids), FIND_SIZES[-1]):
-            ids = transaction_ids[start : start + FIND_SIZES[-1]]
-            size = next(size for size in FIND_SIZES if size >= len(ids))
-            padded = [*ids, *[ids[-1]] * (size - len(ids))]
+        for start in range(0, len(transaction_ids), FIND_ROWS):
+            ids = transaction_ids[start : start + FIND_ROWS]
             if self._writable:
                 with self._lock, reading(self._path):
-                    rows += self._connection.execute(_FIND[size], padded).fetchall()
+                    rows += find_rows(self._connection, ids)
             else:
-                rows += self._rows(_FIND[size], padded)
+                rows += self._ask(partial(find_rows, transaction_ids=ids))
         found = {}
         for row in rows:
             entry = self._entry(row)
@@ -249,12 +257,7 @@ class SqliteEventLog(LogReader):
         return bool(self._rows("SELECT 1 FROM retracted WHERE batch_id = ?", (batch_id,)))
 
     def _batches(self, where: str, values: Row) -> list[BatchSummary]:
-        rows = self._rows(
-            f"""SELECT position, arrival_time_us, batch_id, part, source, submitter, frauds, legitimates,
-                withdrawn, digest, batch_id IN (SELECT batch_id FROM retracted) FROM batches WHERE {where}""",
-            values,
-        )
-        return [BatchSummary(*(*row[:10], bool(row[10]))) for row in rows]
+        return self._ask(lambda reader: find_batches(reader, where, values))
 
     def decisions(
         self, outcomes: Sequence[Outcome], since_us: int, model: str, after: int, limit: int
@@ -263,7 +266,7 @@ class SqliteEventLog(LogReader):
         reader = self._reader()
         wanted = sorted(set(outcomes or DECIDED) & set(DECIDED))
         query = (
-            f"{_ENTRY} WHERE outcome = ? AND outcome > 0 AND position > ? AND (? = '' OR model = ?) "
+            f"{ENTRY} WHERE outcome = ? AND outcome > 0 AND position > ? AND (? = '' OR model = ?) "
             "ORDER BY position LIMIT ?"
         )
         # One walk along the index per outcome, all in one snapshot; each is in order, so merging them is too.

@@ -80,6 +80,14 @@ def _insert_statements(table: str, columns: int) -> dict[int, str]:
     return {size: f"INSERT INTO {table} VALUES {', '.join([row] * size)}" for size in INSERT_SIZES}
 
 
+FIND_SIZES = (1, 4, 16, 32, 64, 512)
+"""Ids looked up by one prepared statement; a rest is padded to the next size."""
+FIND_ROWS = FIND_SIZES[-1]
+
+ENTRY = "SELECT position, arrival_time_us, kind, body FROM entries"
+_FIND = {size: f"{ENTRY} WHERE transaction_id IN ({', '.join('?' * size)})" for size in FIND_SIZES}
+
+
 _ENTRIES = _insert_statements("entries", 7)
 _TOKENS = _insert_statements("tokens", 3)
 
@@ -152,6 +160,23 @@ def _batch_row(batch: BatchSummary) -> Row:
         batch.withdrawn,
         batch.digest,
     )
+
+
+def find_rows(connection: sqlite3.Connection, transaction_ids: Sequence[str]) -> list[Row]:
+    """Return the rows of `entries` with these ids, 1 to `FIND_ROWS` of them."""
+    size = next(size for size in FIND_SIZES if size >= len(transaction_ids))
+    padded = [*transaction_ids, *[transaction_ids[-1]] * (size - len(transaction_ids))]
+    return connection.execute(_FIND[size], padded).fetchall()
+
+
+def find_batches(connection: sqlite3.Connection, where: str, values: Row) -> list[BatchSummary]:
+    """Return the label batches for which an SQL condition and what follows it hold."""
+    rows = connection.execute(
+        f"""SELECT position, arrival_time_us, batch_id, part, source, submitter, frauds, legitimates,
+            withdrawn, digest, batch_id IN (SELECT batch_id FROM retracted) FROM batches WHERE {where}""",
+        values,
+    )
+    return [BatchSummary(*(*row[:10], bool(row[10]))) for row in rows]
 
 
 def last_entry(connection: sqlite3.Connection) -> tuple[int, int]:

@@ -22,8 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fraud.features import hops
+from fraud.features.definitions import AGGREGATES, TALLIES
 from fraud.features.hops import Plan
-from fraud.features.spec import AGGREGATES, TALLIES, FeatureSpec
+from fraud.features.spec import FeatureSpec
 from fraud.settings.features import EntityFeatures, FraudRate
 from fraud.settings.schema import AMOUNT_MINOR_BOUND
 

@@ -18,8 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fraud.errors import ConfigError
+from fraud.features.definitions import of_entity, plain
+from fraud.records import Heading
 from fraud.settings import Settings
-from fraud.settings.features import Aggregate, Calendar, EntityFeatures
+from fraud.settings.features import Calendar, EntityFeatures
 
 STATE_FORMAT = 1
 """Raised when the meaning of stored state changes, so that older snapshots are refused."""
@@ -27,8 +29,6 @@ STATE_FORMAT = 1
 CALENDAR: tuple[Calendar, ...] = ("hour", "day_of_week", "weekend", "night")
 AGE_UNBOUNDED_US = 2**62
 """No entity gets as old; a time less this is still an int64."""
-AGGREGATES: tuple[Aggregate, ...] = ("count", "sum", "mean", "max", "std", "amount_over_mean")
-TALLIES: tuple[Aggregate, ...] = ("small_count", "declined_count")
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,7 @@ class FeatureSpec:
     names: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        kinds = range(len(self.entities))
-        of_entities = (name for kind in kinds for name in self.features_of(kind))
-        names = ("amount", *self.calendar, *self.numeric_names, *of_entities)
+        names = tuple(name for name, _ in self._defined())
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ConfigError(
@@ -91,6 +89,11 @@ class FeatureSpec:
             "distinct_buckets": self.distinct_buckets,
         }
         return hashlib.sha256(json.dumps(shape, sort_keys=True).encode()).hexdigest()
+
+    @cached_property
+    def definitions(self) -> dict[str, str]:
+        """What each of `names` means, in order (`fraud.features.definitions`)."""
+        return dict(self._defined())
 
     @cached_property
     def places(self) -> dict[str, int]:
@@ -140,7 +143,23 @@ class FeatureSpec:
 
     def features_of(self, kind: int) -> tuple[str, ...]:
         """Return the features of one entity kind; in `names` they stand side by side."""
-        return tuple(_features(self.entity_names[kind], self.entities[kind]))
+        return tuple(name for name, _ in self._defined_of(kind))
+
+    def _defined(self) -> Iterator[tuple[str, str]]:
+        yield from plain(self.calendar, self.timezone, self.night_hours, self.numeric_names)
+        for kind in range(len(self.entities)):
+            yield from self._defined_of(kind)
+
+    def _defined_of(self, kind: int) -> Iterator[tuple[str, str]]:
+        age_max_us = None if self.age_max_us == AGE_UNBOUNDED_US else self.age_max_us
+        name, entity = self.entity_names[kind], self.entities[kind]
+        return of_entity(name, entity, buckets=self.distinct_buckets, age_max_us=age_max_us)
+
+
+def heading_of(settings: Settings) -> Heading:
+    """Return what the rows that a service of these settings logs hold by place."""
+    schema, spec = settings.schema_, FeatureSpec.of(settings)
+    return Heading(schema.numeric_names, schema.categorical_names, tuple(spec.definitions.items()))
 
 
 def _shape(entity: EntityFeatures) -> list[Any]:
@@ -154,21 +173,3 @@ def _shape(entity: EntityFeatures) -> list[Any]:
         *([] if small is None else [["small", small]]),
         *([] if steps is None else [["steps", steps.ratio_thousandths, steps.within]]),
     ]
-
-
-def _features(name: str, entity: EntityFeatures) -> Iterator[str]:
-    for window in entity.windows:
-        for aggregate in AGGREGATES + TALLIES:
-            if aggregate in entity.aggregates:
-                yield f"{name}_{aggregate}_{window.name}"
-        for other in entity.distinct:
-            yield f"{name}_distinct_{other}_{window.name}"
-    if "previous" in entity.since:
-        yield f"{name}_since_previous_s"
-    if "first" in entity.since:
-        yield f"{name}_age_s"
-    if entity.steps is not None:
-        yield f"{name}_amount_over_previous"
-        yield f"{name}_steps"
-    for rate in entity.fraud_rates:
-        yield f"{name}_fraud_rate_{rate.name}"

@@ -27,7 +27,7 @@ from fraud.eventlog.sqlite import SqliteEventLog
 from fraud.faults import pass_point
 from fraud.features.fold import FeatureFold
 from fraud.features.replay import replay_columns
-from fraud.features.spec import FeatureSpec
+from fraud.features.spec import FeatureSpec, heading_of
 from fraud.labels.batches import IMPORTER, digest_of
 from fraud.labels.standing import ConflictRule
 from fraud.policy.lists import Lists
@@ -89,6 +89,7 @@ def import_history(
                     f"{settings.places.log}: holds {log.head()} events; a history goes into an empty log only"
                 )
             log.hold_to_key(EntityKey.of(settings).fingerprint)
+            log.hold_to_heading(heading_of(settings))
             snapshots = Snapshots(settings.places.state, settings.log.snapshots_kept)
             names = FeatureSpec.of(settings).names
             check_nothing_ahead(log, Archive(settings.places.archive, settings.schema_, names), snapshots)

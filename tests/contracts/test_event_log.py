@@ -8,9 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fraud.errors import Conflict, InvalidInput
+from fraud.errors import ConfigError, Conflict, InvalidInput
 from fraud.eventlog import EventLog, MemoryEventLog, NewToken, SqliteEventLog
-from fraud.records import BatchRetracted, Event, Outcome, Scored
+from fraud.records import BatchRetracted, Event, Heading, Outcome, Scored
 from tests.eventlog.events import EVENTS, applied, labels, outcomes, same, same_entries, scored
 
 Opener = Callable[[], EventLog]
@@ -304,3 +304,64 @@ def test_pruning_removes_a_prefix_and_keeps_the_rest_as_it_was(
         assert len(log.read(0, 1_000)) == held - removed
         assert same_entries(log.read(0, 1_000), twin.read(log.first() - 1, 1_000))
         assert log.head() == twin.head()
+
+
+FIRST = Heading(("age", "distance"), ("channel", "country"), (("amount", "a"), ("hour", "h"), ("sum", "s")))
+OTHER = replace(FIRST, features=(("hour", "h"), ("amount", "in euro")))
+
+
+def test_a_heading_holds_from_the_next_position_on_and_for_good(log: EventLog) -> None:
+    assert list(log.headings()) == []
+    for _ in range(2):
+        log.hold_to_heading(FIRST)
+    assert list(log.headings()) == [(1, FIRST)]
+    log.append([scored("t1"), scored("t2")], 1, [])
+    log.hold_to_heading(FIRST)
+    log.hold_to_heading(OTHER)
+    log.append([scored("t3")], 2, [])
+    log.hold_to_heading(FIRST)
+    log.append([scored("t4")], 3, [])
+    assert log.prune(3, 9) == 3
+    assert list(log.headings()) == [(1, FIRST), (3, OTHER), (4, FIRST)]
+
+
+def test_a_heading_under_which_nothing_was_logged_is_replaced(log: EventLog) -> None:
+    log.hold_to_heading(OTHER)
+    log.hold_to_heading(FIRST)
+    assert list(log.headings()) == [(1, FIRST)]
+    log.append([scored("t1")], 1, [])
+    wide = replace(FIRST, numerics=(*FIRST.numerics, "height"))
+    log.hold_to_heading(wide)
+    log.hold_to_heading(OTHER)
+    assert list(log.headings()) == [(1, FIRST), (2, OTHER)]
+
+
+def test_what_was_logged_before_any_heading_is_taken_to_be_of_the_first(log: EventLog) -> None:
+    log.append([scored("t1")], 1, [])
+    log.hold_to_heading(FIRST)
+    assert list(log.headings()) == [(1, FIRST)]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            {"numerics": ("distance", "age")},
+            "schema.numeric: age was logged in place 1, .* has distance there",
+        ),
+        ({"numerics": ("age",)}, "schema.numeric: distance was logged in place 2, .* has nothing there"),
+        (
+            {"categoricals": ("os", "channel", "country")},
+            "schema.categorical: channel was logged in place 1, .* has os there.*put channel back",
+        ),
+    ],
+)
+def test_fields_are_only_ever_appended(log: EventLog, change: dict[str, tuple[str, ...]], words: str) -> None:
+    log.hold_to_heading(FIRST)
+    log.append([scored("t1")], 1, [])
+    with pytest.raises(ConfigError, match=words):
+        log.hold_to_heading(replace(FIRST, **change))
+    assert list(log.headings()) == [(1, FIRST)]
+    log.hold_to_heading(
+        replace(FIRST, numerics=("age", "distance", "height"), categoricals=(*FIRST.categoricals, "os"))
+    )

@@ -12,7 +12,7 @@ from fraud.errors import ConfigError, Conflict, Damaged, NotFound, Unavailable
 from fraud.eventlog import NewToken, SqliteEventLog
 from fraud.eventlog.checkpoint import sync_log
 from fraud.eventlog.tables import LAYOUT
-from fraud.records import Scored
+from fraud.records import Heading, Scored
 from tests.eventlog.events import applied, labels, same_entries, scored
 
 NAMES = ["card", "merchant"]
@@ -36,6 +36,8 @@ def log(path: Path) -> Iterator[SqliteEventLog]:
 
 def test_everything_is_there_after_reopening(path: Path) -> None:
     log = open_log(path)
+    heading = Heading(("age",), (), (("amount", "amount"),))
+    log.hold_to_heading(heading)
     log.append([scored("a"), labels("b"), applied("card", "card-1")], 7, [NewToken(0, 0, "x")])
     log.prune(1, 8)
     before = (log.read(0, 9), log.first(), log.batches(0, "", 0, 9), log.last_applied(), list(log.tokens()))
@@ -43,6 +45,7 @@ def test_everything_is_there_after_reopening(path: Path) -> None:
     log = open_log(path)
     after = (log.read(0, 9), log.first(), log.batches(0, "", 0, 9), log.last_applied(), list(log.tokens()))
     assert before == after
+    assert list(log.headings()) == [(1, heading)]
     assert (log.head(), log.last_arrival_us()) == (3, 7)
     log.prune(3, 8)
     log.close()

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from fraud.features.spec import AGGREGATES, TALLIES, FeatureSpec
+from fraud.features.definitions import AGGREGATES, TALLIES
+from fraud.features.spec import FeatureSpec
 from fraud.features.state import FeatureState, Rows
 from fraud.labels.standing import ConflictRule
 from fraud.records import Entry, Label, LabelsSubmitted, LabelValue

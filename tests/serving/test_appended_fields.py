@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from fraud.cli.main import run
-from fraud.errors import Conflict, FraudError
+from fraud.errors import ConfigError, Conflict, FraudError
 from fraud.eventlog.codec import encode
+from fraud.features.spec import FeatureSpec
 from fraud.records import Scored
 from fraud.serving.batcher import Answer
 from fraud.serving.intake import TransactionIntake
@@ -35,6 +37,7 @@ CATEGORICAL = ("[features]\n", "[schema.categorical.country]\n[features]\n")
 NUMERIC = ("[schema.categorical.channel]\n", "[schema.numeric.age]\n[schema.categorical.channel]\n")
 WINDOW = ('windows = ["1h", "24h", "7d"]', 'windows = ["1h", "24h", "7d", "14d"]')
 GONE = ('windows = ["1h", "24h", "7d"]', 'windows = ["24h", "7d"]')
+MOVED = ("[schema.categorical.channel]\n", "[schema.categorical.country]\n[schema.categorical.channel]\n")
 CHANGES = {
     "a categorical": [CATEGORICAL],
     "a numeric": [NUMERIC],
@@ -258,3 +261,37 @@ def test_words_that_a_version_reads_are_there_in_older_rows(past: Past) -> None:
         assert champion.words([first]) == [("",)]
 
     inside(past.settings, body)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_was_not_archived_before_a_change_is_archived_after_it(past: Past, change: str) -> None:
+    settings = changed(past.folder, CHANGES[change])
+
+    async def body(process: ScoringProcess) -> None:
+        await score(process, Stream(seed=96).take(5))
+        assert process.archive.position() < 40
+        assert process.archive.copy_from(process.log) == process.log.head()
+        rows = process.archive.transactions().sort("position").collect()
+        assert len(rows) == 45
+        for column in ("f_card_count_1h", "f_merchant_fraud_rate_7d_delay_1d", "f_card_steps"):
+            assert rows[column].null_count() == 0
+        new = {"a categorical": [], "a numeric": ["f_age"]}.get(change, ["f_age", "f_card_count_14d"])
+        for column in new:
+            assert rows[column].null_count() == 40
+        logged = [row.features for row in stored(past.answers)]
+        names = FeatureSpec.of(past.settings).names
+        was = np.frombuffer(b"".join(logged), "<f4").reshape(40, len(names))
+        now = rows.head(40).select([f"f_{name}" for name in names]).to_numpy()
+        assert np.array_equal(was.view("<u4"), np.ascontiguousarray(now).view("<u4"))
+
+    inside(settings, body)
+
+
+def test_a_field_that_moves_is_refused_at_the_start_and_nothing_has_changed(past: Past) -> None:
+    settings = changed(past.folder, [MOVED])
+    with pytest.raises(
+        ConfigError, match="channel was logged in place 1, the configuration has country there"
+    ):
+        ScoringProcess(settings)
+    back = changed(past.folder, [(MOVED[1], MOVED[0])])
+    inside(back, body_of_a_second_start)

@@ -27,7 +27,7 @@ from fraud.eventlog.connection import connect
 from fraud.eventlog.lock import lock_data_folder
 from fraud.eventlog.sqlite import SqliteEventLog
 from fraud.eventlog.tables import LAYOUT
-from fraud.features.spec import FeatureSpec
+from fraud.features.spec import FeatureSpec, heading_of
 from fraud.monitoring.retrainer_metrics import RetrainerMetrics
 from fraud.registry.store import LedgerStore
 from fraud.registry.view import Registry
@@ -107,6 +107,7 @@ class Scoring:
             settings.places.log, writable=True, entity_names=settings.schema_.entity_names
         )
         without_thread(log)
+        log.hold_to_heading(heading_of(settings))
         registry = Registry(site.parts.ledger.open(settings.places.ledger))
         registry.store.verify()
         registry.refresh()
