@@ -8,7 +8,7 @@
 Days are numbered from 1970; a day's payments are those of its 24 hours UTC.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,6 +55,11 @@ class Frames:
         """Return nothing that was put into effect."""
         del upto
         return pl.LazyFrame(schema={"position": pl.Int64, "label_view": pl.String})
+
+    def features_changed(self, names: Sequence[str]) -> int:
+        """Return 0: all were logged with the same features."""
+        del names
+        return 0
 
     def feedback(self, after: int, upto: int) -> list[Entry]:
         """Return nothing: no feature is folded anew."""

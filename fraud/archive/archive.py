@@ -18,7 +18,6 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
-from typing import Protocol
 
 import polars as pl
 
@@ -35,30 +34,12 @@ from fraud.archive.headings import Headed
 from fraud.archive.lease import Lease
 from fraud.archive.marking import NAME as MARK
 from fraud.archive.marking import check_format, mark
+from fraud.archive.spans import Readable, read_span
 from fraud.archive.table import Held, Size, Table
-from fraud.errors import Damaged
-from fraud.records import MISSING_SURROGATE, Entry, Headings, LabelsSubmitted, OutcomesReported
+from fraud.records import MISSING_SURROGATE, Entry
 from fraud.settings.schema import Schema
 
-READ_ENTRIES = 1_000
-"""Entries asked of the log at once; one may hold thousands of labels."""
 RETENTION = timedelta(days=7)
-
-
-class Readable(Protocol):
-    """The part of an event log that is copied from."""
-
-    def head(self) -> int:
-        """Return the last position."""
-        ...
-
-    def read(self, after: int, limit: int) -> list[Entry]:
-        """Return at most `limit` entries with a position > `after`, in order."""
-        ...
-
-    def headings(self) -> Headings:
-        """Return every heading with the position it holds from, in order."""
-        ...
 
 
 class Archive:
@@ -79,6 +60,7 @@ class Archive:
         self._listings = Table(folder / "listings", columns.LISTINGS)
         self._folder = folder
         self._lease = Lease(folder)
+        self._changed: dict[tuple[str, ...], tuple[int, int]] = {}
 
     @property
     def _tables(self) -> dict[str, Table]:
@@ -147,7 +129,7 @@ class Archive:
         # Asked for after the head: what stands before it has its heading by then.
         headed = Headed(self._columns, log.headings())
         while position < target:
-            entries = _span(log, position, target, rows_max)
+            entries = read_span(log, position, target, rows_max)
             position = entries[-1].position
             self._labels.append(columns.labels_frame(entries), position, also_empty=False)
             self._outcomes.append(columns.outcomes_frame(entries), position, also_empty=False)
@@ -246,13 +228,21 @@ class Archive:
             ]
             yield from sorted(found, key=lambda entry: entry.position)
 
-    def features_changed(self) -> int:
-        """Return the last position that was logged before one of the features existed; 0 for none."""
-        features = pl.col(self._columns.features)
-        before = pl.any_horizontal(features.is_null()) & pl.any_horizontal(features.is_not_null())
+    def features_changed(self, names: Sequence[str]) -> int:
+        """Return the last position that was logged before one of these features existed; 0 for none.
+
+        Rows stay as they are, so what was looked at before is not looked at again.
+        """
+        looked_at, last = self._changed.get(tuple(names), (0, 0))
+        position = self.position()
+        wanted, every = pl.col([f"f_{name}" for name in names]), pl.col(self._columns.features)
+        before = pl.any_horizontal(wanted.is_null()) & pl.any_horizontal(every.is_not_null())
         with self.reading():
-            last = self._transactions.scan().filter(before).select(pl.col("position").max()).collect().item()
-        return int(last or 0)
+            rows = self.transactions(position).filter(pl.col("position") > looked_at, before)
+            found = rows.select(pl.col("position").max()).collect().item()
+        last = max(last, found or 0)
+        self._changed[tuple(names)] = position, last
+        return last
 
     def feedback(self, after: int, upto: int) -> list[Entry]:
         """Return label and retraction entries, `after` < position <= `upto`, in order."""
@@ -372,29 +362,3 @@ class Archive:
 
 def _fields(categoricals: Sequence[str]) -> list[str]:
     return [f"categorical_{name}" for name in categoricals]
-
-
-def _span(log: Readable, after: int, upto: int, rows_max: int) -> list[Entry]:
-    """Read entries behind `after`, at most to `upto`, until they make `rows_max` rows."""
-    entries: list[Entry] = []
-    rows, position = 0, after
-    while position < upto and rows < rows_max:
-        page = log.read(position, min(READ_ENTRIES, rows_max - rows, upto - position))
-        if not page or page[-1].position != position + len(page):
-            held = page[0].position if page else "none"
-            raise Damaged(
-                f"the log lacks entries behind position {position} (next held: {held}) that were never "
-                "archived; it was pruned too early: restore the archive or the log from a copy"
-            )
-        entries += page
-        position = page[-1].position
-        rows += sum(_rows_in(entry) for entry in page)
-    return entries
-
-
-def _rows_in(entry: Entry) -> int:
-    match entry.event:
-        case LabelsSubmitted(labels=held) | OutcomesReported(reports=held):
-            return len(held)
-        case _:
-            return 1

@@ -66,7 +66,7 @@ def _replay(shell: Shell, settings: "Settings", upto: int | None) -> "Comparison
     head = log.head() if upto is None else min(upto, log.head())
     rule = ConflictRule.of(settings.labels)
     fold = FeatureFold(spec, rule)
-    comparison = Comparison(spec.names, archive.features_changed())
+    comparison = Comparison(spec.names, archive.features_changed(spec.names))
 
     def rebuild(view: "View", position: int) -> "FeatureFold":
         return rebuilt(spec, rule, log, archive, view, position)

@@ -106,4 +106,4 @@ class Folder:
         own = history.transactions(model, with_features=False).filter(week)
         first = own.select(pl.col("position").top_k(RECENT_ROWS_MAX).min()).collect().item()
         newest = week & (pl.col("position") >= (first or 0))
-        return history.transactions(model).filter(newest).sort("position").collect()
+        return history.transactions(model, newest).sort("position").collect()

@@ -275,7 +275,7 @@ class Casework:
             rows = self._history.transactions(model, with_features=False).filter(known)
             places = rows.select("position").top_k(REFERENCE_ROWS_MAX, by="position").collect()
             first = 0 if places.is_empty() else int(places["position"].to_numpy().min())
-            newest = self._history.transactions(model).filter(known & (pl.col("position") >= first))
+            newest = self._history.transactions(model, known & (pl.col("position") >= first))
             # Challengers of one cut come one after the other: of past cuts one is kept, and that of now.
             kept = {place: frame for place, frame in self._newest.items() if place[1] == self._cut.position}
             self._newest = {**kept, key: newest.sort("position").collect()}
@@ -284,7 +284,7 @@ class Casework:
     def _rows_of_week(self, model: str) -> pl.DataFrame:
         if model not in self._traffic:
             week = pl.col("event_time_us").is_between(self._cut.time_us - TRAFFIC_US, self._cut.time_us)
-            self._traffic[model] = self._history.transactions(model).filter(week).collect()
+            self._traffic[model] = self._history.transactions(model, week).collect()
         return self._traffic[model]
 
     def _scores(self, bundle: Bundle, rows: pl.DataFrame) -> NDArray[np.float64]:
@@ -303,7 +303,7 @@ def traffic_before(history: History, version: VersionState, *, with_features: bo
     """
     week = pl.col("event_time_us").is_between(version.cut_time_us - TRAFFIC_US, version.cut_time_us)
     known = pl.col("position") <= version.cut_position
-    return history.transactions(version.model, with_features=with_features).filter(week & known)
+    return history.transactions(version.model, week & known, with_features=with_features)
 
 
 def alerts_on(bundle: Bundle, rows: pl.DataFrame) -> int:

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from fraud.archive.archive import READ_ENTRIES, Archive
+from fraud.archive.archive import Archive
 from fraud.archive.columns import TransactionColumns, labels_frame, retractions_frame
+from fraud.archive.spans import READ_ENTRIES
 from fraud.eventlog.log import EventLog
 from fraud.features.spec import FeatureSpec
 from fraud.labels.exclusions import View

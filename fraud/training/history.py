@@ -9,9 +9,12 @@
 Features were logged under the view that was in force then. Rows that were logged
 under another one than now have learned from data that is hidden now (or lack what
 counts again): their features are folded anew, from the start of history, through
-the present view. Rows before the first of the data are the same either way.
+the present view. Rows before the first of the data are the same either way. Rows from
+before a feature existed are folded anew, too, so that it is missing only where it would
+have been. Nothing is folded for rows of which none is outdated.
 """
 
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import cached_property
@@ -53,6 +56,10 @@ class Source(Past, Protocol):
         """Return what the scorer put into effect, with position ≤ `upto`."""
         ...
 
+    def features_changed(self, names: Sequence[str]) -> int:
+        """Return the last position that was logged before one of the features existed; 0 for none."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Cut:
@@ -73,15 +80,17 @@ class History:
     view: View = EVERYTHING
     without: AbstractSet[str] = frozenset()
 
-    def transactions(self, model: str, *, with_features: bool = True) -> pl.LazyFrame:
-        """Return a model's transactions that count, columns as the archive's.
+    def transactions(
+        self, model: str, where: pl.Expr | None = None, *, with_features: bool = True
+    ) -> pl.LazyFrame:
+        """Return a model's transactions that count, those `where` it holds, columns as the archive's.
 
         Without `with_features` these stand as they were logged, which costs nothing.
         """
         own = self.source.transactions(self.cut.position).filter(
             (pl.col("model") == model) & (pl.col("arrival_time_us") <= self.cut.time_us)
         )
-        visible = self.view.visible_transactions(own)
+        visible = self.view.visible_transactions(own if where is None else own.filter(where))
         if self.without:
             visible = visible.filter(~pl.col("transaction_id").is_in(list(self.without)))
         return self.with_present_features(visible) if with_features else visible
@@ -107,7 +116,7 @@ class History:
         """Return a model's transactions since a moment, with what `fraud.labels.maturity.judged` adds."""
         known = pl.col("arrival_time_us") <= self.cut.time_us
         return judged(
-            self.transactions(model, with_features=with_features).filter(pl.col("event_time_us") >= since_us),
+            self.transactions(model, pl.col("event_time_us") >= since_us, with_features=with_features),
             self.standing(),
             self.source.outcomes(self.cut.position).filter(known),
             self.settings.labels,
@@ -117,27 +126,27 @@ class History:
 
     def with_present_features(self, transactions: pl.LazyFrame) -> pl.LazyFrame:
         """Give archived rows the features that the present view gives; in no promised order."""
-        refolded = self._refolded
-        if refolded is None:
+        if not self._outdated:
             return transactions
+        outdated = pl.any_horizontal(pl.col("position").is_between(*span) for span in self._outdated)
+        if transactions.filter(outdated).select("position").head(1).collect().is_empty():
+            return transactions
+        refolded = self._refolded
         names = refolded.columns[1:]
         order = list(self.source.transactions(0).collect_schema())
-        outdated = transactions.join(refolded.lazy().select("position"), on="position", how="semi")
+        renewed = transactions.join(refolded.lazy().select("position"), on="position", how="semi")
         kept = transactions.join(refolded.lazy().select("position"), on="position", how="anti")
-        renewed = outdated.drop(names).join(refolded.lazy(), on="position", how="left").select(order)
+        renewed = renewed.drop(names).join(refolded.lazy(), on="position", how="left").select(order)
         return pl.concat([kept.select(order), renewed])
 
     @cached_property
-    def _refolded(self) -> pl.DataFrame | None:
-        """Positions of outdated rows with their features through the present view; None for no such row."""
-        spans = self._outdated()
-        if not spans:
-            return None
+    def _refolded(self) -> pl.DataFrame:
+        """Positions of outdated rows with their features through the present view."""
         fold = FeatureFold(self.spec, ConflictRule.of(self.settings.labels), self.view)
         positions, features = [], []
-        for part in fold_past(fold, self.source, spans[-1][1]):
+        for part in fold_past(fold, self.source, max(last for _, last in self._outdated)):
             inside = np.zeros(len(part.positions), np.bool_)
-            for first, last in spans:
+            for first, last in self._outdated:
                 inside |= (part.positions >= first) & (part.positions <= last)
             positions.append(part.positions[inside])
             features.append(part.features[inside])
@@ -146,10 +155,14 @@ class History:
         columns |= {f"f_{name}": matrix[:, i] for i, name in enumerate(self.spec.names)}
         return pl.DataFrame(columns)
 
+    @cached_property
     def _outdated(self) -> Spans:
-        """Return the spans of the log whose features another view shaped, where it made a difference."""
+        """Spans of the log that lack a feature, or whose features another view shaped to any effect."""
         changes = self.source.applied(self.cut.position).select("position", "label_view").sort("position")
-        spans: Spans = []
+        # A numeric field that was not there yet was not given: nothing would come of folding it.
+        folded = [name for name in self.spec.names if name not in self.spec.numeric_names]
+        changed = min(self.source.features_changed(folded), self.cut.position)
+        spans: Spans = [(1, changed)] if changed else []
         start, view = 1, EVERYTHING
         for position, text in [*changes.collect().iter_rows(), (self.cut.position + 1, "")]:
             differing = set(view.exclusions) ^ set(self.view.exclusions)

@@ -157,7 +157,7 @@ def _replay(settings: Settings, places: Places, log: SqliteEventLog, archive: Ar
     fold = Snapshots(places.state, settings.log.snapshots_kept).latest(spec, rule, head)
     if fold is None or fold.position == head:
         fold = FeatureFold(spec, rule)
-    comparison = Comparison(spec.names, archive.features_changed())
+    comparison = Comparison(spec.names, archive.features_changed(spec.names))
 
     def judge(run: list[Entry], features: NDArray[np.float32]) -> None:
         if not comparison.take(run, features):

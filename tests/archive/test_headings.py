@@ -72,7 +72,8 @@ def test_a_copy_goes_on_across_every_change(log: MemoryEventLog, tmp_path: Path,
         [None, None, 1.8, 1.8, 1.8],
         [None, None, "linux", "linux", "linux"],
     ]
-    assert archive.features_changed() == 5
+    assert archive.features_changed(("amount", "sum_14d")) == 5
+    assert archive.features_changed(("amount",)) == 0
 
 
 def test_whoever_copies_under_whatever_configuration_brings_the_same_rows(

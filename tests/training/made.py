@@ -1,5 +1,6 @@
 """A made history: frames with the archive's columns, seeded, some months of two models' traffic."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,10 @@ class Frames:
 
     def applied(self, upto: int | None = None) -> pl.LazyFrame:
         return _upto(pl.DataFrame(schema=APPLIED), upto)
+
+    def features_changed(self, names: Sequence[str]) -> int:
+        del names
+        return 0
 
     def feedback(self, after: int, upto: int) -> list[Entry]:
         raise NotImplementedError("these frames were never logged under another view")
