@@ -93,7 +93,7 @@ def look(settings: Settings, crowd: Crowd) -> Found:
         Damaged: a file is not what was written.
     """
     spec, rule = FeatureSpec.of(settings), ConflictRule.of(settings.labels)
-    archive = Archive(settings.places.archive, settings.schema_, spec.names)
+    archive = Archive(settings.places.archive, settings.schema_, spec.definitions)
     names = settings.schema_.entity_names
     with closing(SqliteEventLog.open(settings.places.log, writable=False, entity_names=names)) as log:
         events = [entry.event for entry in entries_after(log, archive, 0, log.head())]

@@ -119,7 +119,7 @@ def imported(folder: Path, data: Path, scale: Scale) -> None:
 def measured(folder: Path, means: str, scale: Scale, nthread: int) -> tuple[list[dict[str, Any]], set[str]]:
     """Run the rounds that have not been run yet; return a row for each, and the commits that played them."""
     settings = settings_of(folder)
-    archive = Archive(settings.places.archive, settings.schema_, FeatureSpec.of(settings).names)
+    archive = Archive(settings.places.archive, settings.schema_, FeatureSpec.of(settings).definitions)
     rounds = Rounds(folder / f"{scale.cut}-{means.replace(' ', '-')}")
     done = rounds.read(scale.rounds + 1)
     if len(done) <= scale.rounds:

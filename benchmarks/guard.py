@@ -160,7 +160,7 @@ def imported(given: argparse.Namespace, report: Report) -> World:
         log = SqliteEventLog.open(
             settings.places.log, entity_names=settings.schema_.entity_names, writable=False
         )
-        archive = Archive(settings.places.archive, settings.schema_, spec.names)
+        archive = Archive(settings.places.archive, settings.schema_, spec.definitions)
         archive.copy_from(log)
         log.close()
         truth = pl.scan_parquet(given.data).select(

@@ -108,7 +108,7 @@ def _archived(settings: Settings, data: Path) -> Payments:
     spec = FeatureSpec.of(settings)
     names = spec.select(settings.models["card"].features)
     log = SqliteEventLog.open(settings.places.log, entity_names=settings.schema_.entity_names, writable=False)
-    archive = Archive(settings.places.archive, settings.schema_, spec.names)
+    archive = Archive(settings.places.archive, settings.schema_, spec.definitions)
     archive.copy_from(log)
     log.close()
     truth = pl.scan_parquet(data).select(

@@ -183,7 +183,7 @@ def _judge(settings: Settings, data: Path, run: Run) -> None:
     """Copy the rest into the archive, then compare what was given with the first champion."""
     spec = FeatureSpec.of(settings)
     log = SqliteEventLog.open(settings.places.log, writable=False, entity_names=settings.schema_.entity_names)
-    archive = Archive(settings.places.archive, settings.schema_, spec.names)
+    archive = Archive(settings.places.archive, settings.schema_, spec.definitions)
     archive.copy_from(log)
     log.close()
     scored = archive.transactions().filter(~pl.col("imported")).sort("position").collect()

@@ -87,7 +87,7 @@ def load(settings: Settings, data: Path, until: date | None) -> Archive:
     until_us = None if until is None else day_number(until) * DAY_US
     import_history(settings, data, until_us=until_us)
     log = SqliteEventLog.open(settings.places.log, entity_names=settings.schema_.entity_names, writable=False)
-    archive = Archive(settings.places.archive, settings.schema_, FeatureSpec.of(settings).names)
+    archive = Archive(settings.places.archive, settings.schema_, FeatureSpec.of(settings).definitions)
     archive.copy_from(log)
     log.close()
     return archive

@@ -58,7 +58,7 @@ class FirstChampion(KernelDefender):
         places = [names.index(name) for name in bundle.categorical_names]
         known = self._traffic.words
         words = [tuple(known[place][row[place]] for place in places) for row in payments.words.tolist()]
-        wanted = self._spec.indices(bundle.feature_names)
+        wanted = self._spec.indices(bundle.feature_names, bundle.feature_definitions)
         scores = bundle.scores(bundle.margins(bundle.matrix(matrix, wanted, words)))
         return Answers(bundle.thresholds.outcomes(scores) == int(Outcome.APPROVE), scores)
 

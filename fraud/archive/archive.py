@@ -1,6 +1,7 @@
-"""Six Delta tables that together hold the log, exactly once, and give it back.
+"""Seven Delta tables that together hold the log, exactly once, and give it back.
 
     log ──► span of entries ──► labels, outcomes, applied, retractions, listings   only those with new rows
+        └─► headings        ──► headings                                           only new ones
                             └─► transactions                                       always, and last
 
 `transactions` is committed last and also without rows, so its position is
@@ -14,7 +15,7 @@ training reads far back, and whatever of the log was pruned is rebuilt from here
 """
 
 import contextlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
@@ -30,7 +31,7 @@ from fraud.archive.erasure import (
     linked_to,
     traces_of,
 )
-from fraud.archive.headings import Headed
+from fraud.archive.headings import Headed, Meanings, headings_frame
 from fraud.archive.lease import Lease
 from fraud.archive.marking import NAME as MARK
 from fraud.archive.marking import check_format, mark
@@ -49,18 +50,22 @@ class Archive:
     `OtherFormat` where another release has written it in another format.
     """
 
-    def __init__(self, folder: Path, schema: Schema, feature_names: Sequence[str]) -> None:
+    def __init__(self, folder: Path, schema: Schema, features: Mapping[str, str]) -> None:
+        """`features` are names with what each means, in order (`FeatureSpec.definitions`)."""
         check_format(folder)
-        self._columns = columns.TransactionColumns.of(schema, feature_names)
+        self._features = dict(features)
+        self._columns = columns.TransactionColumns.of(schema, tuple(features))
         self._transactions = Table(folder / "transactions", self._columns.types)
         self._labels = Table(folder / "labels", columns.LABELS)
         self._outcomes = Table(folder / "outcomes", columns.OUTCOMES)
         self._applied = Table(folder / "applied", columns.APPLIED)
         self._retractions = Table(folder / "retractions", columns.RETRACTIONS)
         self._listings = Table(folder / "listings", columns.LISTINGS)
+        self._headings = Table(folder / "headings", columns.HEADINGS)
         self._folder = folder
         self._lease = Lease(folder)
         self._changed: dict[tuple[str, ...], tuple[int, int]] = {}
+        self._meant: tuple[int | None, Meanings] = None, Meanings(pl.DataFrame(schema=columns.HEADINGS), {})
 
     @property
     def _tables(self) -> dict[str, Table]:
@@ -70,6 +75,7 @@ class Archive:
             "applied": self._applied,
             "retractions": self._retractions,
             "listings": self._listings,
+            "headings": self._headings,
             "transactions": self._transactions,
         }
 
@@ -127,7 +133,8 @@ class Archive:
     def _copy(self, log: Readable, rows_max: int, target: int) -> int:
         position = self.position()
         # Asked for after the head: what stands before it has its heading by then.
-        headed = Headed(self._columns, log.headings())
+        headings = log.headings()
+        headed = Headed(self._columns, headings)
         while position < target:
             entries = read_span(log, position, target, rows_max)
             position = entries[-1].position
@@ -136,6 +143,7 @@ class Archive:
             self._applied.append(columns.applied_frame(entries), position, also_empty=False)
             self._retractions.append(columns.retractions_frame(entries), position, also_empty=False)
             self._listings.append(columns.listings_frame(entries), position, also_empty=False)
+            self._headings.append(headings_frame(headings, position), position, also_empty=False)
             self._transactions.append(headed.frame(entries), position, also_empty=True)
             position = self.position()
         return position
@@ -145,7 +153,16 @@ class Archive:
 
         One row per transaction in no promised order; sort by `position`.
         """
-        return self._scan(self._transactions, upto)
+        return self._meanings().present(self._scan(self._transactions, upto))
+
+    def _meanings(self) -> Meanings:
+        """Return what the columns of features meant, as the newest version of `headings` has it."""
+        version = self._headings.version()
+        if self._meant[0] != version:
+            self._changed.clear()
+            with self.reading():
+                self._meant = version, Meanings(self._headings.scan().collect(), self._features)
+        return self._meant[1]
 
     def labels(self, upto: int | None = None) -> pl.LazyFrame:
         """Return a lazy scan of labels, one row each; `upto` as in `transactions`."""
@@ -218,8 +235,9 @@ class Archive:
             span = pl.col("position").is_between(start, stop, closed="right")
             with self.reading():
                 frames = {name: table.scan().filter(span).collect() for name, table in self._tables.items()}
+                rows = self._meanings().present(frames["transactions"].lazy()).collect()
             found = [
-                *self._columns.events(frames["transactions"]),
+                *self._columns.events(rows),
                 *columns.labels_events(frames["labels"]),
                 *columns.outcomes_events(frames["outcomes"]),
                 *columns.applied_events(frames["applied"]),

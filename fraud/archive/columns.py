@@ -6,11 +6,12 @@
     applied        one row per Applied entry
     retractions    one row per BatchRetracted entry
     listings       one row per EntityListed entry
+    headings       one row per heading, `position` the one that it holds from
 
 Not given is null: surrogate -1, numeric NaN, categorical "". A feature's NaN
 stays NaN, bit for bit; a feature is null only in rows logged before it
-existed, and all are null in rows logged without features. An entry without
-labels or reports keeps its place by one row with `row` -1.
+existed or while it meant something else, and all are null in rows logged without
+features. An entry without labels or reports keeps its place by one row with `row` -1.
 """
 
 from collections.abc import Iterator, Sequence
@@ -98,6 +99,13 @@ LISTINGS: dict[str, pl.DataType] = {
     "until_us": pl.Int64(),
     "actor": pl.String(),
     "reason": pl.String(),
+}
+
+HEADINGS: dict[str, pl.DataType] = {
+    "position": pl.Int64(),
+    "numerics": pl.List(pl.String()),
+    "categoricals": pl.List(pl.String()),
+    "features": pl.List(pl.Struct({"name": pl.String(), "definition": pl.String()})),
 }
 
 SHADOWS = pl.List(pl.Struct({"version": pl.String(), "score": pl.Float64(), "outcome": pl.Int32()}))

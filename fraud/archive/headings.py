@@ -1,25 +1,28 @@
-"""Rows as columns, by the names they were logged with.
+"""Rows as columns, by the names they were logged with, and read by what the names mean now.
 
     log    1 … A … 100 │ 101 … B …       a heading holds from its position to the next
-    rows of A ─► a frame with A's columns ─┐
-    rows of B ─► a frame with B's columns ─┴─► one frame; null where a row had no such field or feature
+    copy   rows of A ─► a frame with A's columns ─┐
+           rows of B ─► a frame with B's columns ─┴─► one frame; null where there was no such field yet
+           A, B ─► table `headings`
+    read   a feature that A defined otherwise is null in the rows of A
 
-So whoever copies, under whatever configuration, brings the same rows. Those from before
-headings were noted may not fit the first one: they are of the copier's configuration,
-or of one that has to be found.
+So whoever copies, under whatever configuration, brings the same rows, and each reader
+sees its own features. Rows from before headings were noted may not fit the first one:
+they are of the copier's configuration, or of one that has to be found.
 """
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import polars as pl
 
-from fraud.archive.columns import TransactionColumns
+from fraud.archive.columns import HEADINGS, TransactionColumns
 from fraud.errors import ConfigError
 from fraud.records import Entry, Headings, Scored
 
 _OWN = 0
 """Place of the configuration's own columns, before those of the headings."""
+_NO_END = 2**63 - 1
 
 
 class Headed:
@@ -55,3 +58,40 @@ class Headed:
             "retrainer, archive it under the configuration it was logged with ('fraud retrain' with the old "
             "fraud.toml), then go on with this one"
         )
+
+
+def headings_frame(headings: Headings, upto: int) -> pl.DataFrame:
+    """Return the rows of `headings` for those that hold from a position at or before `upto`."""
+    rows = [
+        {
+            "position": since,
+            "numerics": list(heading.numerics),
+            "categoricals": list(heading.categoricals),
+            "features": [{"name": name, "definition": definition} for name, definition in heading.features],
+        }
+        for since, heading in headings
+        if since <= upto
+    ]
+    return pl.DataFrame(rows, schema=HEADINGS)
+
+
+class Meanings:
+    """What archived columns of features meant in which rows; `frame` is all of `headings`."""
+
+    def __init__(self, frame: pl.DataFrame, features: Mapping[str, str]) -> None:
+        """`features` are names with the definitions that count."""
+        self._others: dict[str, list[tuple[int, int]]] = {}
+        rows = frame.sort("position").rows(named=True)
+        ends = [*(row["position"] - 1 for row in rows[1:]), _NO_END]
+        for row, end in zip(rows, ends, strict=False):
+            for it in row["features"]:
+                if features.get(it["name"], it["definition"]) != it["definition"]:
+                    self._others.setdefault(it["name"], []).append((row["position"], end))
+
+    def present(self, rows: pl.LazyFrame) -> pl.LazyFrame:
+        """Return rows of `transactions` with null for features that meant something else in them."""
+        columns = []
+        for name, spans in self._others.items():
+            elsewhere = pl.any_horizontal(pl.col("position").is_between(*span) for span in spans)
+            columns.append(pl.when(~elsewhere).then(pl.col(f"f_{name}")).alias(f"f_{name}"))
+        return rows.with_columns(columns) if columns else rows

@@ -21,7 +21,7 @@ class Target:
 
     def __init__(self, bundle: Bundle, spec: FeatureSpec, settings: Settings) -> None:
         self.bundle = bundle
-        self._index = spec.indices(bundle.feature_names)
+        self._index = spec.indices(bundle.feature_names, bundle.feature_definitions)
         names = settings.schema_.categorical_names
         self._words = [names.index(name) for name in bundle.categorical_names]
         found = split_values(bundle.booster)

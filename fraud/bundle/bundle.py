@@ -121,6 +121,11 @@ class Bundle:
         return (*self.feature_names, *self.categorical_names)
 
     @cached_property
+    def feature_definitions(self) -> Mapping[str, str]:
+        """What its features meant when it was trained; of older bundles it is not known."""
+        return dict(self.manifest.get("feature_definitions", {}))
+
+    @cached_property
     def digest(self) -> str:
         """SHA-256 of the bundle, hex; its address in the store."""
         return digest_of_files(self.files())

@@ -15,6 +15,7 @@ the same manifest are the same bytes. Keys every manifest has:
     exclusions []                    what was hidden (`fraud.labels.exclusions`)
     thresholds_notes, policy_curve   what the policy could not meet; what a threshold trades (may be absent)
     (in the ledger also: archive {}  versions of the archive's tables that were read)
+    feature_definitions {}           what each feature that it reads means (older ones have none)
     spec_fingerprint, parent         features as of then; digest of the version continued, or ""
 """
 
@@ -62,11 +63,16 @@ def library_versions() -> dict[str, str]:
 
 
 def check_manifest(manifest: Mapping[str, Any]) -> None:
-    """Assert that a stored manifest has every key.
+    """Assert that a stored manifest has every key, and definitions that are texts.
 
     Raises:
-        Damaged: a key is missing; the message names it.
+        Damaged: it has not; the message names the key.
     """
     missing = [key for key in REQUIRED if key not in manifest]
     if missing:
         raise Damaged(f"manifest: {', '.join(missing)} missing; restore the bundle from a copy or retrain")
+    defined = manifest.get("feature_definitions", {})
+    if not isinstance(defined, dict) or not all(isinstance(text, str) for text in defined.values()):
+        raise Damaged(
+            "manifest: feature_definitions is no table of texts; restore the bundle from a copy or retrain"
+        )

@@ -21,7 +21,7 @@ def compact(ctx: typer.Context) -> None:
 
     shell = shell_of(ctx)
     settings = shell.settings
-    archive = Archive(settings.places.archive, settings.schema_, FeatureSpec.of(settings).names)
+    archive = Archive(settings.places.archive, settings.schema_, FeatureSpec.of(settings).definitions)
     before = archive.sizes()
     archive.compact(timedelta(microseconds=settings.retention.files))
     after = archive.sizes()

@@ -181,7 +181,7 @@ def _champions(settings: Settings) -> Iterator[Finding]:
         try:
             bundle = BundleStore(settings.places.bundles).read(state.version(version).digest)
             bundle.self_test()
-            spec.indices(bundle.feature_names)
+            spec.indices(bundle.feature_names, bundle.feature_definitions)
         except FraudError as error:
             yield Finding(f"model {model}", "fail", f"{version}: {error}", "restore data/bundles from a copy")
             continue
@@ -208,7 +208,7 @@ def _log(settings: Settings) -> Iterator[Finding]:
         log.hold_to_key(EntityKey.of(settings).fingerprint)
         # In this order it is well with a service that goes on meanwhile: pruned, archived, folded, appended.
         first = log.first()
-        archived = Archive(places.archive, settings.schema_, FeatureSpec.of(settings).names).position()
+        archived = Archive(places.archive, settings.schema_, FeatureSpec.of(settings).definitions).position()
         folded = [
             int(it.stem.rpartition("-")[2]) for it in places.state.glob("*.npz") if it.stem[-1:].isdigit()
         ]

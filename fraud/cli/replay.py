@@ -62,11 +62,12 @@ def _replay(shell: Shell, settings: "Settings", upto: int | None) -> "Comparison
 
     log = open_log(settings)
     spec = FeatureSpec.of(settings)
-    archive = Archive(settings.places.archive, settings.schema_, spec.names)
+    archive = Archive(settings.places.archive, settings.schema_, spec.definitions)
     head = log.head() if upto is None else min(upto, log.head())
     rule = ConflictRule.of(settings.labels)
     fold = FeatureFold(spec, rule)
-    comparison = Comparison(spec.names, archive.features_changed(spec.names))
+    before = spec.held_since(log.headings()) - 1
+    comparison = Comparison(spec.names, max(before, archive.features_changed(spec.names)))
 
     def rebuild(view: "View", position: int) -> "FeatureFold":
         return rebuilt(spec, rule, log, archive, view, position)

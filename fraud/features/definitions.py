@@ -27,8 +27,7 @@ def plain(
     for name in calendar:
         hours = f" from {night[0]} to {night[1]}" if name == "night" else ""
         yield name, f"{name}{hours} in {zone}"
-    for name in numerics:
-        yield name, "numeric field"
+    yield from ((name, "numeric field") for name in numerics)
 
 
 def of_entity(name: str, entity: EntityFeatures, *, buckets: int, age_max_us: int | None) -> Defined:

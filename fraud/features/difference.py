@@ -32,7 +32,7 @@ class Comparison:
 
     Transactions logged under another set of features are left out, and counted:
     those with another number of them, and those at or before the position
-    `changed` (`Archive.features_changed`).
+    `changed` (`FeatureSpec.held_since`, `Archive.features_changed`).
     """
 
     def __init__(self, names: Sequence[str], changed: int = 0) -> None:

@@ -8,7 +8,7 @@ fraud.toml ──▶ FeatureSpec ──▶ names     amount, calendar, numeric f
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import cached_property
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from fraud.errors import ConfigError
 from fraud.features.definitions import of_entity, plain
-from fraud.records import Heading
+from fraud.records import Heading, Headings
 from fraud.settings import Settings
 from fraud.settings.features import Calendar, EntityFeatures
 
@@ -29,6 +29,9 @@ STATE_FORMAT = 1
 CALENDAR: tuple[Calendar, ...] = ("hour", "day_of_week", "weekend", "night")
 AGE_UNBOUNDED_US = 2**62
 """No entity gets as old; a time less this is still an int64."""
+
+NEVER = 2**63 - 1
+"""A position that no log reaches."""
 
 
 @dataclass(frozen=True)
@@ -128,18 +131,38 @@ class FeatureSpec:
                 )
         return tuple(name for name in self.names if any(fnmatchcase(name, pattern) for pattern in patterns))
 
-    def indices(self, names: Sequence[str]) -> NDArray[np.intp]:
+    def indices(self, names: Sequence[str], meant: Mapping[str, str] | None = None) -> NDArray[np.intp]:
         """Return the columns of the named features, in the order asked for.
 
+        `meant` are definitions that they must have; one that is not there is not compared.
+
         Raises:
-            ConfigError: the service has no feature of that name.
+            ConfigError: the service has no feature of that name, or one of another definition.
         """
         missing = [name for name in names if name not in self.places]
         if missing:
             raise ConfigError(
                 f"features: the service does not hold {', '.join(missing)}; add them to [features] or retrain"
             )
+        meant = meant or {}
+        others = [name for name in names if meant.get(name) not in (None, self.definitions[name])]
+        if others:
+            name, *_ = others
+            raise ConfigError(
+                f"features: {', '.join(others)} meant something else to the model ({name}: {meant[name]!r}, "
+                f"now {self.definitions[name]!r}); put [features] and service.timezone back, or retrain"
+            )
         return np.array([self.places[name] for name in names], dtype=np.intp)
+
+    def held_since(self, headings: Headings) -> int:
+        """Return the position from which on rows were logged with these features, each in its place.
+
+        1 where no heading of the log says otherwise; beyond every position where the last one does.
+        """
+        own = tuple(self.definitions.items())
+        ends = [*(since for since, _ in headings[1:]), NEVER]
+        found = [end for (_, heading), end in zip(headings, ends, strict=False) if heading.features != own]
+        return max(found, default=1)
 
     def features_of(self, kind: int) -> tuple[str, ...]:
         """Return the features of one entity kind; in `names` they stand side by side."""

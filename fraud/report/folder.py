@@ -55,7 +55,7 @@ class Folder:
         return cls(
             settings,
             spec,
-            Archive(places.archive, settings.schema_, spec.names),
+            Archive(places.archive, settings.schema_, spec.definitions),
             BundleStore(places.bundles),
             entries,
             RegistryState.fold(entries),

@@ -64,7 +64,7 @@ def open_workshop(settings: Settings) -> Workshop:
         settings=settings,
         spec=spec,
         log=log,
-        archive=Archive(places.archive, settings.schema_, spec.names),
+        archive=Archive(places.archive, settings.schema_, spec.definitions),
         bundles=BundleStore(places.bundles),
         registry=Registry(LedgerStore.open(places.ledger)),
         clock=clock,

@@ -51,7 +51,7 @@ def try_rules(
     spec = FeatureSpec.of(settings)
     columns = RuleColumns.of(spec, settings.schema_)
     compiled = CompiledRules.of(rules, columns)
-    archive = Archive(settings.places.archive, settings.schema_, spec.names)
+    archive = Archive(settings.places.archive, settings.schema_, spec.definitions)
     with archive.reading():
         rows = _past(settings, state, archive, spec, model, span_us)
         table = rows.select(

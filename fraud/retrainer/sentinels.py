@@ -90,7 +90,7 @@ class SentinelDesk:
         return cls(
             settings,
             open_log(settings),
-            Archive(places.archive, settings.schema_, spec.names),
+            Archive(places.archive, settings.schema_, spec.definitions),
             BundleStore(places.bundles),
             LedgerStore.open(places.ledger, create=False),
             progress,

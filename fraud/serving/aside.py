@@ -121,7 +121,7 @@ def _rebuild(settings: Settings, view: str, upto: int) -> None:
     spec = FeatureSpec.of(settings)
     log = open_log(settings)
     try:
-        archive = Archive(settings.places.archive, settings.schema_, spec.names)
+        archive = Archive(settings.places.archive, settings.schema_, spec.definitions)
         rule = ConflictRule.of(settings.labels)
         fold = rebuilt(spec, rule, log, archive, View.from_text(view), upto)
         fold.save(_folder(settings))

@@ -46,11 +46,12 @@ _log = structlog.get_logger("fraud.serving.batcher")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A logged decision with its reasons, ready for the wire."""
+    """A logged decision with its reasons, ready for the wire; `position`: where it was logged before."""
 
     scored: Scored
     arrival_time_us: int
     reasons: tuple[Reason, ...] = ()
+    position: int | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

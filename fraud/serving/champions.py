@@ -50,14 +50,14 @@ def make_champion(
     """Prepare a loaded bundle for service.
 
     Raises:
-        ConfigError: the service's features do not hold one the bundle needs.
+        ConfigError: the service's features do not hold one the bundle needs, or one of another definition.
     """
     model = settings.models[bundle.model]
     names = settings.schema_.categorical_names
     return Champion(
         version=version,
         bundle=bundle,
-        columns=spec.indices(bundle.feature_names),
+        columns=spec.indices(bundle.feature_names, bundle.feature_definitions),
         categoricals=tuple(names.index(name) for name in bundle.categorical_names),
         explorer=Explorer(model.policy.exploration),
         policy_version=bundle.policy_version(version),

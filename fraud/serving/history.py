@@ -91,8 +91,8 @@ def import_history(
             log.hold_to_key(EntityKey.of(settings).fingerprint)
             log.hold_to_heading(heading_of(settings))
             snapshots = Snapshots(settings.places.state, settings.log.snapshots_kept)
-            names = FeatureSpec.of(settings).names
-            check_nothing_ahead(log, Archive(settings.places.archive, settings.schema_, names), snapshots)
+            meant = FeatureSpec.of(settings).definitions
+            check_nothing_ahead(log, Archive(settings.places.archive, settings.schema_, meant), snapshots)
             return _load(settings, history, log, snapshots, progress)
         finally:
             log.close()

@@ -6,8 +6,8 @@ They are not logged: features, version and the name of the rule are. Contributio
 follow from them, bit for bit, and the ledger knows every rule there ever was. So
 the same desk answers a call in flight and `GetDecision` a month later.
 
-A row logged under other features than the service has now says only how many it
-has. The archive has their names: from there it is explained, or not at all.
+A row logged under other features than the service has now is explained from the
+archive, which has their names, or not at all.
 """
 
 import asyncio
@@ -33,6 +33,8 @@ FindArchived = Callable[[str], Entry | None]
 CHAMPIONS_KEPT = 8
 """Bundles held by each worker; an older version is read again when asked for."""
 _FEATURE_BYTES = 4
+UNREAD = b""
+"""In place of features that were logged when the service had others: they fit nothing."""
 
 
 def wants_reasons(answer: Answer | FraudError) -> bool:
@@ -50,12 +52,17 @@ class ReasonsDesk:
         self,
         load: Callable[[str], Champion],
         feature_count: int,
+        since: int,
         reasons_max: int,
         rules: Callable[[str, str], RuleSet | None],
         find_archived: FindArchived,
     ) -> None:
-        """`rules(model, digest)` returns a set of rules that was in force at some time."""
+        """`since`: the first position whose features are those of now (`FeatureSpec.held_since`).
+
+        `rules(model, digest)` returns a set of rules that was in force at some time.
+        """
         self._feature_count = feature_count
+        self._since = since
         self._find_archived = find_archived
         self._live, self._past = (
             _Explainer(name, load, feature_count, reasons_max, rules) for name in ("reasons", "past-reasons")
@@ -71,7 +78,7 @@ class ReasonsDesk:
         """Add reasons to the answers of one call and deliver them to its future."""
         self._live.worker.submit(self._explain, work, answers, Delivery(loop))
 
-    async def explain_one(self, scored: Scored) -> tuple[Reason, ...]:
+    async def explain_one(self, entry: Entry) -> tuple[Reason, ...]:
         """Return the reasons of a logged decision; empty when neither champion nor rule made it.
 
         Where retention let the bundle go, or features changed since, one reason says so instead.
@@ -79,14 +86,16 @@ class ReasonsDesk:
         Raises:
             Damaged: the bundle is not what was written.
         """
-        return await asyncio.get_running_loop().run_in_executor(self._past.worker, self._of_past, scored)
+        return await asyncio.get_running_loop().run_in_executor(self._past.worker, self._of_past, entry)
 
-    def _of_past(self, scored: Scored) -> tuple[Reason, ...]:
-        if not fits(scored, self._feature_count):
+    def _of_past(self, entry: Entry) -> tuple[Reason, ...]:
+        scored = entry.event
+        assert isinstance(scored, Scored)
+        if entry.position < self._since or not fits(scored, self._feature_count):
             # Only here: a look into the archive is too long for calls in flight.
-            entry = self._find_archived(scored.transaction_id)
-            if entry is not None and isinstance(entry.event, Scored):
-                scored = entry.event
+            archived = self._find_archived(scored.transaction_id)
+            found = None if archived is None else archived.event
+            scored = found if isinstance(found, Scored) else replace(scored, features=UNREAD)
         return self._past.reasons([scored])[0]
 
     def close(self) -> None:
@@ -94,10 +103,15 @@ class ReasonsDesk:
         for each in (self._live, self._past):
             each.worker.shutdown()
 
+    def _readable(self, answer: Answer) -> Scored:
+        """Return what was answered, without features that are not those of now."""
+        held = answer.position is None or answer.position >= self._since
+        return answer.scored if held else replace(answer.scored, features=UNREAD)
+
     def _explain(self, work: ScoreWork, answers: Sequence[Answer | FraudError], delivery: Delivery) -> None:
         try:
             wanted = [
-                answer.scored
+                self._readable(answer)
                 for answer in answers
                 if isinstance(answer, Answer) and (work.with_reasons or wants_reasons(answer))
             ]

@@ -117,7 +117,8 @@ class Rollbacks:
         second: SecondPerson,
     ) -> None:
         self._models = tuple(settings.models)
-        self._feature_count = len(FeatureSpec.of(settings).names)
+        spec = FeatureSpec.of(settings)
+        self._feature_count, self._since = len(spec.names), spec.held_since(scorer.log.headings())
         self._registry = registry
         self._scorer = scorer
         self._batcher = batcher
@@ -138,7 +139,7 @@ class Rollbacks:
         loop = asyncio.get_running_loop()
         champion, target, muted = await loop.run_in_executor(None, self._choose, order)
         both = [it for it in (champion, target) if it is not None]
-        newest = await loop.run_in_executor(None, recent, self._scorer.log, order.model)
+        newest = await loop.run_in_executor(None, recent, self._scorer.log, order.model, self._since)
         rows = readable(newest, self._feature_count, both)
         logged = features_of(rows, self._feature_count)
         asked = [] if champion is None else [(NOW, champion, rows, logged)]
@@ -290,9 +291,9 @@ def served_before(log: EventLog, model: str, before_us: int) -> str:
     return found
 
 
-def recent(log: EventLog, model: str) -> list[Scored]:
-    """Return the newest decisions of a model among the last `FORECAST_ROWS` events."""
-    entries = log.read(max(0, log.head() - FORECAST_ROWS), FORECAST_ROWS)
+def recent(log: EventLog, model: str, since: int) -> list[Scored]:
+    """Return the newest decisions of a model among the last `FORECAST_ROWS` events, from a position on."""
+    entries = log.read(max(0, log.head() - FORECAST_ROWS, since - 1), FORECAST_ROWS)
     return [it.event for it in entries if isinstance(it.event, Scored) and it.event.model == model]
 
 

@@ -101,6 +101,7 @@ class ScoringProcess:
         self.desk = ReasonsDesk(
             self.loader.load,
             len(self.spec.names),
+            self.spec.held_since(self.log.headings()),
             settings.server.reasons_max,
             self._past_rules,
             self.archive.find_entry,

@@ -48,7 +48,8 @@ class Shadowing:
         metrics: ScorerMetrics,
     ) -> None:
         self._settings = settings
-        self._feature_count = len(FeatureSpec.of(settings).names)
+        spec = FeatureSpec.of(settings)
+        self._feature_count, self._since = len(spec.names), spec.held_since(scorer.log.headings())
         self._registry = registry
         self._loader = loader
         self._scorer = scorer
@@ -116,7 +117,7 @@ class Shadowing:
         known = self._foreseen_by_model.get(probation.model)
         if known is None or known.version != probation.version:
             champion = self._loader.load(probation.version)
-            others = decided_by_others(self._scorer.log, probation.model, probation.version)
+            others = decided_by_others(self._scorer.log, probation.model, probation.version, self._since)
             rows = readable(others, self._feature_count, [champion])
             known = forecast(NOW, champion, rows, features_of(rows, self._feature_count))
             self._foreseen_by_model[probation.model] = known
@@ -163,16 +164,16 @@ class Shadowing:
         )
 
 
-def decided_by_others(log: EventLog, model: str, version: str) -> list[Scored]:
+def decided_by_others(log: EventLog, model: str, version: str, since: int) -> list[Scored]:
     """Return the newest of a model's payments that a version did not decide, `BEFORE_ROWS` at most.
 
-    They are looked for among the last few times as many entries; none are found once the log
-    is full of the version's own decisions.
+    They are looked for among the last few times as many entries, from the position `since` on; none are
+    found once the log is full of the version's own decisions.
     """
     head = log.head()
     found: list[Scored] = []
-    for start in range(head, max(0, head - 4 * BEFORE_ROWS), -BEFORE_ROWS):
-        after = max(0, start - BEFORE_ROWS)
+    for start in range(head, max(since - 1, head - 4 * BEFORE_ROWS), -BEFORE_ROWS):
+        after = max(since - 1, start - BEFORE_ROWS)
         for entry in reversed(log.read(after, start - after)):
             event = entry.event
             if isinstance(event, Scored) and event.model == model and event.decision.version != version:

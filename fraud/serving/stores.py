@@ -50,7 +50,7 @@ class Stores:
         try:
             log.hold_to_key(EntityKey.of(settings).fingerprint)
             log.hold_to_heading(heading_of(settings))
-            archive = Archive(places.archive, settings.schema_, FeatureSpec.of(settings).names)
+            archive = Archive(places.archive, settings.schema_, FeatureSpec.of(settings).definitions)
             snapshots = Snapshots(places.state, settings.log.snapshots_kept)
             check_nothing_ahead(log, archive, snapshots)
             clock.observe(log.last_arrival_us())

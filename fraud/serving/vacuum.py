@@ -93,7 +93,7 @@ class Vacuum:
             settings,
             log,
             LedgerStore.open(places.ledger, create=False),
-            Archive(places.archive, settings.schema_, FeatureSpec.of(settings).names),
+            Archive(places.archive, settings.schema_, FeatureSpec.of(settings).definitions),
             BundleStore(places.bundles),
             Snapshots(places.state, settings.log.snapshots_kept),
             WallClock() if wall else LogClock(log.last_arrival_us()),

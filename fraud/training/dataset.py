@@ -287,6 +287,7 @@ def _manifest(
             "frauds": int((label == 1).sum()),
             "kept_aside": len(history.without),
         },
+        "feature_definitions": {name: spec.definitions[name] for name in names},
         "spec_fingerprint": spec.fingerprint,
         "seed": settings.training.seed,
         **({} if apart is None else {"apart": apart.to_dict()}),

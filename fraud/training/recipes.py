@@ -89,6 +89,8 @@ def _hindrance(recipe: Recipe, rows: TrainingSet, spans: Spans, champion: Bundle
     """Say why a champion cannot be continued; "" if it can."""
     if (champion.feature_names, champion.categorical_names) != (rows.feature_names, rows.categorical_names):
         return "the champion has other features"
+    if not champion.feature_definitions.items() <= rows.manifest["feature_definitions"].items():
+        return "features of the champion mean something else now"
     if not Fitted.by(champion.manifest).spares(spans, Apart.by(rows.manifest)):
         return "the champion was fitted on payments that would calibrate or judge, for the spans have moved"
     rounds = load_booster(champion.booster).num_boosted_rounds()

@@ -47,9 +47,10 @@ def with_variants(rows: TrainingSet, history: History, champion: Bundle | None) 
 
 
 def _can_be_attacked(champion: Bundle, history: History) -> bool:
-    """Tell whether the service still holds every column of the champion."""
+    """Tell whether the service still holds every column of the champion, and each means the same."""
     names = {*history.spec.names, *history.settings.schema_.categorical_names}
-    return names.issuperset(champion.column_names)
+    same = champion.feature_definitions.items() <= history.spec.definitions.items()
+    return same and names.issuperset(champion.column_names)
 
 
 def variants_of(rows: TrainingSet, history: History, results: Sequence[Result]) -> Variants:

@@ -110,7 +110,7 @@ def back_up(settings: Settings, configuration: Path, target: Path, *, now_us: in
 
 
 def _try(settings: Settings, configuration: Path, aside: Path, now_us: int) -> Inventory:
-    archive = Archive(settings.places.archive, settings.schema_, FeatureSpec.of(settings).names)
+    archive = Archive(settings.places.archive, settings.schema_, FeatureSpec.of(settings).definitions)
     why = ""
     for _ in range(ATTEMPTS):
         shutil.rmtree(aside, ignore_errors=True)
@@ -203,7 +203,7 @@ class _Copy:
 
     def _copied_archive(self) -> Archive:
         folder = self._aside / DATA / self._places.archive.name
-        return Archive(folder, self._settings.schema_, FeatureSpec.of(self._settings).names)
+        return Archive(folder, self._settings.schema_, FeatureSpec.of(self._settings).definitions)
 
     def _bundles(self, ledger: RegistryState) -> list[str]:
         """Copy every bundle that the ledger has not let go of; return the digests."""

@@ -117,7 +117,7 @@ def _check(settings: Settings, inventory: Inventory, folder: Path, *, verify: bo
     layouts: tuple[tuple[Path, Layout], ...] = ((places.log, LOG_LAYOUT), (places.ledger, LEDGER_LAYOUT))
     for path, layout in layouts:
         check_pages(path, layout)
-    archive = Archive(places.archive, settings.schema_, FeatureSpec.of(settings).names)
+    archive = Archive(places.archive, settings.schema_, FeatureSpec.of(settings).definitions)
     _agree("ledger", *_ledger(places, inventory))
     with held_still(places.log, LOG_LAYOUT) as still:
         counted = count_entries(still.connection)
@@ -157,7 +157,8 @@ def _replay(settings: Settings, places: Places, log: SqliteEventLog, archive: Ar
     fold = Snapshots(places.state, settings.log.snapshots_kept).latest(spec, rule, head)
     if fold is None or fold.position == head:
         fold = FeatureFold(spec, rule)
-    comparison = Comparison(spec.names, archive.features_changed(spec.names))
+    before = spec.held_since(log.headings()) - 1
+    comparison = Comparison(spec.names, max(before, archive.features_changed(spec.names)))
 
     def judge(run: list[Entry], features: NDArray[np.float32]) -> None:
         if not comparison.take(run, features):

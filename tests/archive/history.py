@@ -2,7 +2,7 @@
 
 import random
 
-from fraud.records import Event, Outcome
+from fraud.records import Event, Heading, Outcome
 from fraud.settings.schema import Schema
 from tests.eventlog.events import applied, labels, outcomes, scored
 
@@ -13,7 +13,8 @@ SCHEMA = Schema.model_validate(
         "categorical": {"channel": {}, "country": {}},
     }
 )
-FEATURES = ("amount", "hour", "card_count_1h")
+FEATURES = {"amount": "amount", "hour": "hour in UTC", "card_count_1h": "count of card over 1h"}
+HEADING = Heading(("age", "distance"), ("channel", "country"), tuple(FEATURES.items()))
 
 
 def history(n: int, seed: int, start: int = 0) -> list[Event]:

@@ -147,7 +147,8 @@ def test_a_new_feature_becomes_a_column_that_is_null_in_older_rows(
 ) -> None:
     log.append([scored("a"), scored("b")], 1, [])
     archive.copy_from(log)
-    grown = Archive(tmp_path / "archive", SCHEMA, ("amount", "card_sum_1h", "hour", "card_count_1h"))
+    names = ("amount", "card_sum_1h", "hour", "card_count_1h")
+    grown = Archive(tmp_path / "archive", SCHEMA, dict.fromkeys(names, ""))
     assert grown.transactions().collect()["f_card_sum_1h"].to_list() == [None, None]
     log.append([scored("c", features=(1, 9, 2, 3))], 1, [])
     assert grown.copy_from(log) == 3

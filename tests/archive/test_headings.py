@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import polars as pl
+import numpy as np
 import pytest
 
 from fraud.archive import Archive
@@ -26,8 +26,12 @@ GROWN_SCHEMA = Schema.model_validate(
 )
 
 
-def heading(*features: str) -> Heading:
-    return Heading(NUMERICS, CATEGORICALS, tuple((name, f"the {name}") for name in features))
+def defined(*features: str, **others: str) -> dict[str, str]:
+    return {name: f"the {name}" for name in features} | others
+
+
+def heading(*features: str, **others: str) -> Heading:
+    return Heading(NUMERICS, CATEGORICALS, tuple(defined(*features, **others).items()))
 
 
 def grown(*features: str) -> Heading:
@@ -61,7 +65,7 @@ def columns(archive: Archive, *names: str) -> list[list[float | str | None]]:
 
 @pytest.mark.parametrize("rows_max", [1, 2, 50_000])
 def test_a_copy_goes_on_across_every_change(log: MemoryEventLog, tmp_path: Path, rows_max: int) -> None:
-    archive = Archive(tmp_path, GROWN_SCHEMA, ("amount", "sum_14d", "hour"))
+    archive = Archive(tmp_path, GROWN_SCHEMA, defined("amount", "sum_14d", "hour"))
     assert archive.copy_from(log, rows_max=rows_max) == 6
     assert columns(archive, "f_amount", "f_hour", "f_sum_14d") == [
         [1, 3, 5, 8, 11],
@@ -79,20 +83,20 @@ def test_a_copy_goes_on_across_every_change(log: MemoryEventLog, tmp_path: Path,
 def test_whoever_copies_under_whatever_configuration_brings_the_same_rows(
     log: MemoryEventLog, tmp_path: Path
 ) -> None:
-    old = Archive(tmp_path / "one", SCHEMA, ("amount", "hour"))
-    new = Archive(tmp_path / "two", GROWN_SCHEMA, ("amount", "sum_14d", "hour"))
+    old = Archive(tmp_path / "one", SCHEMA, defined("amount", "hour"))
+    new = Archive(tmp_path / "two", GROWN_SCHEMA, defined("amount", "sum_14d", "hour"))
     for archive in (old, new):
         archive.copy_from(log)
     every = ("amount", "sum_7d", "sum_14d", "hour")
-    both = [Archive(tmp_path / name, GROWN_SCHEMA, every).transactions() for name in ("one", "two")]
+    both = [Archive(tmp_path / name, GROWN_SCHEMA, defined(*every)).transactions() for name in ("one", "two")]
     one, two = (rows.sort("position").collect() for rows in both)
     assert one.equals(two, null_equal=True)
     assert one["f_sum_7d"].to_list() == [None, None, 6, 9, None]
 
 
 def test_copies_of_two_configurations_take_turns(log: MemoryEventLog, tmp_path: Path) -> None:
-    old = Archive(tmp_path, SCHEMA, ("amount", "hour"))
-    new = Archive(tmp_path, GROWN_SCHEMA, ("amount", "sum_14d", "hour"))
+    old = Archive(tmp_path, SCHEMA, defined("amount", "hour"))
+    new = Archive(tmp_path, GROWN_SCHEMA, defined("amount", "sum_14d", "hour"))
     old.copy_from(log, upto=4)
     new.copy_from(log, upto=5)
     assert old.copy_from(log) == new.position() == 6
@@ -101,10 +105,10 @@ def test_copies_of_two_configurations_take_turns(log: MemoryEventLog, tmp_path: 
 
 
 def test_an_archived_row_comes_back_as_a_row_of_today(log: MemoryEventLog, tmp_path: Path) -> None:
-    archive = Archive(tmp_path, GROWN_SCHEMA, ("hour", "sum_14d"))
+    archive = Archive(tmp_path, GROWN_SCHEMA, defined("hour", "sum_14d"))
     archive.copy_from(log)
     kept = [entry.event for entry in archive.entries() if isinstance(entry.event, Scored)]
-    values = [pl.Series(list(memoryview(event.features).cast("f"))).to_list() for event in kept]
+    values = [np.frombuffer(event.features, "<f4") for event in kept]
     assert [row[0] for row in values] == [2, 4, 7, 10, 13]
     assert [math.isnan(row[1]) for row in values] == [True, True, True, True, False]
     assert kept[0].categoricals == ("web", "", "")
@@ -116,9 +120,46 @@ def test_a_log_from_before_headings_is_archived_under_both_configurations(tmp_pa
     log.append([row("a", (1, 2)), row("b", (3, 4))], 1, [])
     log.append([row("c", (5, 6, 7)), row("d", (8, 9, 10))], 2, [])
     log.hold_to_heading(heading("amount", "sum_7d", "hour"))
-    now = Archive(tmp_path, SCHEMA, ("amount", "sum_7d", "hour"))
+    now = Archive(tmp_path, SCHEMA, defined("amount", "sum_7d", "hour"))
     with pytest.raises(ConfigError, match=r"position 1 was logged with 2 features, .* has 3.*with the old"):
         now.copy_from(log)
-    assert Archive(tmp_path, SCHEMA, ("amount", "hour")).copy_from(log) == 4
+    assert Archive(tmp_path, SCHEMA, defined("amount", "hour")).copy_from(log) == 4
     assert now.copy_from(log) == 4
     assert columns(now, "f_sum_7d", "f_hour") == [[None, None, 6, 9], [2, 4, 7, 10]]
+
+
+def test_a_feature_that_meant_something_else_is_null_in_the_rows_of_that_time(tmp_path: Path) -> None:
+    """Its meaning changes twice and comes back; each reader sees the rows of its own."""
+    log = MemoryEventLog()
+    at_night, at_noon = defined("amount", hour="by night"), defined("amount", hour="by noon")
+    for place, features in enumerate((at_night, at_noon, at_night)):
+        log.hold_to_heading(heading(**features))
+        log.append([row(f"t{place}", (place, 10 + place))], place, [])
+    night, noon = (Archive(tmp_path, SCHEMA, features) for features in (at_night, at_noon))
+    assert noon.copy_from(log, upto=1) == 1
+    assert columns(noon, "f_hour", "f_amount") == [[None], [0]]
+    assert night.copy_from(log) == noon.position() == 3
+    assert columns(night, "f_hour", "f_amount") == [[10, None, 12], [0, 1, 2]]
+    assert columns(noon, "f_hour", "f_amount") == [[None, 11, None], [0, 1, 2]]
+    assert (night.features_changed(("hour",)), noon.features_changed(("hour",))) == (2, 3)
+    assert night.features_changed(("amount",)) == 0
+    kept = [np.frombuffer(it.event.features, "<f4") for it in noon.entries() if isinstance(it.event, Scored)]
+    assert [math.isnan(values[1]) for values in kept] == [True, False, True]
+    again = Archive(tmp_path, SCHEMA, at_noon)
+    again.compact()
+    assert columns(again, "f_hour") == columns(noon, "f_hour")
+
+
+def test_what_was_archived_before_headings_means_what_the_first_one_says(tmp_path: Path) -> None:
+    log = MemoryEventLog()
+    log.append([row("a", (1, 2))], 1, [])
+    before, after = defined("amount", hour="by night"), defined("amount", hour="by noon")
+    archive = Archive(tmp_path, SCHEMA, after)
+    archive.copy_from(log)
+    assert (archive.features_changed(("hour",)), columns(archive, "f_hour")) == (0, [[2]])
+    log.hold_to_heading(heading(**before))
+    log.append([row("b", (3, 4))], 2, [])
+    log.hold_to_heading(heading(**after))
+    log.append([row("c", (5, 6))], 3, [])
+    archive.copy_from(log)
+    assert (archive.features_changed(("hour",)), columns(archive, "f_hour")) == (2, [[None, None, 6]])

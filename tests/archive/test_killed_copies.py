@@ -9,7 +9,7 @@ import pytest
 
 from fraud.archive import Archive
 from fraud.eventlog import SqliteEventLog
-from tests.archive.history import FEATURES, SCHEMA, history
+from tests.archive.history import FEATURES, HEADING, SCHEMA, history
 from tests.eventlog.events import same_entries
 
 ROOT = Path(__file__).parents[2]
@@ -33,6 +33,7 @@ def test_every_position_is_archived_once_although_copies_are_killed_at_random_mo
     random_ = random.Random(seed)
     log_path, folder = tmp_path / "log.db", tmp_path / "archive"
     log = SqliteEventLog.open(log_path, writable=True, entity_names=SCHEMA.entity_names, durability="process")
+    log.hold_to_heading(HEADING)
     log.append(history(40, seed), 1, [])
     kills = 0
     for _ in range(KILLS):
@@ -57,6 +58,7 @@ def test_every_position_is_archived_once_although_copies_are_killed_at_random_mo
 def test_two_copies_at_once_archive_every_position_once(tmp_path: Path) -> None:
     log_path, folder = tmp_path / "log.db", tmp_path / "archive"
     log = SqliteEventLog.open(log_path, writable=True, entity_names=SCHEMA.entity_names, durability="process")
+    log.hold_to_heading(HEADING)
     log.append(history(400, seed=8), 1, [])
     copiers = [start_copier(log_path, folder, upto=400) for _ in range(2)]
     for copier in copiers:

@@ -13,7 +13,7 @@ from fraud.archive import Archive
 from fraud.archive.mending import mend
 from fraud.errors import Unavailable
 from fraud.eventlog import MemoryEventLog
-from tests.archive.history import FEATURES, SCHEMA, history
+from tests.archive.history import FEATURES, HEADING, SCHEMA, history
 from tests.eventlog.events import same_entries
 from tests.simulation.power import Tree
 
@@ -53,6 +53,7 @@ def opened(root: Path) -> Archive:
 def after_a_cut(root: Path, seed: int, *, synced: bool) -> tuple[MemoryEventLog, int]:
     """Copy, merge and secure at random, cut the power; return the log and up to where it could be pruned."""
     random, log = Random(seed), MemoryEventLog()
+    log.hold_to_heading(HEADING)
     tree = Tree(root, ("archive",))
     books = Books(tree if synced else None)
     secured = 0

@@ -142,7 +142,7 @@ class World:
 
     @cached_property
     def archive(self) -> Archive:
-        return Archive(self.settings.places.archive, self.settings.schema_, self.spec.names)
+        return Archive(self.settings.places.archive, self.settings.schema_, self.spec.definitions)
 
     @cached_property
     def history(self) -> History:

@@ -49,6 +49,10 @@ def test_selection_keeps_the_order_of_the_spec_and_refuses_patterns_without_a_ma
         spec.select(["*", "card_sum_7d"])
     with pytest.raises(ConfigError, match="does not hold card_sum_7d"):
         spec.indices(["card_sum_7d"])
+    amount = {"amount": "amount in base currency"}
+    assert spec.indices(("card_sum_1d", "amount"), amount).tolist() == [4, 0]
+    with pytest.raises(ConfigError, match="amount meant something else to the model"):
+        spec.indices(["card_sum_1d", "amount"], {"amount": "amount in cents"})
 
 
 def test_widths_are_spelled_in_their_largest_units() -> None:

@@ -51,7 +51,7 @@ def log_of(settings: Settings) -> SqliteEventLog:
 
 
 def archive_of(settings: Settings) -> Archive:
-    return Archive(settings.places.archive, settings.schema_, FeatureSpec.of(settings).names)
+    return Archive(settings.places.archive, settings.schema_, FeatureSpec.of(settings).definitions)
 
 
 def test_there_is_a_folder_of_this_release() -> None:

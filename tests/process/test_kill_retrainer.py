@@ -77,7 +77,7 @@ def _check_ledger(settings: Settings, client: Client) -> None:
 
 def _check_archive(settings: Settings) -> None:
     spec = FeatureSpec.of(settings)
-    archive = Archive(settings.places.archive, settings.schema_, spec.names)
+    archive = Archive(settings.places.archive, settings.schema_, spec.definitions)
     positions = archive.transactions().select("position").collect()["position"]
     assert positions.n_unique() == len(positions)
     labels = archive.labels().select(pl.struct("position", "row")).collect().to_series()

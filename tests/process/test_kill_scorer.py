@@ -75,7 +75,7 @@ class Load:
 def _open(settings: Settings) -> tuple[SqliteEventLog, Archive, FeatureSpec]:
     spec = FeatureSpec.of(settings)
     log = SqliteEventLog.open(settings.places.log, writable=False, entity_names=settings.schema_.entity_names)
-    return log, Archive(settings.places.archive, settings.schema_, spec.names), spec
+    return log, Archive(settings.places.archive, settings.schema_, spec.definitions), spec
 
 
 @pytest.mark.parametrize("seed", [1, 2])

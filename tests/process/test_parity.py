@@ -46,7 +46,7 @@ def test_replay_of_the_log_equals_the_logged_features(tmp_path: Path) -> None:
     settings = load_settings(tmp_path / "fraud.toml", {})
     spec = FeatureSpec.of(settings)
     log = SqliteEventLog.open(settings.places.log, writable=False, entity_names=settings.schema_.entity_names)
-    archive = Archive(settings.places.archive, settings.schema_, spec.names)
+    archive = Archive(settings.places.archive, settings.schema_, spec.definitions)
     fold = FeatureFold(spec, ConflictRule.of(settings.labels))
     compared = 0
     declined = spec.names.index("card_declined_count_7d")

@@ -107,7 +107,7 @@ class World:
         self.log = SqliteEventLog.open(
             places.log, writable=True, entity_names=self.settings.schema_.entity_names, durability="process"
         )
-        self.archive = Archive(places.archive, self.settings.schema_, self.spec.names)
+        self.archive = Archive(places.archive, self.settings.schema_, self.spec.definitions)
         self.bundles = BundleStore(places.bundles)
         self.ledger = LedgerStore.open(places.ledger)
         self.days = self.log.last_arrival_us() // DAY_US - START_US // DAY_US if self.log.head() else 0

@@ -73,7 +73,7 @@ class Full(Archive):
 
 def test_what_cannot_be_compacted_is_tried_a_day_later_and_stops_nothing(world: World) -> None:
     shop = open_workshop(load_settings(world.config, FEW))
-    shop.archive = full = Full(world.settings.places.archive, world.settings.schema_, world.spec.names)
+    shop.archive = full = Full(world.settings.places.archive, world.settings.schema_, world.spec.definitions)
     watch = CompactionWatch(shop)
     for hours, tries in ((0, 1), (1, 1), (23, 2)):
         copied(world, shop, 4, hours)

@@ -134,7 +134,7 @@ class Sought(Archive):
     """An archive that notes how many payments are searched each time."""
 
     def __init__(self, world: World) -> None:
-        super().__init__(world.settings.places.archive, world.settings.schema_, world.spec.names)
+        super().__init__(world.settings.places.archive, world.settings.schema_, world.spec.definitions)
         self.scanned: list[int] = []
 
     def transactions(self, upto: int | None = None) -> pl.LazyFrame:
@@ -193,7 +193,7 @@ def test_the_archive_is_asked_only_when_labels_have_come(world: World) -> None:
     frauds = NewFrauds(shop)
     say(world, "first", range(5))
     looked(world, shop, frauds)
-    shop.archive = Closed(world.settings.places.archive, world.settings.schema_, world.spec.names)
+    shop.archive = Closed(world.settings.places.archive, world.settings.schema_, world.spec.definitions)
     world.pass_days(2)
     looked(world, shop, frauds)
     assert frauds.after("card", 0) == 5

@@ -31,7 +31,7 @@ def labelled(process: ScoringProcess, *transaction_ids: str) -> None:
 
 
 def archived(settings: Settings, process: ScoringProcess) -> History:
-    archive = Archive(settings.places.archive, settings.schema_, FeatureSpec.of(settings).names)
+    archive = Archive(settings.places.archive, settings.schema_, FeatureSpec.of(settings).definitions)
     archive.copy_from(process.log)
     cut = Cut(archive.position(), process.scorer.now_us())
     return History(archive, FeatureSpec.of(settings), settings, cut)

@@ -16,6 +16,7 @@ from fraud.eventlog.codec import encode
 from fraud.features.spec import FeatureSpec
 from fraud.records import Scored
 from fraud.serving.batcher import Answer
+from fraud.serving.champions import Champion, make_champion
 from fraud.serving.intake import TransactionIntake
 from fraud.serving.reasons import readable
 from fraud.serving.rollback import RollbackOrder, recent
@@ -26,6 +27,7 @@ from fraud.settings.model import Policy, Target
 from fraud.upkeep.backup import back_up
 from fraud.upkeep.restoring import restore
 from fraud.v1.transaction_pb2 import Transaction
+from tests.bundle.made import made_bundle
 from tests.serving.registered import Ledger
 from tests.serving.test_exploring import inside
 from tests.serving.test_follower import crown
@@ -37,12 +39,30 @@ CATEGORICAL = ("[features]\n", "[schema.categorical.country]\n[features]\n")
 NUMERIC = ("[schema.categorical.channel]\n", "[schema.numeric.age]\n[schema.categorical.channel]\n")
 WINDOW = ('windows = ["1h", "24h", "7d"]', 'windows = ["1h", "24h", "7d", "14d"]')
 GONE = ('windows = ["1h", "24h", "7d"]', 'windows = ["24h", "7d"]')
+OTHER_WINDOW = (WINDOW[0], 'windows = ["1h", "24h", "14d"]')
+OTHER_MEANING = ("small_amount_minor = 2000", "small_amount_minor = 3000")
 MOVED = ("[schema.categorical.channel]\n", "[schema.categorical.country]\n[schema.categorical.channel]\n")
 CHANGES = {
     "a categorical": [CATEGORICAL],
     "a numeric": [NUMERIC],
     "both and a window": [NUMERIC, CATEGORICAL, WINDOW],
+    "another window": [OTHER_WINDOW],
+    "another meaning": [OTHER_MEANING],
 }
+
+
+OF_14_DAYS = {
+    f"card_{it}_14d"
+    for it in ("count", "sum", "mean", "max", "std", "amount_over_mean", "small_count", "declined_count")
+} | {"card_distinct_merchant_14d"}
+NEW = {
+    "a categorical": set[str](),
+    "a numeric": {"age"},
+    "both and a window": {"age"} | OF_14_DAYS,
+    "another window": OF_14_DAYS,
+    "another meaning": {f"card_small_count_{window}" for window in ("1h", "1d", "7d")},
+}
+"""Features that rows of before lack."""
 
 
 def changed(folder: Path, changes: Sequence[tuple[str, str]]) -> Settings:
@@ -116,7 +136,7 @@ def test_a_service_starts_and_a_retry_gets_the_stored_answer(past: Past, change:
         (other,) = await score(process, [wire])
         assert isinstance(other, Conflict)
         fresh = Stream(seed=92).take(5)
-        fresh[0].categoricals.update({"country": "NLD"} if change != "a numeric" else {})
+        fresh[0].categoricals.update({"country": "NLD"} if CATEGORICAL in CHANGES[change] else {})
         mixed = await score(process, [*past.wires[10:15], *fresh])
         assert logged(mixed)[:5] == logged(past.answers)[10:15]
         width = 4 * len(process.spec.names)
@@ -141,7 +161,7 @@ def test_a_decision_is_explained_from_the_archive_or_given_without_reasons(past:
             entry = await process.queries.decision(answer.scored.transaction_id)
             assert isinstance(entry.event, Scored)
             assert encode(entry.event) == encode(answer.scored)
-            reasons = await process.desk.explain_one(entry.event)
+            reasons = await process.desk.explain_one(entry)
             if place < 30 or change == "a categorical":
                 assert reasons == answer.reasons
             else:
@@ -157,7 +177,8 @@ def test_without_an_archive_the_decision_is_given_too(past: Past) -> None:
     settings = changed(past.folder, [NUMERIC])
 
     async def body(process: ScoringProcess) -> None:
-        (why,) = await process.desk.explain_one(stored(past.answers)[0])
+        entry = await process.queries.decision(stored(past.answers)[0].transaction_id)
+        (why,) = await process.desk.explain_one(entry)
         assert why.code == "FEATURES_CHANGED"
 
     inside(settings, body)
@@ -171,7 +192,7 @@ def test_a_feature_that_is_gone_leaves_the_decision(past: Past) -> None:
             scored = stored(past.answers)[place]
             entry = await process.queries.decision(scored.transaction_id)
             assert encode(entry.event) == encode(scored)
-            (why,) = await process.desk.explain_one(scored)
+            (why,) = await process.desk.explain_one(entry)
             assert why.code == "FEATURES_CHANGED"
         assert logged(await score(process, past.wires)) == logged(past.answers)
 
@@ -208,11 +229,11 @@ def test_a_probation_is_judged_beside_rows_that_cannot_be_read(past: Past, chang
         await process.follower.poll(process.batcher)
         state = process.registry.refresh()
         assert [it.version for it in state.probations["card"]] == ["card-2"]
-        others = decided_by_others(process.log, "card", "card-2")
-        assert len(others) == 40
+        since = process.spec.held_since(process.log.headings())
+        others = decided_by_others(process.log, "card", "card-2", since)
+        assert len(others) == (40 if change == "a categorical" else 0)
         champion = process.loader.load("card-2")
-        read = readable(others, len(process.spec.names), [champion])
-        assert len(read) == (40 if change == "a categorical" else 0)
+        assert len(readable(others, len(process.spec.names), [champion])) == len(others)
         assert process.scorer.shadows.pairs["card"].alerts.rows > 0
 
     inside(settings, body)
@@ -253,7 +274,7 @@ def test_a_replay_that_can_compare_nothing_says_so(past: Past, capsys: pytest.Ca
 def test_words_that_a_version_reads_are_there_in_older_rows(past: Past) -> None:
     async def body(process: ScoringProcess) -> None:
         champion = process.loader.load("card-1")
-        rows = recent(process.log, "card")
+        rows = recent(process.log, "card", 1)
         assert all(map(operator.is_, readable(rows, len(process.spec.names), [champion]), rows))
         short = [replace(row, categoricals=()) for row in rows]
         (first, *_) = readable(short, len(process.spec.names), [champion])
@@ -273,16 +294,14 @@ def test_what_was_not_archived_before_a_change_is_archived_after_it(past: Past, 
         assert process.archive.copy_from(process.log) == process.log.head()
         rows = process.archive.transactions().sort("position").collect()
         assert len(rows) == 45
-        for column in ("f_card_count_1h", "f_merchant_fraud_rate_7d_delay_1d", "f_card_steps"):
-            assert rows[column].null_count() == 0
-        new = {"a categorical": [], "a numeric": ["f_age"]}.get(change, ["f_age", "f_card_count_14d"])
-        for column in new:
-            assert rows[column].null_count() == 40
-        logged = [row.features for row in stored(past.answers)]
-        names = FeatureSpec.of(past.settings).names
-        was = np.frombuffer(b"".join(logged), "<f4").reshape(40, len(names))
-        now = rows.head(40).select([f"f_{name}" for name in names]).to_numpy()
-        assert np.array_equal(was.view("<u4"), np.ascontiguousarray(now).view("<u4"))
+        was, now = FeatureSpec.of(past.settings), process.spec
+        assert {name for name in now.names if rows[f"f_{name}"].null_count()} == NEW[change]
+        assert all(rows[f"f_{name}"].null_count() in (0, 40) for name in now.names)
+        kept = [name for name in was.names if name in now.names and name not in NEW[change]]
+        logged = np.frombuffer(b"".join(row.features for row in stored(past.answers)), "<f4").reshape(40, -1)
+        before = np.ascontiguousarray(logged[:, was.indices(kept)])
+        after = np.ascontiguousarray(rows.head(40).select(f"f_{name}" for name in kept).to_numpy())
+        assert np.array_equal(before.view("<u4"), after.view("<u4"))
 
     inside(settings, body)
 
@@ -295,3 +314,21 @@ def test_a_field_that_moves_is_refused_at_the_start_and_nothing_has_changed(past
         ScoringProcess(settings)
     back = changed(past.folder, [(MOVED[1], MOVED[0])])
     inside(back, body_of_a_second_start)
+
+
+def test_a_version_that_learned_another_meaning_of_a_feature_is_refused_by_name(past: Past) -> None:
+    spec = FeatureSpec.of(past.settings)
+    bundle = made_bundle("card")
+
+    def made(**meant: str) -> Champion:
+        manifest = {**bundle.manifest, "feature_definitions": meant}
+        learned = replace(bundle, manifest=manifest)
+        return make_champion("card-1", learned, spec, past.settings, since_us=0, ledger_seq=1)
+
+    assert made().columns.tolist() == made(amount=spec.definitions["amount"]).columns.tolist()
+    with pytest.raises(
+        ConfigError,
+        match=r"card_count_1h meant something else to the model \(card_count_1h: "
+        r"'count of card over 1h by 10m', now 'count of card over 1h by 5m'\)",
+    ):
+        made(card_count_1h="count of card over 1h by 10m")

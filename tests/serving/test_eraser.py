@@ -236,7 +236,7 @@ def test_an_erasure_that_waits_for_a_reader_goes_on_by_itself(tmp_path: Path) ->
         await here.fill(Stream(seed=46))
         process = here.process
         process.archive.copy_from(process.log)
-        reader = Archive(settings.places.archive, settings.schema_, process.spec.names)
+        reader = Archive(settings.places.archive, settings.schema_, process.spec.definitions)
         with reader.reading():
             rows = reader.transactions()
             plan = await here.eraser.plan("card", TOKEN)

@@ -33,7 +33,7 @@ def test_nothing_is_pruned_while_the_archive_is_not_on_the_disk(
         stream.now_us += 40 * DAY_US
         await here.score(stream, 10)
         # Another process copies, as the retrainer does: what it has synced, this one cannot know.
-        Archive(settings.places.archive, settings.schema_, process.spec.names).copy_from(process.log)
+        Archive(settings.places.archive, settings.schema_, process.spec.definitions).copy_from(process.log)
         await process.batcher.run(process.keeper.snapshot_now)
         with monkeypatch.context() as broken:
             broken.setattr(os, "fsync", failing)

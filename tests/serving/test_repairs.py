@@ -51,7 +51,7 @@ def test_lineage_of_a_batch_names_versions_descendants_and_decisions(still: Poll
 def test_decisions_are_counted_once_wherever_they_stand(still: Polluted) -> None:
     settings = still.ledger.settings
     spec = FeatureSpec.of(settings)
-    archive = Archive(settings.places.archive, settings.schema_, spec.names)
+    archive = Archive(settings.places.archive, settings.schema_, spec.definitions)
     log = SqliteEventLog.open(settings.places.log, writable=False, entity_names=spec.entity_names)
     decisions = list(still.client.get_lineage(batch_id="good").decisions)
     assert [sum(getattr(it, name) for name in OUTCOMES) for it in decisions] == [40, 20]

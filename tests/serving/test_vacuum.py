@@ -138,7 +138,7 @@ def test_leftovers_and_superfluous_snapshots_go_and_state_is_rebuilt_without_any
         process.stop()
     spec, rule = FeatureSpec.of(settings), ConflictRule.of(settings.labels)
     log = open_log(settings)
-    archive = Archive(settings.places.archive, settings.schema_, spec.names)
+    archive = Archive(settings.places.archive, settings.schema_, spec.definitions)
     archive.copy_from(log)
     log.prune(200, 2**62)
     (newest,) = Snapshots(settings.places.state, 9).paths()
@@ -176,7 +176,7 @@ from fraud.features.spec import FeatureSpec
 from fraud.settings import load_settings
 settings = load_settings(Path(sys.argv[1]), {})
 log = SqliteEventLog.open(settings.places.log, writable=False, entity_names=settings.schema_.entity_names)
-archive = Archive(settings.places.archive, settings.schema_, FeatureSpec.of(settings).names)
+archive = Archive(settings.places.archive, settings.schema_, FeatureSpec.of(settings).definitions)
 while archive.position() < int(sys.argv[2]):
     archive.copy_from(log, rows_max=5)
 """
@@ -200,7 +200,7 @@ def test_compact_and_vacuum_run_beside_a_scorer_and_a_copy(
         tables = [it["tables"]["transactions"] for it in shown if "tables" in it]
         assert any(it["files_before"] > it["files_after"] for it in tables)
         assert all(it["removals"] == [] for it in shown if "removals" in it), "no file is old enough"
-    archive = Archive(settings.places.archive, settings.schema_, FeatureSpec.of(settings).names)
+    archive = Archive(settings.places.archive, settings.schema_, FeatureSpec.of(settings).definitions)
     log = open_reader(settings)
     entries = list(archive.entries())
     assert [entry.position for entry in entries] == list(range(1, archive.position() + 1))

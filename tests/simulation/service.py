@@ -70,7 +70,7 @@ class _Archive(Archive):
     def __init__(
         self, settings: Settings, spec: FeatureSpec, disk: Disk, table: type[SimulatedTable]
     ) -> None:
-        super().__init__(settings.places.archive, settings.schema_, spec.names)
+        super().__init__(settings.places.archive, settings.schema_, spec.definitions)
         for name, each in self._tables.items():
             setattr(self, f"_{name}", table(each._folder, each._types, disk))
 

@@ -66,6 +66,9 @@ def test_a_model_sees_its_own_traffic_and_the_features_it_picks() -> None:
     assert not set(card.position) & set(transfer.position)
     assert transfer.feature_names == ("amount", "card_count_1h", "card_sum_1h", "card_since_previous_s")
     assert transfer.categorical_names == ("channel",)
+    assert transfer.manifest["feature_definitions"] == {
+        name: SPEC.definitions[name] for name in transfer.feature_names
+    }
 
 
 def test_fresh_rows_teach_nothing_but_are_there() -> None:

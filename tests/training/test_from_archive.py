@@ -71,7 +71,7 @@ def test_what_the_log_holds_becomes_rows_labels_and_a_manifest(tmp_path: Path) -
         OutcomesReported(reports),
     ]
     log.append(events, START_US + 10, [])
-    archive = Archive(tmp_path, SETTINGS.schema_, SPEC.names)
+    archive = Archive(tmp_path, SETTINGS.schema_, SPEC.definitions)
     position = archive.copy_from(log)
     cut = Cut(position, START_US + 60 * DAY_US)
     settings = made_settings(recipes={"full": {"kind": "full", "window": "90d"}})

@@ -115,7 +115,11 @@ def test_continue_starts_from_a_champion_of_the_same_features_only(
     assert start.parent is not None
     assert start.parent.digest == champion.digest
     other = replace(champion, feature_names=("other", *champion.feature_names[1:]), ranges=())
-    for unusable in (None, other):
+    defined = {**rows.manifest["feature_definitions"], rows.feature_names[-1]: "another meaning"}
+    meant = replace(champion, manifest={**champion.manifest, "feature_definitions": defined})
+    older = replace(champion, manifest={**champion.manifest, "feature_definitions": {}})
+    assert start_of(kept, [kept], rows, spans, older).parent is not None
+    for unusable in (None, other, meant):
         assert start_of(kept, [kept], rows, spans, unusable).parent is None
         assert not start_of(kept, [kept], rows, spans, unusable).skip
         assert start_of(kept, [full, kept], rows, spans, unusable).skip

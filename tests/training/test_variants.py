@@ -175,6 +175,9 @@ def test_without_a_champion_there_is_nothing_to_attack(world: World) -> None:
     assert "no champion to attack" in skipped.reason
     other = replace(world.bundle, feature_names=("gone", *world.bundle.feature_names[1:]))
     assert with_variants(plain, replace(world.history, settings=settings), other) is plain
+    defined = {**world.bundle.feature_definitions, "amount": "in cents"}
+    meant = replace(world.bundle, manifest={**world.bundle.manifest, "feature_definitions": defined})
+    assert with_variants(plain, replace(world.history, settings=settings), meant) is plain
 
 
 def test_a_campaign_that_found_nothing_adds_nothing(world: World, rows: TrainingSet) -> None:
