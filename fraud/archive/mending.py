@@ -1,7 +1,7 @@
 """Sets aside what a power cut tore: the newest commits of a table, where they never wholly reached the disk.
 
     N          whole: its lines parse, and the files it adds are there at their full size
-    N+1        torn   ─► renamed to *.torn, and with it whatever came after
+    N+1        torn or missing ─► what is there of it and whatever came after is renamed to *.torn
     N+1.check… torn   ─► the same; an earlier checkpoint and the commits since say as much
 
 Commits are synced when they are made, and nobody relies on one before, so what is
@@ -10,6 +10,7 @@ cut no commit is ever torn, since each comes into its place whole.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote
@@ -56,8 +57,11 @@ def mend(folder: Path) -> list[Path]:
     log = folder / LOG
     while True:
         commits = [_read(path) for path in _commits(log)[-TAIL:]]
-        torn = _first_torn(folder, commits)
         checkpoints = [path for path in log.glob("*.checkpoint*.parquet") if not _has_footer(path)]
+        torn = _first_torn(folder, commits)
+        gap = _first_gap(log, commits)
+        if gap is not None and (torn is None or gap < torn):
+            torn = gap
         if torn is None and not checkpoints:
             return []
         # Somebody may have moved files on while we looked; a torn end never moves by itself.
@@ -95,6 +99,14 @@ def _first_torn(folder: Path, commits: list[_Commit]) -> int | None:
         removed |= commit.named("remove").keys()
         torn = torn if whole else commit.version
     return torn
+
+
+def _first_gap(log: Path, commits: list[_Commit]) -> int | None:
+    """Return the first version without the one before it, where no checkpoint stands for that."""
+    whole = [version_of(path) for path in log.glob("*.checkpoint*.parquet") if _has_footer(path)]
+    versions = [commit.version for commit in commits]
+    lacking = [after for before, after in pairwise(versions) if after - 1 > max(before, *whole, -1)]
+    return min(lacking, default=None)
 
 
 def _size(path: Path) -> int:

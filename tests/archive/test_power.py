@@ -179,3 +179,17 @@ def test_files_that_a_later_commit_removed_are_no_sign_of_a_torn_one(tmp_path: P
     archive.compact(timedelta(0))
     assert mend(tmp_path / "archive" / "transactions") == []
     assert opened(tmp_path).position() == log.head()
+
+
+def test_a_commit_missing_between_others_takes_along_what_came_after(tmp_path: Path) -> None:
+    log, archive = MemoryEventLog(), opened(tmp_path)
+    for _ in range(3):
+        log.append(history(20, 9, log.head()), 1, [])
+        archive.copy_from(log)
+    *_, lost, newest = sorted((tmp_path / "archive" / "transactions" / "_delta_log").glob("*.json"))
+    lost.unlink()
+    again = opened(tmp_path)
+    assert again.position() == 20
+    assert newest.with_name(f"{newest.name}.torn").is_file()
+    assert again.copy_from(log) == 60
+    assert same_entries(list(again.entries()), log.read(0, 10_000))
