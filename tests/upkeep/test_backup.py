@@ -134,6 +134,14 @@ def test_a_missing_entry_is_found(settings: Settings, tmp_path: Path) -> None:
         restore(settings, tmp_path / "b", tmp_path / "again", verify=False)
 
 
+def test_a_backup_from_before_a_table_of_the_archive_comes_back(settings: Settings, tmp_path: Path) -> None:
+    made(settings, tmp_path / "b")
+    inventory = json.loads((tmp_path / "b" / NAME).read_text())
+    assert inventory["archive_rows"].pop("headings") == 0
+    (tmp_path / "b" / NAME).write_text(json.dumps(inventory))
+    restore(settings, tmp_path / "b", tmp_path / "again", verify=False)
+
+
 def test_a_later_format_of_a_part_is_refused_by_name(settings: Settings, tmp_path: Path) -> None:
     made(settings, tmp_path / "b")
     text = (tmp_path / "b" / NAME).read_text()
