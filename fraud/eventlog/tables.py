@@ -6,7 +6,7 @@
     applied   every Applied once more, by position    ├ written with the entries, never pruned
     tokens    entity · surrogate → token              │
     erasures  erasures begun and not finished         │
-    meta      entity names; how far it is pruned      ┘
+    meta      entity names, headings; how far pruned  ┘
 
 The index by outcome leaves imported transactions (outcome 0) out: nobody
 decided them here.

@@ -98,7 +98,7 @@ def test_a_manifest_names_what_it_lacks() -> None:
     for key in REQUIRED:
         with pytest.raises(Damaged, match=key):
             check_manifest({name: value for name, value in manifest.items() if name != key})
-    for wrong in ([], {"amount": 1}):
+    for wrong in (["amount"], {"amount": 1}):
         with pytest.raises(Damaged, match="feature_definitions is no table of texts"):
             check_manifest(manifest | {"feature_definitions": wrong})
 

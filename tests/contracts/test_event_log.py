@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -356,7 +357,7 @@ def test_what_was_logged_before_any_heading_is_taken_to_be_of_the_first(log: Eve
         ),
     ],
 )
-def test_fields_are_only_ever_appended(log: EventLog, change: dict[str, tuple[str, ...]], words: str) -> None:
+def test_fields_are_only_ever_appended(log: EventLog, change: dict[str, Any], words: str) -> None:
     log.hold_to_heading(FIRST)
     log.append([scored("t1")], 1, [])
     with pytest.raises(ConfigError, match=words):
