@@ -40,7 +40,7 @@ def unapproved(state: "RegistryState", version: "VersionState") -> str:
             f"the verdict on {version.version} is against {last.against or 'no champion'}, "
             f"and the champion is {champion or 'none'} now"
         )
-    if champion and last.way == "floors" and not state.tainted_by(champion):
+    if champion and last.way == "floors" and not last.unreadable and not state.tainted_by(champion):
         return (
             f"the verdict on {version.version} (ledger entry {last.seq}) is for a successor of a tainted "
             f"champion, and {champion} is clean again"

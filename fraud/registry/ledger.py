@@ -5,7 +5,7 @@
     VersionRegistered  version model recipe digest parent attempt challengers cut_position
                        cut_time_us manifest
     VerdictGiven       version model verdict way against report
-                       evidence (cut and view it was read from; none in older releases)
+                       evidence (cut and view it was read from), unreadable; older releases: none
     Promoted           model version expected          (the champion until here, "" for none)
                        and where it applies: verdict, override, overridden (see `fraud.registry.approval`)
     VersionDropped     version why                     (a pending challenger is superseded)
@@ -324,10 +324,9 @@ def _verdict_given(state: RegistryState, entry: LedgerEntry) -> None:
             "body.verdict", f"{body['verdict']!r} is no verdict", f"give one of {', '.join(VERDICTS)}"
         )
     report = Packed.of(body["report"])
-    view, cut_position = _evidence(body.get("evidence"))
-    verdict = Verdict(
-        entry.seq, entry.time_us, body["verdict"], body["way"], body["against"], report, view, cut_position
-    )
+    evidence, unreadable = _evidence(body.get("evidence")), body.get("unreadable", "")
+    said = body["verdict"], body["way"], body["against"]
+    verdict = Verdict(entry.seq, entry.time_us, *said, report, *evidence, unreadable)
     version.verdicts.append(verdict)
     note_verdict(state, verdict.verdict)
     if version.status in ("challenger", "rejected"):

@@ -16,7 +16,8 @@ class Verdict:
 
     It was read from what `view` left to see, up to position `cut_position` of the event log. Where its
     entry does not say (an older release), it counts as read from everything there is: it then stands
-    only while nothing is excluded.
+    only while nothing is excluded. `unreadable` says why the champion `against` could not be scored, so
+    that the version had to reach the floors of a first one; "" where it could, or was none.
     """
 
     seq: int
@@ -27,6 +28,7 @@ class Verdict:
     packed_report: Packed
     view: View = EVERYTHING
     cut_position: int | None = None
+    unreadable: str = ""
 
     @property
     def report(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ the sentinels, wherever they stand → how many of each pattern each side alerts
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import polars as pl
@@ -18,7 +19,8 @@ from numpy.typing import NDArray
 from fraud.bundle.bundle import Bundle
 from fraud.bundle.store import BundleStore
 from fraud.clock import DAY_US
-from fraud.errors import Damaged
+from fraud.errors import ConfigError, Damaged
+from fraud.features.spec import FeatureSpec
 from fraud.gate.attacks import AttackRule
 from fraud.gate.censoring import HELD
 from fraud.gate.checks import OutcomeCounts, label_delay
@@ -45,12 +47,30 @@ TRAFFIC_US = 7 * DAY_US
 class Rival:
     """A version with its bundle: a challenger, or the champion it is held against.
 
-    `tainted`: it learned from data that is excluded now.
+    `tainted`: it learned from data that is excluded now. `unreadable`: why it cannot be scored any
+    more, features that it reads being gone; "" for one that can. Nothing can be held against that.
     """
 
     state: VersionState
     bundle: Bundle
     tainted: bool = False
+    unreadable: str = ""
+
+    @classmethod
+    def read(
+        cls, version: VersionState, bundles: BundleStore, spec: FeatureSpec, *, tainted: bool = False
+    ) -> Self:
+        """Read the bundle of a version for a service that has the features of `spec`.
+
+        Raises:
+            Damaged: the bundle is not what was written.
+        """
+        bundle = bundles.read(version.digest)
+        try:
+            spec.indices(bundle.feature_names, bundle.feature_definitions)
+        except ConfigError as error:
+            return cls(version, bundle, tainted, str(error))
+        return cls(version, bundle, tainted)
 
     @property
     def unseen(self) -> Unseen:
@@ -89,7 +109,11 @@ class Casework:
         self._matrices: dict[str, tuple[object, NDArray[np.float32]]] = {}
 
     def case(self, challenger: Rival, champion: Rival | None) -> Case:
-        """Return the case of a challenger against the champion, or for a first version."""
+        """Return the case of a challenger against the champion, or for a first version.
+
+        A champion that is unreadable is none.
+        """
+        champion = None if champion is None or champion.unreadable else champion
         model = challenger.bundle.model
         scored, rules = self.scored(challenger, champion)
         ok, text = self._self_test(challenger)

@@ -154,7 +154,8 @@ def _run(shop: Workshop, order: Order, open_pool: Callable[[], TrainingPool]) ->
     champions = {model: champion_of(shop, state, model) for model in histories}
     # What continues a tainted champion, or learns from attacks on it, would be tainted by it.
     teachers = {
-        model: rival.bundle if rival and not rival.tainted else None for model, rival in champions.items()
+        model: rival.bundle if rival and not rival.tainted and not rival.unreadable else None
+        for model, rival in champions.items()
     }
     sets = {
         model: with_variants(training_rows(seen, model), seen, teachers[model])
@@ -213,7 +214,10 @@ def champion_of(shop: Workshop, state: RegistryState, model: str) -> Rival | Non
     if not champion:
         return None
     version = state.version(champion)
-    return Rival(version, shop.bundles.read(version.digest), bool(state.tainted_by(champion)))
+    rival = Rival.read(version, shop.bundles, shop.spec, tainted=bool(state.tainted_by(champion)))
+    if rival.unreadable:
+        _log.warning("champion cannot be judged", model=model, version=champion, why=rival.unreadable)
+    return rival
 
 
 def _failed(failed: FailedRecipe) -> CycleVerdict:

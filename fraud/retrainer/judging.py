@@ -67,7 +67,8 @@ def judge_challengers(
 ) -> list[CycleVerdict]:
     """Bring every pending challenger before the gate; promote the best that may, or let them wait.
 
-    What awaits approval, or its time in shadow, is not judged again: its verdict stands.
+    What awaits approval, or its time in shadow, is not judged again: its verdict stands. What reads
+    features that are gone is let go.
     """
     passed: list[_Passed] = []
     waiting = _waiting(shop, model)
@@ -76,7 +77,11 @@ def judge_challengers(
     what = "awaits approval" if shop.settings.gate.mode == "approval" else "in shadow"
     concluded = [_waits(version, what) for version in waiting]
     for version in pending:
-        rival = Rival(version, shop.bundles.read(version.digest))
+        rival = Rival.read(version, shop.bundles, shop.spec)
+        if rival.unreadable:
+            drop(shop, version, rival.unreadable)
+            concluded.append(CycleVerdict(model, version.version, "REJECT", "", rival.unreadable))
+            continue
         verdict = judge(casework.case(rival, champion), shop.settings.gate)
         seq = _record_verdict(shop, version, champion, verdict, seen)
         concluded.append(CycleVerdict(model, version.version, verdict.outcome, verdict.way, verdict.reason))
@@ -104,6 +109,7 @@ def _record_verdict(
             "verdict": verdict.outcome,
             "way": verdict.way,
             "against": champion.state.version if champion else "",
+            "unreadable": champion.unreadable if champion else "",
             "report": json.loads(verdict.to_json()),
             "evidence": {
                 "cut": {"position": seen.cut.position, "time_us": seen.cut.time_us},
