@@ -1110,7 +1110,7 @@ class BatchUse(_message.Message):
     source: _builtins.str
     submitter: _builtins.str
     labels: _builtins.int
-    """Its labels that stood on rows the version was fitted or calibrated on."""
+    """Its labels that gave rows the version was fitted or calibrated on their verdict, took one away, or voted."""
     frauds: _builtins.int
     fed_features: _builtins.bool
     """True when its labels may have entered label-fed features of those rows."""
