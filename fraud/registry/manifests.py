@@ -14,7 +14,7 @@ from typing import Any, Final, Self
 
 import numpy as np
 
-from fraud.documents import Packed
+from fraud.documents import Packed, read_json
 
 _ROWS: Final = "label_batches"
 _COUNTS: Final = ("labels", "frauds")
@@ -42,7 +42,7 @@ class Batches:
 
     def batch(self, number: int) -> dict[str, Any]:
         """Return a batch by its number, the caller's own."""
-        batch: dict[str, Any] = json.loads(self._texts[number])
+        batch: dict[str, Any] = read_json(self._texts[number])
         return batch
 
 

@@ -112,7 +112,6 @@ def training_rows(history: History, model: str) -> TrainingSet:
     apart = Apart.of(settings)
     window_start_us = _oldest_us(settings, cut)
     categoricals = _matching(settings.schema_.categorical_names, chosen.categoricals)
-    first = settings.schema_.entity_names[0]
     frame = (
         history.judged(model, matured_only=apart is None)
         .filter((pl.col("event_time_us") >= window_start_us) | pl.col("is_fraud"))
@@ -124,7 +123,7 @@ def training_rows(history: History, model: str) -> TrainingSet:
             *[pl.col(f"f_{name}") for name in names],
             *[pl.col(f"categorical_{name}") for name in categoricals],
             *([] if apart is None else [f"entity_{apart.entity}"]),
-            card=pl.col(f"entity_{first}").cast(pl.Int32).fill_null(MISSING_SURROGATE),
+            card=_card(settings),
             label=pl.col("is_fraud").cast(pl.Int8).fill_null(NOT_USABLE),
             # Only exploration made a row visible by chance; other rows were sure to be seen.
             propensity=pl.when("explored").then("propensity").otherwise(1.0),
@@ -160,6 +159,12 @@ def training_rows(history: History, model: str) -> TrainingSet:
         batch_parts=parts,
         manifest=_manifest(frame, batches_used(facts, parts, label != NOT_USABLE), history, model, names),
     )
+
+
+def _card(settings: Settings) -> pl.Expr:
+    """Return the number of the first entity, int32."""
+    first = settings.schema_.entity_names[0]
+    return pl.col(f"entity_{first}").cast(pl.Int32).fill_null(MISSING_SURROGATE)
 
 
 def _had_a_chance() -> pl.Expr:

@@ -190,7 +190,7 @@ def test_rules_and_a_promotion_that_wait_together_both_take_effect(tmp_path: Pat
 
 def test_rules_that_no_longer_fit_are_refused_aloud_and_the_service_serves(tmp_path: Path) -> None:
     stream, settings = Stream(seed=65), exploring(tmp_path)
-    set_rules(settings, LARGE, Rule("gone", "distance > 5", DECLINE, "before", "far"))
+    set_rules(settings, LARGE, Rule("gone", "card_count_1h > 5", DECLINE, "before", "often"))
     ruled: list[str] = []
 
     async def first(process: ScoringProcess) -> None:
@@ -200,8 +200,9 @@ def test_rules_that_no_longer_fit_are_refused_aloud_and_the_service_serves(tmp_p
 
     inside(settings, first)
     path = tmp_path / "fraud.toml"
-    text = path.read_text(encoding="utf-8").replace("[schema.numeric.distance]", "[schema.numeric.span]")
-    path.write_text(text, encoding="utf-8")
+    text = path.read_text(encoding="utf-8")
+    assert text.count('["1h", "24h", "7d"]') == 1
+    path.write_text(text.replace('["1h", "24h", "7d"]', '["24h", "7d"]'), encoding="utf-8")
     changed = load_settings(path, {})
     process = ScoringProcess(changed)
     process.scorer.recover()
