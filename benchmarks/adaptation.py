@@ -47,7 +47,7 @@ def main() -> int:
     started = time.perf_counter()
     try:
         with nullcontext(given.resume) if given.resume else workspace("adaptation-results") as folder:
-            results = Results(folder, given.days)
+            results = Results(folder, sources)
             done = execute(runs, sources, results, given.jobs)
     except (FraudError, ValueError) as error:
         print(error, file=sys.stderr)

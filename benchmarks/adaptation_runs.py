@@ -2,10 +2,11 @@
 
     scenarios × rows ─ without those written before ─▶ processes, so many side by side ─▶ a file a run
 
-A file tells what was played (row, scenario, days, commit), so an interrupted benchmark goes on
-with `--resume FOLDER`; a folder of other days is refused.
+A file tells what was played (row, scenario, days, commit, digest of a strategy file), so an interrupted
+benchmark goes on with `--resume FOLDER`; a folder of other days or other strategies is refused.
 """
 
+import hashlib
 import json
 import sys
 import time
@@ -41,9 +42,10 @@ class Run:
 class Results:
     """Finished runs, a JSON file each in a folder; `commits` are those of all that was read or written."""
 
-    def __init__(self, folder: Path, days: int) -> None:
+    def __init__(self, folder: Path, sources: Sources) -> None:
         self._folder = folder
-        self._days = days
+        self._days = sources.days
+        self._strategies = sources.strategies
         self.commits: set[str] = set()
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -51,7 +53,7 @@ class Results:
         """Return what was written of a run, None if it has not ended.
 
         Raises:
-            ValueError: it was played over other days.
+            ValueError: it was played over other days, or with another file of strategies.
         """
         place = self._place(run)
         if not place.is_file():
@@ -62,6 +64,11 @@ class Results:
                 f"{place}: was played over {stored['days']} days, not {self._days}; give another folder, "
                 "or --days as then"
             )
+        if stored.get("strategies", "") != self._digest(run):
+            raise ValueError(
+                f"{place}: was played with another {run.scenario.attackers}; give another folder, or "
+                "--strategies as then"
+            )
         self.commits.add(stored["commit"])
         return Played.from_json(stored)
 
@@ -71,6 +78,7 @@ class Results:
         stored: dict[str, Any] = {
             "days": self._days,
             "commit": commit(),
+            "strategies": self._digest(run),
             "seconds": round(seconds, 1),
             **played.as_json(),
         }
@@ -78,6 +86,13 @@ class Results:
         part = place.with_suffix(".part")
         part.write_text(json.dumps(stored), encoding="utf-8")
         part.replace(place)
+
+    def _digest(self, run: Run) -> str:
+        """Return the SHA-256 of the strategy file of a run, "" where its attackers come from none."""
+        file = self._strategies
+        if file is None or run.scenario.attackers != file.stem:
+            return ""
+        return hashlib.sha256(file.read_bytes()).hexdigest()
 
     def _place(self, run: Run) -> Path:
         return self._folder / f"{run.name}.json"

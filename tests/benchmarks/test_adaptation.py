@@ -244,7 +244,7 @@ def test_no_recall_is_asked_for_where_the_static_model_still_sees() -> None:
 
 def test_a_finished_run_is_read_back_and_other_days_are_refused(tmp_path: Path) -> None:
     run, played = next(iter(_done().items()))
-    results = Results(tmp_path / "runs", DAYS)
+    results = Results(tmp_path / "runs", Sources(DAYS, tmp_path))
     assert results.read(run) is None
     results.write(run, played, 1.0)
     assert results.read(run) == played
@@ -253,7 +253,19 @@ def test_a_finished_run_is_read_back_and_other_days_are_refused(tmp_path: Path) 
     assert file.name == f"{run.name}.json"
     assert json.loads(file.read_text(encoding="utf-8"))["scenario"] == run.scenario.name
     with pytest.raises(ValueError, match="was played over 30 days, not 40"):
-        Results(tmp_path / "runs", 40).read(run)
+        Results(tmp_path / "runs", Sources(40, tmp_path)).read(run)
+
+
+def test_a_run_with_another_strategy_file_of_the_name_is_refused(tmp_path: Path) -> None:
+    place = tmp_path / "unseen.toml"
+    place.write_text("[slow]\namount_minor = 5_000\n", encoding="utf-8")
+    run = Run(SERVICE, Scenario("own", "unseen", "7d", 1))
+    results = Results(tmp_path / "runs", Sources(DAYS, tmp_path, place))
+    results.write(run, _played(run, lost=1, caught=1), 1.0)
+    assert results.read(run) is not None
+    place.write_text("[slow]\namount_minor = 9_000\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="was played with another unseen; give another folder"):
+        results.read(run)
 
 
 def test_slow_runs_come_first_and_rows_can_be_chosen() -> None:
