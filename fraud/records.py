@@ -228,6 +228,14 @@ class Heading:
 
 Headings = Sequence[tuple[int, Heading]]
 """Headings with the position that each holds from, rising."""
+NO_END = 2**63 - 2
+"""A position that no log reaches; the one behind it is an int64 still."""
+
+
+def spans_of(headings: Headings) -> list[tuple[int, int, Heading]]:
+    """Return each heading with the first and the last position it holds at, `NO_END` for the last one."""
+    ends = [*(since - 1 for since, _ in headings[1:]), NO_END]
+    return [(since, end, heading) for (since, heading), end in zip(headings, ends, strict=False)]
 
 
 def as_long(logged_values: tuple[Value, ...], length: int, absent: Value) -> tuple[Value, ...]:

@@ -31,7 +31,7 @@ from fraud.archive.erasure import (
     linked_to,
     traces_of,
 )
-from fraud.archive.headings import Headed, Meanings, headings_frame
+from fraud.archive.headings import Headed, Meanings, headings_frame, headings_in
 from fraud.archive.lease import Lease
 from fraud.archive.marking import NAME as MARK
 from fraud.archive.marking import check_format, mark
@@ -65,7 +65,7 @@ class Archive:
         self._folder = folder
         self._lease = Lease(folder)
         self._changed: dict[tuple[str, ...], tuple[int, int]] = {}
-        self._meant: tuple[int | None, Meanings] = None, Meanings(pl.DataFrame(schema=columns.HEADINGS), {})
+        self._meant: tuple[int | None, Meanings] = None, Meanings((), {})
 
     @property
     def _tables(self) -> dict[str, Table]:
@@ -114,12 +114,12 @@ class Archive:
         """Copy what the log has beyond `position()`, at most to `upto`; return the new position.
 
         Goes in spans of about `rows_max` rows. Call it again after any error;
-        nothing comes in twice.
+        nothing comes in twice. The log is made durable first: the archive is never ahead of it.
 
         Raises:
             Damaged: the log was pruned beyond the archive, so entries are missing for good.
             ConfigError: the log does not say with which features entries were logged.
-            Unavailable: the archive cannot be written.
+            Unavailable: the archive cannot be written, or the log not made durable.
         """
         # A copy that is under way must be seen from the first one on; that it cannot be
         # made is said by the first commit.
@@ -128,7 +128,8 @@ class Archive:
             if not (self._folder / MARK).exists():
                 mark(self._folder)
         with self.reading():
-            return self._copy(log, rows_max, log.head() if upto is None else min(upto, log.head()))
+            secured = log.secure()
+            return self._copy(log, rows_max, secured if upto is None else min(upto, secured))
 
     def _copy(self, log: Readable, rows_max: int, target: int) -> int:
         position = self.position()
@@ -161,7 +162,7 @@ class Archive:
         if self._meant[0] != version:
             self._changed.clear()
             with self.reading():
-                self._meant = version, Meanings(self._headings.scan().collect(), self._features)
+                self._meant = version, Meanings(headings_in(self._headings.scan().collect()), self._features)
         return self._meant[1]
 
     def labels(self, upto: int | None = None) -> pl.LazyFrame:
@@ -232,18 +233,16 @@ class Archive:
         last = self.position() if upto is None else min(upto, self.position())
         for start in range(after, last, positions_max):
             stop = min(start + positions_max, last)
-            span = pl.col("position").is_between(start, stop, closed="right")
             with self.reading():
-                frames = {name: table.scan().filter(span).collect() for name, table in self._tables.items()}
-                rows = self._meanings().present(frames["transactions"].lazy()).collect()
-            found = [
-                *self._columns.events(rows),
-                *columns.labels_events(frames["labels"]),
-                *columns.outcomes_events(frames["outcomes"]),
-                *columns.applied_events(frames["applied"]),
-                *columns.retractions_events(frames["retractions"]),
-                *columns.listings_events(frames["listings"]),
-            ]
+                rows = self._meanings().present(_between(self._transactions, start, stop)).collect()
+                found = [
+                    *self._columns.events(rows),
+                    *columns.labels_events(_between(self._labels, start, stop).collect()),
+                    *columns.outcomes_events(_between(self._outcomes, start, stop).collect()),
+                    *columns.applied_events(_between(self._applied, start, stop).collect()),
+                    *columns.retractions_events(_between(self._retractions, start, stop).collect()),
+                    *columns.listings_events(_between(self._listings, start, stop).collect()),
+                ]
             yield from sorted(found, key=lambda entry: entry.position)
 
     def features_changed(self, names: Sequence[str]) -> int:
@@ -251,12 +250,14 @@ class Archive:
 
         Rows stay as they are, so what was looked at before is not looked at again.
         """
-        looked_at, last = self._changed.get(tuple(names), (0, 0))
         position = self.position()
         wanted, every = pl.col([f"f_{name}" for name in names]), pl.col(self._columns.features)
         before = pl.any_horizontal(wanted.is_null()) & pl.any_horizontal(every.is_not_null())
         with self.reading():
-            rows = self.transactions(position).filter(pl.col("position") > looked_at, before)
+            rows = self.transactions(position)
+            # Only now: where meanings are new, so is what was looked at.
+            looked_at, last = self._changed.get(tuple(names), (0, 0))
+            rows = rows.filter(pl.col("position") > looked_at, before)
             found = rows.select(pl.col("position").max()).collect().item()
         last = max(last, found or 0)
         self._changed[tuple(names)] = position, last
@@ -264,18 +265,16 @@ class Archive:
 
     def feedback(self, after: int, upto: int) -> list[Entry]:
         """Return label and retraction entries, `after` < position <= `upto`, in order."""
-        span = pl.col("position").is_between(after, upto, closed="right")
         with self.reading():
-            labels = self._labels.scan().filter(span).collect()
-            retractions = self._retractions.scan().filter(span).collect()
+            labels = _between(self._labels, after, upto).collect()
+            retractions = _between(self._retractions, after, upto).collect()
         found = [*columns.labels_events(labels), *columns.retractions_events(retractions)]
         return sorted(found, key=lambda entry: entry.position)
 
     def listed(self, after: int, upto: int) -> list[Entry]:
         """Return entries that change a list, `after` < position <= `upto`, in order."""
-        span = pl.col("position").is_between(after, upto, closed="right")
         with self.reading():
-            listings = self._listings.scan().filter(span).sort("position").collect()
+            listings = _between(self._listings, after, upto).sort("position").collect()
         return list(columns.listings_events(listings))
 
     def small_files(self) -> dict[str, int]:
@@ -376,6 +375,11 @@ class Archive:
         """
         with self._lease.exclusive(wait_s):
             return len(self.vacuum(timedelta(0)))
+
+
+def _between(table: Table, after: int, upto: int) -> pl.LazyFrame:
+    """Return the rows of a table with `after` < position <= `upto`."""
+    return table.scan().filter(pl.col("position").is_between(after, upto, closed="right"))
 
 
 def _fields(categoricals: Sequence[str]) -> list[str]:

@@ -18,11 +18,10 @@ import polars as pl
 
 from fraud.archive.columns import HEADINGS, TransactionColumns
 from fraud.errors import ConfigError
-from fraud.records import Entry, Headings, Scored
+from fraud.records import Entry, Heading, Headings, Scored, spans_of
 
 _OWN = 0
 """Place of the configuration's own columns, before those of the headings."""
-_NO_END = 2**63 - 1
 
 
 class Headed:
@@ -75,18 +74,31 @@ def headings_frame(headings: Headings, upto: int) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=HEADINGS)
 
 
-class Meanings:
-    """What archived columns of features meant in which rows; `frame` is all of `headings`."""
+def headings_in(frame: pl.DataFrame) -> Headings:
+    """Return what `headings_frame` was made of."""
+    return [
+        (
+            row["position"],
+            Heading(
+                tuple(row["numerics"]),
+                tuple(row["categoricals"]),
+                tuple((it["name"], it["definition"]) for it in row["features"]),
+            ),
+        )
+        for row in frame.sort("position").iter_rows(named=True)
+    ]
 
-    def __init__(self, frame: pl.DataFrame, features: Mapping[str, str]) -> None:
+
+class Meanings:
+    """What archived columns of features meant in which rows."""
+
+    def __init__(self, headings: Headings, features: Mapping[str, str]) -> None:
         """`features` are names with the definitions that count."""
         self._others: dict[str, list[tuple[int, int]]] = {}
-        rows = frame.sort("position").rows(named=True)
-        ends = [*(row["position"] - 1 for row in rows[1:]), _NO_END]
-        for row, end in zip(rows, ends, strict=False):
-            for it in row["features"]:
-                if features.get(it["name"], it["definition"]) != it["definition"]:
-                    self._others.setdefault(it["name"], []).append((row["position"], end))
+        for since, end, heading in spans_of(headings):
+            for name, definition in heading.features:
+                if features.get(name, definition) != definition:
+                    self._others.setdefault(name, []).append((since, end))
 
     def present(self, rows: pl.LazyFrame) -> pl.LazyFrame:
         """Return rows of `transactions` with null for features that meant something else in them."""

@@ -12,8 +12,8 @@ READ_ENTRIES = 1_000
 class Readable(Protocol):
     """The part of an event log that is copied from."""
 
-    def head(self) -> int:
-        """Return the last position."""
+    def secure(self) -> int:
+        """Make everything up to a position durable and return it; 0 for nothing."""
         ...
 
     def read(self, after: int, limit: int) -> list[Entry]:

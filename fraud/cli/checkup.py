@@ -202,6 +202,7 @@ def _log(settings: Settings) -> Iterator[Finding]:
     from fraud.eventlog.entity_key import EntityKey
     from fraud.eventlog.folder import open_log
     from fraud.features.spec import FeatureSpec
+    from fraud.serving.recovery import Snapshots
 
     log = open_log(settings)
     try:
@@ -209,9 +210,7 @@ def _log(settings: Settings) -> Iterator[Finding]:
         # In this order it is well with a service that goes on meanwhile: pruned, archived, folded, appended.
         first = log.first()
         archived = Archive(places.archive, settings.schema_, FeatureSpec.of(settings).definitions).position()
-        folded = [
-            int(it.stem.rpartition("-")[2]) for it in places.state.glob("*.npz") if it.stem[-1:].isdigit()
-        ]
+        folded = Snapshots(places.state, settings.log.snapshots_kept).newest_position()
         head, last_arrival_us = log.head(), log.last_arrival_us()
     finally:
         log.close()
@@ -232,8 +231,7 @@ def _archive_finding(head: int, first: int, archived: int) -> Finding:
     return Finding("log", "ok", text)
 
 
-def _snapshot_finding(positions: list[int], head: int, every_events: int) -> Finding:
-    newest = max(positions, default=0)
+def _snapshot_finding(newest: int, head: int, every_events: int) -> Finding:
     if newest > head:
         text = f"one stands at {newest}, the log ends at {head}: it was folded from a log that is no more"
         return Finding(

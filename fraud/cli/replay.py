@@ -3,7 +3,7 @@
 archive (what was pruned), then log → the fold that also scores → recomputed = logged?
 """
 
-from collections.abc import Sequence
+from contextlib import closing, suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,11 +13,11 @@ from fraud.cli.shell import Shell, shell_of
 from fraud.errors import NotAllowedNow
 
 if TYPE_CHECKING:
-    from fraud.archive.archive import Archive
-    from fraud.eventlog.log import EventLog
+    import numpy as np
+    from numpy.typing import NDArray
+
     from fraud.features.difference import Comparison
-    from fraud.features.fold import Coordinates, FeatureFold
-    from fraud.labels.exclusions import View
+    from fraud.records import Entry
     from fraud.settings import Settings
 
 
@@ -50,56 +50,33 @@ def replay(
     shell.show(document, text)
 
 
+class _DiffersError(Exception):
+    """Ends a replay at its first difference."""
+
+
 def _replay(shell: Shell, settings: "Settings", upto: int | None) -> "Comparison":
     from fraud.archive.archive import Archive
     from fraud.eventlog.folder import open_log
     from fraud.features.difference import Comparison
     from fraud.features.fold import FeatureFold
-    from fraud.features.replay import replay as replay_entries
     from fraud.features.spec import FeatureSpec
     from fraud.labels.standing import ConflictRule
-    from fraud.serving.recovery import entries_after, rebuilt
+    from fraud.serving.recovery import catch_up
 
-    log = open_log(settings)
     spec = FeatureSpec.of(settings)
-    archive = Archive(settings.places.archive, settings.schema_, spec.definitions)
-    head = log.head() if upto is None else min(upto, log.head())
-    rule = ConflictRule.of(settings.labels)
-    fold = FeatureFold(spec, rule)
-    before = spec.held_since(log.headings()) - 1
-    comparison = Comparison(spec.names, max(before, archive.features_changed(spec.names)))
+    with closing(open_log(settings)) as log, shell.progress() as progress:
+        archive = Archive(settings.places.archive, settings.schema_, spec.definitions)
+        head = log.head() if upto is None else min(upto, log.head())
+        comparison = Comparison.of(spec, log, archive)
+        task = progress.add_task("entries", total=head)
 
-    def rebuild(view: "View", position: int) -> "FeatureFold":
-        return rebuilt(spec, rule, log, archive, view, position)
+        def judge(run: "list[Entry]", features: "NDArray[np.float32]") -> None:
+            if not comparison.take(run, features):
+                raise _DiffersError
+            progress.update(task, completed=run[-1].position)
 
-    try:
-        with shell.progress() as progress:
-            task = progress.add_task("entries", total=head)
-            entries = entries_after(log, archive, 0, head)
-            found = replay_entries(fold, entries, lambda ids: _find(ids, log, archive), rebuild)
-            for run, features in found:
-                if not comparison.take(run, features):
-                    break
-                progress.update(task, completed=run[-1].position if run else head)
-            else:
-                progress.update(task, completed=head)
-    finally:
-        log.close()
+        with suppress(_DiffersError):
+            fold = FeatureFold(spec, ConflictRule.of(settings.labels))
+            catch_up(fold, log, archive, head, follow=True, judge=judge)
+            progress.update(task, completed=head)
     return comparison
-
-
-def _find(transaction_ids: Sequence[str], log: "EventLog", archive: "Archive") -> "dict[str, Coordinates]":
-    """Where transactions stand, from the log or, when they have left it, the archive."""
-    from fraud.features.fold import Coordinates
-    from fraud.records import MISSING_SURROGATE
-    from fraud.serving.feedback import coordinates_of
-
-    found = coordinates_of(log.find(transaction_ids))
-    missing = [transaction_id for transaction_id in transaction_ids if transaction_id not in found]
-    if missing and log.first() > 1:
-        frame = archive.find(missing)
-        names = [name for name in frame.columns if name.startswith("entity_")]
-        for row in frame.iter_rows(named=True):
-            surrogates = tuple(MISSING_SURROGATE if row[name] is None else row[name] for name in names)
-            found[row["transaction_id"]] = Coordinates(surrogates, row["event_time_us"], row["position"])
-    return found

@@ -2,10 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fraud.archive.archive import Archive
+from fraud.eventlog.log import EventLog
+from fraud.features.spec import FeatureSpec
 from fraud.records import Entry, Scored
 
 
@@ -31,8 +35,7 @@ class Comparison:
     """Compares recomputed features with logged ones, run by run; bits count, so NaN equals itself.
 
     Transactions logged under another set of features are left out, and counted:
-    those with another number of them, and those at or before the position
-    `changed` (`FeatureSpec.held_since`, `Archive.features_changed`).
+    those with another number of them, and those at or before the position `changed`.
     """
 
     def __init__(self, names: Sequence[str], changed: int = 0) -> None:
@@ -41,6 +44,12 @@ class Comparison:
         self.equal = 0
         self.left_out = 0
         self.first: Difference | None = None
+
+    @classmethod
+    def of(cls, spec: FeatureSpec, log: EventLog, archive: Archive) -> Self:
+        """Return one for what a log and its archive hold of the features of `spec`."""
+        before = spec.held_since(log.headings()) - 1
+        return cls(spec.names, max(before, archive.features_changed(spec.names)))
 
     def take(self, run: Sequence[Entry], features: NDArray[np.float32]) -> bool:
         """Compare the transactions of a run and tell whether each is as logged; not again after the first.

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from fraud.errors import ConfigError
 from fraud.features.definitions import of_entity, plain
-from fraud.records import Heading, Headings
+from fraud.records import Heading, Headings, spans_of
 from fraud.settings import Settings
 from fraud.settings.features import Calendar, EntityFeatures
 
@@ -29,9 +29,6 @@ STATE_FORMAT = 1
 CALENDAR: tuple[Calendar, ...] = ("hour", "day_of_week", "weekend", "night")
 AGE_UNBOUNDED_US = 2**62
 """No entity gets as old; a time less this is still an int64."""
-
-NEVER = 2**63 - 1
-"""A position that no log reaches."""
 
 
 @dataclass(frozen=True)
@@ -160,9 +157,8 @@ class FeatureSpec:
         1 where no heading of the log says otherwise; beyond every position where the last one does.
         """
         own = tuple(self.definitions.items())
-        ends = [*(since for since, _ in headings[1:]), NEVER]
-        found = [end for (_, heading), end in zip(headings, ends, strict=False) if heading.features != own]
-        return max(found, default=1)
+        others = [end for _, end, heading in spans_of(headings) if heading.features != own]
+        return max(others, default=0) + 1
 
     def features_of(self, kind: int) -> tuple[str, ...]:
         """Return the features of one entity kind; in `names` they stand side by side."""

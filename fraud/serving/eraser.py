@@ -199,7 +199,7 @@ class Eraser:
         return surrogate
 
     def _plan(self, entity: str, surrogate: int) -> ErasureReport:
-        self._archive.copy_from(self._log, upto=self._log.secure())
+        self._archive.copy_from(self._log)
         traces = self._archive.traces(entity, surrogate, self._archive.position(), self._fields)
         others = [name for name in self._personal_entities if name != entity]
         gone = [number for name, number in self._registry.refresh().erased if name == entity]
@@ -248,7 +248,6 @@ class Eraser:
 
     def _do(self, erasure: Erasure, wait_s: float) -> None:
         entity, upto = self._entities[erasure.entity_index], erasure.upto
-        self._log.secure()
         self._archive.copy_from(self._log, upto=upto)
         traces = self._archive.traces(entity, erasure.surrogate, upto, self._fields)
         held = self._log.first()

@@ -159,8 +159,7 @@ def _replay(settings: Settings, places: Places, log: SqliteEventLog, archive: Ar
     fold = Snapshots(places.state, settings.log.snapshots_kept).latest(spec, rule, head)
     if fold is None or fold.position == head:
         fold = FeatureFold(spec, rule)
-    before = spec.held_since(log.headings()) - 1
-    comparison = Comparison(spec.names, max(before, archive.features_changed(spec.names)))
+    comparison = Comparison.of(spec, log, archive)
 
     def judge(run: list[Entry], features: NDArray[np.float32]) -> None:
         if not comparison.take(run, features):

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from fraud.features.spec import NEVER, FeatureSpec, heading_of
-from fraud.records import Heading
+from fraud.features.spec import FeatureSpec, heading_of
+from fraud.records import NO_END, Heading
 from fraud.settings import Settings, settings_from
 
 CARD = {
@@ -105,4 +105,4 @@ def test_rows_are_those_of_now_behind_the_last_other_heading() -> None:
     assert spec.held_since([(1, own), (5, words)]) == 1
     assert spec.held_since([(1, own), (5, other), (9, own), (12, words)]) == 9
     assert spec.held_since([(1, moved), (7, own)]) == 7
-    assert spec.held_since([(1, own), (7, other)]) == NEVER
+    assert spec.held_since([(1, own), (7, other)]) == NO_END + 1 == 2**63 - 1
