@@ -25,7 +25,7 @@ from benchmarks.adaptation_report import FIRST_DAY, report_of, table_of
 from benchmarks.adaptation_rows import DAILY, NEVER, ON_REQUEST, ONLINE, ORACLE, PLAIN, SERVICE, UNDEFENDED
 from benchmarks.adaptation_runs import Results, execute, runs_of
 from benchmarks.adaptation_worlds import BANDIT, MUTATED, POISONER, WORLDS, Scenario, Sources
-from benchmarks.handbook import DATA, OBTAIN
+from benchmarks.handbook_data import is_there, take_data
 from benchmarks.report import finish, parser
 from benchmarks.workspace import workspace
 from fraud.errors import FraudError
@@ -38,9 +38,7 @@ QUICK_DAYS, QUICK_ROWS = 25, (SERVICE, NEVER, DAILY, ORACLE)
 def main() -> int:
     """Play every scenario, report."""
     given = arguments()
-    if "handbook" in given.worlds and not given.data.is_file():
-        text = OBTAIN.format(path=given.data)
-        print(text.replace("benchmarks.handbook", "benchmarks.adaptation"), file=sys.stderr)
+    if "handbook" in given.worlds and not is_there(given.data):
         return 2
     sources = Sources(given.days, given.data, given.strategies)
     runs = runs_of(scenarios_of(given), given.rows)
@@ -67,7 +65,7 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     """Read the command line; `words` default to the process's own."""
     made = parser((__doc__ or "").partition("\n")[0])
     rows = (*PLAIN, *ON_REQUEST, ORACLE, UNDEFENDED)
-    made.add_argument("--data", type=Path, default=DATA, help=f"default: {DATA}")
+    take_data(made)
     made.add_argument("--seeds", type=int, default=SEEDS, help=f"how many; default: {SEEDS}")
     made.add_argument("--poisoner-seeds", type=int, default=POISONER_SEEDS, help="0: no poisoner")
     made.add_argument("--worlds", nargs="+", choices=WORLDS, default=list(WORLDS))

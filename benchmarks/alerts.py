@@ -25,7 +25,7 @@ from benchmarks.alerts_series import Daily, daily
 from benchmarks.alerts_world import FIRST_CHAMPION, Stream, Variant, moved, with_champions
 from benchmarks.guard import imported
 from benchmarks.guard_feed import flip, outage, silence
-from benchmarks.handbook import CONFIG, DATA, OBTAIN
+from benchmarks.handbook_data import CONFIG, is_there, take_data
 from benchmarks.prometheus import is_installed
 from benchmarks.report import Bar, Report, finish, parser
 from fraud.clock import DAY_US
@@ -68,14 +68,10 @@ QUICK = (Case(Variant("outage: no label for two days", 58, outage(2)), FEED, 4, 
 def main() -> int:
     """Load, train, derive the series, evaluate, report."""
     arguments = parser(__doc__.partition("\n")[0])
-    arguments.add_argument("--data", type=Path, default=DATA, help="Parquet of the transactions")
+    take_data(arguments)
     arguments.add_argument("--figure", type=Path, help="draw the history of the clean loop to this file")
     given = arguments.parse_args()
-    if not given.data.is_file():
-        print(
-            OBTAIN.format(path=given.data).replace("benchmarks.handbook", "benchmarks.alerts"),
-            file=sys.stderr,
-        )
+    if not is_there(given.data):
         return 2
     if not is_installed():
         print("promtool is not installed; it is in the Debian package prometheus", file=sys.stderr)

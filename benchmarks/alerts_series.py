@@ -162,7 +162,7 @@ class _Watch:
         settings = self._stream.settings
         if reign.name not in self._shares:
             week = self._of_days(range(reign.day - _WEEK, reign.day))
-            scores = reign.bundle.scores(reign.bundle.margins(matrix_of(reign.bundle, week)))
+            scores = reign.bundle.scores_of(matrix_of(reign.bundle, week))
             self._shares[reign.name] = Shares.of(reign.bundle.thresholds.outcomes(scores))
         return look_at(
             reign.bundle,

@@ -147,7 +147,7 @@ def _scores(bundle: Bundle, payments: pl.DataFrame) -> NDArray[np.float64]:
     start_us = int(bundle.manifest["spans"]["evidence_us"][0])
     late = payments.filter(pl.col("event_time_us") >= start_us)
     scores = np.full(len(payments), np.nan)
-    scores[len(payments) - len(late) :] = bundle.scores(bundle.margins(matrix_of(bundle, late)))
+    scores[len(payments) - len(late) :] = bundle.scores_of(matrix_of(bundle, late))
     return scores
 
 

@@ -28,10 +28,10 @@ import polars as pl
 from benchmarks.crash_crowd import Crowd
 from benchmarks.report import Bar, Report, finish, parser
 from benchmarks.workspace import workspace
-from fraud.archive.archive import Archive
 from fraud.bundle.store import BundleStore
 from fraud.client import Client
 from fraud.eventlog.sqlite import SqliteEventLog
+from fraud.features.archive import open_archive
 from fraud.features.spec import FeatureSpec
 from fraud.labels.standing import ConflictRule
 from fraud.records import Label, LabelsSubmitted, LabelValue, Scored
@@ -93,7 +93,7 @@ def look(settings: Settings, crowd: Crowd) -> Found:
         Damaged: a file is not what was written.
     """
     spec, rule = FeatureSpec.of(settings), ConflictRule.of(settings.labels)
-    archive = Archive(settings.places.archive, settings.schema_, spec.definitions)
+    archive = open_archive(settings)
     names = settings.schema_.entity_names
     with closing(SqliteEventLog.open(settings.places.log, writable=False, entity_names=names)) as log:
         events = [entry.event for entry in entries_after(log, archive, 0, log.head())]

@@ -52,12 +52,11 @@ from benchmarks.evasion_arena import (
 )
 from benchmarks.evasion_figure import draw
 from benchmarks.evasion_rounds import Evaded, Round, Rounds
-from benchmarks.handbook import CONFIG, DATA, OBTAIN
+from benchmarks.handbook_data import CONFIG, is_there, take_data
 from benchmarks.report import Bar, Report, finish, parser
 from benchmarks.stability import load
 from benchmarks.workspace import workspace
-from fraud.archive.archive import Archive
-from fraud.features.spec import FeatureSpec
+from fraud.features.archive import open_archive
 from fraud.settings import Settings, load_settings
 from fraud.training.variants import variants_of
 
@@ -71,12 +70,11 @@ MEANS: dict[str, Callable[[Settings], Settings]] = {
 def main() -> int:
     """Import, attack, harden, report."""
     arguments = parser(__doc__.partition("\n")[0])
-    arguments.add_argument("--data", type=Path, default=DATA, help="Parquet of the transactions")
+    take_data(arguments)
     arguments.add_argument("--folder", type=Path, help="keep history and rounds here, and go on from them")
     arguments.add_argument("--figure", type=Path, help="draw curves and prices; the ending is the format")
     given = arguments.parse_args()
-    if not given.data.is_file():
-        print(OBTAIN.format(path=given.data), file=sys.stderr)
+    if not is_there(given.data):
         return 2
     report = Report("Evasion over rounds of hardening, frauds of the Handbook attacked through the kernel")
     scale = QUICK if given.quick else FULL
@@ -119,7 +117,7 @@ def imported(folder: Path, data: Path, scale: Scale) -> None:
 def measured(folder: Path, means: str, scale: Scale, nthread: int) -> tuple[list[dict[str, Any]], set[str]]:
     """Run the rounds that have not been run yet; return a row for each, and the commits that played them."""
     settings = settings_of(folder)
-    archive = Archive(settings.places.archive, settings.schema_, FeatureSpec.of(settings).definitions)
+    archive = open_archive(settings)
     rounds = Rounds(folder / f"{scale.cut}-{means.replace(' ', '-')}")
     done = rounds.read(scale.rounds + 1)
     if len(done) <= scale.rounds:

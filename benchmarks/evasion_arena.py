@@ -193,7 +193,7 @@ def judge(
         for name, wanted in (("recoverable", True), ("unrecoverable", False))
     }
     whole = summarize(judged, COSTS)
-    scores = bundle.scores(bundle.margins(matrix_of(bundle, arena.clean)))
+    scores = bundle.scores_of(matrix_of(bundle, arena.clean))
     at = COSTS.index(COST)
     row = {
         "clean AP": average_precision(arena.clean["is_fraud"].to_numpy(), scores),

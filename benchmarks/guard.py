@@ -21,7 +21,6 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -40,14 +39,14 @@ from benchmarks.guard_feed import (
     outage,
     silence,
 )
-from benchmarks.handbook import CONFIG, DATA, OBTAIN
+from benchmarks.handbook_data import CONFIG, is_there, take_data
 from benchmarks.report import Bar, Report, finish, parser
 from benchmarks.workspace import workspace
-from fraud.archive.archive import Archive
 from fraud.bundle.bundle import load_booster, margins_of
 from fraud.bundle.calibrator import Calibrator
 from fraud.clock import DAY_US
 from fraud.eventlog.sqlite import SqliteEventLog
+from fraud.features.archive import open_archive
 from fraud.features.spec import FeatureSpec
 from fraud.guard.finding import Finding
 from fraud.registry.guard_reports import GuardReport
@@ -126,12 +125,9 @@ CASES = (
 def main() -> int:
     """Load, judge the clean days, pollute, report."""
     arguments = parser(__doc__.partition("\n")[0])
-    arguments.add_argument("--data", type=Path, default=DATA, help="Parquet of the transactions")
+    take_data(arguments)
     given = arguments.parse_args()
-    if not given.data.is_file():
-        print(
-            OBTAIN.format(path=given.data).replace("benchmarks.handbook", "benchmarks.guard"), file=sys.stderr
-        )
+    if not is_there(given.data):
         return 2
     report = Report("guard: freezes on clean days, days until pollution is seen")
     world = load(given, report)
@@ -160,7 +156,7 @@ def imported(given: argparse.Namespace, report: Report) -> World:
         log = SqliteEventLog.open(
             settings.places.log, entity_names=settings.schema_.entity_names, writable=False
         )
-        archive = Archive(settings.places.archive, settings.schema_, spec.definitions)
+        archive = open_archive(settings)
         archive.copy_from(log)
         log.close()
         truth = pl.scan_parquet(given.data).select(

@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from benchmarks.handbook_data import CONFIG, is_there, take_data
 from benchmarks.handbook_protocol import (
     FIRST_DAY,
     Payments,
@@ -32,24 +33,16 @@ from benchmarks.handbook_protocol import (
     single,
     validation_folds,
 )
-from benchmarks.report import REPOSITORY, Bar, Report, finish, parser
+from benchmarks.report import Bar, Report, finish, parser
 from benchmarks.workspace import workspace
-from fraud.archive.archive import Archive
 from fraud.clock import DAY_US
 from fraud.evaluation.days import event_days
-from fraud.eventlog.sqlite import SqliteEventLog
+from fraud.eventlog.folder import open_log
+from fraud.features.archive import open_archive
 from fraud.features.spec import FeatureSpec
 from fraud.serving.history import import_history
 from fraud.settings import Settings, load_settings
 from fraud.settings.learning import Recipe
-
-CONFIG = REPOSITORY / "fraud" / "settings" / "handbook.toml"
-DATA = Path("../shared/data/handbook/transactions.parquet")
-OBTAIN = """\
-{path}: no such file. It holds the simulated transactions of the Fraud Detection Handbook as one table.
-To make it: git clone https://github.com/Fraud-Detection-Handbook/simulated-data-raw, read the daily files
-under data/ with pandas.read_pickle, join them sorted by TX_DATETIME and TRANSACTION_ID, and write them with
-to_parquet; then: python -m benchmarks.handbook --data transactions.parquet"""
 
 PUBLISHED_SINGLE = {
     "logistic regression": (0.871, 0.606, 0.291),
@@ -73,10 +66,9 @@ QUICK_START, QUICK_STOP = date(2018, 4, 21), date(2018, 5, 12)
 def main() -> int:
     """Import, choose, fit, report."""
     arguments = parser(__doc__.partition("\n")[0])
-    arguments.add_argument("--data", type=Path, default=DATA, help="Parquet of the transactions")
+    take_data(arguments)
     given = arguments.parse_args()
-    if not given.data.is_file():
-        print(OBTAIN.format(path=given.data), file=sys.stderr)
+    if not is_there(given.data):
         return 2
     report = Report("Fraud Detection Handbook: AUC, average precision, card precision at 100 a day")
     payments = load(given.data, QUICK_STOP if given.quick else None, report)
@@ -107,8 +99,8 @@ def load(data: Path, until: date | None, report: Report, name: str = "handbook")
 def _archived(settings: Settings, data: Path) -> Payments:
     spec = FeatureSpec.of(settings)
     names = spec.select(settings.models["card"].features)
-    log = SqliteEventLog.open(settings.places.log, entity_names=settings.schema_.entity_names, writable=False)
-    archive = Archive(settings.places.archive, settings.schema_, spec.definitions)
+    log = open_log(settings)
+    archive = open_archive(settings)
     archive.copy_from(log)
     log.close()
     truth = pl.scan_parquet(data).select(

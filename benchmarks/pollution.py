@@ -26,7 +26,7 @@ from pathlib import Path
 
 import polars as pl
 
-from benchmarks.handbook import CONFIG, DATA, OBTAIN
+from benchmarks.handbook_data import CONFIG, is_there, take_data
 from benchmarks.pollution_cases import CASES, FIRST_US, QUICK, Case, Plan, Result, report_of
 from benchmarks.pollution_feed import SCENARIO, Feed, World
 from benchmarks.pollution_quality import judge
@@ -56,11 +56,9 @@ LAX = {
 def main() -> int:
     """Make the worlds, carry out the remedies, report."""
     arguments = parser(__doc__.partition("\n")[0])
-    arguments.add_argument("--data", type=Path, default=DATA, help=f"default: {DATA}")
+    take_data(arguments)
     given = arguments.parse_args()
-    if not given.data.is_file():
-        text = OBTAIN.format(path=given.data)
-        print(text.replace("benchmarks.handbook", "benchmarks.pollution"), file=sys.stderr)
+    if not is_there(given.data):
         return 2
     plan = QUICK if given.quick else Plan()
     started = time.perf_counter()

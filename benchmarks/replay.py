@@ -24,7 +24,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from benchmarks.handbook import CONFIG, DATA, OBTAIN
+from benchmarks.handbook_data import CONFIG, is_there, take_data
 from benchmarks.processes import free_port, is_healthy, running
 from benchmarks.report import Bar, Report, finish, parser
 from benchmarks.stream import (
@@ -38,13 +38,12 @@ from benchmarks.stream import (
     submit,
 )
 from benchmarks.workspace import workspace
-from fraud.archive.archive import Archive
 from fraud.bundle.store import BundleStore
 from fraud.client import Client
 from fraud.clock import DAY_US
 from fraud.evaluation.metrics import average_precision
-from fraud.eventlog.sqlite import SqliteEventLog
-from fraud.features.spec import FeatureSpec
+from fraud.eventlog.folder import open_log
+from fraud.features.archive import open_archive
 from fraud.records import LabelValue
 from fraud.registry.store import LedgerStore
 from fraud.retrainer.casework import matrix_of
@@ -78,8 +77,7 @@ class Run:
 def main() -> int:
     """Run the replay, once or twice, and print the weeks."""
     arguments = _arguments()
-    if not arguments.data.is_file():
-        print(OBTAIN.format(path=arguments.data), file=sys.stderr)
+    if not is_there(arguments.data):
         return 2
     weeks = 2 if arguments.quick else arguments.weeks
     numbers = range(1 if arguments.quick else 2)
@@ -91,7 +89,7 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     made = parser("Stream Handbook payments through the running service while it retrains.")
-    made.add_argument("--data", type=Path, default=DATA, help=f"default: {DATA}")
+    take_data(made)
     made.add_argument("--weeks", type=int, default=8, help="weeks to stream, at least 8 for the bars")
     return made.parse_args()
 
@@ -181,9 +179,8 @@ def _retrain(client: Client, run: Run) -> None:
 
 def _judge(settings: Settings, data: Path, run: Run) -> None:
     """Copy the rest into the archive, then compare what was given with the first champion."""
-    spec = FeatureSpec.of(settings)
-    log = SqliteEventLog.open(settings.places.log, writable=False, entity_names=settings.schema_.entity_names)
-    archive = Archive(settings.places.archive, settings.schema_, spec.definitions)
+    log = open_log(settings)
+    archive = open_archive(settings)
     archive.copy_from(log)
     log.close()
     scored = archive.transactions().filter(~pl.col("imported")).sort("position").collect()
@@ -195,7 +192,7 @@ def _judge(settings: Settings, data: Path, run: Run) -> None:
     store.close()
     run.promotions = [f"{e.body['version']} {state.version(e.body['version']).digest[:12]}" for e in entries]
     first = BundleStore(settings.places.bundles).read(state.version(entries[0].body["version"]).digest)
-    never = first.scores(first.margins(matrix_of(first, scored)))
+    never = first.scores_of(matrix_of(first, scored))
     run.weekly = _weekly(scored, data, never)
 
 

@@ -20,13 +20,13 @@ import os
 import sys
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import SecretStr
 
-from benchmarks.handbook import CONFIG, DATA, OBTAIN, QUICK_START, QUICK_STOP, load
+from benchmarks.handbook import QUICK_START, QUICK_STOP, load
+from benchmarks.handbook_data import CONFIG, is_there, take_data
 from benchmarks.handbook_protocol import WEEK, Payments, Split, assessment_folds, day_number, single
 from benchmarks.report import Bar, Report, finish, parser
 from fraud.bundle.bundle import load_booster, margins_of
@@ -82,10 +82,9 @@ class Champion:
 def main() -> int:
     """Import, lose labels, win some back, report."""
     arguments = parser(__doc__.partition("\n")[0])
-    arguments.add_argument("--data", type=Path, default=DATA, help="Parquet of the transactions")
+    take_data(arguments)
     given = arguments.parse_args()
-    if not given.data.is_file():
-        print(OBTAIN.format(path=given.data), file=sys.stderr)
+    if not is_there(given.data):
         return 2
     report = Report("Selective labels: what declines hide, and what exploration shows")
     splits = [single(day_number(QUICK_START))] if given.quick else assessment_folds()

@@ -26,7 +26,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from benchmarks.handbook import CONFIG, DATA, OBTAIN
+from benchmarks.handbook_data import CONFIG, is_there, take_data
 from benchmarks.handbook_protocol import day_number
 from benchmarks.report import Bar, Report, finish, parser
 from benchmarks.workspace import workspace
@@ -34,6 +34,7 @@ from fraud.archive.archive import Archive
 from fraud.bundle.bundle import Bundle
 from fraud.clock import DAY_US
 from fraud.eventlog.sqlite import SqliteEventLog
+from fraud.features.archive import open_archive
 from fraud.features.spec import FeatureSpec
 from fraud.retrainer.casework import matrix_of
 from fraud.serving.history import import_history
@@ -67,10 +68,9 @@ QUICK = Scale(date(2018, 5, 27), 3, 20_000, date(2018, 6, 18))
 def main() -> int:
     """Import, retrain in a row, report."""
     arguments = parser(__doc__.partition("\n")[0])
-    arguments.add_argument("--data", type=Path, default=DATA, help="Parquet of the transactions")
+    take_data(arguments)
     given = arguments.parse_args()
-    if not given.data.is_file():
-        print(OBTAIN.format(path=given.data), file=sys.stderr)
+    if not is_there(given.data):
         return 2
     report = Report("Risk score: share of the same rows at or above unchanged cut-offs, ten retrains")
     with workspace("stability") as folder:
@@ -87,7 +87,7 @@ def load(settings: Settings, data: Path, until: date | None) -> Archive:
     until_us = None if until is None else day_number(until) * DAY_US
     import_history(settings, data, until_us=until_us)
     log = SqliteEventLog.open(settings.places.log, entity_names=settings.schema_.entity_names, writable=False)
-    archive = Archive(settings.places.archive, settings.schema_, FeatureSpec.of(settings).definitions)
+    archive = open_archive(settings)
     archive.copy_from(log)
     log.close()
     return archive

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.handbook import CONFIG, DATA
+from benchmarks.handbook_data import CONFIG, take_data
 from benchmarks.report import Bar, Report, finish, parser
 from fraud.adversary.choosers import EpsilonGreedy
 from fraud.adversary.contest import Contest, ContestSettings
@@ -37,7 +37,7 @@ SEED = 7
 def main() -> int:
     """Make worlds, time them, report."""
     arguments = parser(__doc__.partition("\n")[0])
-    arguments.add_argument("--data", type=Path, default=DATA, help="Parquet of the Handbook's transactions")
+    take_data(arguments)
     given = arguments.parse_args()
     report = Report("Worlds of the adversary: payments per second")
     payments = MILLION // 10 if given.quick else MILLION

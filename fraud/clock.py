@@ -18,14 +18,17 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def format_time(time_us: int) -> str:
-    """Spell a moment in ISO 8601, UTC; "" for 0, which stands for never.
+    """Spell a moment in ISO 8601, UTC; "" for 0, which stands for never; one that no calendar has in µs.
 
     >>> format_time(86_400_000_000)
     '1970-01-02T00:00:00Z'
     """
     if time_us == 0:
         return ""
-    return (_EPOCH + timedelta(microseconds=time_us)).isoformat().replace("+00:00", "Z")
+    try:
+        return (_EPOCH + timedelta(microseconds=time_us)).isoformat().replace("+00:00", "Z")
+    except OverflowError:
+        return f"{time_us} µs"
 
 
 class Clock(Protocol):

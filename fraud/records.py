@@ -14,6 +14,8 @@ Value = TypeVar("Value")
 
 MISSING_SURROGATE = -1
 """Stands where a transaction does not name an entity."""
+FEATURE_BYTES = 4
+"""What one feature of a logged row takes: a float32, little-endian."""
 
 
 class Outcome(enum.IntEnum):
@@ -103,7 +105,7 @@ NO_DECISION = Decision(None, None, Outcome.UNSPECIFIED, "", "", False, 1.0, ())
 class Scored:
     """A transaction in the log: surrogates for tokens, features as of then, the decision.
 
-    `features` is float32 little-endian, one per feature of the service.
+    `features` has `FEATURE_BYTES` for each feature of the service.
     """
 
     transaction_id: str

@@ -131,7 +131,7 @@ _RETRAINS = Section(
         series(
             "Retrains by how they ended",
             "none",
-            "Ever. When it is bad: failed or frozen rise, finished does not.",
+            "Ever. When it is bad: failed, frozen or untrained rise, finished does not.",
             Query(f"fraud_retrains_total{{{MODEL}}}", "{{model}} {{result}}"),
             stepped=True,
         ),
@@ -158,7 +158,7 @@ _RETRAINS = Section(
             "Duration of retrains",
             "s",
             "Of the last one. When it is bad: near the schedule's span; fewer recipes, or more cores.",
-            Query("fraud_retrain_last_seconds", "last"),
+            Query(f"fraud_retrain_last_seconds{{{MODEL}}}", "{{model}}"),
             stepped=True,
         ),
         series(

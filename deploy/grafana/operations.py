@@ -230,11 +230,12 @@ _DECISIONS = Section(
             ),
         ),
         series(
-            "Repeated and late payments",
+            "Repeated and late payments, decisions without reasons",
             "cps",
-            "Answered as stored, and older than the state holds. When it is bad: a sender repeats or "
-            "replays.",
+            "Answered as stored; older than the state holds; explained later, if asked. When it is bad: a "
+            "sender repeats or replays, or more is declined than can be explained.",
             Query("rate(fraud_duplicates_total[$__rate_interval])", "repeated"),
+            Query("rate(fraud_unexplained_total[$__rate_interval])", "without reasons"),
             Query("rate(fraud_late_events_total[$__rate_interval])", "late"),
         ),
     ],
@@ -268,9 +269,10 @@ _LOG = Section(
         series(
             "Swaps",
             "none",
-            "Versions put into service or refused, in an hour. When it is bad: refused; see "
-            "FraudSwapRefused.",
+            "Versions put into service or refused, in an hour, and 1 while a champion is missing. When it "
+            "is bad: refused or missing; see FraudSwapRefused, FraudChampionMissing.",
             Query(f"increase(fraud_swaps_total{{{MODEL}}}[1h])", "{{model}} {{result}}"),
+            Query(f"fraud_champion_missing{{{MODEL}}}", "{{model}} missing"),
         ),
         series(
             "Time to swap",

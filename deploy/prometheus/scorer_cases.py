@@ -78,6 +78,14 @@ SCORER: Final = (
         before=160,
     ),
     Case(
+        # Hours later it is still told.
+        "FraudNoDecisions",
+        {'fraud_decisions_total{model="card", outcome="APPROVE"}': "0+60x60 3600+0x540"},
+        {'fraud_decisions_total{model="card", outcome="APPROVE"}': "0+60x60 3601+1x540"},
+        after=570,
+        before=70,
+    ),
+    Case(
         "FraudNoChampion",
         {'fraud_limits_total{limit="NO_CHAMPION"}': "0+10x240"},
         {'fraud_limits_total{limit="NO_CHAMPION"}': "0+10x30 300+0x210"},
@@ -99,6 +107,7 @@ SCORER: Final = (
         after=12,
         before=9,
     ),
+    gauge("FraudChampionMissing", 'fraud_champion_missing{model="card"}', 1, 0, 3, 0),
     gauge("FraudRulesRefused", 'fraud_rules_refused{model="card"}', 1, 0, 3, 0),
     Case(
         "FraudRulesFailing",
@@ -177,11 +186,11 @@ CHAMPION: Final = (
     gauge(
         "FraudExplorationSpent",
         'fraud_exploration_left_minor{model="card"}',
-        0,
-        100,
+        4,
+        6,
         12,
         8,
-        **{'fraud_exploration_enabled{model="card"}': 1},
+        **{'fraud_exploration_enabled{model="card"}': 1, 'fraud_exploration_spent_minor{model="card"}': 96},
     ),
     gauge("FraudChampionStale", 'fraud_champion_age_seconds{model="card"}', 61 * 86_400, 59 * 86_400, 70, 50),
 )

@@ -59,7 +59,7 @@ class FirstChampion(KernelDefender):
         known = self._traffic.words
         words = [tuple(known[place][row[place]] for place in places) for row in payments.words.tolist()]
         wanted = self._spec.indices(bundle.feature_names, bundle.feature_definitions)
-        scores = bundle.scores(bundle.margins(bundle.matrix(matrix, wanted, words)))
+        scores = bundle.scores_of(bundle.matrix(matrix, wanted, words))
         return Answers(bundle.thresholds.outcomes(scores) == int(Outcome.APPROVE), scores)
 
     def _numbered(self, surrogates: NDArray[np.int32]) -> NDArray[np.int32]:

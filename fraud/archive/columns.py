@@ -23,6 +23,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from fraud.records import (
+    FEATURE_BYTES,
     MISSING_SURROGATE,
     Applied,
     BatchRetracted,
@@ -43,7 +44,6 @@ from fraud.records import (
 )
 from fraud.settings.schema import Schema
 
-_FEATURE_BYTES = 4
 NO_ROW = -1
 """`row` of the placeholder for an entry that has none."""
 
@@ -147,7 +147,7 @@ class TransactionColumns:
     @property
     def feature_bytes(self) -> int:
         """Bytes of the features of a row that was logged with these columns."""
-        return _FEATURE_BYTES * len(self.features)
+        return FEATURE_BYTES * len(self.features)
 
     @property
     def types(self) -> dict[str, pl.DataType]:

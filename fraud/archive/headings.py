@@ -18,7 +18,7 @@ import polars as pl
 
 from fraud.archive.columns import HEADINGS, TransactionColumns
 from fraud.errors import ConfigError
-from fraud.records import Entry, Heading, Headings, Scored, spans_of
+from fraud.records import FEATURE_BYTES, Entry, Heading, Headings, Scored, spans_of
 
 _OWN = 0
 """Place of the configuration's own columns, before those of the headings."""
@@ -52,10 +52,10 @@ class Headed:
             if len(event.features) in (0, self._columns[place].feature_bytes):
                 return place
         raise ConfigError(
-            f"position {position} was logged with {len(event.features) // 4} features, the configuration has "
-            f"{len(self._columns[_OWN].features)}, and the log does not say which they were; stop the "
-            "retrainer, archive it under the configuration it was logged with ('fraud retrain' with the old "
-            "fraud.toml), then go on with this one"
+            f"position {position} was logged with {len(event.features) // FEATURE_BYTES} features, the "
+            f"configuration has {len(self._columns[_OWN].features)}, and the log does not say which they "
+            "were; stop the retrainer, archive it under the configuration it was logged with "
+            "('fraud retrain' with the old fraud.toml), then go on with this one"
         )
 
 

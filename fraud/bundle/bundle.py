@@ -164,6 +164,10 @@ class Bundle:
         """Return calibrated probabilities of fraud, float64[n] in (0, 1)."""
         return self.calibrator(margins)
 
+    def scores_of(self, matrix: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return the `scores` of the `margins` of rows, float64[n]."""
+        return self.scores(self.margins(matrix))
+
     def risk_scores(self, margins: NDArray[np.float32]) -> NDArray[np.int32]:
         """Return risk scores, int32[n] in 0..999."""
         return self.risk_scale(margins)

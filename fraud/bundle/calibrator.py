@@ -1,13 +1,14 @@
 """From a margin in log-odds to a probability of fraud.
 
     margins, labels, weights → isotonic regression (blocks of equal probability)
-      → one knot a block, at its weighted mean: a line through the knots, flat outside
+      → a knot at each end of a block: flat within it, a line to the next one, flat outside
       → (1 − 0.001) · line + 0.001 · sigmoid(margin)
 
-Centring the blocks (Oron and Flournoy 2017, "Centered Isotonic Regression")
-takes the steps away, and the trace of a sigmoid makes the curve rise strictly:
-margins a millionth apart never share a score (up to ±12, where float64 still
-tells them apart), so ranking by score and ranking by margin are the same.
+So the scores of the rows expect as many frauds as there were. A line between the middles of the
+blocks (Oron and Flournoy 2017, "Centered Isotonic Regression") has no steps, but where many rows
+without fraud stand below a few that all are, it runs far above most of them. The trace of a sigmoid
+makes the curve rise strictly: margins a millionth apart never share a score (up to ±12, where
+float64 still tells them apart), so ranking by score and ranking by margin are the same.
 
 With fewer than `FRAUDS_MIN` frauds isotonic regression would only repeat chance. The
 curve is then the sigmoid, moved until it expects as many frauds as there were: a small
@@ -72,12 +73,11 @@ class Calibrator:
         weight = np.bincount(group, weights)
         share = np.bincount(group, weights * is_fraud) / weight
         blocks = isotonic_regression(share, weights=weight).blocks
-        starts = blocks[:-1]
-        block_weight = np.add.reduceat(weight, starts)
-        knots = np.add.reduceat(weight * x, starts) / block_weight
-        values = np.add.reduceat(weight * share, starts) / block_weight
+        starts, ends = blocks[:-1], blocks[1:] - 1
+        values = np.add.reduceat(weight * share, starts) / np.add.reduceat(weight, starts)
         # Summing in another order than the regression did may undo its order in the last bit.
-        values = np.maximum.accumulate(np.clip(values, 0.0, 1.0))
+        values = np.repeat(np.maximum.accumulate(np.clip(values, 0.0, 1.0)), 2)
+        knots = np.stack([x[starts], x[ends]], axis=1).ravel()
         keep = np.concatenate([[True], np.diff(knots) > 0])
         return cls(tuple(knots[keep].tolist()), tuple(values[keep].tolist()))
 

@@ -80,9 +80,10 @@ class BundleStore:
         Raises:
             NotFound: no such bundle.
             Damaged: the files are not those the digest names.
+            Unavailable: a file cannot be read now.
         """
-        place = self._place(digest)
         try:
+            place = self._place(digest)
             files = {
                 name: read_bounded(place / name, BYTES_MAX[name])
                 for name in FILES
@@ -90,6 +91,8 @@ class BundleStore:
             }
         except ValueError as error:
             raise Damaged(f"bundle {digest} is not read: of a file {error}; restore it from a copy") from None
+        except OSError as error:
+            raise _unreadable(digest, error) from None
         found = digest_of_files(files)
         if found != digest:
             raise Damaged(f"bundle {digest} has digest {found} on disk; restore {place.name} from a copy")
@@ -100,9 +103,13 @@ class BundleStore:
 
         Raises:
             NotFound: no such bundle.
+            Unavailable: its files cannot be looked at now.
         """
-        place = self._place(digest)
-        return sum(file.stat().st_size for file in place.iterdir())
+        try:
+            place = self._place(digest)
+            return sum(file.stat().st_size for file in place.iterdir())
+        except OSError as error:
+            raise _unreadable(digest, error) from None
 
     def has(self, digest: str) -> bool:
         """Tell whether a bundle is in the store."""
@@ -158,3 +165,7 @@ class BundleStore:
         if not self.has(digest):
             raise NotFound(f"bundle {digest!r} is not in the store; see 'fraud versions' for those that are")
         return place
+
+
+def _unreadable(digest: str, error: OSError) -> Unavailable:
+    return Unavailable(f"bundle {digest} cannot be read now ({error}); check disk and permissions")

@@ -16,12 +16,11 @@ app = typer.Typer(no_args_is_help=True, help="Merge small files of the archive; 
 @app.command("compact")
 def compact(ctx: typer.Context) -> None:
     """Merge the small files of the archive; what they replace is deleted retention.files later."""
-    from fraud.archive.archive import Archive
-    from fraud.features.spec import FeatureSpec
+    from fraud.features.archive import open_archive
 
     shell = shell_of(ctx)
     settings = shell.settings
-    archive = Archive(settings.places.archive, settings.schema_, FeatureSpec.of(settings).definitions)
+    archive = open_archive(settings)
     before = archive.sizes()
     archive.compact(timedelta(microseconds=settings.retention.files))
     after = archive.sizes()

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fraud.cli.shell import shell_of, table
-from fraud.cli.times import format_time, parse_time_us
+from fraud.cli.times import format_time, parse_moment_us
 from fraud.cli.versions import taint
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ def champion(
 ) -> None:
     """Show the champion of each model, now or at a past moment."""
     shell = shell_of(ctx)
-    at_us = 0 if at is None else parse_time_us(at, "--at")
+    at_us = 0 if at is None else parse_moment_us(at, "--at")
     with shell.client(target) as client:
         found = [client.get_champion(name, at_us) for name in model or list(shell.settings.models)]
         tainted = [

@@ -198,10 +198,9 @@ def _log(settings: Settings) -> Iterator[Finding]:
     if not places.log.exists():
         yield Finding("log", "ok", "none yet; the first start makes it")
         return
-    from fraud.archive.archive import Archive
     from fraud.eventlog.entity_key import EntityKey
     from fraud.eventlog.folder import open_log
-    from fraud.features.spec import FeatureSpec
+    from fraud.features.archive import open_archive
     from fraud.serving.recovery import Snapshots
 
     log = open_log(settings)
@@ -209,7 +208,7 @@ def _log(settings: Settings) -> Iterator[Finding]:
         log.hold_to_key(EntityKey.of(settings).fingerprint)
         # In this order it is well with a service that goes on meanwhile: pruned, archived, folded, appended.
         first = log.first()
-        archived = Archive(places.archive, settings.schema_, FeatureSpec.of(settings).definitions).position()
+        archived = open_archive(settings).position()
         folded = Snapshots(places.state, settings.log.snapshots_kept).newest_position()
         head, last_arrival_us = log.head(), log.last_arrival_us()
     finally:

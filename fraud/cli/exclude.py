@@ -14,7 +14,7 @@ from rich.table import Table
 
 from fraud.cli.asked import wait_for_second
 from fraud.cli.shell import Shell, shell_of, table
-from fraud.cli.times import format_time, parse_time_us
+from fraud.cli.times import format_time, parse_moment_us
 from fraud.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -58,6 +58,8 @@ def exclude(
             "none is given" if not selected else "contradict each other",
             "choose data to exclude, or --undo, or --list",
         )
+    if undo is not None and dry_run:
+        raise InvalidInput("--undo, --dry-run", "contradict each other", "an undo has no dry run; see --list")
     if not list_ and not dry_run and not reason:
         raise InvalidInput("--reason", "is not given", "say why; it stands in the ledger")
     who = shell.signer(actor)
@@ -93,13 +95,18 @@ def _selection(
         source=source,
         submitter=submitter,
         transactions=transactions,
-        from_us=0 if from_ is None else parse_time_us(from_, "--from"),
-        to_us=0 if to is None else parse_time_us(to, "--to"),
+        from_us=0 if from_ is None else parse_moment_us(from_, "--from"),
+        to_us=0 if to is None else parse_moment_us(to, "--to"),
         where=dict(_conditions(where)),
     )
 
 
 def _conditions(where: Sequence[str]) -> Iterator[tuple[str, str]]:
+    named = [text.partition("=")[0] for text in where]
+    twice = next((entity for entity in named if named.count(entity) > 1), None)
+    if twice is not None:
+        problem = f"names {twice} twice, and no payment has two"
+        raise InvalidInput("--where", problem, "exclude each in a command of its own")
     for text in where:
         entity, equals, token = text.partition("=")
         if not (entity and equals and token):

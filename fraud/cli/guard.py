@@ -17,7 +17,7 @@ def guard(
     ctx: typer.Context,
     model: Annotated[list[str] | None, typer.Option(help="Only this model; default: all.")] = None,
 ) -> None:
-    """Judge the data as before a retrain, and record nothing; exit status 1 when it would freeze one."""
+    """Archive what is new, and judge the data as before a retrain; exit status 1 when it would freeze one."""
     from fraud.retrainer.daemon import judge_now
 
     shell = shell_of(ctx)

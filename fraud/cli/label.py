@@ -19,7 +19,7 @@ from fraud.cli.label_file import BrokenRow, read_labels
 from fraud.cli.label_parts import parts_of
 from fraud.cli.paging import rows_of_pages
 from fraud.cli.shell import Shell, shell_of, table
-from fraud.cli.times import format_time, parse_time_us
+from fraud.cli.times import format_time, parse_past_us
 from fraud.errors import InvalidInput
 from fraud.records import Label
 
@@ -106,7 +106,7 @@ def _summary(
 def _show(shell: Shell, document: dict[str, Any]) -> None:
     rows: list[tuple[object, ...]] = [
         ("accepted", document["accepted"]),
-        ("waiting for their transaction", document["waiting"]),
+        ("waiting: their payment is not in the log", document["waiting"]),
         ("taken before", document["taken_before"]),
         *((f"refused: {reason}", count) for reason, count in document["refused_by_reason"].items()),
     ]
@@ -123,25 +123,31 @@ def _show(shell: Shell, document: dict[str, Any]) -> None:
 def batches(
     ctx: typer.Context,
     since: Annotated[
-        str, typer.Option(help="Only batches that arrived at or after this moment.")
-    ] = "1970-01-01",
+        str, typer.Option(help="Only batches that arrived since a moment, or in so long a time.")
+    ] = "30d",
     source: Annotated[str, typer.Option(help="Only of this source.")] = "",
     rows_max: Annotated[int, typer.Option("--limit", min=1, help="At most so many parts.")] = 100,
     target: Annotated[str | None, typer.Option(help="host:port of the server.")] = None,
 ) -> None:
     """List the label batches that have come in, oldest first."""
     shell = shell_of(ctx)
-    since_us = parse_time_us(since, "--since")
+    since_us = parse_past_us(since, "--since", shell.now_us)
     with shell.client(target) as client:
         found = rows_of_pages(
             lambda token: client.list_batches(since_us, source, page_token=token),
             lambda page: ([_batch(each) for each in page.batches], page.next_page_token),
-            rows_max,
+            rows_max + 1,
         )
+    more = len(found) > rows_max
+    if more:
+        shell.note(
+            f"more than {rows_max} came in; the oldest are shown: narrow with --since or raise --limit"
+        )
+        del found[rows_max:]
     keys = ["batch_id", "part", "source", "submitter", "arrival", "frauds", "legitimates", "withdrawn"]
     names = ["batch", "part", "source", "submitter", "arrived", "fraud", "legit.", "withdr.", ""]
     rows = [[*(each[key] for key in keys), "retracted" if each["retracted"] else ""] for each in found]
-    shell.show({"batches": found}, table("Label batches", names, rows))
+    shell.show({"batches": found, "more": more}, table("Label batches", names, rows))
 
 
 def _batch(each: "LabelBatch") -> dict[str, Any]:

@@ -7,7 +7,7 @@ Columns: transaction_id, value (FRAUD, LEGITIMATE or WITHDRAWN), label_time
 """
 
 import csv
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,9 +99,11 @@ def _json_lines(path: Path) -> Iterator[tuple[str, Mapping[Any, Any] | str]]:
             except ValueError as error:
                 yield f"line {number}", f"it is not JSON ({error})"
                 continue
-            if isinstance(row, dict):
-                _check_columns(path, [str(name) for name in row], f" in line {number}")
-            yield f"line {number}", row if isinstance(row, dict) else "it is not a JSON object"
+            if not isinstance(row, dict):
+                yield f"line {number}", "it is not a JSON object"
+                continue
+            wrong = _wrong_columns([str(name) for name in row])
+            yield f"line {number}", wrong or row
 
 
 def _parquet(path: Path) -> Iterator[tuple[str, Mapping[Any, Any] | str]]:
@@ -122,14 +124,19 @@ def _parquet(path: Path) -> Iterator[tuple[str, Mapping[Any, Any] | str]]:
         yield f"row {number}", row
 
 
-def _check_columns(path: Path, given: Any, where: str = "") -> None:
+def _check_columns(path: Path, given: Sequence[str]) -> None:
+    wrong = _wrong_columns(given)
+    if wrong:
+        remedy = f"required: {', '.join(REQUIRED)}; optional: comment"
+        raise InvalidInput(str(path), wrong, remedy)
+
+
+def _wrong_columns(given: Sequence[str]) -> str:
     missing = [name for name in REQUIRED if name not in given]
     unknown = [name for name in given if name not in COLUMNS]
     problem = [f"missing column {name}" for name in missing] + [f"unknown column {name}" for name in unknown]
     problem += [f"column {name} twice" for name in COLUMNS if list(given).count(name) > 1]
-    if problem:
-        remedy = f"required: {', '.join(REQUIRED)}; optional: comment"
-        raise InvalidInput(str(path), ", ".join(problem) + where, remedy)
+    return ", ".join(problem)
 
 
 def _label(row: Mapping[Any, Any]) -> Label:

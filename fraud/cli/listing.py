@@ -7,6 +7,7 @@ import typer
 from fraud.cli.paging import rows_of_pages
 from fraud.cli.shell import Shell, shell_of, table
 from fraud.cli.times import format_time, parse_time_us, service_now_us
+from fraud.clock import LATEST_US
 from fraud.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -78,11 +79,15 @@ def show(
         found = rows_of_pages(
             lambda page: client.list_listings(entity=entity, token=token, page_token=page),
             lambda reply: (list(reply.listings), reply.next_page_token),
-            limit,
+            limit + 1,
         )
+    more = len(found) > limit
+    if more:
+        shell.note(f"there are more than {limit}; see the others with --limit")
+        del found[limit:]
     documents = [_document(each) for each in found]
     rows = [list(each.values()) for each in documents]
-    shell.show({"listings": documents}, table("Listed now", _COLUMNS, rows))
+    shell.show({"listings": documents, "more": more}, table("Listed now", _COLUMNS, rows))
 
 
 def _put(
@@ -97,6 +102,8 @@ def _put(
 ) -> None:
     shell = shell_of(ctx)
     until_us = _moment(shell, until) if until else 0
+    if until_us > LATEST_US:
+        raise InvalidInput("--until", f"{until!r} lies after 2099", "give an earlier moment, or none")
     with shell.client(target) as client:
         reply = client.set_listing(
             list_name,

@@ -8,6 +8,7 @@ anywhere. Heavy libraries are imported inside the commands that need them, so
 that help answers at once.
 """
 
+import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ from fraud.cli import (
     attack,
     backup,
     champion,
+    decisions,
     demo,
     doctor,
     erase,
@@ -86,6 +88,8 @@ app.command("retrain")(retrain.retrain)
 app.command("guard")(guard.guard)
 app.command("import")(import_.import_)
 app.command("score")(score.score)
+app.command("decisions")(decisions.decisions)
+app.command("decision")(decisions.decision)
 app.add_typer(label.app, name="label")
 app.add_typer(sentinel.app, name="sentinel")
 app.add_typer(attack.app, name="attack")
@@ -147,9 +151,17 @@ def run(arguments: Sequence[str]) -> int:
         hint = "; is 'fraud up' running? see 'fraud doctor'" if isinstance(error, Unavailable) else ""
         typer.echo(f"fraud: {printable(str(error))}{hint}", err=True)
         return 2 if isinstance(error, ConfigError | InvalidInput) else 1
+    except OSError as error:
+        if sys.excepthook is not sys.__excepthook__:
+            raise  # a process that writes logs says there where it happened
+        typer.echo(f"fraud: {printable(str(error))}; check the path, the disk and who may use them", err=True)
+        return 1
     return 0
 
 
 def main() -> None:
     """Run the command line of this process and exit with its status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal may not have every letter
     sys.exit(run(sys.argv[1:]))

@@ -55,8 +55,8 @@ class _DiffersError(Exception):
 
 
 def _replay(shell: Shell, settings: "Settings", upto: int | None) -> "Comparison":
-    from fraud.archive.archive import Archive
     from fraud.eventlog.folder import open_log
+    from fraud.features.archive import open_archive
     from fraud.features.difference import Comparison
     from fraud.features.fold import FeatureFold
     from fraud.features.spec import FeatureSpec
@@ -65,7 +65,7 @@ def _replay(shell: Shell, settings: "Settings", upto: int | None) -> "Comparison
 
     spec = FeatureSpec.of(settings)
     with closing(open_log(settings)) as log, shell.progress() as progress:
-        archive = Archive(settings.places.archive, settings.schema_, spec.definitions)
+        archive = open_archive(settings)
         head = log.head() if upto is None else min(upto, log.head())
         comparison = Comparison.of(spec, log, archive)
         task = progress.add_task("entries", total=head)

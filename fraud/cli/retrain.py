@@ -5,8 +5,10 @@
 neither     puts a request on the ledger through the server and waits for what becomes of it
 """
 
+import math
 import os
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from fraud.v1.models_pb2 import GetRetrainResponse
 
 _POLL_S: Final = 0.5
+_UNSEEN_S: Final = 15.0
+"""How long a request may wait before it is said that perhaps nobody takes it up."""
 
 
 def retrain(
@@ -48,6 +52,12 @@ def retrain(
     if once and watch:
         raise InvalidInput("--once, --watch", "both given", "choose one")
     overrides = _overrides(override_guard or [], reason, watch=watch)
+    unused: dict[str, object] = {"--target": target} if once else {}
+    if watch:
+        unused = {"--model": model, "--reason": reason, "--actor": actor, "--target": target}
+    for name, value in unused.items():
+        if value:
+            raise InvalidInput(name, f"means nothing with {'--once' if once else '--watch'}", "leave it out")
     why = reason or "by hand"
     if once or watch:
         shell.write_logs()
@@ -98,21 +108,27 @@ def _request(
             )
             return
         shell.note("retrain requested; waiting for the verdicts")
-        replies = [_wait(client, request) for request in requests]
+        replies = [_wait(shell, client, request) for request in requests]
     failed = [reply.text for reply in replies if reply.state == reply.FAILED]
-    _show(shell, [_verdict(each) for reply in replies for each in reply.verdicts])
+    _show(shell, [_verdict(each) for reply in replies for each in reply.verdicts], failed)
     for text in failed:
         shell.note(f"failed: {text}")
     if failed:
         raise typer.Exit(1)
 
 
-def _wait(client: "Client", request: int) -> "GetRetrainResponse":
+def _wait(shell: Shell, client: "Client", request: int) -> "GetRetrainResponse":
     """Wait until a request is through and the scorer serves what it promoted."""
+    told_s = time.monotonic() + _UNSEEN_S
     while True:
         reply = client.get_retrain(request)
         if reply.state == reply.FAILED or (reply.state == reply.FINISHED and reply.applied):
             return reply
+        if reply.state == reply.WAITING and time.monotonic() > told_s:
+            told_s = math.inf
+            shell.note(
+                "no retrainer has taken it up yet; does one run ('fraud up', 'fraud retrain --watch')?"
+            )
         time.sleep(_POLL_S)
 
 
@@ -123,7 +139,8 @@ def _verdict(each: Any) -> dict[str, Any]:
     return {name: getattr(each, name, "") for name in names}
 
 
-def _show(shell: Shell, verdicts: Any) -> None:
+def _show(shell: Shell, verdicts: Any, failed: Sequence[str] = ()) -> None:
     documents = [_verdict(each) for each in verdicts]
     rows = [tuple(each.values()) for each in documents]
-    shell.show({"verdicts": documents}, table("Verdicts", ["model", "version", "verdict", "reason"], rows))
+    columns = ["model", "version", "verdict", "reason"]
+    shell.show({"verdicts": documents, "failed": list(failed)}, table("Verdicts", columns, rows))

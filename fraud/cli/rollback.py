@@ -13,7 +13,7 @@ from rich.table import Table
 
 from fraud.cli.asked import wait_for_second
 from fraud.cli.shell import Shell, shell_of, table
-from fraud.cli.times import format_time, parse_time_us
+from fraud.cli.times import format_time, parse_moment_us
 from fraud.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -47,8 +47,8 @@ def rollback(
         )
     if not reason and not dry_run:
         raise InvalidInput("--reason", "is not given", "say why; it stands in the ledger")
-    before_us = 0 if before is None else parse_time_us(before, "--before")
-    mute_us = 0 if mute_labels_since is None else parse_time_us(mute_labels_since, "--mute-labels-since")
+    before_us = 0 if before is None else parse_moment_us(before, "--before")
+    mute_us = 0 if mute_labels_since is None else parse_moment_us(mute_labels_since, "--mute-labels-since")
     # Without a moment to mute from, a dry run compares with the labels since T muted.
     compared_us = mute_us or (before_us if dry_run else 0)
     with shell.client(target, deadline_s=_DEADLINE_S) as client:

@@ -24,7 +24,7 @@ def read_rules(path: Path, settings: "Settings") -> "RuleSet":
     from fraud.policy.rules import rule_set
 
     try:
-        tables = read_toml(read_bounded(path).decode())
+        tables = read_toml(read_bounded(path).decode("utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInput(str(path), f"cannot be read: {error}", "check the file") from None
     except ValueError as error:

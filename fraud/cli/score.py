@@ -53,7 +53,7 @@ def _read(transactions: str) -> Iterator[tuple[dict[str, Any], str]]:
         return
     path = Path(transactions)
     try:
-        lines = read_bounded(path, FILE_BYTES_MAX).decode().splitlines()
+        lines = read_bounded(path, FILE_BYTES_MAX).decode("utf-8-sig").splitlines()
     except (OSError, ValueError) as error:
         raise InvalidInput(transactions, f"cannot be read: {error}", "give a file or a JSON object") from None
     places = [(line, f"{path} line {number}") for number, line in enumerate(lines, start=1) if line.strip()]
@@ -87,10 +87,11 @@ def _document(transaction_id: str, result: "ScoreResult") -> dict[str, Any]:
     if result.HasField("error"):
         error = {"code": result.error.code, "field": result.error.field, "message": result.error.message}
         return {"transaction_id": transaction_id, "error": error}
-    return _decision(result.decision)
+    return document_of(result.decision)
 
 
-def _decision(decision: "Decision") -> dict[str, Any]:
+def document_of(decision: "Decision") -> dict[str, Any]:
+    """Return a decision as JSON values."""
     return {
         "transaction_id": decision.transaction_id,
         "outcome": Outcome(decision.outcome).name,

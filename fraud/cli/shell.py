@@ -7,6 +7,7 @@ machines. Progress and notes go to stderr, so stdout holds the result alone.
 import enum
 import getpass
 import json
+import math
 import os
 import unicodedata
 from collections.abc import Sequence
@@ -54,6 +55,13 @@ class Shell:
 
         return load_settings(self.config, os.environ)
 
+    def now_us(self) -> int:
+        """Return now by the clock of the service, µs UTC; with --target and no configuration, by our own."""
+        from fraud.cli.times import service_now_us
+        from fraud.clock import WallClock
+
+        return service_now_us(self.settings) if self.config.exists() else WallClock().now_us()
+
     def target(self, target: str | None) -> str:
         """Return the server's `host:port`: as given, or from the configuration."""
         if target is not None:
@@ -87,7 +95,7 @@ class Shell:
         """Return who signs: as given; else nobody, when the server can tell by itself; else the user."""
         if actor:
             return actor
-        return "" if self.credentials.tell_who else getpass.getuser()
+        return "" if self.credentials.tell_who else user_name()
 
     def local_signer(self, actor: str | None) -> str:
         """Return who signs what goes into the data folder past the server.
@@ -99,8 +107,8 @@ class Shell:
             InvalidInput: another one is given.
         """
         if self.settings.server.identities.file is None:
-            return actor or getpass.getuser()
-        who = f"local:{getpass.getuser()}"
+            return actor or user_name()
+        who = f"local:{user_name()}"
         if actor not in (None, who):
             raise InvalidInput(
                 "--actor", f"says {actor!r}, but {who} writes", "leave it out: identities are on"
@@ -110,12 +118,12 @@ class Shell:
     def show(self, document: Any, *tables: Table | str) -> None:
         """Print the tables for people, or `document` as JSON."""
         if self.output is Output.JSON:
-            typer.echo(json.dumps(document, ensure_ascii=False))
+            typer.echo(json.dumps(_finite(document), ensure_ascii=False, allow_nan=False))
             return
-        console = Console()
+        console = console_of()
         for table in tables:
             shown = printable(table) if isinstance(table, str) else table
-            console.print(shown, highlight=False, markup=False, soft_wrap=isinstance(table, str))
+            console.print(shown, soft_wrap=isinstance(table, str))
 
     def note(self, text: str) -> None:
         """Tell people something beside the result; silent for machines."""
@@ -135,9 +143,36 @@ class Shell:
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
-            console=Console(stderr=True),
+            console=console_of(stderr=True),
             disable=self.output is Output.JSON,
         )
+
+
+def console_of(*, stderr: bool = False) -> Console:
+    """Return a console that shows text as it is: nothing in it is markup or the name of an emoji."""
+    return Console(stderr=stderr, emoji=False, markup=False, highlight=False)
+
+
+def user_name() -> str:
+    """Return the name of the user of this machine.
+
+    Raises:
+        InvalidInput: it has none, as in a container that runs as some number.
+    """
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        problem = f"is not given, and user {os.getuid()} of this machine has no name"
+        raise InvalidInput("--actor", problem, "say who you are, or set LOGNAME") from None
+
+
+def _finite(document: Any) -> Any:
+    """Return JSON values without NaN and infinities, which JSON does not have; null stands for them."""
+    if isinstance(document, dict):
+        return {key: _finite(value) for key, value in document.items()}
+    if isinstance(document, list | tuple):
+        return [_finite(value) for value in document]
+    return None if isinstance(document, float) and not math.isfinite(document) else document
 
 
 def ready(target: str, timeout_s: float) -> None:
@@ -146,9 +181,25 @@ def ready(target: str, timeout_s: float) -> None:
     Raises:
         Unavailable: it does not within `timeout_s`.
     """
-    shell = Shell(Path(os.environ.get("FRAUD_CONFIG", "fraud.toml")), Output.JSON)
-    with shell.client(target) as client:
+    with _configured().client(target) as client:
         client.wait_ready(timeout_s)
+
+
+def retrainer_ready() -> None:
+    """Read the retrainer's metrics, as the configuration of FRAUD_CONFIG guards them; for health checks.
+
+    Raises:
+        OSError, http.client.HTTPException: nothing answers, or it does not let us in.
+    """
+    from fraud.monitoring.scrape import Endpoint
+
+    settings = _configured().settings
+    monitoring = settings.monitoring
+    Endpoint.of(monitoring, settings.client, monitoring.retrainer_port).read("fraud_build_info")
+
+
+def _configured() -> Shell:
+    return Shell(Path(os.environ.get("FRAUD_CONFIG", "fraud.toml")), Output.JSON)
 
 
 def shell_of(ctx: typer.Context) -> Shell:
@@ -162,7 +213,7 @@ def shell_of(ctx: typer.Context) -> Shell:
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
     """Build a table; cells are shown as they are, None as a dash. No column names: no header."""
     made = Table(
-        title=Text(title),
+        title=Text(printable(title)),
         title_justify="left",
         title_style="bold",
         box=box.SIMPLE_HEAD,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fraud.cli.shell import Output, Shell, shell_of
+from fraud.cli.shell import Output, Shell, console_of, shell_of
 from fraud.cli.times import service_now_us
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def _watch(shell: Shell, ledger: "LedgerStore", counts: "LoopCounts", prometheus
     def screen() -> Group:
         return Group(*_parts(_look(shell.settings, ledger, counts, prometheus), alarms_first=True))
 
-    with Live(screen(), screen=True, auto_refresh=False) as live:
+    with Live(screen(), console=console_of(), screen=True, auto_refresh=False) as live:
         while True:
             time.sleep(every)
             live.update(screen(), refresh=True)
@@ -87,8 +87,11 @@ def _see(settings: "Settings", prometheus: str) -> "Seen":
 
     monitoring = settings.monitoring
     found, missing = {}, {}
-    for name, port in (("scorer", monitoring.scorer_port), ("retrainer", monitoring.retrainer_port)):
-        endpoint = Endpoint.of(monitoring, settings.client, port)
+    for name, port, host in (
+        ("scorer", monitoring.scorer_port, monitoring.scorer_host),
+        ("retrainer", monitoring.retrainer_port, monitoring.retrainer_host),
+    ):
+        endpoint = Endpoint.of(monitoring, settings.client, port, host)
         found[name] = scrape(endpoint) if port > 0 else None
         if port <= 0:
             why = "any free port" if port == 0 else "off"

@@ -10,7 +10,7 @@ from fraud.monitoring.alarms import thresholds
 from fraud.monitoring.names import BOUNDS, CHAMPION, DECISIONS, FIRST
 from fraud.monitoring.scrape import Firing, Samples
 from fraud.registry.ledger import RegistryState
-from fraud.registry.loop import LoopCounts
+from fraud.registry.loop import RESULTS, LoopCounts
 from fraud.registry.probation import probation_of
 from fraud.retrainer.triggers import budget_of
 from fraud.settings import Settings
@@ -70,14 +70,14 @@ def _down(monitoring: Monitoring, seen: Seen) -> Iterator[Alarm]:
 
 
 def _model(model: str, state: RegistryState, samples: Samples, windows: list[str]) -> dict[str, Any]:
-    champion = state.champion(model)
+    champion, reign = state.champion(model), state.reign(model)
     serving = next((it.labels["version"] for it in samples.find("fraud_champion_info", model=model)), None)
     probation = probation_of(state, model)
     return {
         "model": model,
         "champion": champion,
         "serves": serving,
-        "since": format_time(state.champion_since_us(model)) if champion else None,
+        "since": format_time(reign.since_us) if champion and reign else None,
         "trained": format_time(state.version(champion).cut_time_us) if champion else None,
         "tainted_by": list(state.tainted_by(champion)) if champion else [],
         "on_probation_until": None if probation is None else format_time(probation.until_us),
@@ -178,7 +178,7 @@ def _loop(model: str, state: RegistryState, counts: LoopCounts, samples: Samples
     report = state.guard_reports.get(model)
     return {
         "model": model,
-        "retrains": {result: counts.retrains[model, result] for result in ("finished", "frozen", "failed")},
+        "retrains": {result: counts.retrains[model, result] for result in RESULTS},
         "last": None
         if last is None
         else {"at": format_time(last.time_us), "result": last.result, "seconds": last.seconds},

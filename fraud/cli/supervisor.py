@@ -37,7 +37,7 @@ class Supervisor:
     ) -> None:
         """`forward(name, line)` gets every line a child writes, and what happens to it."""
         self._commands = commands
-        self._forward = forward
+        self._write = forward
         self._grace_s = grace_s
         self._backoff = backoff
         self._stop = threading.Event()
@@ -84,6 +84,11 @@ class Supervisor:
             self._forward(name, f"ended ({_ending(status)}); starting again in {wait_s:g} s")
             if self._stop.wait(wait_s):
                 return
+
+    def _forward(self, name: str, line: str) -> None:
+        """Hand a line on, or lose it: where nobody takes it, children go on all the same."""
+        with contextlib.suppress(OSError, ValueError):
+            self._write(name, line)
 
     def _read(self, name: str, child: subprocess.Popen[str]) -> None:
         if child.stdout is not None:

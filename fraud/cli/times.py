@@ -1,6 +1,7 @@
 """Times as people write them, as integer microseconds UTC."""
 
 import re
+from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -13,7 +14,9 @@ if TYPE_CHECKING:
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_MICROSECONDS = re.compile(r"\d{14,17}")
+_MICROSECONDS = re.compile(r"\d{16}")
+_LEAST_US = 10**15
+"""2001: a smaller number is a time in other units, or a date without its dashes."""
 
 
 def parse_time_us(value: object, field: str) -> int:
@@ -25,7 +28,7 @@ def parse_time_us(value: object, field: str) -> int:
     Raises:
         InvalidInput: `value` is none of these; the error names `field`.
     """
-    if isinstance(value, int) and not isinstance(value, bool):
+    if isinstance(value, int) and not isinstance(value, bool) and value >= _LEAST_US:
         return value
     if isinstance(value, str):
         text = value.strip()
@@ -39,6 +42,34 @@ def parse_time_us(value: object, field: str) -> int:
         aware = value if value.tzinfo is not None else value.replace(tzinfo=UTC)
         return (aware - _EPOCH) // _MICROSECOND
     raise InvalidInput(field, f"{value!r} is not a time", "write it like 2026-03-01T12:00:00Z")
+
+
+def parse_moment_us(text: str, field: str) -> int:
+    """Read a moment where 0 stands for none; of 1970 and before is the first microsecond.
+
+    Raises:
+        InvalidInput: `text` is no moment; the error names `field`.
+    """
+    return max(1, parse_time_us(text, field))
+
+
+def parse_past_us(text: str, field: str, now_us: Callable[[], int]) -> int:
+    """Read a moment as `parse_time_us` does, or a span like `30d` before now, which is asked for then only.
+
+    Raises:
+        InvalidInput: `text` is neither; the error names `field`.
+    """
+    from fraud.settings.durations import parse_duration_us
+
+    try:
+        span_us = parse_duration_us(text)
+    except ValueError:
+        try:
+            return parse_time_us(text, field)
+        except InvalidInput:
+            remedy = "write it like 30d, or 2026-03-01T12:00:00Z"
+            raise InvalidInput(field, f"{text!r} is neither a duration nor a time", remedy) from None
+    return max(0, now_us() - span_us)
 
 
 def service_now_us(settings: "Settings") -> int:

@@ -4,12 +4,11 @@ add, rotate, expire, revoke and list work on the file of identities ([server.ide
 running server reads again within a second; whoami asks the server. A token is shown once, on stdout.
 """
 
-import getpass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fraud.cli.shell import Shell, shell_of, table
+from fraud.cli.shell import Shell, shell_of, table, user_name
 from fraud.cli.times import format_time, parse_time_us
 from fraud.clock import SECOND_US, WallClock
 from fraud.errors import ConfigError, InvalidInput
@@ -129,7 +128,7 @@ def _desk(shell: Shell) -> "IdentityDesk":
             f'{shell.config}: server.identities.file: is not given; write file = "identities.json" under '
             "[server.identities]"
         )
-    return IdentityDesk(path, made_by=getpass.getuser())
+    return IdentityDesk(path, made_by=user_name())
 
 
 def _now_us() -> int:

@@ -13,14 +13,11 @@ class AccessCalls(Connection):
         Raises:
             Unauthenticated: for nobody it knows.
         """
-        reply: access_pb2.WhoAmIResponse = self._call(
-            "AccessService/WhoAmI", access_pb2.WhoAmIRequest(), access_pb2.WhoAmIResponse
-        )
-        return reply
+        return self._call("AccessService/WhoAmI", access_pb2.WhoAmIRequest(), access_pb2.WhoAmIResponse)
 
     def list_asked(self, *, all_: bool = False) -> list[access_pb2.Asked]:
         """Return what waits for a second person, newest first; with `all_` also what does not any more."""
-        reply: access_pb2.ListAskedResponse = self._call(
+        reply = self._call(
             "AccessService/ListAsked", access_pb2.ListAskedRequest(all=all_), access_pb2.ListAskedResponse
         )
         return list(reply.asked)

@@ -3,7 +3,7 @@
 import time
 import uuid
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import grpc
 from google.protobuf.message import Message
@@ -13,6 +13,7 @@ from fraud.client.credentials import Credentials
 from fraud.errors import ConfigError, Damaged, FraudError, InvalidInput, OtherFormat, Overloaded, Unavailable
 from fraud.settings.access import is_loopback
 
+Reply = TypeVar("Reply", bound=Message)
 _RESET = grpc.StatusCode.CANCELLED
 """We cancel none: the transport of the server reset the call unread (`server.pending_calls_max`)."""
 _RETRIED = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED, _RESET)
@@ -45,6 +46,9 @@ class Connection:
             ("grpc.max_send_message_length", message_bytes_max),
             ("grpc.enable_retries", 0),
         ]
+        if credentials.tls is None or is_loopback(_host_of(target)):
+            # A proxy of the environment would read the token, and knows nothing of this machine's loopback.
+            options.append(("grpc.enable_http_proxy", 0))
         self._channel = _channel(target, credentials, options)
         self._metadata = (("authorization", f"Bearer {credentials.token}"),) if credentials.token else ()
         self._target = target
@@ -84,7 +88,7 @@ class Connection:
             time.sleep(0.02)
         raise Unavailable(f"{self._target} is not serving after {timeout_s:g} s; see 'fraud doctor'")
 
-    def _call(self, method: str, request: Message, reply: type[Message], *, retried: bool = True) -> Any:
+    def _call(self, method: str, request: Message, reply: type[Reply], *, retried: bool = True) -> Reply:
         """Call a method; `retried` False where a second arrival would not be a no-op."""
         call = self._raw(f"fraud.v1.{method}", reply)
         end = time.monotonic() + self._deadline_s
@@ -104,7 +108,7 @@ class Connection:
             pause_s *= 2
         raise AssertionError("the loop returns or raises")
 
-    def _raw(self, path: str, reply: type[Message]) -> Callable[..., Any]:
+    def _raw(self, path: str, reply: type[Reply]) -> Callable[..., Reply]:
         call = self._calls.get(path)
         if call is None:
             call = self._calls[path] = self._channel.unary_unary(
@@ -115,6 +119,10 @@ class Connection:
         return call
 
 
+def _host_of(target: str) -> str:
+    return target.rpartition(":")[0]
+
+
 def _channel(target: str, credentials: Credentials, options: list[tuple[str, Any]]) -> grpc.Channel:
     """Connect.
 
@@ -123,8 +131,7 @@ def _channel(target: str, credentials: Credentials, options: list[tuple[str, Any
     """
     tls = credentials.tls
     if tls is None:
-        host = target.rpartition(":")[0]
-        if credentials.token and not is_loopback(host):
+        if credentials.token and not is_loopback(_host_of(target)):
             raise ConfigError(
                 f"client.ca: is not given, so the token would go to {target} in clear, and whoever listens "
                 "would have it; give the certificate of who signs the server's"

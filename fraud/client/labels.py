@@ -27,10 +27,7 @@ class LabelCalls(Connection):
             submitter=submitter,
             labels=[label_to_wire(label) for label in labels],
         )
-        reply: labels_pb2.SubmitLabelsResponse = self._call(
-            "LabelService/SubmitLabels", request, labels_pb2.SubmitLabelsResponse
-        )
-        return reply
+        return self._call("LabelService/SubmitLabels", request, labels_pb2.SubmitLabelsResponse)
 
     def list_batches(
         self, since_us: int = 0, source: str = "", *, page_token: str = "", page_size: int = 0
@@ -39,10 +36,7 @@ class LabelCalls(Connection):
         request = labels_pb2.ListBatchesRequest(
             since_us=since_us, source=source, page_token=page_token, page_size=page_size
         )
-        reply: labels_pb2.ListBatchesResponse = self._call(
-            "LabelService/ListBatches", request, labels_pb2.ListBatchesResponse
-        )
-        return reply
+        return self._call("LabelService/ListBatches", request, labels_pb2.ListBatchesResponse)
 
     def retract_batch(self, batch_id: str, submitter: str, reason: str) -> labels_pb2.RetractBatchResponse:
         """Take a label batch back with all its parts; may be repeated safely.
@@ -53,10 +47,7 @@ class LabelCalls(Connection):
             PermissionDenied: somebody else handed it in, and this identity is no operator.
         """
         request = labels_pb2.RetractBatchRequest(batch_id=batch_id, submitter=submitter, reason=reason)
-        reply: labels_pb2.RetractBatchResponse = self._call(
-            "LabelService/RetractBatch", request, labels_pb2.RetractBatchResponse
-        )
-        return reply
+        return self._call("LabelService/RetractBatch", request, labels_pb2.RetractBatchResponse)
 
 
 def label_to_wire(label: Label) -> labels_pb2.Label:

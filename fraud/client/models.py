@@ -16,28 +16,19 @@ class ModelCalls(Connection):
     def get_champion(self, model: str, at_us: int = 0) -> models_pb2.GetChampionResponse:
         """Return which version serves a model, or served it at a moment."""
         request = models_pb2.GetChampionRequest(model=model, at_us=at_us)
-        reply: models_pb2.GetChampionResponse = self._call(
-            "ModelService/GetChampion", request, models_pb2.GetChampionResponse
-        )
-        return reply
+        return self._call("ModelService/GetChampion", request, models_pb2.GetChampionResponse)
 
     def list_versions(
         self, model: str = "", *, page_token: str = "", page_size: int = 0
     ) -> models_pb2.ListVersionsResponse:
         """Return a page of versions, newest first."""
         request = models_pb2.ListVersionsRequest(model=model, page_token=page_token, page_size=page_size)
-        reply: models_pb2.ListVersionsResponse = self._call(
-            "ModelService/ListVersions", request, models_pb2.ListVersionsResponse
-        )
-        return reply
+        return self._call("ModelService/ListVersions", request, models_pb2.ListVersionsResponse)
 
     def get_version(self, version: str) -> models_pb2.GetVersionResponse:
         """Return a version with its manifest and verdicts."""
         request = models_pb2.GetVersionRequest(version=version)
-        reply: models_pb2.GetVersionResponse = self._call(
-            "ModelService/GetVersion", request, models_pb2.GetVersionResponse
-        )
-        return reply
+        return self._call("ModelService/GetVersion", request, models_pb2.GetVersionResponse)
 
     def trigger_retrain(
         self, model: str, reason: str, actor: str, guard_overrides: Sequence[str] = ()
@@ -49,28 +40,21 @@ class ModelCalls(Connection):
         request = models_pb2.TriggerRetrainRequest(
             model=model, reason=reason, actor=actor, guard_overrides=guard_overrides
         )
-        reply: models_pb2.TriggerRetrainResponse = self._call(
+        return self._call(
             "ModelService/TriggerRetrain", request, models_pb2.TriggerRetrainResponse, retried=False
-        )
-        return reply.request_seq
+        ).request_seq
 
     def get_retrain(self, request_seq: int) -> models_pb2.GetRetrainResponse:
         """Return what became of a retrain."""
         request = models_pb2.GetRetrainRequest(request_seq=request_seq)
-        reply: models_pb2.GetRetrainResponse = self._call(
-            "ModelService/GetRetrain", request, models_pb2.GetRetrainResponse
-        )
-        return reply
+        return self._call("ModelService/GetRetrain", request, models_pb2.GetRetrainResponse)
 
     def get_history(
         self, model: str = "", *, page_token: str = "", page_size: int = 0
     ) -> models_pb2.GetHistoryResponse:
         """Return a page of what was put into effect, newest first ("" for every model)."""
         request = models_pb2.GetHistoryRequest(model=model, page_token=page_token, page_size=page_size)
-        reply: models_pb2.GetHistoryResponse = self._call(
-            "ModelService/GetHistory", request, models_pb2.GetHistoryResponse
-        )
-        return reply
+        return self._call("ModelService/GetHistory", request, models_pb2.GetHistoryResponse)
 
     def promote(
         self, version: str, *, actor: str, reason: str, override: bool = False, instead_of: str = ""
@@ -89,10 +73,7 @@ class ModelCalls(Connection):
         request = models_pb2.PromoteRequest(
             version=version, override=override, instead_of=instead_of, actor=actor, reason=reason
         )
-        reply: models_pb2.PromoteResponse = self._call(
-            "ModelService/Promote", request, models_pb2.PromoteResponse, retried=False
-        )
-        return reply
+        return self._call("ModelService/Promote", request, models_pb2.PromoteResponse, retried=False)
 
     def rollback(
         self,
@@ -123,10 +104,7 @@ class ModelCalls(Connection):
             actor=actor,
             reason=reason,
         )
-        reply: models_pb2.RollbackResponse = self._call(
-            "ModelService/Rollback", request, models_pb2.RollbackResponse, retried=False
-        )
-        return reply
+        return self._call("ModelService/Rollback", request, models_pb2.RollbackResponse, retried=False)
 
     def exclude(
         self,
@@ -145,10 +123,7 @@ class ModelCalls(Connection):
         request = models_pb2.ExcludeDataRequest(
             selection=selection, dry_run=dry_run, no_retrain=no_retrain, actor=actor, reason=reason
         )
-        reply: models_pb2.ExcludeDataResponse = self._call(
-            "ModelService/ExcludeData", request, models_pb2.ExcludeDataResponse, retried=False
-        )
-        return reply
+        return self._call("ModelService/ExcludeData", request, models_pb2.ExcludeDataResponse, retried=False)
 
     def undo_exclusion(self, exclusion_seq: int, *, actor: str, reason: str) -> int:
         """Let excluded data count again; return the ledger entry that says so.
@@ -158,17 +133,14 @@ class ModelCalls(Connection):
             NotAllowedNow: it was undone before.
         """
         request = models_pb2.UndoExclusionRequest(exclusion_seq=exclusion_seq, actor=actor, reason=reason)
-        reply: models_pb2.UndoExclusionResponse = self._call(
+        return self._call(
             "ModelService/UndoExclusion", request, models_pb2.UndoExclusionResponse, retried=False
-        )
-        return reply.ledger_seq
+        ).ledger_seq
 
     def list_exclusions(self, exclusion_seq: int = 0) -> list[models_pb2.ExclusionStatus]:
         """Return every exclusion, or one, with the steps of its repair; newest first."""
         request = models_pb2.ListExclusionsRequest(exclusion_seq=exclusion_seq)
-        reply: models_pb2.ListExclusionsResponse = self._call(
-            "ModelService/ListExclusions", request, models_pb2.ListExclusionsResponse
-        )
+        reply = self._call("ModelService/ListExclusions", request, models_pb2.ListExclusionsResponse)
         return list(reply.exclusions)
 
     def get_lineage(self, *, batch_id: str = "", version: str = "") -> models_pb2.GetLineageResponse:
@@ -179,10 +151,7 @@ class ModelCalls(Connection):
             NotFound: no such batch or version.
         """
         request = models_pb2.GetLineageRequest(batch_id=batch_id, version=version)
-        reply: models_pb2.GetLineageResponse = self._call(
-            "ModelService/GetLineage", request, models_pb2.GetLineageResponse
-        )
-        return reply
+        return self._call("ModelService/GetLineage", request, models_pb2.GetLineageResponse)
 
     def erase_entity(
         self,
@@ -202,7 +171,4 @@ class ModelCalls(Connection):
         request = models_pb2.EraseEntityRequest(
             entity=entity, token=token, surrogate=surrogate, dry_run=dry_run, actor=actor, reason=reason
         )
-        reply: models_pb2.EraseEntityResponse = self._call(
-            "ModelService/EraseEntity", request, models_pb2.EraseEntityResponse
-        )
-        return reply
+        return self._call("ModelService/EraseEntity", request, models_pb2.EraseEntityResponse)

@@ -18,18 +18,12 @@ class PolicyCalls(Connection):
             InvalidInput: a rule does not fit; the message names it, and nothing was set.
         """
         request = policy_pb2.SetRulesRequest(model=model, rules=rules, actor=actor, reason=reason)
-        reply: policy_pb2.SetRulesResponse = self._call(
-            "PolicyService/SetRules", request, policy_pb2.SetRulesResponse, retried=False
-        )
-        return reply
+        return self._call("PolicyService/SetRules", request, policy_pb2.SetRulesResponse, retried=False)
 
     def get_rules(self, model: str) -> policy_pb2.GetRulesResponse:
         """Return the rules of a model, and whether the scorer decides by them."""
         request = policy_pb2.GetRulesRequest(model=model)
-        reply: policy_pb2.GetRulesResponse = self._call(
-            "PolicyService/GetRules", request, policy_pb2.GetRulesResponse
-        )
-        return reply
+        return self._call("PolicyService/GetRules", request, policy_pb2.GetRulesResponse)
 
     def set_listing(
         self, list_name: str, entity: str, token: str, *, until_us: int = 0, actor: str, reason: str
@@ -44,10 +38,7 @@ class PolicyCalls(Connection):
         request = policy_pb2.SetListingRequest(
             list_name=list_name, entity=entity, token=token, until_us=until_us, actor=actor, reason=reason
         )
-        reply: policy_pb2.SetListingResponse = self._call(
-            "PolicyService/SetListing", request, policy_pb2.SetListingResponse
-        )
-        return reply
+        return self._call("PolicyService/SetListing", request, policy_pb2.SetListingResponse)
 
     def list_listings(
         self,
@@ -62,7 +53,4 @@ class PolicyCalls(Connection):
         request = policy_pb2.ListListingsRequest(
             list_name=list_name, entity=entity, token=token, page_token=page_token, page_size=page_size
         )
-        reply: policy_pb2.ListListingsResponse = self._call(
-            "PolicyService/ListListings", request, policy_pb2.ListListingsResponse
-        )
-        return reply
+        return self._call("PolicyService/ListListings", request, policy_pb2.ListListingsResponse)

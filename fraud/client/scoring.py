@@ -29,9 +29,7 @@ class ScoringCalls(Connection):
         message = to_message(transaction)
         request = scoring_pb2.ScoreRequest(transaction=message, with_reasons=with_reasons)
         try:
-            reply: scoring_pb2.ScoreResponse = self._call(
-                "ScoringService/Score", request, scoring_pb2.ScoreResponse
-            )
+            return self._call("ScoringService/Score", request, scoring_pb2.ScoreResponse).decision
         except (Unavailable, Overloaded):
             if self._on_failure is None:
                 raise
@@ -42,7 +40,6 @@ class ScoringCalls(Connection):
                 limits=["NO_ANSWER"],
                 model=message.model,
             )
-        return reply.decision
 
     def score_batch(
         self, transactions: Sequence[Transaction | Mapping[str, Any]], *, with_reasons: bool = False
@@ -61,10 +58,7 @@ class ScoringCalls(Connection):
             NotFound: no such transaction.
         """
         request = scoring_pb2.GetDecisionRequest(transaction_id=transaction_id)
-        reply: scoring_pb2.GetDecisionResponse = self._call(
-            "ScoringService/GetDecision", request, scoring_pb2.GetDecisionResponse
-        )
-        return reply.decision
+        return self._call("ScoringService/GetDecision", request, scoring_pb2.GetDecisionResponse).decision
 
     def list_decisions(
         self,
@@ -83,10 +77,7 @@ class ScoringCalls(Connection):
             page_token=page_token,
             page_size=page_size,
         )
-        reply: scoring_pb2.ListDecisionsResponse = self._call(
-            "ScoringService/ListDecisions", request, scoring_pb2.ListDecisionsResponse
-        )
-        return reply
+        return self._call("ScoringService/ListDecisions", request, scoring_pb2.ListDecisionsResponse)
 
     def report_outcomes(self, reports: Sequence[OutcomeReport]) -> scoring_pb2.ReportOutcomesResponse:
         """Report what became of payments."""
@@ -100,10 +91,7 @@ class ScoringCalls(Connection):
                 for report in reports
             ]
         )
-        reply: scoring_pb2.ReportOutcomesResponse = self._call(
-            "ScoringService/ReportOutcomes", request, scoring_pb2.ReportOutcomesResponse
-        )
-        return reply
+        return self._call("ScoringService/ReportOutcomes", request, scoring_pb2.ReportOutcomesResponse)
 
 
 def to_message(transaction: Transaction | Mapping[str, Any]) -> Transaction:

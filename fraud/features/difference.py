@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fraud.archive.archive import Archive
 from fraud.eventlog.log import EventLog
 from fraud.features.spec import FeatureSpec
-from fraud.records import Entry, Scored
+from fraud.records import FEATURE_BYTES, Entry, Scored
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Comparison:
 
         `features` is float32[len(run), len(names)], recomputed.
         """
-        width = 4 * len(self._names)
+        width = FEATURE_BYTES * len(self._names)
         rows = [
             (i, entry.position, entry.event)
             for i, entry in enumerate(run)

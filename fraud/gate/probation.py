@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import logsumexp
 
-from fraud.gate.eprocess import STAKES, required_e, superiority_log_e
+from fraud.gate.eprocess import STAKES, e_of, required_e, superiority_log_e
 from fraud.gate.votes import Votes
 
 
@@ -112,7 +112,7 @@ class Demotion:
         """What was found, in words."""
         return (
             f"{self.losses} frauds only the former champion would have caught, {self.wins} only the present "
-            f"one did: E = {math.exp(min(self.log_e, 690.0)):.3g}, {self.required:.3g} are needed"
+            f"one did: E = {e_of(self.log_e):.3g}, {self.required:.3g} are needed"
         )
 
 

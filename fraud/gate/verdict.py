@@ -16,10 +16,9 @@ better.
 Every check is made whatever the others say, so the report is always complete.
 """
 
-import json
 import math
 from dataclasses import asdict, dataclass
-from typing import Literal, Self
+from typing import Any, Literal
 
 from fraud.errors import InvalidInput
 from fraud.evaluation.resampling import Figures, bootstrap
@@ -105,15 +104,9 @@ class Verdict:
                 return row
         raise KeyError(name)
 
-    def to_json(self) -> str:
-        """Spell the verdict as JSON, keys in order; `from_json` gives it back exactly."""
-        return json.dumps(asdict(self), allow_nan=False, ensure_ascii=False)
-
-    @classmethod
-    def from_json(cls, text: str) -> Self:
-        """Read what `to_json` wrote."""
-        fields = json.loads(text)
-        return cls(**{**fields, "checks": tuple(Check(**row) for row in fields["checks"])})
+    def to_dict(self) -> dict[str, Any]:
+        """Return the verdict as JSON values."""
+        return {**asdict(self), "checks": [asdict(row) for row in self.checks]}
 
 
 def judge(case: Case, gate: Gate) -> Verdict:

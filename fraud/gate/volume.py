@@ -14,12 +14,10 @@ what is missing because of that is told, not judged: no cut-off divides them.
 import math
 from dataclasses import dataclass
 
+from fraud.bundle.risk_scale import RISK_SCORE_MAX
 from fraud.errors import InvalidInput
 from fraud.gate.checks import Check, check
 from fraud.settings.learning import Gate
-
-RISK_SCALE = 1_000
-"""Risk scores go from 0 to one less."""
 
 _NORMAL_95 = 1.96
 
@@ -47,7 +45,7 @@ class RiskCount:
     @property
     def promised(self) -> float:
         """The rows at or above the cut-off of a scale that is true."""
-        return self.rows * (1 - self.cutoff / RISK_SCALE)
+        return self.rows * (1 - self.cutoff / (RISK_SCORE_MAX + 1))
 
 
 def risk_now(count: RiskCount, gate: Gate) -> Check:

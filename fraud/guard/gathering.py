@@ -233,8 +233,12 @@ def _verdicts(labels: pl.LazyFrame, traffic: pl.DataFrame, scope: Scope, entity:
 
 
 def _feeds(verdicts: pl.DataFrame, scope: Scope) -> tuple[Feed, ...]:
-    """Return the fraud labels of each source, and of all together, by day of event and arrival."""
-    frauds = verdicts.filter(pl.col("value") == _FRAUD).sort(*_ORDER)
+    """Return the fraud labels of each source, and of all together, by day of event and arrival.
+
+    One that was taken out of the configuration owes nothing any more, so its silence says nothing.
+    """
+    configured = pl.col("source").is_in(list(scope.conflict.sources))
+    frauds = verdicts.filter((pl.col("value") == _FRAUD) & configured).sort(*_ORDER)
     sources = sorted(frauds["source"].unique().to_list())
     names = [ALL_SOURCES, *sources] if len(sources) > 1 else sources
     return tuple(

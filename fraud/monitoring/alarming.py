@@ -15,6 +15,8 @@ from fraud.monitoring.scrape import Sample, Samples
 Severity = Literal["page", "ticket", "notice"]
 SEVERITIES: tuple[Severity, ...] = ("page", "ticket", "notice")
 
+ONE_DAY = "1d"
+"""The window of a feed that may be short for a week-end or a holiday."""
 EXPECTED_MIN = 20
 """Fewer labels promised say nothing about a feed."""
 CALLS_MIN = 100
@@ -22,6 +24,9 @@ CALLS_MIN = 100
 CALIBRATION_FACTOR = 2.0
 ENTITIES_SHARE = 0.9
 """Of the entities of a kind that state can be kept of."""
+SPENT_SHARE = 0.95
+"""Of a day's budget to explore: what is left is less than most payments cost."""
+DISK_FULL_BYTES = 500 * 2**20
 ERRORS = ("UNKNOWN", "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED")
 """What is ours to answer for, but for calls of those who ask for more than they may."""
 _LATENCY_QUANTILE = 0.99
@@ -56,6 +61,8 @@ def alarming(seen: Samples, thresholds: Mapping[str, float], now_us: int) -> lis
 _FLAGS: tuple[tuple[str, str, Severity, str], ...] = (
     ("fraud_events_dropped_total", "FraudEventsDropped", "page", "decisions are not in the log"),
     ("fraud_tainted_champion", "FraudChampionTainted", "page", "serves, but learned from excluded data"),
+    ("fraud_champion_missing", "FraudChampionMissing", "page", "its champion cannot be loaded, none decides"),
+    ("fraud_rules_refused", "FraudRulesRefused", "page", "its rules do not fit, and are not in force"),
     ("fraud_retrain_frozen", "FraudRetrainFrozen", "ticket", "the guard keeps it from training"),
     ("fraud_monitoring_failures_total", "FraudQualityNotMeasured", "ticket", "figures could not be computed"),
     ("fraud_guard_findings", "FraudGuardFinding", "notice", "findings of the guard"),
@@ -86,7 +93,8 @@ def _flags(seen: Samples) -> Iterator[Alarm]:
         )
     for sample in seen.find("fraud_exploration_left_minor"):
         enabled = seen.value("fraud_exploration_enabled", model=sample.labels["model"])
-        if enabled and sample.value == 0:
+        spent = seen.value("fraud_exploration_spent_minor", model=sample.labels["model"]) or 0.0
+        if enabled and spent and spent >= SPENT_SHARE * (spent + sample.value):
             yield Alarm("FraudExplorationSpent", "notice", f"{_of(sample)}today's budget to explore is spent")
 
 
@@ -96,7 +104,11 @@ def _limits(seen: Samples, thresholds: Mapping[str, float]) -> Iterator[Alarm]:
         if value is not None and value > thresholds[key]:
             yield Alarm(alarm, severity, f"{value:,.0f} {text}")
     free, size = seen.value("fraud_disk_free_bytes"), seen.value("fraud_disk_size_bytes")
-    if free is not None and size and free / size < thresholds["disk_free_share"]:
+    if free is None or not size:
+        pass  # nobody has measured yet
+    elif free < DISK_FULL_BYTES:
+        yield Alarm("FraudDiskFull", "page", f"{free / 1e6:,.0f} MB are left of the disk")
+    elif free / size < thresholds["disk_free_share"]:
         yield Alarm(
             "FraudDiskFilling", "ticket", f"{free / size:.1%} of the disk is free ({free / 1e9:.1f} GB)"
         )
@@ -163,7 +175,10 @@ def _feeds(seen: Samples, thresholds: Mapping[str, float]) -> Iterator[Alarm]:
         if expected >= EXPECTED_MIN and sample.value < thresholds["feed_observed_ratio"]:
             feed = f"{sample.labels['source']} in {sample.labels['window']}"
             text = f"{_of(sample)}{sample.value:.0%} of {expected:,.0f} fraud labels came from {feed}"
-            yield Alarm("FraudLabelFeedSilent", "ticket", text)
+            if sample.labels["window"] == ONE_DAY:
+                yield Alarm("FraudLabelFeedPaused", "notice", text)
+            else:
+                yield Alarm("FraudLabelFeedSilent", "ticket", text)
 
 
 def _calls(seen: Samples, thresholds: Mapping[str, float]) -> Iterator[Alarm]:

@@ -27,6 +27,7 @@ from scipy.stats import chi2
 from fraud.bundle.bundle import Bundle
 from fraud.bundle.references import CategoricalReference, ColumnReference
 from fraud.bundle.risk_scale import RISK_SCORE_MAX
+from fraud.evaluation.resampling import grouped
 from fraud.evaluation.weighted import effective_sample_size
 from fraud.settings.monitoring import Drift as DriftRules
 
@@ -106,11 +107,14 @@ def effective_rows(reference: int, recent: int, alike: float) -> tuple[int, int]
 def likeness(cards: NDArray[np.int64]) -> float:
     """Return how many rows say as much as one by itself, when rows of a card are all alike; 1 or more.
 
+    A row without a card (`NO_CARD`) is like no other.
+
     >>> likeness(np.array([1, 1, 2, 2]))
     2.0
     """
-    _, counts = np.unique(cards, return_counts=True)
-    return len(cards) / effective_sample_size(counts.astype(np.float64)) if len(cards) else 1.0
+    _, group = grouped(cards)
+    counts = np.bincount(group).astype(np.float64)
+    return len(cards) / effective_sample_size(counts) if len(cards) else 1.0
 
 
 def findings(drifts: Iterable[Drift], rules: DriftRules) -> list[Drift]:

@@ -73,6 +73,7 @@ _SCORER: Final[tuple[Metric, ...]] = (
     _histogram("fraud_score", "Calibrated scores given", "model"),
     _counter("fraud_limits", "Limits stated in replies, by kind", "limit"),
     _counter("fraud_duplicates", "Transactions sent again and answered as stored"),
+    _counter("fraud_unexplained", "Decisions answered without their reasons, for want of time"),
     _counter("fraud_late_events", "Transactions older than what the state holds"),
     _histogram("fraud_batch_rows", "Rows scored together"),
     _gauge("fraud_queue_rows", "Rows waiting to be scored"),
@@ -104,6 +105,7 @@ _SCORER: Final[tuple[Metric, ...]] = (
     # Champion
     _gauge("fraud_champion_info", "1 for the version that serves", "model", "version"),
     _gauge("fraud_champion_age_seconds", "Since its training cut", "model"),
+    _gauge("fraud_champion_missing", "1 while the champion cannot be loaded and none decides", "model"),
     _counter("fraud_swaps", "Versions put into service or refused", "model", "result"),
     _histogram("fraud_swap_seconds", "Time to load, check and put a version in service", "model"),
     _counter("fraud_rollbacks", "Former champions put back into service", "model"),

@@ -19,6 +19,10 @@ _BEHIND = {
 }
 
 
+FRAUDS_MIN = 10
+"""Of a window, before decay and gain are shown."""
+
+
 def window_name(days: int) -> str:
     """Return a window as the label `window` spells it.
 
@@ -35,6 +39,14 @@ def bounds(figures: Mapping[Labels, Interval]) -> dict[Labels, float]:
         for key, it in figures.items()
         for bound, end in zip(BOUNDS, (it.value, it.low, it.high), strict=True)
     }
+
+
+def tells_of_change(found: Figures | None) -> bool:
+    """Tell whether frauds are enough to say that something has changed.
+
+    Of a few that all were caught, or none, the bootstrap has an interval without width.
+    """
+    return found is not None and found.frauds >= FRAUDS_MIN
 
 
 def show_windows(
@@ -56,7 +68,9 @@ def show_windows(
     for name, field in _BEHIND.items():
         catalogue.show(name, model, {key: getattr(it, field) for key, it in named.items()})
     won: dict[Labels, Interval] = {
-        (window_name(days), figure): gain for (days, figure), gain in gained.items()
+        (window_name(days), figure): gain
+        for (days, figure), gain in gained.items()
+        if tells_of_change(found.get((CHAMPION, days)))
     }
     catalogue.show("fraud_realised_gain", model, bounds(won))
     rows: dict[Labels, float] = {(window_name(days),): count for days, count in rule_rows.items()}
@@ -76,7 +90,7 @@ def show_decay(
         (window_name(days), name): decay(promise, it.intervals[name])
         for (subject, days), it in found.items()
         for name, promise in promised.items()
-        if subject == CHAMPION
+        if subject == CHAMPION and tells_of_change(it)
     }
     catalogue.show("fraud_realised_decay", model, bounds(lost))
 

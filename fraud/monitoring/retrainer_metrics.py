@@ -35,7 +35,9 @@ class RetrainerMetrics:
         if data_dir is not None:
             catalogue.watch_disk(data_dir)
 
-    def retrained(self, model: str, result: Literal["finished", "frozen", "failed"], seconds: float) -> None:
+    def retrained(
+        self, model: str, result: Literal["finished", "untrained", "frozen", "failed"], seconds: float
+    ) -> None:
         """Count the end of a retrain of this process."""
         self._cycle_seconds.labels(model, result).observe(seconds)
 

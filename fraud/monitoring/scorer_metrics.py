@@ -143,6 +143,7 @@ class ScorerMetrics:
         new = [f"NEW_{entity.upper()}" for entity in entities]
         self._limits = {kind: limits.labels(kind) for kind in (*new, *LIMITS, OTHER)}
         self.duplicates = catalogue.counter("fraud_duplicates")
+        self.unexplained = catalogue.counter("fraud_unexplained")
         self.late_events = catalogue.counter("fraud_late_events")
         self.batch_rows = catalogue.histogram("fraud_batch_rows").labels()
         self.queue_rows = catalogue.gauge("fraud_queue_rows")
@@ -180,9 +181,11 @@ class ScorerMetrics:
         catalogue = self._catalogue
         self._champion = catalogue.gauge("fraud_champion_info")
         self._champion_age = catalogue.gauge("fraud_champion_age_seconds")
+        self._champion_missing = catalogue.gauge("fraud_champion_missing")
         self._swaps = catalogue.counter("fraud_swaps")
         # What has not happened yet is 0, so that its first time is an increase.
         for model in models:
+            self._champion_missing.labels(model).set(0)
             self._swaps.labels(model, "applied")
             self._swaps.labels(model, "refused")
         self._swap_seconds = catalogue.histogram("fraud_swap_seconds")
@@ -285,6 +288,10 @@ class ScorerMetrics:
         if version:
             self._versions[model] = version
             self._champion.labels(model, version).set(1)
+
+    def champion_missing(self, model: str, *, missing: bool) -> None:
+        """Say whether a model is without the champion that it should have."""
+        self._champion_missing.labels(model).set(missing)
 
     def champion_age(self, model: str, seconds: float) -> None:
         """Set the age of the champion, seconds since its training cut."""

@@ -87,9 +87,12 @@ class Endpoint:
     client: ClientSection = field(default_factory=ClientSection)
 
     @classmethod
-    def of(cls, monitoring: Monitoring, client: ClientSection, port: int) -> "Endpoint":
-        """Return the endpoint of a process on this machine; one that listens everywhere is reached here."""
-        host = "127.0.0.1" if monitoring.host in _EVERYWHERE else monitoring.host.strip("[]")
+    def of(
+        cls, monitoring: Monitoring, client: ClientSection, port: int, host: str | None = None
+    ) -> "Endpoint":
+        """Return the endpoint of a process on `host`; None: on this machine, whatever it listens on."""
+        if host is None:
+            host = "127.0.0.1" if monitoring.host in _EVERYWHERE else monitoring.host.strip("[]")
         return cls(host, port, monitoring.token_file, monitoring.tls.certificate is not None, client)
 
     def read(self, *names: str) -> str:
@@ -158,7 +161,7 @@ def firing(prometheus: str) -> list[Firing]:
     try:
         with urlopen(f"{prometheus.rstrip('/')}/api/v1/alerts", timeout=TIMEOUT_S) as reply:
             alerts = json.loads(reply.read(BYTES_MAX))["data"]["alerts"]
-    except (URLError, OSError, ValueError, KeyError) as error:
+    except (URLError, OSError, http.client.HTTPException, ValueError, KeyError) as error:
         raise Unavailable(f"{prometheus}: no Prometheus answers there ({error}); check the address") from None
     return [
         Firing(

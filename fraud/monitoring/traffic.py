@@ -113,7 +113,7 @@ def look_at(
     if len(matrix) < rules.rows_min:
         return None
     alike = likeness(cards)
-    scores = bundle.scores(bundle.margins(matrix))
+    scores = bundle.scores_of(matrix)
     outcomes = Shares.of(bundle.thresholds.outcomes(scores))
     references = bundle.references
     rows = effective_rows(references.rows, len(matrix), alike)

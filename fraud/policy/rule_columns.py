@@ -1,6 +1,6 @@
 """The columns that rules speak of, and a batch of payments as a table of them.
 
-    amount                     base currency, major units
+    amount                     base currency, minor units ÷ 100, whatever the currency has
     currency                   of the payment, e.g. "EUR"
     every feature              by name; a number
     every field of the schema  by name; a number or a word
@@ -150,5 +150,5 @@ class RuleColumns:
 
 
 def _major(minor: pl.Series) -> pl.Series:
-    """Return amounts in major units; not by Polars, which multiplies by 0.01 and misses 19.99 by a hair."""
+    """Return amounts ÷ 100; not by Polars, which multiplies by 0.01 and misses 19.99 by a hair."""
     return pl.Series(minor.name, minor.to_numpy() / MINOR_PER_MAJOR)

@@ -4,7 +4,7 @@
                        and where it applies: guard_overrides, exclusion
     CycleStarted       request_seq models
                        and where it applies: trigger
-    CycleFinished      request_seq verdicts seconds
+    CycleFinished      request_seq verdicts seconds trained      (older releases: without `trained`)
     CycleFailed        request_seq error
 
 `request_seq` is None for a cycle that a trigger started; `trigger` is one of `TRIGGERS`, of
@@ -43,7 +43,7 @@ class CycleStart:
     or that of its start.
     `trigger` is one of `TRIGGERS`, "" where an older release did not say; `reason` is for people.
     `fruitful`: the gate let a challenger pass in it. `ended` is "unfinished" while it runs and when it
-    died. `trained` are its models once it has finished, but for those that were frozen or not trained.
+    died. `trained` are its models of which a version was made, once it has finished.
     """
 
     time_us: int
@@ -109,7 +109,7 @@ def note_verdict(state: "RegistryState", verdict: str) -> None:
 def _cycle_finished(state: "RegistryState", entry: LedgerEntry) -> None:
     verdicts = entry.body["verdicts"]
     request = _request_of(state, entry)
-    _end(state, "finished", verdicts)
+    _end(state, "finished", verdicts, entry.body.get("trained"))
     if request is not None:
         request.state, request.verdicts = "FINISHED", list(verdicts)
         request.finished_us = entry.time_us
@@ -118,27 +118,33 @@ def _cycle_finished(state: "RegistryState", entry: LedgerEntry) -> None:
 def _cycle_failed(state: "RegistryState", entry: LedgerEntry) -> None:
     error = entry.body["error"]
     request = _request_of(state, entry)
-    _end(state, "failed", ())
+    _end(state, "failed", (), ())
     if request is not None:
         request.state, request.error = "FAILED", error
         request.finished_us = entry.time_us
 
 
-def _end(state: "RegistryState", ended: CycleEnd, verdicts: Sequence[Mapping[str, Any]]) -> None:
-    """Note how the cycle that ran has ended, and which of its models were trained in it."""
+def _end(
+    state: "RegistryState",
+    ended: CycleEnd,
+    verdicts: Sequence[Mapping[str, Any]],
+    trained: Sequence[str] | None,
+) -> None:
+    """Note how the cycle that ran has ended, and which of its models were `trained` in it.
+
+    An older release does not say: those are models of which something else is said than that they were not.
+    """
     if not state.cycle_runs:
         return
-    said: dict[str, set[str]] = {}
-    for each in verdicts:
-        said.setdefault(each["model"], set()).add(each["verdict"])
     cycle = state.cycles[-1]
     state.cycle_runs, cycle.ended = False, ended
+    if trained is None:
+        said: dict[str, set[str]] = {}
+        for each in verdicts:
+            said.setdefault(each["model"], set()).add(each["verdict"])
+        trained = [it for it in cycle.models if not said.get(it) or not said[it].issubset(_UNTRAINED)]
     if ended == "finished":
-        cycle.trained = tuple(it for it in cycle.models if not _untrained(said.get(it, set())))
-
-
-def _untrained(said: set[str]) -> bool:
-    return bool(said) and said.issubset(_UNTRAINED)
+        cycle.trained = tuple(it for it in cycle.models if it in trained)
 
 
 def _request_of(state: "RegistryState", entry: LedgerEntry) -> RequestState | None:

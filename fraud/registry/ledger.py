@@ -237,11 +237,6 @@ class RegistryState:
         names = [name for name, version in list(self.versions.items()) if version.digest == digest]
         return names[-1] if names else ""
 
-    def champion_since_us(self, model: str) -> int:
-        """Return when the present champion was promoted, µs UTC; 0 for none."""
-        reigns = self._reigns.get(model)
-        return reigns[-1].since_us if reigns else 0
-
     def attempts(self, model: str, since_us: int = 0) -> int:
         """Return how many attempts count against the present champion (`fraud.registry.attempts`).
 

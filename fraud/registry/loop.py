@@ -14,8 +14,9 @@ from typing import Any, Final, Literal
 
 from fraud.registry.chain import LedgerEntry
 
-Result = Literal["finished", "frozen", "failed"]
-RESULTS: Final[tuple[Result, ...]] = ("finished", "frozen", "failed")
+Result = Literal["finished", "untrained", "frozen", "failed"]
+RESULTS: Final[tuple[Result, ...]] = ("finished", "untrained", "frozen", "failed")
+"""How a retrain of one model ends: with new versions, without any, stopped by the guard, by an error."""
 
 _FAMILIES: Final = {
     "self_test": "self_test",
@@ -77,8 +78,11 @@ class LoopCounts:
                 self._running = body["models"]
             case "CycleFinished":
                 frozen = {it["model"] for it in body["verdicts"] if it["verdict"] == "FROZEN"}
+                # Older releases do not say of which models a version was made.
+                trained = body.get("trained", self._running)
                 for model in self._running:
-                    self._ended(model, "frozen" if model in frozen else "finished", entry)
+                    ended: Result = "finished" if model in trained else "untrained"
+                    self._ended(model, "frozen" if model in frozen else ended, entry)
             case "CycleFailed":
                 for model in self._running:
                     self._ended(model, "failed", entry)

@@ -187,24 +187,24 @@ class LedgerStore:
         Raises:
             Damaged: the first entry that is not what was written, by its number.
         """
+        previous, last = GENESIS_HASH, 0
         with self._lock, reading(self._path):
-            rows = self._connection.execute(
+            # One by one: a year of manifests does not fit into memory at once.
+            for row in self._connection.execute(
                 """SELECT seq, time_us, kind, actor, reason, body, previous_hash, hash FROM ledger
                 ORDER BY seq"""
-            ).fetchall()
-        previous, last = GENESIS_HASH, 0
-        for row in rows:
-            if row[0] != last + 1:
-                raise self._damaged(last + 1, "it is missing")
-            if row[6] != previous:
-                raise self._damaged(row[0], f"it does not follow entry {last}")
-            try:
-                own = entry_hash(*row[:7])
-            except (TypeError, ValueError) as error:
-                raise self._damaged(row[0], f"it cannot be read ({error})") from error
-            if own != row[7]:
-                raise self._damaged(row[0], "its content does not match its hash")
-            last, previous = row[0], row[7]
+            ):
+                if row[0] != last + 1:
+                    raise self._damaged(last + 1, "it is missing")
+                if row[6] != previous:
+                    raise self._damaged(row[0], f"it does not follow entry {last}")
+                try:
+                    own = entry_hash(*row[:7])
+                except (TypeError, ValueError) as error:
+                    raise self._damaged(row[0], f"it cannot be read ({error})") from error
+                if own != row[7]:
+                    raise self._damaged(row[0], "its content does not match its hash")
+                last, previous = row[0], row[7]
 
     def close(self) -> None:
         """Close the file."""

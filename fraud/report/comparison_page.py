@@ -41,6 +41,7 @@ def read_comparison(folder: Folder, first: str, second: str) -> Comparison:
     Raises:
         InvalidInput: they are of different models, or the same version twice.
         NotFound: one was never registered, or its bundle is gone.
+        ConfigError: one reads features that are gone or mean something else now.
     """
     sides = folder.rival(first), folder.rival(second)
     models = sides[0].state.model, sides[1].state.model

@@ -8,7 +8,8 @@ import polars as pl
 from fraud.archive.archive import Archive
 from fraud.bundle.store import BundleStore
 from fraud.clock import DAY_US
-from fraud.errors import NotAllowedNow, NotFound
+from fraud.errors import ConfigError, NotAllowedNow, NotFound
+from fraud.features.archive import open_archive
 from fraud.features.spec import FeatureSpec
 from fraud.labels.exclusions import View
 from fraud.registry.chain import LedgerEntry
@@ -55,7 +56,7 @@ class Folder:
         return cls(
             settings,
             spec,
-            Archive(places.archive, settings.schema_, spec.definitions),
+            open_archive(settings),
             BundleStore(places.bundles),
             entries,
             RegistryState.fold(entries),
@@ -70,17 +71,19 @@ class Folder:
 
         Raises:
             NotFound: it was never registered, or its bundle is gone.
+            ConfigError: it reads features that are gone or mean something else now.
             Damaged: the bundle is not what was written.
         """
-        state = self.state.version(version)
-        return Rival(state, self.bundles.read(state.digest))
+        return Rival.readable(self.state.version(version), self.bundles, self.spec)
 
-    def rival_left(self, version: str) -> Rival | None:
-        """Return a version with its bundle; None for "" and where the bundle is gone."""
+    def rival_left(self, version: str) -> tuple[Rival | None, str]:
+        """Return a version with its bundle, or None and why it cannot be scored; nothing for ""."""
         try:
-            return self.rival(version) if version else None
+            return (self.rival(version) if version else None), ""
         except NotFound:
-            return None
+            return None, f"the bundle of {version} is no longer kept (retention.bundles)"
+        except ConfigError as error:
+            return None, str(error)
 
     def history(self, cut: Cut, view: View, seq: int) -> History:
         """Return what could be learned from at a cut, with the sentinels of ledger entry `seq` kept aside."""

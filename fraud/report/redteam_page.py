@@ -85,6 +85,7 @@ def read_redteam(
 
     Raises:
         NotFound: it was never registered, or its bundle is gone.
+        ConfigError: it reads features that are gone or mean something else now.
         NotAllowedNow: no fraud is recent enough.
     """
     rival = folder.rival(version)

@@ -82,16 +82,17 @@ def read_version(folder: Folder, version: str) -> VersionReport:
 
     Raises:
         NotFound: it was never registered, or its bundle is gone.
+        ConfigError: it reads features that are gone or mean something else now.
     """
     judged = folder.rival(version)
     verdict = judged.state.verdicts[-1] if judged.state.verdicts else None
     against = verdict.against if verdict is not None else _champion_beside(folder, judged)
-    champion = folder.rival_left(against)
+    champion, missing = folder.rival_left(against)
     problems = []
-    if against and champion is None:
+    if missing:
         problems.append(
-            f"the bundle of {against} is no longer kept (retention.bundles), so what compares with it is "
-            "left out and the figures of the ledger cannot be read again"
+            f"{missing}; what compares with it is left out, and the figures of the ledger cannot be read "
+            "again"
         )
     with folder.archive.reading():
         evidence = (

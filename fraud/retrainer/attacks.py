@@ -8,10 +8,9 @@ The log is only read, so scorer and retrainer may run beside it.
 from collections.abc import Sequence
 from typing import Self
 
-from fraud.clock import WallClock
 from fraud.errors import ConfigError, InvalidInput, NotFound
 from fraud.eventlog.entity_key import EntityKey
-from fraud.eventlog.folder import open_log
+from fraud.eventlog.folder import clock_of, open_log
 from fraud.eventlog.log import EventLog
 from fraud.eventlog.wording import check_wording
 from fraud.registry.attacks import Attack, attack_of
@@ -112,6 +111,4 @@ class AttackDesk:
         return found
 
     def _now_us(self) -> int:
-        if self._settings.service.clock == "log":
-            return self._log.last_arrival_us()
-        return WallClock().now_us()
+        return clock_of(self._settings, self._log).now_us()

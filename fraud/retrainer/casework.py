@@ -9,7 +9,7 @@ the sentinels, wherever they stand → how many of each pattern each side alerts
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from fraud.bundle.bundle import Bundle
 from fraud.bundle.store import BundleStore
 from fraud.clock import DAY_US
-from fraud.errors import ConfigError, Damaged
+from fraud.errors import ConfigError, Damaged, NotFound, OtherFormat
 from fraud.features.spec import FeatureSpec
 from fraud.gate.attacks import AttackRule
 from fraud.gate.censoring import HELD
@@ -48,29 +48,54 @@ class Rival:
     """A version with its bundle: a challenger, or the champion it is held against.
 
     `tainted`: it learned from data that is excluded now. `unreadable`: why it cannot be scored any
-    more, features that it reads being gone; "" for one that can. Nothing can be held against that.
+    more, its bundle or a feature that it reads being gone; "" for one that can. Nothing can be held
+    against that.
     """
 
     state: VersionState
-    bundle: Bundle
+    held: Bundle | None
     tainted: bool = False
     unreadable: str = ""
 
     @classmethod
-    def read(
-        cls, version: VersionState, bundles: BundleStore, spec: FeatureSpec, *, tainted: bool = False
-    ) -> Self:
+    def readable(cls, version: VersionState, bundles: BundleStore, spec: FeatureSpec) -> Self:
         """Read the bundle of a version for a service that has the features of `spec`.
 
         Raises:
+            ConfigError: it reads features that are gone or mean something else now.
             Damaged: the bundle is not what was written.
+            NotFound: the bundle is gone.
+            Unavailable: it cannot be read now.
         """
         bundle = bundles.read(version.digest)
         try:
             spec.indices(bundle.feature_names, bundle.feature_definitions)
         except ConfigError as error:
-            return cls(version, bundle, tainted, str(error))
-        return cls(version, bundle, tainted)
+            raise ConfigError(f"{version.version}: {error}") from None
+        return cls(version, bundle)
+
+    @classmethod
+    def read(
+        cls, version: VersionState, bundles: BundleStore, spec: FeatureSpec, *, tainted: bool = False
+    ) -> Self:
+        """Read it as `readable` does; what will not pass by itself makes it `unreadable`.
+
+        Raises:
+            OtherFormat: another release has written the bundle.
+            Unavailable: it cannot be read now.
+        """
+        try:
+            return replace(cls.readable(version, bundles, spec), tainted=tainted)
+        except OtherFormat:
+            raise
+        except (ConfigError, Damaged, NotFound) as error:
+            return cls(version, None, tainted, str(error))
+
+    @property
+    def bundle(self) -> Bundle:
+        """The bundle; ask for that of an `unreadable` one never."""
+        assert self.held is not None, self.unreadable
+        return self.held
 
     @property
     def unseen(self) -> Unseen:
@@ -312,7 +337,7 @@ class Casework:
         return self._traffic[model]
 
     def _scores(self, bundle: Bundle, rows: pl.DataFrame) -> NDArray[np.float64]:
-        return bundle.scores(bundle.margins(matrix_of(bundle, rows)))
+        return bundle.scores_of(matrix_of(bundle, rows))
 
 
 def rule_of(attack: Attack) -> AttackRule:
@@ -332,7 +357,7 @@ def traffic_before(history: History, version: VersionState, *, with_features: bo
 
 def alerts_on(bundle: Bundle, rows: pl.DataFrame) -> int:
     """Count the archived rows that a bundle's own thresholds alert on, by their logged features."""
-    scores = bundle.scores(bundle.margins(matrix_of(bundle, rows)))
+    scores = bundle.scores_of(matrix_of(bundle, rows))
     return OutcomeCounts.of(bundle.thresholds.outcomes(scores)).alerts
 
 

@@ -13,6 +13,7 @@ challengers that nobody promoted, and is run again.
 
 import time
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,10 +27,13 @@ from fraud.eventlog.log import EventLog
 from fraud.faults import raise_point
 from fraud.features.spec import FeatureSpec
 from fraud.guard.delays import LabelDelay
+from fraud.labels.exclusions import View
 from fraud.monitoring.retrainer_metrics import RetrainerMetrics
 from fraud.registry.cycles import REQUEST
 from fraud.registry.ledger import RegistryState
+from fraud.registry.loop import Result
 from fraud.registry.sentinels import sentinel_ids
+from fraud.registry.version import VersionState
 from fraud.registry.view import Registry
 from fraud.retrainer.casework import Casework, Rival
 from fraud.retrainer.guarding import judge_data, publish, with_maturity
@@ -48,14 +52,14 @@ _log = structlog.get_logger("fraud.retrainer.cycle")
 class Order:
     """What a cycle is asked to do. `request_seq` is the ledger entry that asked, None for a trigger.
 
-    `trigger` says why, for people; `kind` is one of `fraud.registry.cycles.TRIGGERS`.
+    `reason` says why, for people; `trigger` is one of `fraud.registry.cycles.TRIGGERS`.
     """
 
     models: tuple[str, ...]
     cut: Cut
-    trigger: str
+    reason: str
     request_seq: int | None = None
-    kind: str = REQUEST
+    trigger: str = REQUEST
 
 
 @dataclass(slots=True)
@@ -74,6 +78,37 @@ class Workshop:
     def state(self) -> RegistryState:
         """Return the ledger folded up to now."""
         return self.registry.refresh()
+
+    def now_us(self) -> int:
+        """Return the time: the clock's, or the last arrival's while the clock is behind it."""
+        return max(self.clock.now_us(), self.log.last_arrival_us())
+
+    def cut(self) -> Cut:
+        """Return the cut of now, at what the archive holds."""
+        return Cut(self.archive.position(), self.now_us())
+
+    def history(self, cut: Cut, view: View, without: AbstractSet[str] = frozenset()) -> History:
+        """Return the archive's past at `cut`, seen through `view`, but for `without`."""
+        return History(self.archive, self.spec, self.settings, cut, view, without)
+
+    def each_model(self, look: Callable[[str], None]) -> None:
+        """Look at every model, whatever comes of the others.
+
+        Raises:
+            ExceptionGroup: what failed.
+        """
+        failed = []
+        for model in self.settings.models:
+            try:
+                look(model)
+            except Exception as error:  # noqa: BLE001 — raised once all have had their turn
+                failed.append(error)
+        if failed:
+            raise ExceptionGroup("some models could not be looked at", failed)
+
+    def rival(self, version: VersionState) -> Rival:
+        """Return a version with its bundle; raises as `Rival.readable`."""
+        return Rival.readable(version, self.bundles, self.spec)
 
     def copy(self, upto: int | None = None) -> int:
         """Copy new events to the archive; return the position archived."""
@@ -99,55 +134,67 @@ def run_cycle(shop: Workshop, order: Order, open_pool: Callable[[], TrainingPool
         FraudError: the cycle failed; it is recorded as failed before this is raised.
     """
     started = time.perf_counter()
-    shop.metrics.running.set(1)
     shop.record(
         "CycleStarted",
         {
             "request_seq": order.request_seq,
             "models": list(order.models),
             "cut_position": order.cut.position,
-            "trigger": order.kind,
+            "trigger": order.trigger,
         },
-        order.trigger,
+        order.reason,
     )
+    shop.metrics.running.set(1)
+    try:
+        return _recorded(shop, order, open_pool, started)
+    finally:
+        shop.metrics.running.set(0)
+
+
+def _recorded(
+    shop: Workshop, order: Order, open_pool: Callable[[], TrainingPool], started: float
+) -> list[CycleVerdict]:
+    """Run a cycle that has started, and record its end."""
     try:
         # Nobody may delete files that a lazy scan of the cycle has yet to read.
         with shop.archive.reading():
             raise_point("cycle.started", lambda: shop.archive.labels().collect().rows())
-            verdicts = _run(shop, order, open_pool)
+            verdicts, trained = _run(shop, order, open_pool)
     except Exception as error:
-        shop.record("CycleFailed", {"request_seq": order.request_seq, "error": told(error)}, order.trigger)
-        _count(shop, order, "failed", started)
+        shop.record("CycleFailed", {"request_seq": order.request_seq, "error": told(error)}, order.reason)
+        for model in order.models:
+            shop.metrics.retrained(model, "failed", time.perf_counter() - started)
         raise
+    seconds = time.perf_counter() - started
     shop.record(
         "CycleFinished",
         {
             "request_seq": order.request_seq,
             "verdicts": [verdict.to_dict() for verdict in verdicts],
-            "seconds": round(time.perf_counter() - started, 3),
+            "trained": trained,
+            "seconds": round(seconds, 3),
         },
-        order.trigger,
+        order.reason,
     )
-    _count(shop, order, "finished", started, frozen=[it.model for it in verdicts if it.verdict == "FROZEN"])
+    frozen = {it.model for it in verdicts if it.verdict == "FROZEN"}
+    for model in order.models:
+        ended: Result = "finished" if model in trained else "untrained"
+        shop.metrics.retrained(model, "frozen" if model in frozen else ended, seconds)
     return verdicts
 
 
-def _count(shop: Workshop, order: Order, result: Any, started: float, frozen: Sequence[str] = ()) -> None:
-    shop.metrics.running.set(0)
-    for model in order.models:
-        ended: Any = "frozen" if model in frozen else result
-        shop.metrics.retrained(model, ended, time.perf_counter() - started)
-
-
-def _run(shop: Workshop, order: Order, open_pool: Callable[[], TrainingPool]) -> list[CycleVerdict]:
+def _run(
+    shop: Workshop, order: Order, open_pool: Callable[[], TrainingPool]
+) -> tuple[list[CycleVerdict], list[str]]:
+    """Return what is said of each version and model, and the models of which a version was made."""
     state = shop.state()
     sentinels = tuple(state.sentinels.values())
     shop.copy(max(order.cut.position, *(max(each.positions) for each in sentinels), 0))
     apart = sentinel_ids(sentinels)
-    history = History(shop.archive, shop.spec, shop.settings, order.cut, state.view(), apart)
+    history = shop.history(order.cut, state.view(), apart)
     histories, delays, verdicts = _guard(shop, order, history, open_pool)
     if not histories:
-        return verdicts
+        return verdicts, []
     settings = with_maturity(shop.settings, delays.values())
     histories = {model: replace(seen, settings=settings) for model, seen in histories.items()}
     champions = {model: champion_of(shop, state, model) for model in histories}
@@ -162,13 +209,14 @@ def _run(shop: Workshop, order: Order, open_pool: Callable[[], TrainingPool]) ->
     }
     fitted = train_challengers(open_pool(), sets, shop.spec, settings, teachers)
     verdicts += [_failed(failed) for failed in fitted if isinstance(failed, FailedRecipe)]
+    made = [new for new in fitted if isinstance(new, Challenger)]
     for model in histories:
-        _register(shop, model, [new for new in fitted if isinstance(new, Challenger) and new.model == model])
+        _register(shop, model, [new for new in made if new.model == model])
     for model, seen in histories.items():
         attacks = list(state.attacks.values())
         casework = Casework(seen, shop.bundles, sentinels, attacks, delays[model])
         verdicts.extend(judge_challengers(shop, model, champions[model], casework, seen))
-    return verdicts
+    return verdicts, sorted({new.model for new in made})
 
 
 def _guard(
@@ -204,11 +252,7 @@ def _guard(
 
 
 def champion_of(shop: Workshop, state: RegistryState, model: str) -> Rival | None:
-    """Return the champion that the ledger intends, with its bundle, or None.
-
-    Raises:
-        Damaged: its bundle is not what was written.
-    """
+    """Return the champion that the ledger intends, with its bundle, or None."""
     champion = state.champion(model)
     if not champion:
         return None

@@ -15,12 +15,11 @@ from typing import Any, Self
 
 import structlog
 
-from fraud.archive.archive import Archive
 from fraud.bundle.store import BundleStore
-from fraud.clock import Clock, LogClock, WallClock
 from fraud.errors import ConfigError, FraudError
-from fraud.eventlog.folder import open_log
+from fraud.eventlog.folder import clock_of, open_log
 from fraud.eventlog.lock import lock_data_folder
+from fraud.features.archive import open_archive
 from fraud.features.spec import FeatureSpec
 from fraud.guard.finding import check_names
 from fraud.monitoring.endpoint import Guard, serve_metrics
@@ -38,12 +37,14 @@ from fraud.retrainer.shadowing import ShadowWatch
 from fraud.retrainer.triggers import CyclesBefore, due
 from fraud.retrainer.watching import Monitor
 from fraud.settings import Settings
-from fraud.training.history import Cut, History
+from fraud.training.history import Cut
 from fraud.training.pool import TrainingPool
 from fraud.training.priority import give_way_as_session
 
 _log = structlog.get_logger("fraud.retrainer.daemon")
 _POLL_S = 0.1
+FAILED_PAUSE_S, FAILED_PAUSE_MAX_S = 1.0, 10.0
+"""Before what failed is tried again: so long at first, then twice as long each time, at most so long."""
 DEATHS_MAX = 3
 """Cycles of one request that may die with the process before it is given up: it would kill the next, too."""
 
@@ -56,18 +57,14 @@ def open_workshop(settings: Settings) -> Workshop:
     """
     places = settings.places
     log = open_log(settings)
-    spec = FeatureSpec.of(settings)
-    clock: Clock = WallClock()
-    if settings.service.clock == "log":
-        clock = LogClock(log.last_arrival_us())
     return Workshop(
         settings=settings,
-        spec=spec,
+        spec=FeatureSpec.of(settings),
         log=log,
-        archive=Archive(places.archive, settings.schema_, spec.definitions),
+        archive=open_archive(settings),
         bundles=BundleStore(places.bundles),
         registry=Registry(LedgerStore.open(places.ledger)),
-        clock=clock,
+        clock=clock_of(settings, log),
         metrics=RetrainerMetrics(settings.data_dir, settings.monitoring.alarms),
     )
 
@@ -95,7 +92,7 @@ def run_once(
     check_names(guard_overrides)
     with lock_data_folder(settings.data_dir, "retrainer"), _Pool(settings) as pool:
         shop = open_workshop(settings)
-        cut = Cut(shop.log.head(), max(shop.clock.now_us(), shop.log.last_arrival_us()))
+        cut = Cut(shop.log.head(), shop.now_us())
         body: dict[str, Any] = {
             "model": ",".join(models),
             "cut_position": cut.position,
@@ -120,9 +117,8 @@ def judge_now(settings: Settings, models: Sequence[str]) -> list[Judgement]:
     """
     shop = open_workshop(settings)
     shop.copy()
-    cut = Cut(shop.archive.position(), max(shop.clock.now_us(), shop.log.last_arrival_us()))
     state = shop.state()
-    history = History(shop.archive, shop.spec, settings, cut, state.view())
+    history = shop.history(shop.cut(), state.view())
     with shop.archive.reading():
         return [judge_data(history, model, state.guard_reports.get(model)) for model in models]
 
@@ -156,8 +152,23 @@ class _Pool:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._pool is not None:
-            self._pool.__exit__(None, None, None)
+        self.close()
+
+    def close(self) -> None:
+        """Stop Ray if it runs; the next `open` starts it anew."""
+        pool, self._pool = self._pool, None
+        if pool is None:
+            return
+        try:
+            pool.__exit__(None, None, None)
+        except Exception:  # noqa: BLE001 — one that is broken may not end in order either
+            _log.exception("Ray did not stop in order")
+
+    def look_after(self) -> None:
+        """Stop a Ray that has lost a task: it may be gone as a whole, and would lose every other one."""
+        if self._pool is not None and self._pool.suspect:
+            _log.warning("Ray has lost a task; it is started anew for the next cycle")
+            self.close()
 
     def open(self) -> TrainingPool:
         """Return the pool, started if need be."""
@@ -189,13 +200,15 @@ class Watch:
         _log.info("watching", models=list(self._settings.models), metrics_port=exporter.port)
         try:
             with _Pool(self._settings) as pool:
-                while not self._stopping.wait(_POLL_S):
-                    self._turn(pool)
+                pause_s = _POLL_S
+                while not self._stopping.wait(pause_s):
+                    done = self._turn(pool)
+                    pause_s = _POLL_S if done else min(max(FAILED_PAUSE_S, 2 * pause_s), FAILED_PAUSE_MAX_S)
         finally:
             exporter.close()
 
-    def _turn(self, pool: _Pool) -> None:
-        """Do what is due now; a failure is logged and scoring never notices."""
+    def _turn(self, pool: _Pool) -> bool:
+        """Do what is due now; False when something failed: it is logged, and scoring never notices."""
         try:
             self._shop.clock.observe(self._shop.log.last_arrival_us())
             self._archive()
@@ -208,8 +221,14 @@ class Watch:
                 self._archived_at = 0.0
         except FraudError as error:
             _log.error("retraining failed", why=error, code=error.code)
+            return False
         except Exception:  # noqa: BLE001 — the process must outlive a failed cycle
             _log.exception("retraining failed")
+            pool.close()
+            return False
+        finally:
+            pool.look_after()
+        return True
 
     def _archive(self) -> None:
         every_s = self._settings.training.archive_every / 1e6
@@ -262,5 +281,5 @@ def next_order(shop: Workshop, monitor: Monitor) -> Order | None:
     wanted = due(shop.settings.training.triggers, before, now_us)
     if wanted is None or shop.log.head() == 0:
         return None
-    cut = Cut(shop.log.head(), max(now_us, shop.log.last_arrival_us()))
-    return Order(wanted.models, cut, wanted.reason, kind=wanted.trigger)
+    cut = Cut(shop.log.head(), shop.now_us())
+    return Order(wanted.models, cut, wanted.reason, trigger=wanted.trigger)

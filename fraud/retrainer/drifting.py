@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from fraud.bundle.bundle import Bundle
+from fraud.errors import FraudError
 from fraud.evaluation.days import event_days
 from fraud.evaluation.resampling import NO_CARD, Interval
 from fraud.monitoring.metrics import Labels
@@ -26,7 +27,8 @@ from fraud.registry.version import VersionState
 from fraud.retrainer.casework import matrix_of, traffic_before
 from fraud.retrainer.cycle import Workshop
 from fraud.retrainer.realised import shadow_subjects
-from fraud.training.history import Cut, History
+from fraud.retrainer.thinning import one_in
+from fraud.training.history import History
 
 _SERIES = (
     *("fraud_recent_rows", "fraud_recent_outcome_share", "fraud_promised_outcome_share"),
@@ -59,16 +61,14 @@ class TrafficWatch:
         """Publish, when it is time; the caller holds the archive's files in place."""
         shop = self._shop
         every_s = shop.settings.monitoring.traffic_every / 1e6
-        position = shop.archive.position()
-        if time.monotonic() - self._looked_at < every_s or position == self._position:
+        cut = shop.cut()
+        if time.monotonic() - self._looked_at < every_s or cut.position == self._position:
             return
         self._looked_at = started = time.monotonic()
-        self._position = position
+        self._position = cut.position
         state = shop.state()
-        cut = Cut(position, max(shop.clock.now_us(), shop.log.last_arrival_us()))
-        history = History(shop.archive, shop.spec, shop.settings, cut, state.view())
-        for model in shop.settings.models:
-            self._publish(state, history, model)
+        history = shop.history(cut, state.view())
+        shop.each_model(lambda model: self._publish(state, history, model))
         shop.metrics.took("traffic", time.monotonic() - started)
 
     def _publish(self, state: RegistryState, history: History, model: str) -> None:
@@ -131,13 +131,17 @@ class TrafficWatch:
                 differing[subject,] = share
         show("fraud_shadow_disagreement_share", model, differing)
 
-    def _yardstick(self, version: VersionState, history: History) -> Yardstick:
+    def _yardstick(self, version: VersionState, history: History) -> Yardstick | None:
+        """Return a champion as it was promised; None where its bundle or a feature of it cannot be read."""
         known = self._yardsticks.get(version.model)
         if known is not None and known.version == version.version:
             return known
-        bundle = self._shop.bundles.read(version.digest)
+        try:
+            bundle = self._shop.rival(version).bundle
+        except FraudError:
+            return None
         rows = self._thinned(traffic_before(history, version), bundle, ("position",))
-        scores = bundle.scores(bundle.margins(matrix_of(bundle, rows)))
+        scores = bundle.scores_of(matrix_of(bundle, rows))
         made = Yardstick(version.version, bundle, Shares.of(bundle.thresholds.outcomes(scores)))
         self._yardsticks[version.model] = made
         return made
@@ -158,7 +162,7 @@ class TrafficWatch:
             features = [f"f_{name}" for name in bundle.feature_names]
             words = [f"categorical_{name}" for name in bundle.categorical_names]
             columns = (*columns, *features, *words)
-        kept = rows.filter(pl.col("position") % max(step, 1) == 0)
+        kept = rows.filter(one_in(step))
         return kept.select(columns).sort("position").collect()
 
 

@@ -35,11 +35,10 @@ class FeedWatch:
         if time.monotonic() - self._looked_at < every_s:
             return
         self._looked_at = started = time.monotonic()
-        cut = Cut(shop.archive.position(), max(shop.clock.now_us(), shop.log.last_arrival_us()))
-        history = History(shop.archive, shop.spec, shop.settings, cut, shop.state().view())
-        for model in shop.settings.models:
-            self._publish(history, model)
+        cut = shop.cut()
+        history = shop.history(cut, shop.state().view())
         self._publish_last(cut)
+        shop.each_model(lambda model: self._publish(history, model))
         shop.metrics.took("feeds", time.monotonic() - started)
 
     def _publish(self, history: History, model: str) -> None:

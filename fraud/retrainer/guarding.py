@@ -28,6 +28,7 @@ from fraud.labels.exclusions import EVERYTHING, Exclusion
 from fraud.labels.standing import ConflictRule
 from fraud.monitoring.retrainer_metrics import RetrainerMetrics
 from fraud.registry.guard_reports import GuardReport
+from fraud.retrainer.thinning import one_in
 from fraud.settings import Settings
 from fraud.settings.learning import MeasuredMaturity
 from fraud.training.crossfit import crossfit
@@ -155,14 +156,14 @@ def _crossfitted(
     """Add cross-fitted scores: labelled rows, and a sample of traffic that stands for the rest."""
     settings = history.settings
     names = [f"f_{name}" for name in history.spec.select(settings.models[model].features)]
-    words = [f"categorical_{name}" for name in settings.schema_.categorical_names]
+    words = [f"categorical_{name}" for name in settings.categoricals_of(model)]
     step = max(1, int(data.traffic.sum()) // settings.guard.implausible_batch.sample_rows)
     verdicts = data.scored.unique("transaction_id", keep="last", maintain_order=True)
     labelled = verdicts.lazy().select("transaction_id", "fraud")
     rows = (
         transactions.select("transaction_id", "position", *names, *words)
         .join(labelled, on="transaction_id", how="left")
-        .filter(pl.col("fraud").is_not_null() | (pl.col("position") % step == 0))
+        .filter(pl.col("fraud").is_not_null() | one_in(step))
         .sort("position")
         .collect()
     )
@@ -172,7 +173,7 @@ def _crossfitted(
     matrix = _matrix(rows, names, words)
     scores = run(crossfit, matrix, is_fraud, weights, draws, len(words), settings.training.seed)
     found = rows.select("transaction_id", crossfit=pl.Series(scores, dtype=pl.Float64).fill_nan(None))
-    sampled = found.filter(rows["position"] % step == 0)["crossfit"].drop_nulls()
+    sampled = found.filter(rows.select(one_in(step)).to_series())["crossfit"].drop_nulls()
     low = sampled.quantile(settings.guard.implausible_batch.low_share) if len(sampled) else None
     scored = data.scored.drop("crossfit").join(found, on="transaction_id", how="left", maintain_order="left")
     return replace(data, scored=scored, crossfit_low=low)

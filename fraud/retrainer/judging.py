@@ -10,7 +10,6 @@ A promotion names the verdict that it rests on. An exclusion may hide what that 
 the verdict and the promotion; the ledger refuses it then, and the next cycle judges again.
 """
 
-import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -67,11 +66,11 @@ def judge_challengers(
 ) -> list[CycleVerdict]:
     """Bring every pending challenger before the gate; promote the best that may, or let them wait.
 
-    What awaits approval, or its time in shadow, is not judged again: its verdict stands. What reads
-    features that are gone is let go.
+    What awaits approval, or its time in shadow, is not judged again: its verdict stands. What cannot be
+    scored any more, its bundle or a feature being gone, is let go.
     """
     passed: list[_Passed] = []
-    waiting = _waiting(shop, model)
+    waiting = waiting_of(shop, model)
     names = {version.version for version in waiting}
     pending = [version for version in shop.state().pending(model) if version.version not in names]
     what = "awaits approval" if shop.settings.gate.mode == "approval" else "in shadow"
@@ -110,7 +109,7 @@ def _record_verdict(
             "way": verdict.way,
             "against": champion.state.version if champion else "",
             "unreadable": champion.unreadable if champion else "",
-            "report": json.loads(verdict.to_json()),
+            "report": verdict.to_dict(),
             "evidence": {
                 "cut": {"position": seen.cut.position, "time_us": seen.cut.time_us},
                 "view": seen.view.to_text(),
@@ -147,9 +146,14 @@ def _not_promoted(verdict: CycleVerdict, best: _Passed, refused: str) -> CycleVe
     return replace(verdict, reason=f"not promoted: {refused} ({verdict.reason})")
 
 
-def _waiting(shop: "Workshop", model: str) -> list[VersionState]:
-    """Return what awaits a person's approval or its time in shadow; nothing where promotion is automatic."""
-    return awaiting_approval(shop.state(), model) if shop.settings.gate.mode != "automatic" else []
+def waiting_of(shop: "Workshop", model: str) -> list[VersionState]:
+    """Return what awaits a person's approval or its time in shadow; nothing where promotion is automatic.
+
+    What passed as an emergency takes a person: where none is asked any more, it is judged anew.
+    """
+    mode = shop.settings.gate.mode
+    found = awaiting_approval(shop.state(), model) if mode != "automatic" else []
+    return [it for it in found if mode == "approval" or it.verdicts[-1].way != "emergency"]
 
 
 def _waits(version: VersionState, what: str) -> CycleVerdict:
@@ -163,7 +167,7 @@ def _supersede(shop: "Workshop", model: str, best: VersionState) -> None:
 
     Where an exclusion has come meanwhile, it does not, and nobody gives way to it.
     """
-    waiting = _waiting(shop, model)
+    waiting = waiting_of(shop, model)
     if best.version not in [version.version for version in waiting]:
         return
     for version in waiting:
@@ -209,7 +213,7 @@ def promote_version(
 
 def _trim(shop: "Workshop", model: str) -> None:
     """Let go of challengers beyond `gate.pending_max`, a recipe's newest last; who passed and waits stays."""
-    waiting = {version.version for version in _waiting(shop, model)}
+    waiting = {version.version for version in waiting_of(shop, model)}
     pending = [version for version in shop.state().pending(model) if version.version not in waiting]
     for version in let_go(pending, shop.settings.gate.pending_max):
         drop(shop, version, "a newer one of its recipe, or of another, waits; gate.pending_max reached")

@@ -1,4 +1,7 @@
-"""Publishes how the loop has run, from the ledger: so it is the same after a restart."""
+"""Publishes how the loop has run, from the ledger: so it is the same after a restart.
+
+Of the models that are configured: one that was taken out would be overdue for ever.
+"""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -18,7 +21,8 @@ class LoopWatch:
         self._store = store
         self._metrics = metrics
         self._counts = LoopCounts()
-        for model in models:
+        self._models = frozenset(models)
+        for model in self._models:
             # What has not happened yet is 0, so that its first time is an increase.
             for name in ("fraud_versions", "fraud_promotions", "fraud_ledger_rollbacks"):
                 metrics.catalogue.raise_to(name, (model,), 0)
@@ -34,7 +38,8 @@ class LoopWatch:
         for entry in self._store.read(after=self._counts.seq):
             self._counts.apply(entry)
         self._publish_counts()
-        for model, report in state.guard_reports.items():
+        for model in self._models & state.guard_reports.keys():
+            report = state.guard_reports[model]
             found = Counter(finding["check"] for finding in report.findings)
             self._metrics.guarded(model, {check: found[check] for check in CHECKS}, frozen=report.frozen)
 
@@ -50,7 +55,8 @@ class LoopWatch:
         }
         for name, given in totals.items():
             for labels, total in given.items():
-                catalogue.raise_to(name, labels, total)
+                if labels[0] in self._models:
+                    catalogue.raise_to(name, labels, total)
         times = {
             "fraud_retrain_last_success_timestamp_seconds": counts.succeeded_us,
             "fraud_promotion_last_timestamp_seconds": counts.promoted_us,
@@ -58,9 +64,10 @@ class LoopWatch:
             "fraud_retrain_last_timestamp_seconds": {it: end.time_us for it, end in counts.last.items()},
         }
         for name, when in times.items():
-            for model, time_us in when.items():
-                catalogue.show(name, model, {(): time_us / 1e6})
-        for model, end in counts.last.items():
+            for model in self._models & when.keys():
+                catalogue.show(name, model, {(): when[model] / 1e6})
+        for model in self._models & counts.last.keys():
+            end = counts.last[model]
             catalogue.show(
                 "fraud_retrain_last_result", model, {(result,): result == end.result for result in RESULTS}
             )

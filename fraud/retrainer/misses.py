@@ -29,6 +29,7 @@ from fraud.clock import DAY_US
 from fraud.evaluation.quiet import WEEK, forecast
 from fraud.gate.clusters import units
 from fraud.records import MISSING_SURROGATE, Outcome
+from fraud.retrainer.thinning import one_in
 from fraud.retrainer.trusting import Trust, confirmed
 from fraud.settings.triggers import MissBurst
 from fraud.training.history import History
@@ -175,7 +176,7 @@ def misses_of(history: History, model: str, reign: Reign, trust: Trust, rules: M
     )
     rows = own.select(pl.len()).collect().item()
     others = (
-        own.filter(pl.col("position") % max(1, -(-rows // TRAFFIC_ROWS)) == 0)
+        own.filter(one_in(-(-rows // TRAFFIC_ROWS)))
         .with_columns(
             time_us=pl.col("event_time_us"),
             fresh=pl.lit(value=False),

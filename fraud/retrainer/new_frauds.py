@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from fraud.labels.exclusions import View
 from fraud.records import LabelValue
 from fraud.retrainer.cycle import Workshop
-from fraud.training.history import Cut, History
 
 _NO_FRAUDS: NDArray[np.int64] = np.empty(0, np.int64)
 _KEY = pl.col("transaction_id").hash().alias("key")
@@ -66,9 +65,8 @@ class NewFrauds:
     def _read_labels(self, view: View) -> None:
         """Take each fraud by its first label."""
         shop = self._shop
-        cut = Cut(shop.archive.position(), max(shop.clock.now_us(), shop.log.last_arrival_us()))
         self._frauds = (
-            History(shop.archive, shop.spec, shop.settings, cut, view)
+            shop.history(shop.cut(), view)
             .labels()
             .filter(pl.col("value") == int(LabelValue.FRAUD))
             .group_by("transaction_id")

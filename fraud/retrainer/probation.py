@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 import structlog
 
-from fraud.errors import NotAllowedNow, StaleHead
+from fraud.errors import ConfigError, NotAllowedNow, StaleHead
 from fraud.evaluation.days import day_start_us, event_days
 from fraud.gate.eprocess import e_of
 from fraud.gate.evidence import gather
@@ -22,9 +22,8 @@ from fraud.gate.probation import Demotion, demotion
 from fraud.registry.probation import ACTOR, Probation, probation_of
 from fraud.registry.sentinels import sentinel_ids
 from fraud.registry.store import roll_back
-from fraud.retrainer.casework import Casework, Rival
+from fraud.retrainer.casework import Casework
 from fraud.retrainer.cycle import Workshop
-from fraud.training.history import Cut, History
 
 _log = structlog.get_logger("fraud.retrainer.probation")
 
@@ -35,16 +34,21 @@ class ProbationWatch:
     def __init__(self, shop: Workshop) -> None:
         self._shop = shop
         self._judged: dict[str, tuple[int, int]] = {}
+        self._unreadable: set[int] = set()
 
     def turn(self) -> None:
         """Judge what has new evidence; roll back, or end what has shown nothing."""
         shop = self._shop
         for model in shop.settings.models:
             probation = probation_of(shop.state(), model)
-            if probation is None:
+            if probation is None or probation.seq in self._unreadable:
                 continue
             try:
                 self._judge(probation)
+            except ConfigError as error:
+                # For as long as this process runs; the next champion ends it.
+                self._unreadable.add(probation.seq)
+                _log.warning("probation cannot be judged", model=model, error=error)
             except Exception:  # noqa: BLE001 — other models and what waits in shadow must not stop for it
                 _log.exception("probation not judged", model=model, version=probation.version)
 
@@ -90,15 +94,14 @@ class ProbationWatch:
 
 
 def judge_probation(shop: Workshop, probation: Probation) -> Demotion:
-    """Return what the frauds of a probation say, as of what the archive holds now."""
+    """Return what the frauds of a probation say, as of what the archive holds now.
+
+    Raises:
+        ConfigError: one of the two reads features that are gone or mean something else now.
+    """
     state = shop.state()
-    cut = Cut(shop.archive.position(), shop.clock.now_us())
-    apart = sentinel_ids(state.sentinels.values())
-    history = History(shop.archive, shop.spec, shop.settings, cut, state.view(), apart)
-    former, champion = (
-        Rival(version, shop.bundles.read(version.digest))
-        for version in (state.version(probation.former), state.version(probation.version))
-    )
+    history = shop.history(shop.cut(), state.view(), sentinel_ids(state.sentinels.values()))
+    former, champion = (shop.rival(state.version(it)) for it in (probation.former, probation.version))
     scored, rules = Casework(history, shop.bundles).scored(former, champion, since_us=probation.since_us)
     inside = scored.filter(pl.col("event_time_us") < probation.until_us)
     return demotion(gather(inside, rules).votes, shop.settings.gate.e_value)

@@ -19,7 +19,7 @@ from fraud.monitoring.probing import COLUMNS, Key, Probe, Seen, count, judge, ki
 from fraud.monitoring.quality import ENTITY_PREFIX
 from fraud.records import Outcome
 from fraud.retrainer.cycle import Workshop
-from fraud.training.history import Cut, History
+from fraud.training.history import History
 
 _Day = dict[Key, Seen]
 
@@ -43,21 +43,22 @@ class ProbingWatch:
         """Publish, when it is time; the caller holds the archive's files in place."""
         shop = self._shop
         every_s = shop.settings.monitoring.traffic_every / 1e6
-        position = shop.archive.position()
-        waits = time.monotonic() - self._looked_at < every_s or position == self._position
+        cut = shop.cut()
+        waits = time.monotonic() - self._looked_at < every_s or cut.position == self._position
         if not self._rules.enabled or waits:
             return
         self._looked_at = started = time.monotonic()
-        self._position = position
-        cut = Cut(position, max(shop.clock.now_us(), shop.log.last_arrival_us()))
-        history = History(shop.archive, shop.spec, shop.settings, cut, shop.state().view())
+        self._position = cut.position
+        history = shop.history(cut, shop.state().view())
         if history.view.to_text() != self._view:
             self._view = history.view.to_text()
             self._days, self._first = {}, {}
-        for model in shop.settings.models:
-            self.found[model] = (self._look(history, model), cut.time_us)
-            self._publish(model, self.found[model][0])
+        shop.each_model(lambda model: self._judge(history, model))
         shop.metrics.took("probing", time.monotonic() - started)
+
+    def _judge(self, history: History, model: str) -> None:
+        self.found[model] = (self._look(history, model), history.cut.time_us)
+        self._publish(model, self.found[model][0])
 
     def _look(self, history: History, model: str) -> tuple[Probe, ...]:
         now_us = history.cut.time_us

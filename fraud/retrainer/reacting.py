@@ -23,7 +23,7 @@ from fraud.retrainer.probing import ProbingWatch
 from fraud.retrainer.realised import QualityWatch
 from fraud.retrainer.triggers import Alarm, budget_of
 from fraud.retrainer.trusting import trust_in
-from fraud.training.history import Cut, History
+from fraud.training.history import History
 
 
 class ReactionWatch:
@@ -46,19 +46,18 @@ class ReactionWatch:
         state = shop.state()
         every_s = shop.settings.monitoring.quality_every / 1e6
         versions = shop.archive.versions()
-        now_us = max(shop.clock.now_us(), shop.log.last_arrival_us())
         # A cycle or another champion changes whose misses count, an exclusion which labels do.
         known = (versions["labels"], versions["retractions"], state.seq)
         waits = time.monotonic() - self._looked_at < every_s
-        if self._triggers.misses is not None and not waits and known != self._known:
-            self._looked_at = started = time.monotonic()
-            self._known = known
-            cut = Cut(shop.archive.position(), now_us)
-            history = History(shop.archive, shop.spec, shop.settings, cut, state.view())
-            for model in shop.settings.models:
-                self._count_misses(state, history, model)
-            shop.metrics.took("reaction", time.monotonic() - started)
-        self._show_alarms()
+        try:
+            if self._triggers.misses is not None and not waits and known != self._known:
+                self._looked_at = started = time.monotonic()
+                history = shop.history(shop.cut(), state.view())
+                shop.each_model(lambda model: self._count_misses(state, history, model))
+                self._known = known
+                shop.metrics.took("reaction", time.monotonic() - started)
+        finally:
+            self._show_alarms()
 
     def _count_misses(self, state: RegistryState, history: History, model: str) -> None:
         rules, reign = self._triggers.misses, state.reign(model)

@@ -77,14 +77,16 @@ class QualityWatch:
     def turn(self) -> None:
         """Publish what has changed; the caller holds the archive's files in place."""
         state = self._shop.state()
-        for model in self._shop.settings.models:
-            known = self._known_now(state, model)
-            if self._is_due(model, known):
-                started = time.perf_counter()
-                self._publish(state, model)
-                self._known[model] = known
-                self._computed_at[model] = time.monotonic()
-                self._shop.metrics.took("quality", time.perf_counter() - started)
+        self._shop.each_model(lambda model: self._look(state, model))
+
+    def _look(self, state: RegistryState, model: str) -> None:
+        known = self._known_now(state, model)
+        if self._is_due(model, known):
+            started = time.perf_counter()
+            self._publish(state, model)
+            self._known[model] = known
+            self._computed_at[model] = time.monotonic()
+            self._shop.metrics.took("quality", time.perf_counter() - started)
 
     def _known_now(self, state: RegistryState, model: str) -> Known:
         shop = self._shop
@@ -102,10 +104,9 @@ class QualityWatch:
 
     def _publish(self, state: RegistryState, model: str) -> None:
         shop = self._shop
-        at_us = shop.clock.now_us()
-        rules = QualityRules.of(shop.settings, at_us)
-        cut = Cut(shop.archive.position(), at_us)
-        history = History(shop.archive, shop.spec, shop.settings, cut, state.view())
+        cut = shop.cut()
+        rules = QualityRules.of(shop.settings, cut.time_us)
+        history = shop.history(cut, state.view())
         rows = _rows(history, model, rules.since_us, day_start_us(rules.last_day + 1, rules.zone))
         versions = {CHAMPION: state.champion(model)}
         if shop.settings.monitoring.reference:
@@ -123,7 +124,7 @@ class QualityWatch:
         show_cohorts(catalogue, model, now, then, rules)
         matured_us = day_start_us(rules.last_day + 1, rules.zone)
         catalogue.show("fraud_quality_matured_timestamp_seconds", model, {(): matured_us / 1e6})
-        catalogue.show("fraud_quality_computed_timestamp_seconds", model, {(): at_us / 1e6})
+        catalogue.show("fraud_quality_computed_timestamp_seconds", model, {(): cut.time_us / 1e6})
 
     def _watch_value(
         self, state: RegistryState, history: History, model: str, scored: pl.DataFrame, rules: QualityRules
@@ -152,7 +153,8 @@ class QualityWatch:
             (days, name): gain for days, part in windows.items() for name, gain in gains(part, rules).items()
         }
         by_rule = {days: int(np.sum(rows.rule_days > rules.last_day - days)) for days in windows}
-        enough = (it for it in found.values() if it.frauds >= CALIBRATION_FRAUDS)
+        own = (it for (subject, _), it in found.items() if subject == CHAMPION)
+        enough = (it for it in own if it.frauds >= CALIBRATION_FRAUDS)
         self.calibration[model] = next((it.intervals["calibration_ratio"] for it in enough), UNKNOWN)
         show_windows(catalogue, model, found, gained, by_rule)
         show_decay(catalogue, model, found, promised_quality(state, model))
@@ -181,11 +183,11 @@ class QualityWatch:
         return rows
 
     def _rescoring(self, state: RegistryState, version: str) -> Rescoring | None:
-        """Return what scores with a version; None where its bundle cannot be read."""
+        """Return what scores with a version; None where its bundle, or a feature of it, cannot be read."""
         digest = state.version(version).digest
         if digest not in self._rescorings:
             try:
-                bundle = self._shop.bundles.read(digest)
+                bundle = self._shop.rival(state.version(version)).bundle
             except FraudError:
                 return None
             wanted = {state.version(it).digest for it in self._subjects(state)}

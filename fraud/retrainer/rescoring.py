@@ -53,5 +53,5 @@ class Rescoring:
             .sort("position")
             .collect()
         )
-        scores = bundle.scores(bundle.margins(matrix_of(bundle, rows))) if len(rows) else np.empty(0)
+        scores = bundle.scores_of(matrix_of(bundle, rows)) if len(rows) else np.empty(0)
         return pl.DataFrame({"position": rows["position"], "score": scores}, schema=_TYPES)

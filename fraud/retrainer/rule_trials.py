@@ -14,6 +14,7 @@ import polars as pl
 from fraud.archive.archive import Archive
 from fraud.bundle.store import BundleStore
 from fraud.errors import FraudError, NotFound
+from fraud.features.archive import open_archive
 from fraud.features.spec import FeatureSpec
 from fraud.labels.maturity import judged
 from fraud.policy.rule_columns import RuleColumns
@@ -51,7 +52,7 @@ def try_rules(
     spec = FeatureSpec.of(settings)
     columns = RuleColumns.of(spec, settings.schema_)
     compiled = CompiledRules.of(rules, columns)
-    archive = Archive(settings.places.archive, settings.schema_, spec.definitions)
+    archive = open_archive(settings)
     with archive.reading():
         rows = _past(settings, state, archive, spec, model, span_us)
         table = rows.select(

@@ -13,6 +13,7 @@ import polars as pl
 
 from fraud.archive.archive import Archive
 from fraud.archive.columns import TransactionColumns, labels_frame, retractions_frame
+from fraud.archive.headings import Headed
 from fraud.archive.spans import READ_ENTRIES
 from fraud.eventlog.log import EventLog
 from fraud.features.spec import FeatureSpec
@@ -131,7 +132,10 @@ def read_facts(
 
 
 def _transactions(settings: Settings, log: EventLog, archive: Archive, ids: Sequence[str]) -> pl.DataFrame:
+    """Read transactions from the archive, those that it lacks from the log; features by the names of now."""
     columns = TransactionColumns.of(settings.schema_, FeatureSpec.of(settings).names)
-    held = log.find(ids)
-    elsewhere = [each for each in ids if each not in held]
-    return pl.concat([columns.frame(list(held.values())), archive.find(elsewhere)])
+    archived = archive.find(ids)
+    there = frozenset(archived["transaction_id"])
+    held = log.find([each for each in ids if each not in there])
+    logged = Headed(columns, log.headings()).frame(list(held.values()))
+    return pl.concat([logged, archived], how="diagonal").select(list(columns.types))

@@ -14,10 +14,10 @@ import polars as pl
 
 from fraud.archive.archive import Archive
 from fraud.bundle.store import BundleStore
-from fraud.clock import WallClock
 from fraud.errors import ConfigError, InvalidInput, LimitExceeded, NotAllowedNow
-from fraud.eventlog.folder import open_log
+from fraud.eventlog.folder import clock_of, open_log
 from fraud.eventlog.log import EventLog
+from fraud.features.archive import open_archive
 from fraud.features.spec import FeatureSpec
 from fraud.gate.sentinels import SentinelCount
 from fraud.records import LabelValue
@@ -86,11 +86,10 @@ class SentinelDesk:
             NotAllowedNow: there is no log yet.
         """
         places = settings.places
-        spec = FeatureSpec.of(settings)
         return cls(
             settings,
             open_log(settings),
-            Archive(places.archive, settings.schema_, spec.definitions),
+            open_archive(settings),
             BundleStore(places.bundles),
             LedgerStore.open(places.ledger, create=False),
             progress,
@@ -211,11 +210,12 @@ class SentinelDesk:
         return read_facts(self._settings, self._log, self._archive, ids, state.view(), self._progress)
 
     def _champion(self, state: RegistryState, model: str) -> Rival | None:
+        """Return the champion; None without one, and where its bundle or a feature of it is gone."""
         champion = state.champion(model)
         if not champion:
             return None
-        version = state.version(champion)
-        return Rival(version, self._bundles.read(version.digest))
+        rival = Rival.read(state.version(champion), self._bundles, FeatureSpec.of(self._settings))
+        return None if rival.unreadable else rival
 
     def _check_model(self, model: str) -> None:
         if model not in self._settings.models:
@@ -235,9 +235,7 @@ class SentinelDesk:
             )
 
     def _now_us(self) -> int:
-        if self._settings.service.clock == "log":
-            return self._log.last_arrival_us()
-        return WallClock().now_us()
+        return clock_of(self._settings, self._log).now_us()
 
 
 def weakness(added: SentinelSet) -> str:

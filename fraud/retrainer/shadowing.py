@@ -4,12 +4,14 @@ the gate says PROMOTE → the scorer puts the version in shadow (`fraud.registry
 → its logged scores and outcomes are read from the archive → wait, promoted, or dropped
 
 A turn reads what came since the one before. What was read stands while the view does: another view of
-the data begins anew.
+the data begins anew. One that cannot be judged is logged and tried again at the next turn; one whose
+bundle, or a feature of it, is gone is dropped.
 """
 
 from dataclasses import dataclass, field, replace
 
 import polars as pl
+import structlog
 
 from fraud.archive.columns import shadow_of
 from fraud.bundle.bundle import Bundle
@@ -17,13 +19,13 @@ from fraud.errors import NotAllowedNow, StaleHead
 from fraud.gate.probation import Pairs
 from fraud.gate.shadow import ShadowRecord, judge_shadow
 from fraud.records import Outcome
-from fraud.registry.approval import awaiting_approval
 from fraud.registry.version import VersionState
-from fraud.retrainer.casework import matrix_of, read_of, traffic_before
+from fraud.retrainer.casework import Rival, matrix_of, read_of, traffic_before
 from fraud.retrainer.cycle import Workshop
-from fraud.retrainer.judging import drop, promote_version
-from fraud.training.history import Cut, History
+from fraud.retrainer.judging import drop, promote_version, waiting_of
+from fraud.training.history import History
 
+_log = structlog.get_logger("fraud.retrainer.shadowing")
 COMPARED_ROWS = 2_000
 """Newest rows whose logged scores are computed again; only theirs are read with features."""
 _COUNTED = ("position", "arrival_time_us", "score", "outcome", "explored", "rule", "shadow_outcome")
@@ -75,32 +77,44 @@ class ShadowWatch:
         shop = self._shop
         if shop.settings.gate.mode != "shadow":
             return
-        waiting = {model: awaiting_approval(shop.state(), model) for model in shop.settings.models}
+        waiting = {model: waiting_of(shop, model) for model in shop.settings.models}
         names = {version.version for versions in waiting.values() for version in versions}
         self._seen = {name: seen for name, seen in self._seen.items() if name in names}
-        for versions in waiting.values():
+        for model, versions in waiting.items():
             for version in versions:
-                found = judge_shadow(self.record(version), shop.settings.gate)
-                if found.answer == "failed":
-                    drop(shop, version, f"failed in shadow: {found.reason}")
-                elif found.answer == "ready" and _promote(shop, version, found.reason):
-                    break
+                try:
+                    if self._settle(version):
+                        break
+                except Exception:  # noqa: BLE001 — other versions and models must not stop for it
+                    _log.exception("not judged in shadow", model=model, version=version.version)
+
+    def _settle(self, version: VersionState) -> bool:
+        """Promote or drop a version, or let it wait; tell whether it was promoted."""
+        shop = self._shop
+        if version.version not in self._seen:
+            rival = Rival.read(version, shop.bundles, shop.spec)
+            if rival.unreadable:
+                drop(shop, version, rival.unreadable)
+                return False
+        found = judge_shadow(self.record(version), shop.settings.gate)
+        if found.answer == "failed":
+            drop(shop, version, f"failed in shadow: {found.reason}")
+        return found.answer == "ready" and _promote(shop, version, found.reason)
 
     def record(self, version: VersionState) -> ShadowRecord:
         """Return what a version did in shadow, read from the archive as far as that is new."""
         shop = self._shop
-        cut = Cut(shop.archive.position(), shop.clock.now_us())
-        history = History(shop.archive, shop.spec, shop.settings, cut, shop.state().view())
+        history = shop.history(shop.cut(), shop.state().view())
         view = history.view.to_text()
         seen = self._seen.get(version.version)
         if seen is None or seen.view != view:
-            bundle = shop.bundles.read(version.digest)
+            bundle = shop.rival(version).bundle
             seen = self._seen[version.version] = _Seen(view, bundle, _foreseen(history, version, bundle))
         seen.count(in_shadow(history, version))
         return ShadowRecord(
             rows=seen.rows,
             since_us=seen.since_us,
-            now_us=cut.time_us,
+            now_us=history.cut.time_us,
             compared=len(seen.newest),
             differing=int(seen.newest["differs"].sum()),
             pairs=replace(seen.pairs),
@@ -111,7 +125,7 @@ class ShadowWatch:
 def _compared(scored: pl.LazyFrame, bundle: Bundle) -> pl.DataFrame:
     """Tell of rows whether their score in shadow is not what the bundle gives on the logged features."""
     rows = scored.select("position", "shadow_score", *read_of(bundle)).collect()
-    again = bundle.scores(bundle.margins(matrix_of(bundle, rows)))
+    again = bundle.scores_of(matrix_of(bundle, rows))
     return rows.select("position", differs=pl.Series(rows["shadow_score"].to_numpy() != again))
 
 
@@ -151,7 +165,7 @@ def _foreseen(history: History, version: VersionState, bundle: Bundle) -> float 
     rows = traffic_before(history, version).select(read_of(bundle)).collect()
     if rows.is_empty():
         return None
-    outcomes = bundle.thresholds.outcomes(bundle.scores(bundle.margins(matrix_of(bundle, rows))))
+    outcomes = bundle.thresholds.outcomes(bundle.scores_of(matrix_of(bundle, rows)))
     return float((outcomes != Outcome.APPROVE).mean())
 
 

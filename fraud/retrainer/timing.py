@@ -37,5 +37,5 @@ def scoring_ratio(
 
 def _seconds(bundle: Bundle, rows: NDArray[np.float32]) -> float:
     started = time.thread_time_ns()
-    bundle.scores(bundle.margins(rows))
+    bundle.scores_of(rows)
     return max(1, time.thread_time_ns() - started) / 1e9

@@ -48,7 +48,7 @@ def repeated(transaction: Transaction, entry: Entry, dictionary: EntityDictionar
         and np.array_equal(transaction.numerics, numerics, equal_nan=True)
     )
     if same:
-        return Answer(scored, entry.arrival_time_us, position=entry.position)
+        return Answer(scored, entry.arrival_time_us, position=entry.position or None)
     return Conflict(
         f"transaction_id {transaction.transaction_id!r} was scored before with another record; "
         "an id stands for one payment: send a new id, or the same record to get the stored answer"

@@ -17,6 +17,7 @@ from fraud.errors import Unavailable
 from fraud.eventlog.folder import open_log
 from fraud.eventlog.log import EventLog
 from fraud.faults import pass_point
+from fraud.features.archive import open_archive
 from fraud.features.fold import FeatureFold
 from fraud.features.snapshot import NAME
 from fraud.features.spec import FeatureSpec
@@ -121,7 +122,7 @@ def _rebuild(settings: Settings, view: str, upto: int) -> None:
     spec = FeatureSpec.of(settings)
     log = open_log(settings)
     try:
-        archive = Archive(settings.places.archive, settings.schema_, spec.definitions)
+        archive = open_archive(settings)
         rule = ConflictRule.of(settings.labels)
         fold = rebuilt(spec, rule, log, archive, View.from_text(view), upto)
         fold.save(_folder(settings))

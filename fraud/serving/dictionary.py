@@ -44,6 +44,10 @@ class EntityDictionary:
             row.append(surrogate)
         return tuple(row)
 
+    def surrogate_of(self, entity: int, token: str) -> int:
+        """Return the surrogate of one token, `MISSING_SURROGATE` for one that never came; assigns none."""
+        return self._surrogates[entity].get(token, MISSING_SURROGATE)
+
     def peek(self, tokens: tuple[str | None, ...]) -> tuple[int, ...]:
         """Return the surrogates of a row's tokens without assigning any; -1 where unknown."""
         return tuple(

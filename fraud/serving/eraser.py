@@ -27,7 +27,7 @@ import structlog
 
 from fraud.archive.archive import Archive
 from fraud.archive.erasure import Linked, Traces
-from fraud.errors import FraudError, InvalidInput, NotFound, Unavailable
+from fraud.errors import FraudError, InvalidInput, NotFound
 from fraud.eventlog.entity_key import EntityKey
 from fraud.eventlog.log import Erasure, EventLog
 from fraud.eventlog.wording import check_wording
@@ -138,7 +138,7 @@ class Eraser:
         """
         key = (self._index(entity), surrogate)
         # The note goes after the entry has come, so looking in this order one of them is seen.
-        notes = await asyncio.get_running_loop().run_in_executor(None, self._log.erasures)
+        notes = await asyncio.to_thread(self._log.erasures)
         note = next((it for it in notes if it.key == key), None)
         since_us = note.time_us if note else 0
         entry = await asyncio.to_thread(self._recorded, entity, surrogate, since_us)
@@ -184,12 +184,8 @@ class Eraser:
 
     def _surrogate(self, index: int, token: str) -> int:
         """Return what stands for a token; on the scoring thread."""
-        state = self._scorer.state
-        if state is None:
-            raise Unavailable("the scorer is restoring its state from the log; try again")
-        token = self._key.stored(self._entities[index], token)
-        tokens = tuple(token if i == index else None for i in range(len(self._entities)))
-        surrogate = state.dictionary.peek(tokens)[index]
+        state = self._scorer.state_now()
+        surrogate = state.dictionary.surrogate_of(index, self._key.stored(self._entities[index], token))
         if surrogate == MISSING_SURROGATE:
             # The message names no token: it goes into the log of the server.
             raise NotFound(
@@ -209,9 +205,7 @@ class Eraser:
 
     def _begin(self, plan: ErasureReport, actor: str, reason: str) -> Erasure:
         """Take the tokens away; on the scoring thread, so nothing is scored in between."""
-        state = self._scorer.state
-        if state is None:
-            raise Unavailable("the scorer is restoring its state from the log; try again")
+        state = self._scorer.state_now()
         linked = [(self._index(it.entity), number) for it in plan.linked for number in it.own]
         erasure = Erasure(
             self._index(plan.entity),

@@ -97,7 +97,7 @@ class Excluding:
             NotFound: an entity was never seen, or the selection holds nothing.
         """
         data = await self._read(selection)
-        return await asyncio.get_running_loop().run_in_executor(None, self._plan, data)
+        return await asyncio.to_thread(self._plan, data)
 
     async def carry_out(
         self, selection: SelectionGiven, *, actor: str, reason: str, retrain: bool
@@ -116,9 +116,7 @@ class Excluding:
         check_wording(selection.where.values(), actor=actor, reason=reason)
         plan = await self.plan(selection)
         what = {"exclusion": plan.data.to_dict(), "retrain": retrain}
-        permit = await asyncio.get_running_loop().run_in_executor(
-            None, partial(self._second.permit, "ExcludeData", what, actor=actor, reason=reason)
-        )
+        permit = await asyncio.to_thread(self._second.permit, "ExcludeData", what, actor=actor, reason=reason)
         if permit.waiting is not None:
             return 0, plan, permit.waiting
         body = {
@@ -158,7 +156,7 @@ class Excluding:
             )
             return entry.seq
 
-        return await asyncio.get_running_loop().run_in_executor(None, append)
+        return await asyncio.to_thread(append)
 
     async def _read(self, given: SelectionGiven) -> Exclusion:
         if given.source and given.source not in self._sources:
@@ -187,12 +185,8 @@ class Excluding:
         )
 
     def _surrogate(self, entity: str, token: str) -> int:
-        state = self._scorer.state
-        token = self._key.stored(entity, token)
-        tokens = tuple(token if name == entity else None for name in self._entities)
-        found = MISSING_SURROGATE
-        if state is not None:
-            found = state.dictionary.peek(tokens)[self._entities.index(entity)]
+        place, stored = self._entities.index(entity), self._key.stored(entity, token)
+        found = self._scorer.state_now().dictionary.surrogate_of(place, stored)
         if found == MISSING_SURROGATE:
             raise NotFound(f"where.{entity}: no transaction of this {entity} is known; check the token")
         return found

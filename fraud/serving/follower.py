@@ -5,10 +5,12 @@
       → on the scoring thread: Applied into the event log, one pointer swapped
 
 A version that fails stays out, the old one serves, and the log says why
-(`Applied.refused`); it is not tried again until the ledger says something new.
+(`Applied.refused`); it is not tried again until the ledger says something new. Where there is no old
+one, at a start or for a first version, it is tried again every few seconds, and an alert pages meanwhile.
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -38,6 +40,8 @@ from fraud.settings import Settings
 
 _log = structlog.get_logger("fraud.serving.follower")
 _WARM_ROWS = 8
+MISSING_RETRY_S = 10.0
+"""So long after a champion could not be loaded it is tried again."""
 
 
 class ChampionLoader:
@@ -116,6 +120,7 @@ class LedgerFollower:
         self._desk = desk
         self._metrics = metrics
         self._serving: dict[str, Serving] = {}
+        self._again_at_s = -math.inf
         self._observed_seq = -1
 
     def start(self) -> None:
@@ -141,6 +146,8 @@ class LedgerFollower:
                 part()
             except Exception:  # noqa: BLE001 — what served last serves on
                 _log.exception("not put into effect at the start; will try again")
+        for model in self._models:
+            self._note_missing(state, model)
         self._switch_exploration(state)
         self._mark_tainted(state)
 
@@ -152,6 +159,36 @@ class LedgerFollower:
             self._metrics.swapped(model, "refused")
             return
         self._put_in_service(model, champion)
+
+    def _look_for_missing(self, state: RegistryState, run: Run) -> None:
+        """Load the champions that should decide where none does, and say which cannot be."""
+        due = time.monotonic() >= self._again_at_s
+        for model in self._models:
+            reign = state.reign(model)
+            wanted = reign.version if reign is not None else ""
+            if due and reign is not None and wanted and self._champions.get(model) is None:
+                self._again_at_s = time.monotonic() + MISSING_RETRY_S
+                try:
+                    run(partial(self._take_up, model, self._loader.load(wanted), reign.seq))
+                except Exception as error:  # noqa: BLE001 — the rest of the look must not wait for it
+                    _log.error("the champion cannot be loaded yet", version=wanted, why=error)
+            self._note_missing(state, model)
+
+    def _note_missing(self, state: RegistryState, model: str) -> None:
+        missing = bool(state.champion(model)) and self._champions.get(model) is None
+        self._metrics.champion_missing(model, missing=missing)
+
+    def _take_up(self, model: str, champion: Champion, seq: int) -> None:
+        """Let a champion decide that could not be loaded before; on the scoring thread."""
+        noted = self._serving.get(model, Serving("", 0))
+        if self._champions.get(model) is not None or noted.ledger_seq > seq:
+            return
+        if noted.version != champion.version:
+            policy_version = self._scorer.overruling.policy_version(model, champion.policy_version)
+            self._scorer.append(Applied(seq, model, champion.version, policy_version, self._view_text()))
+            self._serving[model] = Serving(champion.version, seq, policy_version)
+        self._put_in_service(model, champion)
+        _log.warning("the champion can be loaded again", model=model, version=champion.version)
 
     async def poll(self, batcher: Batcher) -> None:
         """Put what is new in the ledger into effect; on return it is, or the log says why not.
@@ -189,6 +226,7 @@ class LedgerFollower:
         state = self._reconciler.roll_back_tainted()
         for model in self._models:
             self._follow_model(state, model, run=run)
+        self._look_for_missing(state, run)
         self._reconciler.take_view(state, run)
         self._reconciler.request_retrains(state)
         self._switch_exploration(state)

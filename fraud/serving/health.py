@@ -2,19 +2,25 @@
 
 import asyncio
 from functools import partial
+from typing import TypeAlias
 
+import grpc
 import structlog
-from grpc_health.v1 import health_pb2
-from grpc_health.v1._async import HealthServicer
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from fraud.errors import FraudError
 from fraud.records import Transaction
 from fraud.serving.batcher import Batcher
+from fraud.serving.edge import Context
 from fraud.serving.scorer import Scorer
 from fraud.settings import Settings
 
 _log = structlog.get_logger("fraud.serving.health")
 SELF_SCORE_ID = "self-score"
+WATCHES_MAX = 100
+"""Calls of `Watch` at once, of all callers: health is open to everybody, and such a call has no end."""
+Status: TypeAlias = int
+"""A `ServingStatus`: a number on the wire."""
 
 
 def probe_rows(settings: Settings, now_us: int) -> list[Transaction]:
@@ -36,11 +42,59 @@ def probe_rows(settings: Settings, now_us: int) -> list[Transaction]:
     ]
 
 
+class Health(health_pb2_grpc.HealthServicer):
+    """`grpc.health.v1`, whose state is set without waiting for anybody who watches it.
+
+    The servicer that comes with gRPC writes to watchers under the lock that `set` takes: one who does not
+    read would keep the service from ever saying another thing, and from whatever it does after that.
+    """
+
+    def __init__(self) -> None:
+        self._statuses: dict[str, Status] = {}
+        self._changed = asyncio.Event()
+        self._watches = 0
+
+    def set(self, service: str, status: Status) -> None:
+        """Say how a service is from now on; on the event loop."""
+        if self._statuses.get(service) != status:
+            self._statuses[service] = status
+            changed, self._changed = self._changed, asyncio.Event()
+            changed.set()
+
+    async def Check(  # noqa: N802 — the name on the wire
+        self, request: health_pb2.HealthCheckRequest, context: Context
+    ) -> health_pb2.HealthCheckResponse:
+        """Return how a service is."""
+        status = self._statuses.get(request.service)
+        if status is None:
+            await context.abort(grpc.StatusCode.NOT_FOUND, "no such service here")
+        return health_pb2.HealthCheckResponse(status=status)
+
+    async def Watch(  # noqa: N802 — the name on the wire
+        self, request: health_pb2.HealthCheckRequest, context: Context
+    ) -> None:
+        """Tell how a service is, and again whenever that changes; what came in between is left out."""
+        if self._watches >= WATCHES_MAX:
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, f"{WATCHES_MAX} watch already")
+        self._watches += 1
+        told: Status | None = None
+        try:
+            while True:
+                changed = self._changed
+                status = self._statuses.get(request.service, health_pb2.HealthCheckResponse.SERVICE_UNKNOWN)
+                if status != told:
+                    await context.write(health_pb2.HealthCheckResponse(status=status))
+                    told = status
+                await changed.wait()
+        finally:
+            self._watches -= 1
+
+
 class Readiness:
     """Keeps `grpc.health.v1` true: SERVING only while self-scores succeed."""
 
     def __init__(self, settings: Settings, scorer: Scorer, batcher: Batcher) -> None:
-        self.servicer = HealthServicer()
+        self.servicer = Health()
         self._settings = settings
         self._scorer = scorer
         self._batcher = batcher
@@ -68,18 +122,18 @@ class Readiness:
         except Exception:  # noqa: BLE001 — it may pass, and only the next check finds out
             _log.exception("self-score failed; not ready")
         else:
-            await self.publish(serving=True)
+            self.publish(serving=True)
             return True
-        await self.publish(serving=False)
+        self.publish(serving=False)
         return False
 
-    async def publish(self, *, serving: bool) -> None:
+    def publish(self, *, serving: bool) -> None:
         """Tell health checks whether this process serves."""
         status = (
             health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
         )
         for service in self._services:
-            await self.servicer.set(service, status)
+            self.servicer.set(service, status)
 
     async def watch(self, stopping: asyncio.Event) -> None:
         """Check at every `server.self_score_every` until stopping."""

@@ -17,7 +17,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fraud.archive.archive import Archive
 from fraud.clock import WallClock
 from fraud.errors import ConfigError, NotAllowedNow
 from fraud.eventlog.entity_key import EntityKey
@@ -25,6 +24,7 @@ from fraud.eventlog.lock import lock_data_folder
 from fraud.eventlog.log import NewToken
 from fraud.eventlog.sqlite import SqliteEventLog
 from fraud.faults import pass_point
+from fraud.features.archive import open_archive
 from fraud.features.fold import FeatureFold
 from fraud.features.replay import replay_columns
 from fraud.features.spec import FeatureSpec, heading_of
@@ -91,8 +91,7 @@ def import_history(
             log.hold_to_key(EntityKey.of(settings).fingerprint)
             log.hold_to_heading(heading_of(settings))
             snapshots = Snapshots(settings.places.state, settings.log.snapshots_kept)
-            meant = FeatureSpec.of(settings).definitions
-            check_nothing_ahead(log, Archive(settings.places.archive, settings.schema_, meant), snapshots)
+            check_nothing_ahead(log, open_archive(settings), snapshots)
             return _load(settings, history, log, snapshots, progress)
         finally:
             log.close()

@@ -9,11 +9,14 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from fraud.clock import LATEST_US
 from fraud.errors import InvalidInput
 from fraud.features.fold import Coordinates
 from fraud.features.state import NUMERIC_MAX, Rows
-from fraud.serving.intake import EVENT_TIME_MAX_US, EVENT_TIME_MIN_US, ID_LENGTH_MAX
+from fraud.labels.batches import ID_LENGTH_MAX
+from fraud.serving.intake import EVENT_TIME_MIN_US
 from fraud.settings import Settings
+from fraud.settings.currency import minor_per_major
 from fraud.settings.learning import Import
 from fraud.settings.schema import Schema
 
@@ -148,7 +151,7 @@ def _select(frame: pl.LazyFrame, mapping: Import, settings: Settings) -> pl.Data
     event = _time(schema, mapping.event_time)
     labelled = _time(schema, mapping.label_time) if mapping.label_time else event + mapping.label_delay
     arrival = _time(schema, mapping.arrival_time) if mapping.arrival_time else event
-    scale = 100 if mapping.amount_unit == "major" else 1
+    scale = minor_per_major(settings.service.currency) if mapping.amount_unit == "major" else 1
     amount = (pl.col(mapping.amount).cast(pl.Float64) * scale).round().cast(pl.Int64, strict=False)
     entities = [_text(mapping.entities, name).alias(f"e_{name}") for name in settings.schema_.entity_names]
     numerics = [
@@ -211,12 +214,12 @@ def _check(frame: pl.DataFrame, settings: Settings) -> None:
         f"transaction_id: longer than {ID_LENGTH_MAX} characters": id_length > ID_LENGTH_MAX,
         "transaction_id: given twice": pl.col("id").is_duplicated(),
         "event_time: missing": pl.col("event").is_null() | (pl.col("event") < EVENT_TIME_MIN_US),
-        "event_time: after 2099": pl.col("event") > EVENT_TIME_MAX_US,
+        "event_time: after 2099": pl.col("event") > LATEST_US,
         "arrival_time: missing or after 2099": (
-            pl.col("arrival").is_null() | (pl.col("arrival") > EVENT_TIME_MAX_US)
+            pl.col("arrival").is_null() | (pl.col("arrival") > LATEST_US)
         ),
         "label_time: missing or after 2099 for a fraud": (
-            pl.col("fraud") & ~pl.col("labelled").is_between(EVENT_TIME_MIN_US, EVENT_TIME_MAX_US)
+            pl.col("fraud") & ~pl.col("labelled").is_between(EVENT_TIME_MIN_US, LATEST_US)
         ),
         f"amount: missing, negative or above {schema.amount.max_minor} minor units": (
             pl.col("amount").is_null() | ~pl.col("amount").is_between(0, schema.amount.max_minor)

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from fraud.clock import LATEST_US
 from fraud.errors import Conflict, InvalidInput, NotAllowedNow, NotFound
 from fraud.serving.credentials import (
     Credential,
@@ -100,6 +101,7 @@ class IdentityDesk:
         """
         if expires_us and expires_us <= now_us:
             raise InvalidInput("expires", "lies in the past", f"use 'fraud token revoke {id_}' to end it now")
+        _check_end(expires_us)
 
         def later(old: Credential) -> Credential:
             if old.revoked_us:
@@ -183,3 +185,9 @@ def _check(name: str, rights: Sequence[str], subject: str, now_us: int, expires_
             raise InvalidInput("certificate", problem, remedy) from None
     if expires_us and expires_us <= now_us:
         raise InvalidInput("expires", "lies in the past", "give a span or a moment to come, or never")
+    _check_end(expires_us)
+
+
+def _check_end(expires_us: int) -> None:
+    if expires_us > LATEST_US:
+        raise InvalidInput("expires", "lies after 2099", "give an earlier moment, or never")

@@ -14,6 +14,7 @@ import time
 import structlog
 
 from fraud.archive.archive import Archive
+from fraud.clock import HOUR_US
 from fraud.errors import Unavailable
 from fraud.features.spec import FeatureSpec
 from fraud.serving.batcher import Batcher
@@ -24,6 +25,8 @@ from fraud.settings import Settings
 _log = structlog.get_logger("fraud.serving.keeper")
 RETRY_S = 60.0
 """Until a snapshot that the disk did not take is tried again."""
+FORGET_EVERY_US = HOUR_US
+"""So much further labels have to reach back than is needed before those of old payments are let go."""
 
 
 class Keeper:
@@ -40,6 +43,7 @@ class Keeper:
         self._archive = archive
         self._snapshots = snapshots
         self._again_at = -math.inf
+        self._forgot_us = -math.inf
         self._pruned_at = time.monotonic()
 
     async def tend(self, batcher: Batcher) -> None:
@@ -50,9 +54,9 @@ class Keeper:
             await batcher.run(self.snapshot_now)
         if time.monotonic() - self._pruned_at >= self._prune_every_s:
             self._pruned_at = time.monotonic()
-            upto = await asyncio.get_running_loop().run_in_executor(None, self._prunable)
+            upto = await asyncio.to_thread(self._prunable)
             if upto:
-                await asyncio.get_running_loop().run_in_executor(None, self._prune, upto)
+                await asyncio.to_thread(self._prune, upto)
                 await batcher.run(self._forget)
 
     def snapshot_now(self) -> None:
@@ -88,5 +92,8 @@ class Keeper:
             _log.info("log pruned", entries=pruned)
 
     def _forget(self) -> None:
-        if self._scorer.state is not None:
-            self._scorer.state.fold.forget_before(self._scorer.now_us() - self._horizon_us)
+        """Let the labels of old payments go; it looks at all that are kept, so not after each pruning."""
+        before_us = self._scorer.now_us() - self._horizon_us
+        if self._scorer.state is not None and before_us - self._forgot_us >= FORGET_EVERY_US:
+            self._forgot_us = before_us
+            self._scorer.state.fold.forget_before(before_us)

@@ -24,10 +24,10 @@ from fraud.registry.second_person import Asked
 from fraud.registry.version import VersionState
 from fraud.registry.view import Registry
 from fraud.serving.edge import Edge
-from fraud.serving.models import MODELS, check_model
+from fraud.serving.models import MODELS
 from fraud.serving.queries import Queries
 from fraud.serving.service_record import applied_of
-from fraud.serving.servicers import handler
+from fraud.serving.servicers import check_model, handler
 from fraud.settings import Settings
 from fraud.v1 import models_pb2
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 import grpc
@@ -22,7 +22,7 @@ from fraud.serving.queries import Queries
 from fraud.serving.roles import READERS, rule
 from fraud.serving.scorer import Scorer
 from fraud.serving.service_record import applied_of
-from fraud.serving.servicers import handler
+from fraud.serving.servicers import check_model, handler
 from fraud.settings import Settings
 from fraud.v1 import models_pb2
 
@@ -180,16 +180,6 @@ class ModelServicer:
             ],
             applied=promotions_serve(self._registry.state, await self._queries.last_applied(), self._models),
         )
-
-
-def check_model(model: str, models: Collection[str]) -> None:
-    """Refuse a model that is not hosted.
-
-    Raises:
-        InvalidInput: it is none of `models`.
-    """
-    if model not in models:
-        raise InvalidInput("model", f"{model!r} is not hosted here", f"send one of: {', '.join(models)}")
 
 
 def check_signed(actor: str, reason: str, what: str) -> None:

@@ -13,7 +13,8 @@ from typing import Any, cast
 
 import grpc
 
-from fraud.errors import InvalidInput, LimitExceeded, Unavailable
+from fraud.clock import LATEST_US
+from fraud.errors import InvalidInput, LimitExceeded
 from fraud.eventlog.entity_key import EntityKey
 from fraud.eventlog.wording import check_wording
 from fraud.policy.lists import LIST_NAMES, Listing
@@ -26,12 +27,12 @@ from fraud.serving.champions import Champions
 from fraud.serving.edge import Edge
 from fraud.serving.follower import LedgerFollower
 from fraud.serving.intake import TransactionIntake
-from fraud.serving.models import check_model, check_signed
+from fraud.serving.models import check_signed
 from fraud.serving.paging import is_number, size_of
 from fraud.serving.roles import READERS, rule
 from fraud.serving.ruling import Ruling
 from fraud.serving.scorer import Scorer, State
-from fraud.serving.servicers import handler
+from fraud.serving.servicers import check_model, handler
 from fraud.settings import Settings
 from fraud.v1 import policy_pb2, scoring_pb2
 
@@ -142,7 +143,9 @@ class PolicyServicer:
         now_us = self._scorer.now_us()
         if request.until_us < 0 or 0 < request.until_us <= now_us:
             raise InvalidInput("until_us", "lies in the past", "send a moment to come, or 0 for no end")
-        state = self._state()
+        if request.until_us > LATEST_US:
+            raise InvalidInput("until_us", "lies after 2099", "send an earlier moment, or 0 for no end")
+        state = self._scorer.state_now()
         state.lists.turn(now_us)
         former = self._find(state, request.entity, request.token, now_us)
         if request.list_name and former is None and len(state.lists) >= self._limits.listings_max:
@@ -170,7 +173,7 @@ class PolicyServicer:
             self._check_entity(request.entity)
         size = size_of(request.page_size, self._page_size_max)
         after = _after(request.page_token)
-        state, now_us = self._state(), self._scorer.now_us()
+        state, now_us = self._scorer.state_now(), self._scorer.now_us()
         if request.token:
             found = self._find(state, request.entity, request.token, now_us)
             wanted = found is not None and request.list_name in ("", found.list_name)
@@ -190,19 +193,12 @@ class PolicyServicer:
         token = ".".join(map(str, self._key(rows[-1]))) if len(rows) == size else ""
         return policy_pb2.ListListingsResponse(listings=map(_listing, rows), next_page_token=token)
 
-    def _state(self) -> State:
-        state = self._scorer.state
-        if state is None:
-            raise Unavailable("the scorer is restoring its state from the log; try again")
-        return state
-
     def _key(self, listing: Listing) -> tuple[int, int]:
         return self._entities.index(listing.entity), listing.surrogate
 
     def _find(self, state: State, entity: str, token: str, now_us: int) -> Listing | None:
-        token = self._entity_key.stored(entity, token)
-        surrogate = state.dictionary.peek(tuple(token if it == entity else None for it in self._entities))
-        return state.lists.find(entity, surrogate[self._entities.index(entity)], now_us)
+        place, stored = self._entities.index(entity), self._entity_key.stored(entity, token)
+        return state.lists.find(entity, state.dictionary.surrogate_of(place, stored), now_us)
 
     def _check_entity(self, entity: str) -> None:
         if entity not in self._entities:

@@ -215,9 +215,12 @@ class Reconciler:
                 self._rebuild = None
 
     def _change_over(self, fold: FeatureFold, rebuilt: FeatureFold) -> None:
-        log = self._scorer.log
+        log, state = self._scorer.log, self._scorer.state
         catch_up(rebuilt, log, self._archive, log.head(), follow=False)
         fold.become(rebuilt)
+        if state is not None:
+            # A snapshot is due at once: to restore from an older one is to rebuild all of this again.
+            state.snapshot_at = min(state.snapshot_at, log.head() - self._settings.log.snapshot_every_events)
 
     def request_retrains(self, state: RegistryState) -> None:
         """Ask for the retrains that end repairs, once all of the log is seen through the new view."""

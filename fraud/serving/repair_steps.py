@@ -6,7 +6,7 @@
 What a step was waiting for when the exclusion was undone is left out.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
 from fraud.clock import format_time
@@ -25,20 +25,22 @@ def repair_steps(
     applied: Sequence[Entry],
     ledger: Mapping[int, LedgerEntry],
     *,
+    models: Collection[str],
     kept: AbstractSet[str],
     promotions_serve: bool,
 ) -> list[RepairStep]:
     """Return the steps of one exclusion's repair, in order, done or to come.
 
     `applied` are all Applied entries of the event log, oldest first; `ledger`
-    holds the entries that crowned since the exclusion, by number; `kept` are the
+    holds the entries that crowned since the exclusion, by number; `models` are those
+    that are configured: nobody rolls back another one's champion; `kept` are the
     champions that serve although tainted, until a clean version is promoted;
     `promotions_serve` tells whether the scorer has followed all of them.
     """
     text = f"ledger entry {exclusion.seq}"
     steps = [RepairStep(step="recorded", done=True, time_us=exclusion.time_us, text=text)]
     if not exclusion.muted:
-        steps += _rolled_back(exclusion, state, applied, ledger, kept)
+        steps += _rolled_back(exclusion, state, applied, ledger, models, kept)
     steps.append(_in_force(exclusion, applied))
     if exclusion.retrain:
         steps += _retrained(exclusion, state, promotions_serve=promotions_serve)
@@ -58,6 +60,7 @@ def _rolled_back(
     state: RegistryState,
     applied: Sequence[Entry],
     ledger: Mapping[int, LedgerEntry],
+    models: Collection[str],
     kept: AbstractSet[str],
 ) -> Iterator[RepairStep]:
     repaired = [
@@ -78,9 +81,8 @@ def _rolled_back(
             if refused:
                 step.step, step.text = "rollback refused", f"{step.text}: {refused}"
         yield step
-    for champion in sorted(
-        {known.version for known in list(state.versions.values()) if known.status == "champion"}
-    ):
+    serving = (it for it in list(state.versions.values()) if it.model in models and it.status == "champion")
+    for champion in sorted({it.version for it in serving}):
         if exclusion.seq not in state.tainted_by(champion):
             continue
         if champion in kept:

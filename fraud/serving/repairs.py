@@ -11,11 +11,11 @@ from fraud.errors import InvalidInput
 from fraud.registry.view import Registry
 from fraud.serving.edge import Edge
 from fraud.serving.excluding import Excluding, SelectionGiven
-from fraud.serving.models import MODELS, check_model, check_signed, promotions_serve
+from fraud.serving.models import MODELS, check_signed, promotions_serve
 from fraud.serving.queries import Queries
 from fraud.serving.repair_steps import crowning_seqs, described, repair_steps
 from fraud.serving.rollback import RollbackOrder, RollbackPlan, Rollbacks
-from fraud.serving.servicers import handler
+from fraud.serving.servicers import check_model, handler
 from fraud.settings import Settings
 from fraud.v1 import models_pb2
 
@@ -137,7 +137,15 @@ class RepairServicer:
                     muted=it.muted,
                     undone_seq=it.undone_seq,
                     tainted=[] if it.muted else [name for name in list(state.versions) if name in it.touched],
-                    steps=repair_steps(it, state, applied, ledger, kept=kept, promotions_serve=followed),
+                    steps=repair_steps(
+                        it,
+                        state,
+                        applied,
+                        ledger,
+                        models=self._models,
+                        kept=kept,
+                        promotions_serve=followed,
+                    ),
                 )
                 for it in exclusions
             ]

@@ -15,11 +15,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import structlog
 from numpy.typing import NDArray
 
 from fraud.bundle.store import BundleStore
 from fraud.clock import format_time
-from fraud.errors import InvalidInput, NotAllowedNow, NotFound
+from fraud.errors import FraudError, InvalidInput, NotAllowedNow, NotFound
 from fraud.eventlog.log import EventLog
 from fraud.faults import pass_point
 from fraud.features.spec import FeatureSpec
@@ -34,11 +35,12 @@ from fraud.registry.view import Registry
 from fraud.serving.batcher import Batcher
 from fraud.serving.champions import Champion
 from fraud.serving.follower import ChampionLoader, LedgerFollower
-from fraud.serving.reasons import features_of, readable
+from fraud.serving.logged_features import LoggedFeatures
 from fraud.serving.scorer import Scorer
 from fraud.serving.second_person import Permit, SecondPerson
 from fraud.settings import Settings
 
+_log = structlog.get_logger("fraud.serving.rollback")
 FORECAST_ROWS = 5_000
 """Newest events of the log that a forecast looks at."""
 NOW, ALL_LABELS, MUTED = "now", "all labels", "labels muted"
@@ -117,8 +119,7 @@ class Rollbacks:
         second: SecondPerson,
     ) -> None:
         self._models = tuple(settings.models)
-        spec = FeatureSpec.of(settings)
-        self._feature_count, self._since = len(spec.names), spec.held_since(scorer.log.headings())
+        self._logged = LoggedFeatures.of(FeatureSpec.of(settings), scorer.log)
         self._registry = registry
         self._scorer = scorer
         self._batcher = batcher
@@ -136,12 +137,12 @@ class Rollbacks:
             NotFound: nothing served then, or there is no such version.
             NotAllowedNow: the version serves already, is tainted, or its bundle is gone.
         """
-        loop = asyncio.get_running_loop()
-        champion, target, muted = await loop.run_in_executor(None, self._choose, order)
+        present, target, muted = await asyncio.to_thread(self._choose, order)
+        champion = await asyncio.to_thread(self._loadable, present)
         both = [it for it in (champion, target) if it is not None]
-        newest = await loop.run_in_executor(None, recent, self._scorer.log, order.model, self._since)
-        rows = readable(newest, self._feature_count, both)
-        logged = features_of(rows, self._feature_count)
+        newest = await asyncio.to_thread(recent, self._scorer.log, order.model, self._logged.since)
+        rows = self._logged.readable(newest, both)
+        logged = self._logged.matrix(rows)
         asked = [] if champion is None else [(NOW, champion, rows, logged)]
         asked.append((ALL_LABELS, target, rows, logged))
         if order.mute_since_us and rows:
@@ -151,7 +152,7 @@ class Rollbacks:
         forecasts = [await asyncio.to_thread(forecast, *each) for each in asked]
         return RollbackPlan(
             order.model,
-            champion.version if champion else "",
+            present,
             target.version,
             target.policy_version,
             muted,
@@ -166,14 +167,12 @@ class Rollbacks:
             InvalidInput, NotFound, NotAllowedNow: as `plan`.
         """
         started = time.perf_counter()
-        loop = asyncio.get_running_loop()
-        champion, target, muted = await loop.run_in_executor(None, self._choose, order)
-        present = champion.version if champion else ""
+        present, target, muted = await asyncio.to_thread(self._choose, order)
         plan = RollbackPlan(order.model, present, target.version, target.policy_version, muted, ())
-        permit = await loop.run_in_executor(None, self._permit, order, plan)
+        permit = await asyncio.to_thread(self._permit, order, plan)
         if permit.waiting is not None:
             return RollbackDone(plan, 0, 0, applied=False, seconds=0.0, waiting=permit.waiting)
-        seq = await loop.run_in_executor(None, self._record, order, plan, permit)
+        seq = await asyncio.to_thread(self._record, order, plan, permit)
         pass_point("rollback.recorded")
         self._metrics.rolled_back(order.model)
         await self._follower.poll(self._batcher)
@@ -181,8 +180,16 @@ class Rollbacks:
         seconds = time.perf_counter() - started
         return RollbackDone(plan, seq, seq if order.mute_since_us else 0, applied, seconds)
 
-    def _choose(self, order: RollbackOrder) -> tuple[Champion | None, Champion, int]:
-        """Return the champion, what would follow it, and how many labels would be muted."""
+    def _loadable(self, version: str) -> Champion | None:
+        """Load the champion of now; None without one, and where it cannot be: then it decides nothing."""
+        try:
+            return self._loader.load(version) if version else None
+        except FraudError as error:
+            _log.warning("the champion cannot be loaded", version=version, why=error)
+            return None
+
+    def _choose(self, order: RollbackOrder) -> tuple[str, Champion, int]:
+        """Return the champion's name, what would follow it, and how many labels would be muted."""
         if order.model not in self._models:
             raise InvalidInput(
                 "model", f"{order.model!r} is not hosted here", f"send one of: {', '.join(self._models)}"
@@ -204,7 +211,7 @@ class Rollbacks:
                 for it in batches
                 if data.hides_label(it.batch_id, it.source, it.submitter, it.arrival_time_us)
             )
-        return self._loader.load(present) if present else None, self._loader.load(version), muted
+        return present, self._loader.load(version), muted
 
     def _check(self, state: RegistryState, model: str, version: str) -> None:
         known = state.version(version)
@@ -305,7 +312,7 @@ def forecast(
         return Forecast(view, champion.version, 0, 0, 0)
     bundle = champion.bundle
     matrix = champion.matrix(features, champion.words(rows))
-    outcomes = bundle.thresholds.outcomes(bundle.scores(bundle.margins(matrix)))
+    outcomes = bundle.thresholds.outcomes(bundle.scores_of(matrix))
     alerts = int(np.count_nonzero(outcomes != Outcome.APPROVE))
     return Forecast(
         view, champion.version, len(rows), alerts, int(np.count_nonzero(outcomes == Outcome.DECLINE))

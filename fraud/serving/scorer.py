@@ -16,7 +16,8 @@ is restored from snapshot and log before anything else is scored.
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -24,7 +25,7 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from fraud.clock import Clock
+from fraud.clock import LATEST_US, Clock
 from fraud.errors import FraudError, LogUnwritable, NotFound, Unavailable
 from fraud.eventlog.log import EventLog
 from fraud.faults import pass_point, raise_point
@@ -54,13 +55,14 @@ from fraud.serving.champions import Champions
 from fraud.serving.counting import count_decisions
 from fraud.serving.deciding import Batch, RowLimits, decide, decide_without_champion
 from fraud.serving.dictionary import EntityDictionary
-from fraud.serving.intake import EVENT_TIME_MAX_US
+from fraud.serving.logged_features import features_of
 from fraud.serving.overruling import Overruling
-from fraud.serving.reasons import ReasonsDesk, features_of, wants_reasons
+from fraud.serving.reasons import ReasonsDesk, wants_reasons
 from fraud.serving.shadows import Shadows
 from fraud.settings import Settings
 
 _log = structlog.get_logger("fraud.serving.scorer")
+RESTORING = "the scorer is restoring its state from the log; try again"
 
 
 @dataclass(slots=True)
@@ -135,7 +137,7 @@ class Scorer:
         The log clock follows events, so none of them lies in its future; there
         the bound is the end of the century.
         """
-        return self._clock.now_us() if self._wall else EVENT_TIME_MAX_US
+        return self._clock.now_us() if self._wall else LATEST_US
 
     def now_us(self) -> int:
         """Return the arrival time of what comes in now; never older than the log's last."""
@@ -150,7 +152,8 @@ class Scorer:
         state = self._ready_state()
         transactions = [transaction for work in works for transaction in work.transactions]
         self._clock.observe(max(transaction.event_time_us for transaction in transactions))
-        now_us = self.now_us()
+        # By a clock that was set back batches arrive 1 µs apart: a decline is seen by what arrives later.
+        now_us = max(self.now_us(), self.log.last_arrival_us() + self._wall)
         stored = self.log.find([transaction.transaction_id for transaction in transactions])
         seen = set(stored)
         fresh: list[Transaction] = []
@@ -177,12 +180,20 @@ class Scorer:
         _log.info("the log can be written again", was=self.unwritable)
         self.unwritable = ""
 
+    def state_now(self) -> State:
+        """Return the state at the head of the log, to look at.
+
+        Raises:
+            Unavailable: it is being restored.
+        """
+        if self.state is None:
+            raise Unavailable(RESTORING)
+        return self.state
+
     def _ready_state(self) -> State:
         if self.unwritable:
             raise LogUnwritable(self.unwritable)
-        if self.state is None:
-            raise Unavailable("the scorer is restoring its state from the log; try again")
-        return self.state
+        return self.state_now()
 
     def _score_fresh(self, state: State, fresh: list[Transaction], now_us: int) -> list[Scored]:
         """Return the rows as logged; on any failure state is restored and nothing is."""
@@ -263,11 +274,8 @@ class Scorer:
             Unavailable: the append failed and nothing was logged.
         """
         state = self._ready_state()
-        try:
+        with self._whole():
             return self._append(state, [event], self.now_us())
-        except Exception:
-            self._lose_state()
-            raise
 
     def append_labels(self, event: LabelsSubmitted, known: Mapping[str, Coordinates]) -> tuple[int, int]:
         """Log a label event and fold it; return how many labels joined and how many wait.
@@ -276,13 +284,10 @@ class Scorer:
             Unavailable: the append failed and nothing was logged.
         """
         state = self._ready_state()
-        try:
+        with self._whole():
             now_us = self.now_us()
             self._append(state, [event], now_us)
             return state.fold.take_labels(event, known, now_us)
-        except Exception:
-            self._lose_state()
-            raise
 
     def append_retraction(self, event: BatchRetracted) -> None:
         """Log that a batch was taken back, and count its labels no more.
@@ -291,12 +296,9 @@ class Scorer:
             Unavailable: the append failed and nothing was logged.
         """
         state = self._ready_state()
-        try:
+        with self._whole():
             self._append(state, [event], self.now_us())
             state.fold.retract(event.batch_id)
-        except Exception:
-            self._lose_state()
-            raise
 
     def append_listing(self, event: EntityListed, token: str) -> EntityListed:
         """Log that an entity is put on a list or taken off all, and go by it; return it with its surrogate.
@@ -310,17 +312,14 @@ class Scorer:
         state = self._ready_state()
         place = self._entities.index(event.entity)
         tokens = tuple(token if i == place else None for i in range(len(self._entities)))
-        surrogate = state.dictionary.peek(tokens)[place]
+        surrogate = state.dictionary.surrogate_of(place, token)
         if surrogate == MISSING_SURROGATE and not event.list_name:
             raise NotFound(f"entity {event.entity!r}: no such token ever came, so it is on no list")
-        try:
+        with self._whole():
             now_us = self.now_us()
             listed = replace(event, surrogate=state.dictionary.surrogates(tokens)[place])
             self._append(state, [listed], now_us)
             state.lists.put(listed, now_us)
-        except Exception:
-            self._lose_state()
-            raise
         return listed
 
     def change_view(self, applied: Applied, change: Callable[[FeatureFold], None]) -> None:
@@ -330,10 +329,16 @@ class Scorer:
             Unavailable: the append failed and nothing was logged.
         """
         state = self._ready_state()
-        try:
+        with self._whole():
             self._append(state, [applied], self.now_us())
             pass_point("exclusion.applied")
             change(state.fold)
+
+    @contextmanager
+    def _whole(self) -> Iterator[None]:
+        """Lose the state where the body of a `with` fails: it may be half changed."""
+        try:
+            yield
         except Exception:
             self._lose_state()
             raise
@@ -355,7 +360,7 @@ class Scorer:
             mine = answers[start : start + len(work.transactions)]
             start += len(work.transactions)
             if work.with_reasons or any(map(wants_reasons, mine)):
-                self._desk.explain(work, mine, delivery.loop)
+                self._desk.explain(work, mine, delivery)
             else:
                 delivery.answer(work.future, mine)
 
@@ -367,13 +372,10 @@ class Scorer:
         """
         fold = self._ready_state().fold
         present = fold.view
-        try:
+        with self._whole():
             fold.see(view)
             read = fold.peek(logged_rows(rows)).features
             fold.see(present)
-        except Exception:
-            self._lose_state()
-            raise
         features = features_of(rows, len(fold.spec.names)).copy()
         columns = fold.spec.indices(fold.spec.label_fed)
         features[:, columns] = read[:, columns]

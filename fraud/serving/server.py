@@ -42,6 +42,7 @@ from fraud.serving.health import Readiness
 from fraud.serving.intake import TransactionIntake
 from fraud.serving.keeper import Keeper
 from fraud.serving.lineage import LineageServicer
+from fraud.serving.logged_features import LoggedFeatures
 from fraud.serving.models import ModelServicer
 from fraud.serving.policies import PolicyServicer
 from fraud.serving.progress import RestoreProgress, RestoreStopped
@@ -53,7 +54,7 @@ from fraud.serving.recovery import restore
 from fraud.serving.repairs import RepairServicer
 from fraud.serving.rollback import Rollbacks
 from fraud.serving.ruling import Ruling
-from fraud.serving.scorer import Scorer
+from fraud.serving.scorer import RESTORING, Scorer
 from fraud.serving.second_person import SecondPerson
 from fraud.serving.servicers import LabelServicer, ScoringServicer
 from fraud.serving.shadowing import Shadowing
@@ -100,11 +101,11 @@ class ScoringProcess:
         self.champions = Champions()
         self.desk = ReasonsDesk(
             self.loader.load,
-            len(self.spec.names),
-            self.spec.held_since(self.log.headings()),
-            settings.server.reasons_max,
+            LoggedFeatures.of(self.spec, self.log),
+            settings.server,
             self._past_rules,
             self.archive.find_entry,
+            self.metrics.unexplained.inc,
         )
         rule = ConflictRule.of(settings.labels)
         self.scorer = Scorer(
@@ -189,6 +190,7 @@ class ScoringProcess:
             self.desk,
             self.feedback,
             self.queries,
+            tuple(self.settings.models),
         )
         labels = LabelServicer(limits, self.registry, self.batcher, self.feedback, self.queries)
         models = ModelServicer(self.settings, self.registry, self.queries, self.scorer)
@@ -277,8 +279,8 @@ async def _serve(process: ScoringProcess, on_ready: Callable[[int], None] | None
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     server = process.build_server()
-    process.edge.closed = "the scorer is restoring its state from the log; try again"
-    await process.readiness.publish(serving=False)
+    process.edge.closed = RESTORING
+    process.readiness.publish(serving=False)
     port = process.entrance.bind(server)
     await server.start()
     _log.info("listening, not ready yet", host=limits.host, port=port)
@@ -329,9 +331,9 @@ async def _answer(
     on_ready: Callable[[int], None] | None,
 ) -> None:
     """Serve until stopping, then drain and write a snapshot."""
-    limits, loop = process.settings.server, asyncio.get_running_loop()
-    await loop.run_in_executor(None, process.follower.start)
-    process.batcher.start(loop)
+    limits = process.settings.server
+    await asyncio.to_thread(process.follower.start)
+    process.batcher.start(asyncio.get_running_loop())
     # Before the first call, so that a tainted champion decides none.
     look = asyncio.create_task(process.look())
     await _done_or_told(look, stopping)
@@ -352,7 +354,7 @@ async def _answer(
     _log.info("draining", queued_rows=process.batcher.queued_rows)
     process.reconciler.stop()
     process.edge.closed = "the scorer is draining; send to another one, or again after its restart"
-    await process.readiness.publish(serving=False)
+    process.readiness.publish(serving=False)
     await _drain(process.edge, server, limits.drain / 1e6)
     await _ended([look, *watchers])
     await process.follower.close()

@@ -47,6 +47,16 @@ LABELS_ACCESS = {
 }
 
 
+def check_model(model: str, models: Collection[str]) -> None:
+    """Refuse a model that is not hosted.
+
+    Raises:
+        InvalidInput: it is none of `models`.
+    """
+    if model not in models:
+        raise InvalidInput("model", f"{model!r} is not hosted here", f"send one of: {', '.join(models)}")
+
+
 class ScoringServicer:
     """`fraud.v1.ScoringService`."""
 
@@ -59,7 +69,9 @@ class ScoringServicer:
         desk: ReasonsDesk,
         feedback: Feedback,
         queries: Queries,
+        models: Collection[str],
     ) -> None:
+        self._models = models
         self._limits = limits
         self._intake = intake
         self._scorer = scorer
@@ -127,6 +139,8 @@ class ScoringServicer:
         self, request: scoring_pb2.ListDecisionsRequest
     ) -> scoring_pb2.ListDecisionsResponse:
         """Return a page of decisions, oldest first."""
+        if request.model:
+            check_model(request.model, self._models)
         outcomes = [_outcome(number) for number in request.outcomes]
         page = await self._queries.decisions(
             outcomes, request.since_us, request.model, request.page_token, request.page_size

@@ -23,7 +23,7 @@ from fraud.registry.store import roll_back
 from fraud.registry.view import Registry
 from fraud.serving.champions import Champion
 from fraud.serving.follower import ChampionLoader
-from fraud.serving.reasons import features_of, readable
+from fraud.serving.logged_features import LoggedFeatures
 from fraud.serving.rollback import NOW, Forecast, forecast
 from fraud.serving.scorer import Scorer
 from fraud.serving.shadows import InShadow
@@ -48,8 +48,7 @@ class Shadowing:
         metrics: ScorerMetrics,
     ) -> None:
         self._settings = settings
-        spec = FeatureSpec.of(settings)
-        self._feature_count, self._since = len(spec.names), spec.held_since(scorer.log.headings())
+        self._logged = LoggedFeatures.of(FeatureSpec.of(settings), scorer.log)
         self._registry = registry
         self._loader = loader
         self._scorer = scorer
@@ -117,9 +116,11 @@ class Shadowing:
         known = self._foreseen_by_model.get(probation.model)
         if known is None or known.version != probation.version:
             champion = self._loader.load(probation.version)
-            others = decided_by_others(self._scorer.log, probation.model, probation.version, self._since)
-            rows = readable(others, self._feature_count, [champion])
-            known = forecast(NOW, champion, rows, features_of(rows, self._feature_count))
+            others = decided_by_others(
+                self._scorer.log, probation.model, probation.version, self._logged.since
+            )
+            rows = self._logged.readable(others, [champion])
+            known = forecast(NOW, champion, rows, self._logged.matrix(rows))
             self._foreseen_by_model[probation.model] = known
         return known
 

@@ -126,7 +126,7 @@ class Shadows:
         bundle = champion.bundle
         try:
             matrix = champion.matrix(features, champion.words(transactions))
-            scores = bundle.scores(bundle.margins(matrix))
+            scores = bundle.scores_of(matrix)
             outcomes = bundle.thresholds.outcomes(scores)
         except Exception:  # noqa: BLE001 — what decides nothing must not cost an answer
             _log.exception("a shadow failed and is out", model=model, version=champion.version)

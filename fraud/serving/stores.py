@@ -11,7 +11,8 @@ from fraud.bundle.store import BundleStore
 from fraud.clock import Clock, LogClock, WallClock
 from fraud.eventlog.entity_key import EntityKey
 from fraud.eventlog.sqlite import SqliteEventLog
-from fraud.features.spec import FeatureSpec, heading_of
+from fraud.features.archive import open_archive
+from fraud.features.spec import heading_of
 from fraud.registry.store import LedgerStore
 from fraud.registry.view import Registry
 from fraud.serving.recovery import Snapshots, check_nothing_ahead
@@ -50,7 +51,7 @@ class Stores:
         try:
             log.hold_to_key(EntityKey.of(settings).fingerprint)
             log.hold_to_heading(heading_of(settings))
-            archive = Archive(places.archive, settings.schema_, FeatureSpec.of(settings).definitions)
+            archive = open_archive(settings)
             snapshots = Snapshots(places.state, settings.log.snapshots_kept)
             check_nothing_ahead(log, archive, snapshots)
             clock.observe(log.last_arrival_us())

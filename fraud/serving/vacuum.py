@@ -25,11 +25,11 @@ from typing import Literal, Self
 
 from fraud.archive.archive import Archive
 from fraud.bundle.store import WRITING_S, BundleStore
-from fraud.clock import Clock, LogClock, WallClock
+from fraud.clock import Clock
 from fraud.errors import NotFound, StaleHead
-from fraud.eventlog.folder import open_log
+from fraud.eventlog.folder import clock_of, open_log
 from fraud.eventlog.log import EventLog
-from fraud.features.spec import FeatureSpec
+from fraud.features.archive import open_archive
 from fraud.registry.retention import BundleFate, bundle_fates, services
 from fraud.registry.store import LedgerStore
 from fraud.serving.recovery import Snapshots
@@ -88,15 +88,14 @@ class Vacuum:
         """
         places = settings.places
         log = open_log(settings)
-        wall = settings.service.clock == "wall"
         return cls(
             settings,
             log,
             LedgerStore.open(places.ledger, create=False),
-            Archive(places.archive, settings.schema_, FeatureSpec.of(settings).definitions),
+            open_archive(settings),
             BundleStore(places.bundles),
             Snapshots(places.state, settings.log.snapshots_kept),
-            WallClock() if wall else LogClock(log.last_arrival_us()),
+            clock_of(settings, log),
         )
 
     def close(self) -> None:

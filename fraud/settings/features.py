@@ -92,7 +92,10 @@ class FraudRate(Section):
         return f"{format_duration(self.width)}_delay_{format_duration(self.delay)}"
 
 
-def _unique(values: list[str]) -> list[str]:
+def _unique(values: Any) -> Any:
+    """Refuse a list that names something twice; of what is no list the type has more to say."""
+    if not isinstance(values, list | tuple):
+        return values
     twice = sorted({str(value) for value in values if values.count(value) > 1})
     if twice:
         raise ValueError(f"{', '.join(twice)}: given twice")

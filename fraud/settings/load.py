@@ -84,6 +84,12 @@ class Settings(Section):
     def _aged(self) -> tuple[str, ...]:
         return tuple(name for name, entity in self.features.entities.items() if "first" in entity.since)
 
+    def categoricals_of(self, model: str) -> tuple[str, ...]:
+        """Return the categorical fields that a model reads, in the schema's order."""
+        patterns = self.models[model].categoricals
+        names = self.schema_.categorical_names
+        return tuple(name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns))
+
     @property
     def slice_fields(self) -> tuple[str, ...]:
         """The categorical fields whose values are slices of the gate, in the schema's order."""
@@ -229,7 +235,7 @@ def load_settings(path: Path, environment: Mapping[str, str]) -> Settings:
             what is allowed.
     """
     try:
-        tables = read_toml(read_bounded(path).decode())
+        tables = read_toml(read_bounded(path).decode("utf-8-sig"))
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file; 'fraud init' writes one") from None
     except OSError as error:

@@ -124,6 +124,10 @@ class Monitoring(Section):
     token_file: Path | None = Field(default=None, description="holds what a reader shows as bearer token")
     scorer_port: int = Field(default=9464, ge=-1, le=65_535)
     retrainer_port: int = Field(default=9465, ge=-1, le=65_535)
+    scorer_host: str | None = Field(
+        default=None, min_length=1, description="where 'fraud status' finds the scorer's; unset: this machine"
+    )
+    retrainer_host: str | None = Field(default=None, min_length=1, description="the same of the retrainer")
     counting: bool = Field(default=True, description="false: the scorer counts nothing at all")
     quality_windows: tuple[PositiveDurationUs, ...] = Field(
         default=(7 * DAY_US, 28 * DAY_US, 90 * DAY_US), description="of matured payments, rising"

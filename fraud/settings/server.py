@@ -1,10 +1,10 @@
 """`[service]`, `[server]` and `[log]`: where it runs and within which limits."""
 
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from fraud.clock import DAY_US, SECOND_US
 from fraud.settings.access import Bands, Identities, Rates, Tls, TwoPerson, is_loopback
@@ -12,11 +12,20 @@ from fraud.settings.durations import PositiveDurationUs
 from fraud.settings.section import Name, Section
 
 
+def _whole_path(given: Any) -> Any:
+    """Refuse what a shell would have filled in: an empty variable, a home folder."""
+    if isinstance(given, str) and (not given.strip() or given.startswith("~")):
+        raise ValueError(f"{given!r} is no folder: write its whole path, or one from the configuration's own")
+    return given
+
+
 class Service(Section):
     """Identity, place and time."""
 
     name: Name = "payments"
-    data_dir: Path = Field(default=Path("data"), description="relative to the configuration file")
+    data_dir: Annotated[Path, BeforeValidator(_whole_path)] = Field(
+        default=Path("data"), description="relative to the configuration file"
+    )
     entity_key_file: Path | None = Field(
         default=None,
         description="key under which tokens are hashed before they are stored; none: as they are",
@@ -91,6 +100,9 @@ class Server(Section):
     ledger_poll: PositiveDurationUs = Field(default=SECOND_US // 5)
     champion_stale_after: PositiveDurationUs = 60 * DAY_US
     reasons_max: int = Field(default=5, ge=1, le=100)
+    reasons_wait_max: PositiveDurationUs = Field(
+        default=50_000, description="where reasons would wait longer, an answer that did not ask goes without"
+    )
     insecure: bool = Field(
         default=False, description="on a network without TLS and identities, because something else guards it"
     )

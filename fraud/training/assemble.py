@@ -9,6 +9,7 @@ Only features of the newest traffic are looked at, never its labels, and nothing
 that ranks depends on them: the gate's evidence stays untouched.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -29,7 +30,7 @@ from fraud.records import Outcome
 from fraud.settings.model import Policy
 from fraud.training.dataset import TrainingSet
 from fraud.training.recipes import matrix_of
-from fraud.training.splits import Spans
+from fraud.training.splits import Span, Spans
 from fraud.training.weights import inverse_propensity
 
 REFERENCE_ROWS_MAX = 200_000
@@ -138,10 +139,21 @@ def _solve(
         amounts=amounts[usable],
         weights=1.0 / propensity,
         traffic=Risks(scores, amounts),
-        days=(span.end_us - span.start_us) / DAY_US * part,
+        days=_days_there(rows, span) * part,
     )
     solution = solve(policy, on.scores, on.is_fraud, on.weights, on.days, scores, amounts)
     return calibrator, on, solution
+
+
+def _days_there(rows: TrainingSet, span: Span) -> float:
+    """Return the days of a span on which there was traffic, in parts of a day where it ends with one.
+
+    What was excluded, or an outage, takes days away: a number of alerts a day is one for each that is left.
+    """
+    inside = rows.event_time_us[span.holds(rows.event_time_us)]
+    length = (span.end_us - span.start_us) / DAY_US
+    there = len(np.unique((inside - span.start_us) // DAY_US))
+    return length * there / max(1, math.ceil(length))
 
 
 def _ranges(rows: TrainingSet, trained: NDArray[np.int64]) -> tuple[Range, ...]:

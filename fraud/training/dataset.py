@@ -15,7 +15,6 @@ Older than every window stay only frauds, for recipes that replay them.
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
@@ -111,7 +110,7 @@ def training_rows(history: History, model: str) -> TrainingSet:
     names = spec.select(chosen.features)
     apart = Apart.of(settings)
     window_start_us = _oldest_us(settings, cut)
-    categoricals = _matching(settings.schema_.categorical_names, chosen.categoricals)
+    categoricals = settings.categoricals_of(model)
     frame = (
         history.judged(model, matured_only=apart is None)
         .filter((pl.col("event_time_us") >= window_start_us) | pl.col("is_fraud"))
@@ -216,10 +215,6 @@ def _joined(digests: Sequence[str]) -> str:
 def _oldest_us(settings: Settings, cut: Cut) -> int:
     windows = (recipe.window for recipe in settings.training.recipes.values())
     return walk_forward(settings, cut.time_us, max(windows)).train.start_us
-
-
-def _matching(names: Sequence[str], patterns: Sequence[str]) -> tuple[str, ...]:
-    return tuple(name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns))
 
 
 def _features(frame: pl.DataFrame, names: Sequence[str]) -> NDArray[np.float32]:

@@ -37,6 +37,8 @@ class TrainingPool:
     def __init__(self, training: Training) -> None:
         self._training = training
         self._cpus = training.local_cpus
+        self.suspect = False
+        """A task was lost to Ray itself: a worker that died, or all of Ray."""
 
     def __enter__(self) -> Self:
         """Start or join Ray.
@@ -142,6 +144,7 @@ class TrainingPool:
             cause = error.cause
             return cause if isinstance(cause, Exception) else error
         except RayError as error:
+            self.suspect = True
             return Unavailable(
                 f"worker died and {self._training.task_retries} retries did not help "
                 f"({type(error).__name__}); look at memory, or lower the recipe's window"

@@ -56,7 +56,7 @@ def recoverable(
     categoricals = len(target.bundle.vocabularies)
     scores = crossfit(matrix, is_fraud, weights, draws, categoricals, seed, nthread, JUDGE)
     bundle = target.bundle
-    outcomes = bundle.thresholds.outcomes(bundle.scores(bundle.margins(known[: len(legitimate)])))
+    outcomes = bundle.thresholds.outcomes(bundle.scores_of(known[: len(legitimate)]))
     share = float(np.mean(outcomes != int(Outcome.APPROVE)))
     least = float(np.quantile(scores[: len(legitimate)], 1 - share))
     caught = scores[len(logged) :] > least

@@ -32,7 +32,7 @@ from fraud.eventlog.sqlite import SqliteEventLog
 from fraud.eventlog.tables import LAYOUT as LOG_LAYOUT
 from fraud.eventlog.tables import count_entries, last_entry, pruned_upto
 from fraud.features import snapshot
-from fraud.features.spec import FeatureSpec
+from fraud.features.archive import open_archive
 from fraud.registry.ledger import RegistryState
 from fraud.registry.store import LAYOUT as LEDGER_LAYOUT
 from fraud.registry.store import LedgerStore
@@ -110,7 +110,7 @@ def back_up(settings: Settings, configuration: Path, target: Path, *, now_us: in
 
 
 def _try(settings: Settings, configuration: Path, aside: Path, now_us: int) -> Inventory:
-    archive = Archive(settings.places.archive, settings.schema_, FeatureSpec.of(settings).definitions)
+    archive = open_archive(settings)
     why = ""
     for _ in range(ATTEMPTS):
         shutil.rmtree(aside, ignore_errors=True)
@@ -203,7 +203,7 @@ class _Copy:
 
     def _copied_archive(self) -> Archive:
         folder = self._aside / DATA / self._places.archive.name
-        return Archive(folder, self._settings.schema_, FeatureSpec.of(self._settings).definitions)
+        return open_archive(self._settings, folder)
 
     def _bundles(self, ledger: RegistryState) -> list[str]:
         """Copy every bundle that the ledger has not let go of; return the digests."""

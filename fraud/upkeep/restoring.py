@@ -23,9 +23,11 @@ from fraud.durable import make_above, sync, sync_folders
 from fraud.errors import Damaged, NotAllowedNow, Unavailable
 from fraud.eventlog.connection import Layout
 from fraud.eventlog.copying import check_pages, held_still
+from fraud.eventlog.folder import open_log
 from fraud.eventlog.sqlite import SqliteEventLog
 from fraud.eventlog.tables import LAYOUT as LOG_LAYOUT
 from fraud.eventlog.tables import count_entries
+from fraud.features.archive import open_archive
 from fraud.features.difference import Comparison
 from fraud.features.fold import FeatureFold
 from fraud.features.spec import FeatureSpec
@@ -117,11 +119,11 @@ def _check(settings: Settings, inventory: Inventory, folder: Path, *, verify: bo
     layouts: tuple[tuple[Path, Layout], ...] = ((places.log, LOG_LAYOUT), (places.ledger, LEDGER_LAYOUT))
     for path, layout in layouts:
         check_pages(path, layout)
-    archive = Archive(places.archive, settings.schema_, FeatureSpec.of(settings).definitions)
+    archive = open_archive(settings, places.archive)
     _agree("ledger", *_ledger(places, inventory))
     with held_still(places.log, LOG_LAYOUT) as still:
         counted = count_entries(still.connection)
-    log = SqliteEventLog.open(places.log, writable=False, entity_names=settings.schema_.entity_names)
+    log = open_log(settings, places.log)
     with contextlib.closing(log):
         expected = (inventory.log_first, inventory.log_head, inventory.log_entries)
         _agree("event log (first, last, entries)", (log.first(), log.head(), counted), expected)

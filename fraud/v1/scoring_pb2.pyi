@@ -173,7 +173,7 @@ class Decision(_message.Message):
     """Unspecified for a caller with the right to raw scores, and when no champion answered."""
     @_builtins.property
     def reasons(self) -> _containers.RepeatedCompositeFieldContainer[Global___Reason]:
-        """For every outcome but APPROVE, or on request."""
+        """For every outcome but APPROVE, or on request; NOT_EXPLAINED alone where there was no time, GetDecision has them."""
 
     @_builtins.property
     def limits(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:

@@ -8,7 +8,7 @@ from rich.console import Console
 from fraud.adversary.demo import run
 from fraud.adversary.figures import Plan
 from fraud.adversary.incident import OPERATOR, PROCESSOR
-from fraud.eventlog import SqliteEventLog
+from fraud.eventlog.folder import open_log
 from fraud.records import LabelsSubmitted
 from fraud.registry.store import LedgerStore
 from fraud.settings import load_settings
@@ -57,7 +57,7 @@ def test_a_short_demo_plays_gang_bought_analyst_bad_file_and_operator(tmp_path: 
 def _the_ledger_agrees(out: Path, promotions: int, repairs: int) -> None:
     settings = load_settings(out / "fraud.toml", {})
     ledger = LedgerStore.open(settings.places.ledger, writable=False)
-    log = SqliteEventLog.open(settings.places.log, writable=False, entity_names=settings.schema_.entity_names)
+    log = open_log(settings)
     try:
         entries = list(ledger.read(0))
         submitters = {

@@ -18,7 +18,7 @@ from fraud.adversary.tariff import Tariff
 from fraud.adversary.verdicts import LabelRules
 from fraud.clock import DAY_US
 from fraud.errors import ConfigError, Unavailable
-from fraud.eventlog import SqliteEventLog
+from fraud.eventlog.folder import open_log
 from fraud.records import Label, LabelsSubmitted, LabelValue, Scored
 from fraud.registry.chain import LedgerEntry
 from fraud.registry.store import LedgerStore
@@ -95,7 +95,7 @@ def test_the_service_plays_a_contest_and_retrains_by_its_own_triggers(tmp_path: 
 def _logged_is_what_was_played(service: ServiceDefender, payments: int) -> None:
     """All payments are in the log; each cut is a midnight, behind the last labels of its day."""
     settings = service.stage.settings
-    log = SqliteEventLog.open(settings.places.log, writable=False, entity_names=settings.schema_.entity_names)
+    log = open_log(settings)
     ledger = LedgerStore.open(settings.places.ledger, writable=False)
     try:
         entries = log.read(0, 100_000)

@@ -17,6 +17,7 @@ from fraud.bundle.bundle import Bundle
 from fraud.bundle.store import BundleStore
 from fraud.clock import DAY_US
 from fraud.eventlog.sqlite import SqliteEventLog
+from fraud.features.archive import open_archive
 from fraud.features.fold import FeatureFold
 from fraud.features.rebuild import Past, fold_past
 from fraud.features.spec import FeatureSpec
@@ -142,7 +143,7 @@ class World:
 
     @cached_property
     def archive(self) -> Archive:
-        return Archive(self.settings.places.archive, self.settings.schema_, self.spec.definitions)
+        return open_archive(self.settings)
 
     @cached_property
     def history(self) -> History:

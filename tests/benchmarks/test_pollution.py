@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from benchmarks.handbook import CONFIG
+from benchmarks.handbook_data import CONFIG
 from benchmarks.pollution import environment_of, set_guard
 from benchmarks.pollution_cases import CASES, EXCLUDED, RETRAINED, UNDEFENDED, Plan, Result, report_of
 from benchmarks.pollution_feed import SCENARIO, Feed, World

@@ -20,7 +20,7 @@ def test_files_and_back_is_the_same_bundle_with_the_same_digest(bundle: Bundle) 
     assert again.files() == bundle.files()
     assert again.digest == bundle.digest
     assert again.margins(rows).tobytes() == bundle.margins(rows).tobytes()
-    assert again.scores(bundle.margins(rows)).tobytes() == bundle.scores(bundle.margins(rows)).tobytes()
+    assert again.scores(bundle.margins(rows)).tobytes() == bundle.scores_of(rows).tobytes()
     assert (
         again.risk_scores(bundle.margins(rows)).tolist() == bundle.risk_scores(bundle.margins(rows)).tolist()
     )

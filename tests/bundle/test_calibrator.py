@@ -46,6 +46,24 @@ def test_probabilities_match_what_happens_on_other_rows() -> None:
         assert scores[inside].mean() == pytest.approx(is_fraud[inside].mean(), rel=0.15)
 
 
+def test_what_stands_below_a_gap_is_not_pulled_up_by_what_is_above_it() -> None:
+    margins = np.repeat(np.array([-6, -4, 2], np.float32), [5_000, 5_000, 10])
+    is_fraud = np.concatenate([np.arange(5_000) < 10, np.zeros(5_000, np.bool_), np.ones(10, np.bool_)])
+    scores = Calibrator.fit(margins, is_fraud, np.ones(10_010))(margins)
+    assert scores.sum() == pytest.approx(20, rel=0.02)
+    assert scores[9_999] < 0.0012
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_scores_expect_as_many_frauds_as_there_were(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    is_fraud = rng.random(4_000) < rng.uniform(0.005, 0.3)
+    margins = (rng.normal(-4, 1, 4_000) + is_fraud * rng.uniform(0, 9)).astype(np.float32)
+    weights = rng.uniform(0.5, 2, 4_000)
+    scores = Calibrator.fit(margins, is_fraud, weights)(margins)
+    assert weights @ scores == pytest.approx(weights @ is_fraud, rel=0.02), f"seed {seed}"
+
+
 def test_weights_count_as_repeated_rows() -> None:
     margins, is_fraud = made(3, 500)
     repeats = np.random.default_rng(3).integers(1, 4, 500)

@@ -7,7 +7,7 @@ import pytest
 from fraud.bundle.bundle import FILES, Bundle
 from fraud.bundle.manifest import REQUIRED, canonical_json, check_manifest
 from fraud.bundle.store import WRITING_S, BundleStore
-from fraud.errors import Damaged, NotFound
+from fraud.errors import Damaged, NotFound, Unavailable
 from tests.bundle.made import made_bundle, made_manifest
 
 
@@ -58,6 +58,24 @@ def test_what_is_not_there_is_not_found(tmp_path: Path, digest: str) -> None:
 def aged(path: Path, seconds: float = 2 * WRITING_S) -> None:
     then = time.time() - seconds
     os.utime(path, (then, then))
+
+
+def test_a_disk_that_fails_says_nothing_of_the_bundle(
+    tmp_path: Path, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = BundleStore(tmp_path)
+    digest = store.write(bundle)
+
+    def fail(*_: object) -> bytes:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as broken:
+        broken.setattr("fraud.bundle.store.read_bounded", fail)
+        with pytest.raises(
+            Unavailable, match=f"bundle {digest} cannot be read now .*check disk and permissions"
+        ):
+            store.read(digest)
+    assert store.read(digest).digest == digest
 
 
 def test_a_deleted_bundle_is_gone_as_a_whole(tmp_path: Path, bundle: Bundle) -> None:

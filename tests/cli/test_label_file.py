@@ -79,10 +79,11 @@ def test_a_broken_row_is_told_with_its_line_and_the_others_are_read(
 def test_a_broken_json_line_is_told_with_its_line(tmp_path: Path) -> None:
     path = tmp_path / "labels.jsonl"
     good = json.dumps({"transaction_id": 7, "value": "WITHDRAWN", "label_time": T})
-    path.write_text(f"{good}\n{{\n[1]\n")
+    path.write_text(f'{good}\n{{\n[1]\n{{"id": 7, "value": "FRAUD", "label_time": {T}}}\n')
     labels, broken = read_labels(path)
     assert labels == [LABELS[2]]
-    assert [each.place for each in broken] == ["line 2", "line 3"]
+    assert [each.place for each in broken] == ["line 2", "line 3", "line 4"]
+    assert "missing column transaction_id, unknown column id" in broken[2].problem
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from fraud.cli.main import run
-from tests.serving.registered import Polluted, polluted, wait_until
+from tests.serving.registered import Polluted, polluted
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.process
 Fraud = Callable[..., tuple[int, Any, str]]
@@ -105,6 +106,11 @@ def test_a_dry_rollback_shows_both_views_and_the_change_of_alerts(still: Pollute
         (("exclude", "--batch", "bad"), "--reason: is not given"),
         (("exclude", "--batch", "bad", "--list"), "contradict each other"),
         (("exclude", "--undo", "3"), "--reason: is not given"),
+        (("exclude", "--undo", "3", "--dry-run", "--reason", "a look"), "--undo, --dry-run: contradict"),
+        (
+            ("exclude", "--transactions", "--where", "card=a", "--where", "card=b", "--reason", "x"),
+            "--where: names card twice",
+        ),
         (("exclude", "--transactions", "--where", "card", "--dry-run"), "'card' is no condition"),
         (
             ("exclude", "--transactions", "--where", "phone=1", "--from", "2020-01-01", "--dry-run"),

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from fraud.cli.main import run
-from tests.serving.registered import Polluted, polluted, wait_until
+from tests.serving.registered import Polluted, polluted
 from tests.serving.worlds import settings_in
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.process
 

@@ -148,3 +148,23 @@ def _runs(pid: int) -> bool:
             return file.read().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def test_a_line_that_nobody_takes_ends_no_supervision() -> None:
+    heard = Heard()
+
+    def full(name: str, line: str) -> None:
+        heard(name, line)
+        raise OSError(28, "No space left on device")
+
+    loud = "import sys; [print('x' * 1_000) for _ in range(200)]; sys.exit(3)"
+    supervisor = Supervisor(
+        {"loud": [sys.executable, "-c", loud]}, full, grace_s=5.0, backoff=lambda: Backoff(0.01)
+    )
+    thread = threading.Thread(target=supervisor.run)
+    thread.start()
+    try:
+        heard.wait(lambda: len(heard.of("loud", "started")) >= 2)
+    finally:
+        supervisor.stop()
+        thread.join()

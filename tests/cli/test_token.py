@@ -13,8 +13,9 @@ from fraud.cli.shell import ready
 from fraud.errors import Unavailable
 from fraud.registry.store import LedgerStore
 from tests.serving.authority import Guarded
-from tests.serving.registered import Ledger, wait_until
+from tests.serving.registered import Ledger
 from tests.serving.worlds import Process, serving
+from tests.waiting import wait_until
 
 Command = Callable[..., tuple[int, Any, str]]
 

@@ -87,6 +87,31 @@ def test_a_transaction_is_scored(config: Path, capsys: pytest.CaptureFixture[str
     assert "NO_CHAMPION" in decision["limits"]
 
 
+def test_decisions_are_listed_by_outcome_and_one_is_told_whole(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("queued-1", "queued-2"):
+        fraud(config, capsys, "score", json.dumps(transaction(name)))
+    asked = ("decisions", "--outcome", "approve", "--since", "1h")
+    listed = [it["transaction_id"] for it in fraud(config, capsys, *asked)[1]["decisions"]]
+    assert {"queued-1", "queued-2"} <= set(listed)
+    one = fraud(config, capsys, *asked, "--limit", "1")[1]
+    assert (len(one["decisions"]), one["more"]) == (1, True)
+    nothing = {"decisions": [], "more": False}
+    assert fraud(config, capsys, "decisions")[1] == nothing, "nothing is in review without a champion"
+    assert fraud(config, capsys, "decisions", "--model", "crad")[0] == 2
+    status, found, _ = fraud(config, capsys, "decision", "queued-1")
+    assert status == 0
+    assert (found["outcome"], found["model"], found["amount_minor"]) == ("APPROVE", "card", 4990)
+    assert "NO_CHAMPION" in found["limits"]
+    status, _, told = fraud(config, capsys, "decision", "never")
+    assert status == 1
+    assert "never" in told
+    status, _, told = fraud(config, capsys, "decisions", "--outcome", "maybe")
+    assert status == 2
+    assert "name any of APPROVE, CHALLENGE, REVIEW, DECLINE" in told
+
+
 def test_a_bad_transaction_is_refused_by_name_and_the_others_are_scored(
     config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

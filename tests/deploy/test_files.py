@@ -1,14 +1,19 @@
 """What cannot be started everywhere: containers, units, Alertmanager. Read, checked against each other."""
 
+import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from fraud.monitoring.endpoint import Guard, serve_metrics
+from fraud.monitoring.retrainer_metrics import RetrainerMetrics
 from fraud.settings import load_settings
+from fraud.settings.monitoring import Monitoring
 from tests.deploy.known import DEPLOY, ROOT, alerts, read_yaml
 from tests.serving.worlds import settings_in
 
@@ -26,6 +31,39 @@ def test_compose_has_everything_and_starts_it_again() -> None:
         # The image's own health check is the scorer's.
         assert "healthcheck" in service or name == "scorer", name
         assert set(service.get("depends_on", {})) <= set(SERVICES), name
+
+
+def test_the_retrainers_health_is_asked_for_as_its_metrics_are_guarded(tmp_path: Path) -> None:
+    settings_in(tmp_path)
+    path = tmp_path / "fraud.toml"
+    token = tmp_path / "token"
+    token.write_text("a-token-that-readers-show")
+    asked = [sys.executable, *SERVICES["retrainer"]["healthcheck"]["test"][2:]]
+    monitoring = Monitoring(token_file=token)
+    exporter = serve_metrics(RetrainerMetrics().registry, "127.0.0.1", 0, Guard(monitoring))
+    text = path.read_text(encoding="utf-8")
+
+    def health(token_file: str) -> int:
+        given = f"retrainer_port = {exporter.port}\n{token_file}"
+        path.write_text(text.replace("retrainer_port = -1\n", given), encoding="utf-8")
+        env = {**os.environ, "FRAUD_CONFIG": str(path)}
+        return subprocess.run(asked, env=env, check=False, stderr=subprocess.DEVNULL).returncode
+
+    try:
+        assert health(f'token_file = "{token}"\n') == 0
+        assert health("") == 1, "it is guarded"
+    finally:
+        exporter.close()
+    assert health(f'token_file = "{token}"\n') == 1, "nothing answers"
+
+
+def test_either_process_finds_the_other_one(tmp_path: Path) -> None:
+    settings_in(tmp_path)
+    for name in ("scorer", "retrainer"):
+        settings = load_settings(tmp_path / "fraud.toml", SERVICES[name]["environment"])
+        assert settings.monitoring.scorer_host in SERVICES
+        assert settings.monitoring.retrainer_host in SERVICES
+        assert settings.monitoring.scorer_host != settings.monitoring.retrainer_host
 
 
 @pytest.mark.parametrize("name", ["prometheus", "alertmanager", "grafana"])

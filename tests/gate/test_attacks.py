@@ -94,7 +94,3 @@ def test_attempts_challengers_and_attacks_share_the_chance_of_error() -> None:
     other = replace(ATTACK, name="attack_9", entities=(("merchant", 1),))
     two = judge(case(evidence(attacked(), ATTACK, other), FRESH), APPROVAL)
     assert two.check("attack_7").bound == two.check("attack_9").bound == 2 * 40
-
-
-def test_a_verdict_by_emergency_survives_json() -> None:
-    assert Verdict.from_json(verdict().to_json()) == verdict()

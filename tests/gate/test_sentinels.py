@@ -1,6 +1,5 @@
 """No forgetting: what a challenger must still catch of the frauds that were set apart."""
 
-import json
 from dataclasses import replace
 
 import pytest
@@ -9,7 +8,7 @@ from hypothesis import strategies as st
 
 from fraud.errors import InvalidInput
 from fraud.gate.sentinels import SentinelCount, sentinel
-from fraud.gate.verdict import Verdict, judge
+from fraud.gate.verdict import judge
 from fraud.settings.learning import Gate
 from tests.gate.test_verdict import BETTER, FIRST, OLD, SAME, case
 
@@ -103,8 +102,7 @@ def test_every_pattern_has_a_row_and_one_failure_is_enough() -> None:
     assert verdict.outcome == "REJECT"
     assert verdict.check("sentinel_amount").passed is True
     assert verdict.reason == verdict.check("sentinel_terminal").reason
-    assert Verdict.from_json(verdict.to_json()) == verdict
-    assert "sentinel_amount" in json.dumps(verdict.to_json())
+    assert "sentinel_amount" in {row["name"] for row in verdict.to_dict()["checks"]}
     assert judge(case(SAME, OLD, sentinels=(kept,)), GATE).way == "refresh"
 
 

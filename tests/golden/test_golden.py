@@ -13,7 +13,6 @@ import pytest
 from google.protobuf.json_format import MessageToDict, ParseDict
 
 import fraud
-from fraud.archive.archive import Archive
 from fraud.archive.marking import mark
 from fraud.bundle.bundle import DESCRIPTION_FILE, Bundle
 from fraud.bundle.manifest import canonical_json
@@ -21,7 +20,8 @@ from fraud.bundle.store import BundleStore
 from fraud.cli.main import run
 from fraud.errors import OtherFormat
 from fraud.eventlog.codec import Kind, encode
-from fraud.eventlog.sqlite import SqliteEventLog
+from fraud.eventlog.folder import open_log
+from fraud.features.archive import open_archive
 from fraud.features.fold import FeatureFold
 from fraud.features.spec import FeatureSpec
 from fraud.labels.standing import ConflictRule
@@ -44,16 +44,6 @@ def copied(release: str, folder: Path) -> tuple[Settings, dict[str, Any]]:
     return load_settings(folder / "fraud.toml", {}), expected
 
 
-def log_of(settings: Settings) -> SqliteEventLog:
-    return SqliteEventLog.open(
-        settings.places.log, writable=False, entity_names=settings.schema_.entity_names
-    )
-
-
-def archive_of(settings: Settings) -> Archive:
-    return Archive(settings.places.archive, settings.schema_, FeatureSpec.of(settings).definitions)
-
-
 def test_there_is_a_folder_of_this_release() -> None:
     assert fraud.__version__ in RELEASES, "run python -m tests.golden.make and commit what it writes"
 
@@ -61,9 +51,9 @@ def test_there_is_a_folder_of_this_release() -> None:
 @pytest.mark.parametrize("release", RELEASES)
 def test_log_and_archive_of_a_release_give_back_what_was_logged(release: str, tmp_path: Path) -> None:
     settings, expected = copied(release, tmp_path)
-    archive = archive_of(settings)
+    archive = open_archive(settings)
     assert archive.position() == expected["archived"]
-    with closing(log_of(settings)) as log:
+    with closing(open_log(settings)) as log:
         assert (log.first(), log.head()) == (expected["first"], expected["head"])
         assert 1 < log.first() <= expected["archived"] < log.head(), "each part stands somewhere"
         pruned = log.first() - 1
@@ -91,8 +81,8 @@ def test_the_log_of_a_release_replays_bit_for_bit(release: str, tmp_path: Path) 
 def test_state_from_the_snapshot_of_a_release_is_the_fold_of_its_log(release: str, tmp_path: Path) -> None:
     settings, _ = copied(release, tmp_path)
     spec, rule = FeatureSpec.of(settings), ConflictRule.of(settings.labels)
-    snapshots, archive = Snapshots(settings.places.state, 2), archive_of(settings)
-    with closing(log_of(settings)) as log:
+    snapshots, archive = Snapshots(settings.places.state, 2), open_archive(settings)
+    with closing(open_log(settings)) as log:
         found = snapshots.latest(spec, rule, log.head())
         assert found is not None
         assert 0 < found.position < log.head()
@@ -130,7 +120,7 @@ def test_a_scorer_on_the_data_of_a_release_gives_the_same_id_the_same_answer(
 
 def newer_log(settings: Settings) -> None:
     _set_version(settings.places.log)
-    log_of(settings)
+    open_log(settings)
 
 
 def newer_ledger(settings: Settings) -> None:
@@ -140,7 +130,7 @@ def newer_ledger(settings: Settings) -> None:
 
 def newer_archive(settings: Settings) -> None:
     mark(settings.places.archive, NEWER)
-    archive_of(settings)
+    open_archive(settings)
 
 
 def newer_snapshot(settings: Settings) -> None:
@@ -189,6 +179,6 @@ def test_a_snapshot_of_another_format_is_left_aside_for_the_log(tmp_path: Path) 
     with pytest.raises(OtherFormat):
         newer_snapshot(settings)
     spec, rule = FeatureSpec.of(settings), ConflictRule.of(settings.labels)
-    with closing(log_of(settings)) as log:
-        state = restore(spec, rule, log, archive_of(settings), Snapshots(settings.places.state, 2))
+    with closing(open_log(settings)) as log:
+        state = restore(spec, rule, log, open_archive(settings), Snapshots(settings.places.state, 2))
     assert state.fold.position == expected["head"]

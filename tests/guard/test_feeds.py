@@ -11,6 +11,7 @@ from fraud.guard.examine import examine
 from fraud.guard.feeds import Promise
 from fraud.guard.flow import flows
 from fraud.labels.exclusions import Exclusion, View
+from fraud.labels.standing import ConflictRule
 from fraud.records import Outcome
 from tests.guard.worlds import DAYS, FIRST_DAY, RULES, SEEDS, checks, honest, judged, made_payments
 
@@ -213,3 +214,14 @@ def test_a_feed_that_breaks_after_fraud_has_halved_is_still_silent() -> None:
     labels = silence("chargeback")(fewer, chargebacks(fewer), LAST)
     found = [it for it in examine(judged(fewer, labels, LAST), RULES) if it.check == "silence"]
     assert [it.value for it in found] == [0.0]
+
+
+def test_a_source_that_was_taken_out_of_the_configuration_owes_nothing() -> None:
+    payments = made_payments(a_day=1_200)
+    gone = silence("issuer")(payments, shared(chargebacks(payments)), LAST - 2)
+    told = {it.subject for it in examine(judged(payments, gone, LAST, since=3), RULES)}
+    assert "issuer" in told
+    rule = ConflictRule("LABELER_PRIORITY", ("chargeback", "analyst"))
+    data = judged(payments, gone, LAST, since=3, conflict=rule)
+    assert {feed.source for feed in data.feeds} == {"chargeback"}
+    assert "silence" not in checks(examine(data, RULES))

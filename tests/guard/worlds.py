@@ -19,7 +19,7 @@ A_DAY = 600
 MATURITY_US = 7 * DAY_US
 RULES = Guard(history=42 * DAY_US)
 SEEDS = (1, 2, 3)
-CONFLICT = ConflictRule("LABELER_PRIORITY", ("chargeback", "analyst"))
+CONFLICT = ConflictRule("LABELER_PRIORITY", ("chargeback", "analyst", "issuer", "customer"))
 
 
 def made_payments(

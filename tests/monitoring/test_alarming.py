@@ -16,6 +16,7 @@ CARD = {"model": "card"}
 RECALL = {**CARD, "figure": "recall", "window": "28d"}
 CALIBRATION = {**CARD, "subject": "champion", "window": "28d"}
 FEED = {**CARD, "source": "bank", "window": "7d"}
+DAY = {**FEED, "window": "1d"}
 PROBING = {**CARD, "pattern": "ladder", "kind": "card"}
 SCORE = {"grpc_method": "Score"}
 
@@ -30,8 +31,8 @@ HEALTHY: Rows = [
     ("fraud_monitoring_failures_total", {"part": "quality"}, 0),
     ("fraud_queue_rows", {}, 10),
     ("fraud_archive_lag_events", {}, 10),
-    ("fraud_disk_free_bytes", {}, 50),
-    ("fraud_disk_size_bytes", {}, 100),
+    ("fraud_disk_free_bytes", {}, 50e9),
+    ("fraud_disk_size_bytes", {}, 100e9),
     ("fraud_entities", {"entity": "card"}, 900),
     ("fraud_entities", {"entity": "device"}, 10),
     ("fraud_entities_max", {}, 1_000),
@@ -49,6 +50,8 @@ HEALTHY: Rows = [
     ("fraud_emergency_left_retrains", {}, 1),
     ("fraud_feed_observed_ratio", FEED, 0.9),
     ("fraud_feed_expected_labels", FEED, 50),
+    ("fraud_feed_observed_ratio", DAY, 0.9),
+    ("fraud_feed_expected_labels", DAY, 50),
     ("grpc_server_handled_total", {**SCORE, "grpc_code": "OK"}, 1_000),
     ("grpc_server_handled_total", {**SCORE, "grpc_code": "RESOURCE_EXHAUSTED"}, 500),
     ("fraud_rate_limited_total", SCORE, 500),
@@ -58,7 +61,10 @@ HEALTHY: Rows = [
     ("fraud_champion_age_seconds", CARD, 86_400),
     ("fraud_retrain_last_success_timestamp_seconds", CARD, 99 * 86_400),
     ("fraud_exploration_enabled", CARD, 1),
-    ("fraud_exploration_left_minor", CARD, 100),
+    ("fraud_exploration_spent_minor", CARD, 94),
+    ("fraud_exploration_left_minor", CARD, 6),
+    ("fraud_rules_refused", CARD, 0),
+    ("fraud_champion_missing", CARD, 0),
 ]
 
 
@@ -81,11 +87,14 @@ CASES: list[tuple[str, Rows]] = [
     ("FraudQualityNotMeasured", [("fraud_monitoring_failures_total", {"part": "quality"}, 3)]),
     ("FraudGuardFinding", [("fraud_guard_findings", {**CARD, "check": "silence"}, 1)]),
     ("FraudAwaitingApproval", [("fraud_awaiting_approval_versions", CARD, 1)]),
-    ("FraudExplorationSpent", [("fraud_exploration_left_minor", CARD, 0)]),
+    ("FraudExplorationSpent", [("fraud_exploration_left_minor", CARD, 4)]),
+    ("FraudRulesRefused", [("fraud_rules_refused", CARD, 1)]),
+    ("FraudChampionMissing", [("fraud_champion_missing", CARD, 1)]),
     ("FraudScorerQueueFull", [("fraud_queue_rows", {}, 10_001)]),
     ("FraudArchiveLag", [("fraud_archive_lag_events", {}, 1_000_001)]),
     ("FraudLabelsWaiting", [("fraud_labels_waiting", {}, 10_001)]),
-    ("FraudDiskFilling", [("fraud_disk_free_bytes", {}, 9)]),
+    ("FraudDiskFilling", [("fraud_disk_free_bytes", {}, 9e9)]),
+    ("FraudDiskFull", [("fraud_disk_free_bytes", {}, 0.5e9)]),
     ("FraudEntitiesFilling", [("fraud_entities", {"entity": "card"}, 901)]),
     ("FraudEntitiesFilling", [("fraud_entities", {"entity": "device"}, 999)]),
     ("FraudEntitiesFull", [("fraud_entities", {"entity": "device"}, 1_000)]),
@@ -100,6 +109,7 @@ CASES: list[tuple[str, Rows]] = [
     ("FraudProbing", [("fraud_probing_findings", PROBING, 1)]),
     ("FraudEmergenciesSpent", [("fraud_emergency_left_retrains", {}, 0)]),
     ("FraudLabelFeedSilent", [("fraud_feed_observed_ratio", FEED, 0.29)]),
+    ("FraudLabelFeedPaused", [("fraud_feed_observed_ratio", DAY, 0.29)]),
     ("FraudGrpcErrors", [("grpc_server_handled_total", {**SCORE, "grpc_code": "INTERNAL"}, 20)]),
     ("FraudGrpcErrors", [("grpc_server_handled_total", {**SCORE, "grpc_code": "DEADLINE_EXCEEDED"}, 20)]),
     ("FraudGrpcErrors", [("grpc_server_handled_total", {**SCORE, "grpc_code": "RESOURCE_EXHAUSTED"}, 520)]),

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from fraud.evaluation.resampling import NO_CARD
 from fraud.monitoring.drift import (
     drift,
     effective_rows,
@@ -131,6 +132,7 @@ def test_rows_of_one_card_count_as_one() -> None:
     assert likeness(cards) == pytest.approx(20)
     assert likeness(np.arange(1_000)) == pytest.approx(1)
     assert likeness(np.empty(0, np.int64)) == 1
+    assert likeness(np.full(1_000, NO_CARD)) == 1
     shares, now = np.array([0.5, 0.5]), np.array([0.3, 0.7])
     alone = drift("x", shares, now, effective_rows(10_000, 1_000, 1.0))
     alike = drift("x", shares, now, effective_rows(10_000, 1_000, likeness(cards)))

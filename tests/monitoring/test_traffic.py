@@ -26,7 +26,7 @@ RULES = Drift(rows_min=100)
 
 def look(matrix: np.ndarray, promised: Shares | None = None) -> Traffic | None:
     rows = len(matrix)
-    scores = BUNDLE.scores(BUNDLE.margins(matrix))
+    scores = BUNDLE.scores_of(matrix)
     then = promised or Shares.of(BUNDLE.thresholds.outcomes(scores))
     return look_at(BUNDLE, matrix, np.arange(rows), np.zeros(rows, np.int32), then, RULES, Alarms(), 0.05)
 

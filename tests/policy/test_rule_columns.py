@@ -9,7 +9,7 @@ import pytest
 from fraud.features.spec import FeatureSpec
 from fraud.policy.rule_columns import RuleColumns, RuleRows
 from fraud.records import Scored
-from fraud.serving.reasons import features_of
+from fraud.serving.logged_features import features_of
 from fraud.serving.server import ScoringProcess
 from fraud.settings import load_settings
 from tests.retrainer.test_rule_trials import archived

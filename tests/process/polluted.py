@@ -1,9 +1,6 @@
 """A data folder with two champions, the second of which learned from a bad label batch."""
 
 import shutil
-import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from fraud.bundle.store import BundleStore
@@ -101,14 +98,6 @@ def model_of(folder: Path, version: str) -> dict[str, object]:
 def replays(folder: Path) -> bool:
     """`fraud replay`: every logged feature is what a replay across all repairs computes."""
     return run(["--config", str(folder / "fraud.toml"), "--output", "json", "replay"]) == 0
-
-
-def eventually(holds: Callable[[], bool], what: str, timeout_s: float = 60) -> None:
-    """Wait on a condition."""
-    end, pause = time.monotonic() + timeout_s, threading.Event()
-    while not holds():
-        assert time.monotonic() < end, f"{what}: not within {timeout_s} s"
-        pause.wait(0.02)
 
 
 def in_force(client: Client, seq: int) -> bool:

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from fraud.archive.archive import Archive
 from fraud.eventlog.sqlite import SqliteEventLog
-from fraud.features.spec import FeatureSpec
+from fraud.features.archive import open_archive
 from fraud.records import LabelsSubmitted, Scored
 from fraud.serving.recovery import entries_after
 from fraud.settings import load_settings
@@ -53,7 +52,7 @@ def test_what_was_acknowledged_before_a_backup_began_is_in_it(tmp_path: Path) ->
 
 def _check(folder: Path, acknowledged: AbstractSet[str], batches: dict[str, int]) -> None:
     settings = load_settings(folder / "fraud.toml", {})
-    archive = Archive(settings.places.archive, settings.schema_, FeatureSpec.of(settings).definitions)
+    archive = open_archive(settings)
     names = settings.schema_.entity_names
     with closing(SqliteEventLog.open(settings.places.log, writable=False, entity_names=names)) as log:
         events = [entry.event for entry in entries_after(log, archive, 0, log.head())]

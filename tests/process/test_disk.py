@@ -16,8 +16,9 @@ from fraud.client import Client
 from fraud.errors import FraudError, LogUnwritable, Unavailable
 from fraud.faults import HOLD_VARIABLE
 from fraud.records import Scored
-from tests.process.test_graceful import entries_in, is_locked, until
+from tests.process.test_graceful import entries_in, is_locked
 from tests.serving.worlds import Process, Stream, serving
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.process
 
@@ -86,9 +87,9 @@ def test_a_full_disk_is_said_and_ends_by_itself(
             refused = stream.take(1)[0]
             with pytest.raises(LogUnwritable):
                 client.score(refused)
-            until(lambda: not ready(client))
+            wait_until(lambda: not ready(client))
             disk.free(process)
-            until(lambda: ready(client))
+            wait_until(lambda: ready(client))
             send(client, stream)
             assert client.score(refused).transaction_id == refused.transaction_id
             assert process.stop() == 0
@@ -125,7 +126,7 @@ def test_a_slow_disk_sheds_what_nobody_waits_for_and_acknowledges_nothing_unsave
                 target=lambda: answers.append(patient.score(Stream(2).next()).transaction_id)
             )
             first.start()
-            until(lambda: is_locked(tmp_path / "data" / "events.sqlite"))
+            wait_until(lambda: is_locked(tmp_path / "data" / "events.sqlite"))
             with Client(process.target, deadline_s=0.3, retries=0) as hurried:
                 for seed in range(10, 15):
                     began = time.monotonic()

@@ -5,9 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -29,6 +26,7 @@ from tests.serving.persons import (
     verdicts,
 )
 from tests.serving.worlds import Process, Stream, serving, start
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.process
 
@@ -42,14 +40,6 @@ def fill(client: Client, stream: Stream, rows: int = 200) -> None:
         for result in client.score_batch(wires):
             assert result.HasField("decision"), result.error
         client.submit_labels(f"batch-{stream.count}", 0, "analyst", "jane", verdicts(wires))
-
-
-def until(condition: Callable[[], object], timeout_s: float = 60.0) -> None:
-    """Wait until something holds."""
-    end, pause = time.monotonic() + timeout_s, threading.Event()
-    while not condition():
-        assert time.monotonic() < end, f"not within {timeout_s} s"
-        pause.wait(0.02)
 
 
 def fraud(folder: Path, process: Process | None, *arguments: str) -> int:
@@ -74,7 +64,7 @@ def test_a_person_is_erased_while_scorer_and_retrainer_run(tmp_path: Path, capsy
     command = ["erase", "--entity", f"card={TOKEN}", "--actor", "dpo", "--reason", "request 4711"]
     with serving(tmp_path) as process, process.client() as client, retraining(tmp_path):
         fill(client, stream)
-        until(lambda: any((tmp_path / "data" / "archive").rglob("*.parquet")))
+        wait_until(lambda: any((tmp_path / "data" / "archive").rglob("*.parquet")))
         assert fraud(tmp_path, process, *command) == 2, "nobody there to ask"
         assert fraud(tmp_path, process, *command, "--dry-run") == 0
         assert json.loads(capsys.readouterr().out)["transactions"] == 20
@@ -117,10 +107,10 @@ def test_an_erasure_that_is_killed_anywhere_is_finished_by_the_next_scorer(
     with serving(tmp_path) as process, process.client() as client:
         with pytest.raises(NotFound, match="it was erased before"):
             client.erase_entity("card", TOKEN, actor="dpo", reason="request 4711")
-        until(lambda: erased(tmp_path))
+        wait_until(lambda: erased(tmp_path))
         (surrogate, reason) = erased(tmp_path)[0]
         assert reason == "request 4711"
-        until(lambda: files_with(tmp_path / "data") == [])
+        wait_until(lambda: files_with(tmp_path / "data") == [])
         reply = client.erase_entity("card", surrogate=surrogate)
         assert (reply.transactions, reply.fields, reply.comments, reply.repeated) == (20, 20, 20, True)
         fill(client, stream, 50)

@@ -7,9 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-import time
 import urllib.request
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -26,6 +24,7 @@ from fraud.records import Entry, Label, LabelsSubmitted, LabelValue, Scored
 from fraud.serving.recovery import Snapshots
 from fraud.settings import load_settings
 from tests.serving.worlds import CONFIG, SERVE, Process, Stream, serving, start
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.process
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -37,13 +36,6 @@ def entries_in(folder: Path) -> list[Entry]:
     names = settings.schema_.entity_names
     with closing(SqliteEventLog.open(settings.places.log, writable=False, entity_names=names)) as log:
         return log.read(0, 10**9)
-
-
-def until(true: Callable[[], bool], timeout_s: float = 60.0) -> None:
-    end, pause = time.monotonic() + timeout_s, threading.Event()
-    while not true():
-        assert time.monotonic() < end, f"did not come true within {timeout_s:g} s"
-        pause.wait(0.01)
 
 
 def is_locked(path: Path) -> bool:
@@ -91,7 +83,7 @@ class Crowd:
 def test_sigterm_under_load_answers_or_refuses_everyone(tmp_path: Path) -> None:
     with serving(tmp_path) as process:
         crowd = Crowd(process)
-        until(lambda: len(crowd.acknowledged) > 1_000 and len(crowd.batches) > 50)
+        wait_until(lambda: len(crowd.acknowledged) > 1_000 and len(crowd.batches) > 50)
         assert process.stop() == 0
         crowd.join()
     assert len(crowd.refusals) == 8
@@ -128,7 +120,7 @@ def test_the_drain_ends_by_itself_when_the_disk_hangs(tmp_path: Path) -> None:
             waiting = threading.Thread(target=send)
             waiting.start()
             # Committing: the writer's lock is held, so nobody else gets it.
-            until(lambda: is_locked(tmp_path / "data" / "events.sqlite"))
+            wait_until(lambda: is_locked(tmp_path / "data" / "events.sqlite"))
             process.child.send_signal(signal.SIGTERM)
             waiting.join(20)
             assert len(failed) == 1, "told after server.drain, not when the disk comes back"
@@ -185,13 +177,13 @@ def test_a_scorer_that_restores_is_up_but_not_ready_and_says_how_far_it_is(fille
     hold.touch()
     starting = Starting(filled, hold)
     try:
-        until(lambda: starting.health() == NOT_SERVING)
+        wait_until(lambda: starting.health() == NOT_SERVING)
         assert starting.progress() == 0
         with Client(f"127.0.0.1:{starting.port}", retries=0) as client:
             with pytest.raises(Unavailable, match="restoring its state"):
                 client.score(Stream(4).next())
             hold.unlink()
-            until(lambda: starting.health() == SERVING)
+            wait_until(lambda: starting.health() == SERVING)
             assert starting.progress() == 1
             client.score(Stream(4).next())
     finally:
@@ -205,10 +197,10 @@ def test_sigterm_ends_a_restore(filled: Path) -> None:
     hold.touch()
     starting = Starting(filled, hold)
     try:
-        until(lambda: starting.health() == NOT_SERVING)
+        wait_until(lambda: starting.health() == NOT_SERVING)
         starting.child.terminate()
         # Seen by the process before the hold is over: the event loop still answers, and no snapshot follows.
-        until(lambda: starting.health() == NOT_SERVING)
+        wait_until(lambda: starting.health() == NOT_SERVING)
     finally:
         hold.unlink()
     assert starting.child.wait(30) == 0

@@ -10,8 +10,9 @@ from fraud.errors import FraudError
 from fraud.faults import POINTS, VARIABLE
 from fraud.v1 import models_pb2
 from tests.process import polluted
-from tests.process.polluted import BAD, copy, eventually, in_force, kinds_of, replays, state_of
+from tests.process.polluted import BAD, copy, in_force, kinds_of, replays, state_of
 from tests.serving.worlds import START_US, Stream, serving
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.process
 Selection = models_pb2.Selection
@@ -43,7 +44,7 @@ def test_a_rollback_that_was_recorded_is_finished(made: Path, tmp_path: Path, po
     with serving(folder) as process, process.client() as client:
         assert client.get_champion("card").version == "card-1"
         seq = client.list_exclusions()[0].exclusion_seq
-        eventually(lambda: in_force(client, seq), "the muted labels")
+        wait_until(lambda: in_force(client, seq), "the muted labels")
         client.score_batch(Stream(seed=5).take(20))
         process.stop()
     assert kinds_of(folder).count("RolledBack") == 1
@@ -68,8 +69,8 @@ def test_an_exclusion_that_was_recorded_is_finished(
         process.child.wait(60)
     with serving(folder) as process, process.client() as client:
         status = client.list_exclusions()[0]
-        eventually(lambda: in_force(client, status.exclusion_seq), "the exclusion in force")
-        eventually(lambda: kinds_of(folder).count("RetrainRequested") == 3, "the retrain asked for")
+        wait_until(lambda: in_force(client, status.exclusion_seq), "the exclusion in force")
+        wait_until(lambda: kinds_of(folder).count("RetrainRequested") == 3, "the retrain asked for")
         assert client.get_champion("card").version == "card-1"
         assert client.get_version("card-2").version.tainted_by == [status.exclusion_seq]
         client.score_batch(Stream(seed=5).take(20))

@@ -2,21 +2,20 @@
 
 import random
 import threading
-import time
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from fraud.archive.archive import Archive
 from fraud.bundle.store import BundleStore
 from fraud.client import Client
-from fraud.features.spec import FeatureSpec
+from fraud.features.archive import open_archive
 from fraud.registry.store import LedgerStore
 from fraud.settings import Settings, load_settings
 from fraud.v1 import models_pb2
 from tests.process.test_loop import FINISHED, fill, retraining, start_retrainer, wait_for
 from tests.serving.worlds import Stream, serving
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.process
 
@@ -30,14 +29,6 @@ def kinds(settings: Settings) -> list[str]:
         store.close()
 
 
-def wait_until_ledger_has(settings: Settings, kind: str, timeout_s: float = 90) -> None:
-    end = time.monotonic() + timeout_s
-    pause = threading.Event()
-    while kind not in kinds(settings):
-        assert time.monotonic() < end, f"no {kind} within {timeout_s} s"
-        pause.wait(0.002)
-
-
 @pytest.mark.parametrize("moment", ["CycleStarted", "VersionRegistered", "VerdictGiven"])
 def test_a_killed_cycle_is_run_again_and_promotes_once(tmp_path: Path, moment: str) -> None:
     seed = 21
@@ -47,7 +38,7 @@ def test_a_killed_cycle_is_run_again_and_promotes_once(tmp_path: Path, moment: s
         settings = load_settings(tmp_path / "fraud.toml", {})
         seq = client.trigger_retrain("card", "to be killed", "test")
         first = start_retrainer(tmp_path)
-        wait_until_ledger_has(settings, moment)
+        wait_until(lambda: moment in kinds(settings), moment, timeout_s=90, every_s=0.002)
         threading.Event().wait(random.Random(seed).random() * 0.01)
         first.kill()
         first.wait()
@@ -76,8 +67,7 @@ def _check_ledger(settings: Settings, client: Client) -> None:
 
 
 def _check_archive(settings: Settings) -> None:
-    spec = FeatureSpec.of(settings)
-    archive = Archive(settings.places.archive, settings.schema_, spec.definitions)
+    archive = open_archive(settings)
     positions = archive.transactions().select("position").collect()["position"]
     assert positions.n_unique() == len(positions)
     labels = archive.labels().select(pl.struct("position", "row")).collect().to_series()

@@ -1,7 +1,6 @@
 """SIGKILL of the scorer under load: what was acknowledged is there, and state is what it was."""
 
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -9,7 +8,9 @@ import pytest
 from fraud.archive.archive import Archive
 from fraud.client import Client
 from fraud.errors import FraudError
+from fraud.eventlog.folder import open_log
 from fraud.eventlog.sqlite import SqliteEventLog
+from fraud.features.archive import open_archive
 from fraud.features.spec import FeatureSpec
 from fraud.labels.standing import ConflictRule
 from fraud.records import Label, LabelsSubmitted, LabelValue, Scored
@@ -18,6 +19,7 @@ from fraud.settings import Settings, load_settings
 from fraud.v1 import scoring_pb2
 from fraud.v1.transaction_pb2 import Transaction
 from tests.serving.worlds import Process, Stream, serving, start
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.process
 
@@ -41,10 +43,7 @@ class Load:
 
     def wait_for(self, decisions: int, timeout_s: float = 60.0) -> None:
         """Wait until so many decisions were acknowledged."""
-        end, pause = time.monotonic() + timeout_s, threading.Event()
-        while len(self.decisions) < decisions:
-            assert time.monotonic() < end, f"only {len(self.decisions)} within {timeout_s:g} s"
-            pause.wait(0.01)
+        wait_until(lambda: len(self.decisions) >= decisions, f"{decisions} decisions", timeout_s=timeout_s)
 
     def _run(self, seed: int) -> None:
         stream = Stream(seed)
@@ -74,8 +73,8 @@ class Load:
 
 def _open(settings: Settings) -> tuple[SqliteEventLog, Archive, FeatureSpec]:
     spec = FeatureSpec.of(settings)
-    log = SqliteEventLog.open(settings.places.log, writable=False, entity_names=settings.schema_.entity_names)
-    return log, Archive(settings.places.archive, settings.schema_, spec.definitions), spec
+    log = open_log(settings)
+    return log, open_archive(settings), spec
 
 
 @pytest.mark.parametrize("seed", [1, 2])

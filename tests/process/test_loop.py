@@ -12,12 +12,14 @@ from pathlib import Path
 import pytest
 
 from fraud.client import Client
+from fraud.eventlog.folder import open_log
 from fraud.records import Applied, Label, LabelValue
 from fraud.registry.ledger import RegistryState
 from fraud.registry.store import LedgerStore
 from fraud.settings import load_settings
 from fraud.v1 import models_pb2, scoring_pb2
 from tests.serving.worlds import Process, Stream, serving
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.process
 
@@ -148,12 +150,33 @@ def test_a_champion_serves_again_after_a_restart(tmp_path: Path) -> None:
         assert client.get_champion("card").version == "card-1"
         process.stop()
     settings = load_settings(tmp_path / "fraud.toml", {})
-    from fraud.eventlog.sqlite import SqliteEventLog
 
-    log = SqliteEventLog.open(settings.places.log, writable=False, entity_names=settings.schema_.entity_names)
+    log = open_log(settings)
     applied = [entry.event for entry in log.applied()]
     log.close()
     assert [event.version for event in applied if isinstance(event, Applied)] == ["card-1"], "applied once"
+
+
+def test_a_champion_whose_features_are_taken_out_is_followed_by_the_next_retrain(tmp_path: Path) -> None:
+    stream = Stream(seed=9)
+    with serving(tmp_path) as process, process.client() as client:
+        with retraining(tmp_path):
+            fill(client, stream, days=10)
+            wait_for(client, client.trigger_retrain("card", "first champion", "test"))
+        assert process.stop() == 0
+    config = tmp_path / "fraud.toml"
+    text = config.read_text(encoding="utf-8")
+    assert text.count('windows = ["1h", "24h", "7d"]') == 1
+    config.write_text(
+        text.replace('windows = ["1h", "24h", "7d"]', 'windows = ["24h", "7d"]'), encoding="utf-8"
+    )
+    with serving(tmp_path) as process, process.client() as client:
+        assert client.score(stream.next()).version == "", "card-1 reads the window of an hour"
+        with retraining(tmp_path):
+            reply = wait_for(client, client.trigger_retrain("card", "without the hour", "test"))
+            assert [(it.version, it.verdict) for it in reply.verdicts] == [("card-2", "PROMOTE")], reply.text
+            assert client.score(stream.next()).version == "card-2"
+        assert process.stop() == 0
 
 
 def test_a_damaged_bundle_stays_out_and_the_scorer_serves_on(tmp_path: Path) -> None:
@@ -187,10 +210,7 @@ def test_a_damaged_bundle_stays_out_and_the_scorer_serves_on(tmp_path: Path) -> 
             time_us=1,
         )
         store.close()
-        end = time.monotonic() + 30
-        pause = threading.Event()
-        while client.get_champion("card").intended_version != "card-2" and time.monotonic() < end:
-            pause.wait(0.05)
+        wait_until(lambda: client.get_champion("card").intended_version == "card-2", "the promotion seen")
         champion = client.get_champion("card")
         assert (champion.intended_version, champion.version) == ("card-2", "card-1")
         decision = client.score(stream.next())

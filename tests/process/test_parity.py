@@ -5,15 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fraud.archive.archive import Archive
-from fraud.eventlog.sqlite import SqliteEventLog
+from fraud.eventlog.folder import open_log
+from fraud.features.archive import open_archive
 from fraud.features.fold import FeatureFold
 from fraud.features.replay import replay
 from fraud.features.spec import FeatureSpec
 from fraud.labels.standing import ConflictRule
 from fraud.records import Label, LabelValue, Scored
 from fraud.serving.feedback import coordinates_of
-from fraud.serving.reasons import features_of
+from fraud.serving.logged_features import features_of
 from fraud.serving.recovery import entries_after
 from fraud.settings import load_settings
 from tests.serving.worlds import Stream, serving
@@ -45,8 +45,8 @@ def test_replay_of_the_log_equals_the_logged_features(tmp_path: Path) -> None:
 
     settings = load_settings(tmp_path / "fraud.toml", {})
     spec = FeatureSpec.of(settings)
-    log = SqliteEventLog.open(settings.places.log, writable=False, entity_names=settings.schema_.entity_names)
-    archive = Archive(settings.places.archive, settings.schema_, spec.definitions)
+    log = open_log(settings)
+    archive = open_archive(settings)
     fold = FeatureFold(spec, ConflictRule.of(settings.labels))
     compared = 0
     declined = spec.names.index("card_declined_count_7d")

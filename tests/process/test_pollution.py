@@ -9,9 +9,10 @@ from fraud.clock import DAY_US
 from fraud.errors import NotAllowedNow
 from fraud.v1 import models_pb2
 from tests.process import polluted
-from tests.process.polluted import BAD, SEED, copy, eventually, in_force, model_of, replays, state_of
+from tests.process.polluted import BAD, SEED, copy, in_force, model_of, replays, state_of
 from tests.process.test_loop import FINISHED, Probe, retraining, wait_for
 from tests.serving.worlds import START_US, Stream, serving
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.process
 Selection = models_pb2.Selection
@@ -136,11 +137,11 @@ def test_excluded_transactions_leave_the_state_while_scoring_goes_on(folder: Pat
         span = Selection(transactions=True, from_us=START_US + 2 * DAY_US, to_us=START_US + 4 * DAY_US)
         done = client.exclude(span, no_retrain=True, actor="ann", reason="an outage")
         assert done.transactions > 100
-        eventually(lambda: in_force(client, done.exclusion_seq), "the exclusion in force")
-        eventually(lambda: client.get_champion("card").version == "", "no champion: both learned from it")
+        wait_until(lambda: in_force(client, done.exclusion_seq), "the exclusion in force")
+        wait_until(lambda: client.get_champion("card").version == "", "no champion: both learned from it")
         client.score_batch(stream.take(50))
         seq = client.undo_exclusion(done.exclusion_seq, actor="ann", reason="it was real traffic")
-        eventually(lambda: client.get_history().entries[0].ledger_seq == seq, "the exclusion out of force")
+        wait_until(lambda: client.get_history().entries[0].ledger_seq == seq, "the exclusion out of force")
         client.score_batch(stream.take(50))
         probe.stop()
         assert not probe.failures
@@ -164,7 +165,7 @@ def test_a_tainted_champion_serves_until_a_clean_version_has_passed_the_floors(f
         span = Selection(transactions=True, from_us=START_US + 2 * DAY_US, to_us=START_US + 4 * DAY_US)
         done = client.exclude(span, actor="ann", reason="an outage")
         assert [(it.from_version, it.to_version) for it in done.replacements] == [("card-2", "card-2")]
-        eventually(lambda: served() == "card-3", "a clean champion", 300)
+        wait_until(lambda: served() == "card-3", "a clean champion", timeout_s=300)
         process.stop()
     state = state_of(folder)
     (verdict,) = state.version("card-3").verdicts

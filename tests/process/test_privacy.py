@@ -22,9 +22,9 @@ from fraud.records import Label, LabelValue
 from fraud.v1 import models_pb2
 from fraud.v1.transaction_pb2 import Transaction
 from tests.process.test_disk import limited
-from tests.process.test_graceful import until
 from tests.serving.persons import PERSONAL
 from tests.serving.worlds import Process, Stream
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.process
 
@@ -114,7 +114,7 @@ def service(folder: Path, level: str, output: str) -> Iterator[Service]:
             made.running.append(Running(child))
         with Client(made.target) as client:
             client.wait_ready(200.0)
-        until(lambda: "watching" in made.running[1].text, 200.0)
+        wait_until(lambda: "watching" in made.running[1].text, timeout_s=200.0)
         yield made
     finally:
         for each in made.running:
@@ -207,15 +207,15 @@ def test_no_value_is_told_unless_debug_is_on(tmp_path: Path, level: str, output:
         with pytest.raises(FraudError, match="tell the operator incident"):
             client.score(payments(stream, 1)[0])
         client.trigger_retrain("", "test", "jane")
-        until(lambda: "retraining failed" in made.running[1].text, 200.0)
+        wait_until(lambda: "retraining failed" in made.running[1].text, timeout_s=200.0)
         made.broken.unlink()
-        until(lambda: _scores(client, stream))
+        wait_until(lambda: _scores(client, stream))
         with limited(tmp_path) as disk:
             scorer = Process(made.running[0].child, made.ports[0])
             disk.fill(scorer)
-            until(lambda: not _scores(client, stream))
+            wait_until(lambda: not _scores(client, stream))
             disk.free(scorer)
-        until(lambda: _scores(client, stream))
+        wait_until(lambda: _scores(client, stream))
         told = made.told()
     written = "".join(it.text for it in made.running)
     for event in ("batch failed", "unexpected error", "retraining failed", "LookupError"):

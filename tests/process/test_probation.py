@@ -8,14 +8,14 @@ import pytest
 
 from fraud.client import Client
 from fraud.clock import DAY_US
-from fraud.eventlog.sqlite import SqliteEventLog
+from fraud.eventlog.folder import open_log
 from fraud.records import Scored
 from fraud.settings import load_settings
 from fraud.settings.model import Policy, Target
-from tests.process.polluted import eventually
 from tests.process.test_loop import Probe
 from tests.serving.registered import Ledger
 from tests.serving.worlds import Process, Stream, serving, settings_in
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.process
 
@@ -45,11 +45,11 @@ def test_in_shadow_promoted_and_demoted_under_load(tmp_path: Path) -> None:
             client.score_batch(Stream(seed=3).take(40))
             ledger.register("card-2", upto=1, policy=FEW)
             ledger.register("card-3", upto=2, policy=DECLINES_ALL)
-            eventually(lambda: status(client, "card-2") == ("challenger", "challenger_2"), "card-2 in shadow")
+            wait_until(lambda: status(client, "card-2") == ("challenger", "challenger_2"), "card-2 in shadow")
             assert status(client, "card-3") == ("challenger", "challenger_1")
 
             ledger.promote(client, "card-2", probation_us=PROBATION_US)
-            eventually(lambda: status(client, "card-1") == ("former champion", "former"), "card-1 in shadow")
+            wait_until(lambda: status(client, "card-1") == ("former champion", "former"), "card-1 in shadow")
             assert client.get_version("card-2").version.probation_until_us > 0
             for _ in range(5):
                 client.score_batch(Stream(seed=4).take(40))
@@ -57,7 +57,7 @@ def test_in_shadow_promoted_and_demoted_under_load(tmp_path: Path) -> None:
 
             # It declines everything, but so it did all payments before: it was promoted for that.
             ledger.promote(client, "card-3", probation_us=PROBATION_US)
-            eventually(lambda: status(client, "card-2")[1] == "former", "card-2 in shadow")
+            wait_until(lambda: status(client, "card-2")[1] == "former", "card-2 in shadow")
             stream = Stream(seed=5)
             for _ in range(5):
                 client.score_batch(stream.take(40))
@@ -81,7 +81,7 @@ def test_a_jump_rolls_back_by_itself_under_load(tmp_path: Path) -> None:
         ledger.promote(client, "card-1")
         ledger.promote(client, "card-2", probation_us=PROBATION_US)
         with probing(process) as probe:
-            eventually(lambda: client.get_champion("card").version == "card-1", "card-1 is back")
+            wait_until(lambda: client.get_champion("card").version == "card-1", "card-1 is back")
         assert not probe.failures
         entry = ledger.store.read()[-1]
         assert (entry.kind, entry.actor, entry.body["expected"]) == ("RolledBack", "probation", "card-2")
@@ -100,7 +100,7 @@ def status(client: Client, version: str) -> tuple[str, str]:
 def rows_of(folder: Path) -> list[Scored]:
     """What the log holds, read after the service has ended."""
     settings = load_settings(folder / "fraud.toml", {})
-    log = SqliteEventLog.open(settings.places.log, writable=False, entity_names=settings.schema_.entity_names)
+    log = open_log(settings)
     rows = [it.event for it in log.read(0, 1_000_000) if isinstance(it.event, Scored)]
     log.close()
     return rows

@@ -22,9 +22,9 @@ from fraud.records import Label, LabelValue
 from fraud.v1 import policy_pb2, scoring_pb2
 from fraud.v1.transaction_pb2 import Transaction
 from tests.deploy.known import dashboards, panels
-from tests.process.polluted import eventually
 from tests.process.test_loop import FINISHED, retraining, wait_for
 from tests.serving.worlds import Stream, serving, settings_in
+from tests.waiting import wait_until
 
 pytestmark = [
     pytest.mark.process,
@@ -160,13 +160,13 @@ def test_it_decays_the_alert_fires_and_the_retrain_clears_it(tmp_path: Path) -> 
         play(client, stream, days=10)
         retrain(client, "first champion")
         play(client, stream, days=4)
-        eventually(lambda: value(watch, _recall("champion")) > 0.7, "quality of the first champion")
+        wait_until(lambda: value(watch, _recall("champion")) > 0.7, "quality of the first champion")
         assert not fires()
 
         assert client.set_rules("card", [LARGE], actor="test", reason="to see it counted").applied
         stream.change = True
         play(client, stream, days=8)
-        eventually(fires, "FraudDecay fires")
+        wait_until(fires, "FraudDecay fires")
         assert value(watch, _recall("champion")) < 0.5
 
         with pytest.raises(NotFound):
@@ -174,8 +174,8 @@ def test_it_decays_the_alert_fires_and_the_retrain_clears_it(tmp_path: Path) -> 
         retrain(client, "decay")
         assert client.get_champion("card").version == "card-2"
         play(client, stream, days=4)
-        eventually(lambda: not fires(), "FraudDecay is over")
-        eventually(lambda: value(watch, _recall("champion")) > 0.7, "quality of the second champion")
+        wait_until(lambda: not fires(), "FraudDecay is over")
+        wait_until(lambda: value(watch, _recall("champion")) > 0.7, "quality of the second champion")
         assert value(watch, _recall("first")) < 0.5
         assert {
             "FraudScorerDown",

@@ -10,10 +10,11 @@ import pytest
 from fraud.faults import HOLD_VARIABLE
 from fraud.records import Scored
 from fraud.v1.models_pb2 import Selection
-from tests.process.polluted import eventually, in_force, replays
+from tests.process.polluted import in_force, replays
 from tests.process.test_graceful import entries_in
 from tests.serving.registered import Ledger, polluted
 from tests.serving.worlds import Stream, serving, start
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.process
 SIGNED: dict[str, Any] = {"actor": "ann", "reason": "a load test"}
@@ -59,7 +60,7 @@ def test_while_state_is_rebuilt_everything_else_takes_effect(folder: Path) -> No
     with serving(folder, **{HOLD_VARIABLE: f"rebuild.begun:{hold}"}) as process, process.client() as client:
         done = client.exclude(span(folder), no_retrain=True, **SIGNED)
         assert client.get_champion("card").version == "card-1", "on return no tainted champion serves"
-        eventually(lambda: children(process.child.pid) != [], "a rebuild")
+        wait_until(lambda: children(process.child.pid) != [], "a rebuild")
         labels = client.exclude(Selection(batch_id="bad"), no_retrain=True, **SIGNED)
         assert in_force(client, labels.exclusion_seq)
         ledger = Ledger(folder)
@@ -70,7 +71,7 @@ def test_while_state_is_rebuilt_everything_else_takes_effect(folder: Path) -> No
         client.score_batch(stream.take(30))
         assert not in_force(client, done.exclusion_seq)
         hold.unlink()
-        eventually(lambda: in_force(client, done.exclusion_seq), "the exclusion in force")
+        wait_until(lambda: in_force(client, done.exclusion_seq), "the exclusion in force")
         client.score_batch(stream.take(30))
         assert process.stop() == 0
         ledger.store.close()
@@ -88,7 +89,7 @@ def test_a_scorer_with_a_rebuild_before_it_starts_at_once_and_ends_at_once(folde
     with serving(folder, **held) as process, process.client() as client:
         client.wait_ready(20)
         assert client.score(stream.next()).version == "card-1"
-        eventually(lambda: children(process.child.pid) != [], "a rebuild")
+        wait_until(lambda: children(process.child.pid) != [], "a rebuild")
         (child,) = children(process.child.pid)
         began_s = time.monotonic()
         assert process.stop() == 0
@@ -99,7 +100,7 @@ def test_a_scorer_with_a_rebuild_before_it_starts_at_once_and_ends_at_once(folde
     again = start(folder)
     try:
         with again.client() as client:
-            eventually(lambda: in_force(client, seq), "the exclusion in force")
+            wait_until(lambda: in_force(client, seq), "the exclusion in force")
         assert again.stop() == 0
     finally:
         again.kill()

@@ -8,9 +8,10 @@ import pytest
 
 from fraud.cli.main import run
 from fraud.v1.models_pb2 import Selection
-from tests.process.polluted import BAD, eventually, in_force, make
+from tests.process.polluted import BAD, in_force, make
 from tests.report.pages import Page, check_self_contained
 from tests.serving.worlds import serving
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.process
 
@@ -22,7 +23,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with serving(made) as process, process.client() as client:
         selection = Selection(batch_id=BAD)
         seq = client.exclude(selection, actor="ann", reason="a bad export", no_retrain=True).exclusion_seq
-        eventually(lambda: in_force(client, seq), "the exclusion in force")
+        wait_until(lambda: in_force(client, seq), "the exclusion in force")
         process.stop()
     return made
 

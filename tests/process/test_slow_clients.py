@@ -15,8 +15,8 @@ from benchmarks.http2 import PREFACE, frame, headers_of
 from fraud.client import Client
 from fraud.errors import InvalidInput, Unavailable
 from fraud.v1 import scoring_pb2
-from tests.serving.registered import wait_until
 from tests.serving.worlds import Process, Stream, serving
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.process
 

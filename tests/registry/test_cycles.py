@@ -89,3 +89,15 @@ def test_a_model_was_trained_last_by_a_cycle_that_finished_with_it(store: Ledger
             finish(store)
     cycles = store.state().cycles
     assert [trained_us(cycles, model) for model in ("card", "transfer", "wire")] == [10, 20, 0]
+
+
+def test_a_cycle_says_itself_of_which_models_it_made_a_version(store: LedgerStore) -> None:
+    waits = {"model": "card", "verdict": "INCONCLUSIVE"}
+    failed = {"model": "card", "verdict": "NOT TRAINED"}
+    for trained in (["card"], []):
+        start(store, trigger="misses")
+        body = {"request_seq": None, "verdicts": [failed, waits], "trained": trained, "seconds": 1.0}
+        add(store, "CycleFinished", body)
+    start(store, trigger="misses")
+    finish(store, failed, waits)  # of a release that does not say
+    assert [it.trained for it in store.state().cycles] == [("card",), (), ("card",)]

@@ -14,7 +14,14 @@ def entries() -> list[LedgerEntry]:
         ("VersionRegistered", {"model": "card"}),
         ("VerdictGiven", {"model": "card", "verdict": "PROMOTE", "way": "superiority", "report": {}}),
         ("Promoted", {"model": "card"}),
-        ("CycleFinished", {"verdicts": [{"model": "transfer", "verdict": "FROZEN"}], "seconds": 7.5}),
+        (
+            "CycleFinished",
+            {
+                "verdicts": [{"model": "transfer", "verdict": "FROZEN"}],
+                "trained": ["card"],
+                "seconds": 7.5,
+            },
+        ),
         ("CycleStarted", {"models": ["card"]}),
         ("CycleStarted", {"models": ["card"]}),
         ("CycleFailed", {"error": "no disk"}),
@@ -74,3 +81,16 @@ def test_a_verdict_is_counted_under_its_way_or_the_first_bound_it_missed(
     }
     assert reason_of(verdict, way, report) == reason
     assert reason in REASONS
+
+
+def test_a_retrain_that_made_no_version_is_no_success_whatever_waits_before_the_gate() -> None:
+    counts = LoopCounts()
+    waits = {"model": "card", "verdict": "INCONCLUSIVE"}
+    told: list[tuple[str, dict[str, Any]]] = [
+        ("CycleStarted", {"models": ["card"]}),
+        ("CycleFinished", {"verdicts": [waits], "trained": [], "seconds": 1.0}),
+    ]
+    for i, (kind, body) in enumerate(told, 1):
+        counts.apply(LedgerEntry(i, i, kind, "a", "", body, "", ""))
+    assert counts.last["card"].result == "untrained"
+    assert counts.succeeded_us == {}

@@ -1,4 +1,7 @@
-"""A world that answers by its champion: the first one knows one pattern of fraud, the second both."""
+"""A world that answers by its champion, and what its monitoring shows.
+
+The first champion knows one pattern of fraud, the second both.
+"""
 
 from dataclasses import replace
 from pathlib import Path
@@ -6,7 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from fraud.clock import DAY_US
+from fraud.monitoring.retrainer_metrics import PARTS
 from fraud.records import Event, Label, LabelsSubmitted, LabelValue, Outcome, Scored, ShadowScore
+from fraud.retrainer.cycle import Workshop
+from fraud.retrainer.watching import Monitor
 from fraud.settings import load_settings
 from tests.retrainer.patterns import START_US, World, ids_of
 
@@ -44,7 +50,7 @@ class Scoring(World):
         features[:, self.spec.names.index("amount")] *= self.factor
         names = self.spec.indices(rival.bundle.feature_names)
         bundle = rival.bundle
-        scores = bundle.scores(bundle.margins(bundle.matrix(features, names, [("web",)] * len(logged))))
+        scores = bundle.scores_of(bundle.matrix(features, names, [("web",)] * len(logged)))
         outcomes = bundle.thresholds.outcomes(scores)
         shadow = ShadowScore(state.reigns("card")[0].version, 0.5, Outcome.REVIEW)
         return [
@@ -82,3 +88,20 @@ def answering(folder: Path) -> Scoring:
     opened.crown(opened.train())
     opened.pass_days(LAST_DAY)
     return opened
+
+
+def look(world: World, shop: Workshop, monitor: Monitor) -> None:
+    """Let the monitoring take a turn on all that was logged; nothing of it may fail."""
+    shop.clock.observe(world.log.last_arrival_us())
+    shop.copy()
+    monitor.observe()
+    monitor.turn()
+    for part in PARTS:
+        assert shown(shop, "fraud_monitoring_failures_total", model="", part=part) == 0
+
+
+def shown(shop: Workshop, name: str, model: str = "card", **labels: str) -> float:
+    """A sample; NaN where there is none."""
+    given = {"model": model, **labels} if model else labels
+    found = shop.metrics.registry.get_sample_value(name, given)
+    return float("nan") if found is None else found

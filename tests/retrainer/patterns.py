@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from fraud.archive.archive import Archive
 from fraud.bundle.store import BundleStore
 from fraud.clock import DAY_US
 from fraud.eventlog.sqlite import SqliteEventLog
+from fraud.features.archive import open_archive
 from fraud.features.spec import FeatureSpec
 from fraud.gate.verdict import Case, Verdict, judge
 from fraud.labels.exclusions import Exclusion
@@ -107,7 +107,7 @@ class World:
         self.log = SqliteEventLog.open(
             places.log, writable=True, entity_names=self.settings.schema_.entity_names, durability="process"
         )
-        self.archive = Archive(places.archive, self.settings.schema_, self.spec.definitions)
+        self.archive = open_archive(self.settings)
         self.bundles = BundleStore(places.bundles)
         self.ledger = LedgerStore.open(places.ledger)
         self.days = self.log.last_arrival_us() // DAY_US - START_US // DAY_US if self.log.head() else 0

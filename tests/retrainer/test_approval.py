@@ -12,7 +12,7 @@ from fraud.registry.approval import awaiting_approval
 from fraud.retrainer.casework import Casework
 from fraud.retrainer.cycle import Workshop
 from fraud.retrainer.daemon import open_workshop
-from fraud.retrainer.judging import CycleVerdict, judge_challengers
+from fraud.retrainer.judging import CycleVerdict, judge_challengers, waiting_of
 from fraud.settings import load_settings
 from tests.retrainer.patterns import START_US, World
 
@@ -161,3 +161,17 @@ def test_nobody_gives_way_to_a_version_whose_evidence_was_excluded_while_it_was_
     judge_challengers(shop, "card", None, Casework(history, world.bundles), history)
     assert waiting(world) == ["card-1"]
     assert world.ledger.state().version("card-2").status == "challenger"
+
+
+def test_what_passed_as_an_emergency_waits_for_a_person_and_for_no_time_in_shadow(
+    world: World, shop: Workshop
+) -> None:
+    world.train()
+    judge(world, shop)
+    verdict = world.ledger.state().version("card-1").verdicts[-1]
+    (entry,) = world.ledger.find([verdict.seq]).values()
+    world.ledger.append(entry.kind, entry.body | {"way": "emergency"}, actor="t", reason="", time_us=0)
+    assert [it.version for it in waiting_of(shop, "card")] == ["card-1"]
+    shadow = open_workshop(load_settings(world.config, {"FRAUD__GATE__MODE": "shadow"}))
+    assert waiting_of(shadow, "card") == []
+    assert [it.version for it in shadow.state().pending("card")] == ["card-1"], "it is judged anew"

@@ -1,15 +1,17 @@
 """What the watching retrainer does next: requests in order, one that kills the process given up."""
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
 from fraud.clock import DAY_US
 from fraud.registry.cycles import deaths_of, trained_us
+from fraud.retrainer import daemon
 from fraud.retrainer.cycle import Workshop
-from fraud.retrainer.daemon import DEATHS_MAX, give_up, next_order, open_workshop
+from fraud.retrainer.daemon import DEATHS_MAX, Watch, give_up, next_order, open_workshop
 from fraud.retrainer.watching import Monitor
 from fraud.settings import load_settings
 from tests.retrainer.patterns import START_US, World
@@ -96,3 +98,55 @@ def test_an_order_of_every_model_names_them(world: World, shop: Workshop) -> Non
     order = next_order(shop, Monitor(shop))
     assert order is not None
     assert order.models == ("card", "transfer")
+
+
+class Stopping(threading.Event):
+    """Says stop at the end of the given turns, and notes how long each was waited for."""
+
+    def __init__(self, turns: int) -> None:
+        super().__init__()
+        self.waited: list[float] = []
+        self._turns = turns
+
+    def wait(self, timeout: float | None = None) -> bool:
+        assert timeout is not None
+        self.waited.append(timeout)
+        return len(self.waited) > self._turns
+
+
+def test_what_fails_is_tried_again_after_a_pause_that_grows(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopping = Stopping(turns=7)
+    watch = Watch(load_settings(world.config, {}), stopping)
+    outcomes = iter([True, False, False, False, False, False, True])
+    monkeypatch.setattr(watch, "_turn", lambda _: next(outcomes))
+    watch.run()
+    assert stopping.waited == [0.1, 0.1, 1.0, 2.0, 4.0, 8.0, 10.0, 0.1]
+
+
+def test_a_ray_that_has_lost_a_task_is_started_anew(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended: list[object] = []
+
+    class Pool:
+        suspect = False
+
+        def __init__(self, _: object) -> None:
+            pass
+
+        def __enter__(self) -> Self:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            ended.append(self)
+            raise RuntimeError("it does not end in order either")
+
+    monkeypatch.setattr(daemon, "TrainingPool", Pool)
+    pool = daemon._Pool(load_settings(world.config, {}))
+    first: Any = pool.open()
+    pool.look_after()
+    assert pool.open() is first
+    first.suspect = True
+    pool.look_after()
+    assert ended == [first]
+    assert pool.open() is not first

@@ -222,4 +222,4 @@ def test_a_watching_retrainer_starts_at_the_number_set(world: World, rows: int, 
     order = next_order(shop, monitor)
     assert (order is not None) == starts
     if order is not None:
-        assert (order.kind, order.trigger) == ("new_frauds", "6 new fraud labels")
+        assert (order.trigger, order.reason) == ("new_frauds", "6 new fraud labels")

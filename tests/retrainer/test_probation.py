@@ -49,7 +49,7 @@ class Shadowed(World):
         columns = self.spec.indices(bundle.feature_names)
         logged = [event for event in events if isinstance(event, Scored)]
         features = np.stack([np.frombuffer(event.features, "<f4") for event in logged])
-        scores = bundle.scores(bundle.margins(bundle.matrix(features, columns, [("web",)] * len(logged))))
+        scores = bundle.scores_of(bundle.matrix(features, columns, [("web",)] * len(logged)))
         outcomes = bundle.thresholds.outcomes(scores)
         return [
             replace(event, decision=replace(event.decision, score=0.01, shadows=(shadow,)))

@@ -118,8 +118,8 @@ def test_a_burst_of_confirmed_misses_is_an_emergency_with_its_reason(world: Scor
     report(world, [*missed(world, 58, 20), *missed(world, 59, 20)], "new-attack")
     order = look(world, shop, monitor)
     assert order is not None
-    assert (order.kind, order.models, order.request_seq) == ("misses", ("card",), None)
-    assert "separate misses were confirmed" in order.trigger
+    assert (order.trigger, order.models, order.request_seq) == ("misses", ("card",), None)
+    assert "separate misses were confirmed" in order.reason
     assert order.cut.position == world.log.head(), "the newest cases are among what is judged"
     assert shown(shop, "fraud_trigger_active", model="card", trigger="misses") == 1
     assert shown(shop, "fraud_trigger_active", model="transfer", trigger="misses") == 0
@@ -153,8 +153,8 @@ def conclude(world: Scoring, order: Order, now_us: int, ended: str = "finished")
         "models": list(order.models),
         "cut_position": order.cut.position,
     }
-    signed: dict[str, Any] = {"actor": "t", "reason": order.trigger, "time_us": now_us}
-    world.ledger.append("CycleStarted", {**body, "trigger": order.kind}, **signed)
+    signed: dict[str, Any] = {"actor": "t", "reason": order.reason, "time_us": now_us}
+    world.ledger.append("CycleStarted", {**body, "trigger": order.trigger}, **signed)
     frozen = [{"model": it, "verdict": "FROZEN"} for it in order.models if ended == "frozen"]
     if ended == "failed":
         world.ledger.append("CycleFailed", {"request_seq": None, "error": "worker lost"}, **signed)
@@ -189,9 +189,9 @@ def test_a_burst_is_answered_only_by_a_cycle_that_trained_the_model(
     order = look(world, shop, monitor)
     assert (order is not None) == again
     if order is not None:
-        assert (order.kind, order.models) == ("misses", ("card",))
-        assert "separate misses were confirmed" in order.trigger
-        assert order.trigger.startswith("emergency (2 of 2 in 7d): ")
+        assert (order.trigger, order.models) == ("misses", ("card",))
+        assert "separate misses were confirmed" in order.reason
+        assert order.reason.startswith("emergency (2 of 2 in 7d): ")
 
 
 @pytest.mark.parametrize("ended", ["finished", "died", "failed"])
@@ -203,11 +203,11 @@ def test_a_weekly_cycle_that_came_to_nothing_is_run_again_after_the_hold_down(
     conclude(world, Order(both, Cut(1, 0), "by hand"), START_US + 50 * DAY_US)
     order = look(world, shop, monitor)
     assert order is not None
-    assert (order.kind, order.models) == ("schedule", both)
+    assert (order.trigger, order.models) == ("schedule", both)
     conclude(world, order, world.log.last_arrival_us() - HOUR_US, ended)
     order = look(world, shop, monitor)
     assert (order is not None) == (ended != "finished")
-    assert order is None or order.trigger.startswith("schedule, again: the cycle of ")
+    assert order is None or order.reason.startswith("schedule, again: the cycle of ")
 
 
 def test_a_flood_of_false_disputes_starts_no_more_than_the_budget_allows(world: Scoring) -> None:
@@ -262,9 +262,9 @@ def test_probing_shows_at_once_and_starts_a_retrain_where_it_is_wanted(world: Sc
     order = look(world, shop, monitor)
     assert shown(shop, "fraud_probing_entities", **key) == 12
     assert shown(shop, "fraud_probing_findings", **key) == 1
-    assert (order is not None and order.kind == "probing") == wanted
+    assert (order is not None and order.trigger == "probing") == wanted
     if order is not None:
-        assert "12 of kind card climb in small steps (0.0 expected)" in order.trigger
+        assert "12 of kind card climb in small steps (0.0 expected)" in order.reason
 
 
 def run_until(world: World, settings: Settings, done: Callable[[RegistryState], bool]) -> RegistryState:

@@ -22,7 +22,7 @@ def test_each_payment_is_scored_once_and_forgotten_when_nobody_asks_for_it(world
     rival = world.rival(world.train())
     assert rival is not None
     rows = world.history().transactions("card").sort("position").collect()
-    expected = rival.bundle.scores(rival.bundle.margins(matrix_of(rival.bundle, rows)))
+    expected = rival.bundle.scores_of(matrix_of(rival.bundle, rows))
     asked = 0
 
     def transactions() -> pl.LazyFrame:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import polars as pl
 
-from fraud.archive.archive import Archive
 from fraud.clock import DAY_US
+from fraud.features.archive import open_archive
 from fraud.features.spec import FeatureSpec
 from fraud.gate.censoring import decided_by_rule
 from fraud.policy.rules import Rule, RuleSet
@@ -31,7 +31,7 @@ def labelled(process: ScoringProcess, *transaction_ids: str) -> None:
 
 
 def archived(settings: Settings, process: ScoringProcess) -> History:
-    archive = Archive(settings.places.archive, settings.schema_, FeatureSpec.of(settings).definitions)
+    archive = open_archive(settings)
     archive.copy_from(process.log)
     cut = Cut(archive.position(), process.scorer.now_us())
     return History(archive, FeatureSpec.of(settings), settings, cut)

@@ -20,7 +20,7 @@ from fraud.retrainer.cycle import Workshop
 from fraud.retrainer.daemon import open_workshop
 from fraud.retrainer.watching import Monitor
 from fraud.settings import load_settings
-from tests.retrainer.answering import EAGER, LAST_DAY, Scoring, answering
+from tests.retrainer.answering import EAGER, LAST_DAY, Scoring, answering, look, shown
 from tests.retrainer.patterns import ROWS_A_DAY, START_US, World, ids_of
 
 
@@ -36,22 +36,6 @@ def watching(world: World) -> tuple[Workshop, Monitor]:
     monitor = Monitor(shop)
     look(world, shop, monitor)
     return shop, monitor
-
-
-def look(world: World, shop: Workshop, monitor: Monitor) -> None:
-    shop.clock.observe(world.log.last_arrival_us())
-    shop.copy()
-    monitor.observe()
-    monitor.turn()
-    for part in PARTS:
-        assert shown(shop, "fraud_monitoring_failures_total", model="", part=part) == 0
-
-
-def shown(shop: Workshop, name: str, model: str = "card", **labels: str) -> float:
-    """A sample; NaN where there is none."""
-    given = {"model": model, **labels} if model else labels
-    found = shop.metrics.registry.get_sample_value(name, given)
-    return float("nan") if found is None else found
 
 
 def test_who_answered_who_would_and_who_never_changed_stand_side_by_side(world: Scoring) -> None:
@@ -233,3 +217,36 @@ def test_labels_take_their_values_from_the_configuration_and_from_tables(world: 
                 if label not in ("le", "version", "alarm"):
                     assert value in allowed[label], sample
     assert 300 < samples < 2_000
+
+
+def test_a_model_that_is_not_configured_any_more_has_no_figures(world: Scoring) -> None:
+    for seq, models in enumerate((["card"], ["transfer"]), 1):
+        body = {"request_seq": None, "models": models, "cut_position": 1}
+        world.ledger.append("CycleStarted", body, actor="t", reason="", time_us=seq)
+        ended: dict[str, Any] = {"request_seq": None, "verdicts": [], "seconds": 2.5}
+        world.ledger.append("CycleFinished", ended, actor="t", reason="", time_us=seq)
+    text = world.config.read_text(encoding="utf-8")
+    world.config.write_text(text.replace("[models.transfer]\n", ""), encoding="utf-8")
+    shop, _ = watching(world)
+    assert shown(shop, "fraud_retrain_last_seconds") == 2.5
+    named = {
+        sample.labels["model"]
+        for family in shop.metrics.registry.collect()
+        for sample in family.samples
+        if "model" in sample.labels
+    }
+    assert named == {"card"}
+
+
+def test_one_model_that_cannot_be_looked_at_keeps_nobody_from_the_next(world: Scoring) -> None:
+    shop = open_workshop(load_settings(world.config, {}))
+    seen: list[str] = []
+
+    def look_at(model: str) -> None:
+        seen.append(model)
+        raise ValueError(model)
+
+    with pytest.raises(ExceptionGroup) as caught:
+        shop.each_model(look_at)
+    assert seen == list(shop.settings.models) == ["card", "transfer"]
+    assert [str(it) for it in caught.value.exceptions] == seen

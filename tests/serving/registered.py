@@ -1,8 +1,6 @@
 """Versions in the ledger of a service that nobody trained: small real bundles, manifests as told."""
 
-import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +15,7 @@ from fraud.settings import Settings, load_settings
 from fraud.settings.model import Policy
 from tests.bundle.made import POLICY, made_bundle
 from tests.serving.worlds import Process, Stream, serving
+from tests.waiting import wait_until
 
 
 class Ledger:
@@ -95,15 +94,6 @@ def batch_row(batch_id: str, source: str, submitter: str, position: int, **count
         "labels": 0,
         "frauds": 0,
     } | counts
-
-
-def wait_until(true: Callable[[], bool], timeout_s: float = 30.0) -> None:
-    """Wait for a condition."""
-    end = time.monotonic() + timeout_s
-    pause = threading.Event()
-    while not true():
-        assert time.monotonic() < end, f"did not come true within {timeout_s:g} s"
-        pause.wait(0.01)
 
 
 @dataclass

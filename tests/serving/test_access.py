@@ -19,8 +19,9 @@ from fraud.serving.edge import SIGNATURES, signature_of
 from fraud.serving.entrance import RULES
 from fraud.settings.access import ROLES
 from tests.serving.authority import NOW_US, Authority, Guarded
-from tests.serving.registered import Ledger, wait_until
+from tests.serving.registered import Ledger
 from tests.serving.worlds import Process, Stream, serving
+from tests.waiting import wait_until
 
 S, A, O, U = "scorer", "analyst", "operator", "auditor"  # noqa: E741
 EXPECTED = {

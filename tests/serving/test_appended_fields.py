@@ -18,7 +18,7 @@ from fraud.records import Scored
 from fraud.serving.batcher import Answer
 from fraud.serving.champions import Champion, make_champion
 from fraud.serving.intake import TransactionIntake
-from fraud.serving.reasons import readable
+from fraud.serving.logged_features import LoggedFeatures
 from fraud.serving.rollback import RollbackOrder, recent
 from fraud.serving.server import ScoringProcess
 from fraud.serving.shadowing import decided_by_others
@@ -229,11 +229,11 @@ def test_a_probation_is_judged_beside_rows_that_cannot_be_read(past: Past, chang
         await process.follower.poll(process.batcher)
         state = process.registry.refresh()
         assert [it.version for it in state.probations["card"]] == ["card-2"]
-        since = process.spec.held_since(process.log.headings())
-        others = decided_by_others(process.log, "card", "card-2", since)
+        logged = LoggedFeatures.of(process.spec, process.log)
+        others = decided_by_others(process.log, "card", "card-2", logged.since)
         assert len(others) == (40 if change == "a categorical" else 0)
         champion = process.loader.load("card-2")
-        assert len(readable(others, len(process.spec.names), [champion])) == len(others)
+        assert len(logged.readable(others, [champion])) == len(others)
         assert process.scorer.shadows.pairs["card"].alerts.rows > 0
 
     inside(settings, body)
@@ -275,9 +275,10 @@ def test_words_that_a_version_reads_are_there_in_older_rows(past: Past) -> None:
     async def body(process: ScoringProcess) -> None:
         champion = process.loader.load("card-1")
         rows = recent(process.log, "card", 1)
-        assert all(map(operator.is_, readable(rows, len(process.spec.names), [champion]), rows))
+        logged = LoggedFeatures(len(process.spec.names), since=1)
+        assert all(map(operator.is_, logged.readable(rows, [champion]), rows))
         short = [replace(row, categoricals=()) for row in rows]
-        (first, *_) = readable(short, len(process.spec.names), [champion])
+        (first, *_) = logged.readable(short, [champion])
         assert first.categoricals == ("",)
         assert champion.words([first]) == [("",)]
 

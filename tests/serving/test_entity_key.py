@@ -9,14 +9,14 @@ import pytest
 from fraud.cli.main import run
 from fraud.client import Client
 from fraud.errors import ConfigError, InvalidInput, NotFound
-from fraud.eventlog import SqliteEventLog
+from fraud.eventlog.folder import open_log
 from fraud.retrainer.attacks import AttackDesk
 from fraud.serving.history import import_history
 from fraud.settings import Settings, load_settings
 from fraud.v1 import models_pb2
-from tests.process.test_erase import until
 from tests.serving.persons import PERSONAL, files_with
 from tests.serving.worlds import CONFIG, Process, Stream, serving
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.process
 Shown = pytest.CaptureFixture[str]
@@ -75,12 +75,12 @@ def test_no_token_is_in_any_byte_of_the_data_folder_and_all_ways_in_know_it(
             desk.confirm("card", [("merchant", "nobody")], 1, actor="jane", reason="case 7")
         desk.close()
         done = client.erase_entity("card", card, actor="jane", reason="case 7")
-        until(lambda: client.erase_entity("card", surrogate=done.surrogate).complete)
+        wait_until(lambda: client.erase_entity("card", surrogate=done.surrogate).complete)
         with pytest.raises(NotFound):
             client.erase_entity("merchant", card, dry_run=True)
         assert process.stop() == 0
     assert files_with(tmp_path / "data", (b"in-clear", b"of-somebody")) == []
-    log = SqliteEventLog.open(settings.places.log, writable=False, entity_names=settings.schema_.entity_names)
+    log = open_log(settings)
     assert {len(it.token) for it in log.tokens()} == {32}
     log.close()
 
@@ -105,9 +105,7 @@ def test_decisions_are_the_same_bit_for_bit_with_and_without_a_key(tmp_path: Pat
             assert process.stop() == 0
         assert run(["replay", "--config", str(folder / "fraud.toml")]) == 0
         settings = load_settings(folder / "fraud.toml", {})
-        log = SqliteEventLog.open(
-            settings.places.log, writable=False, entity_names=settings.schema_.entity_names
-        )
+        log = open_log(settings)
         bodies.append([entry.event for entry in log.read(0, 1_000)])
         log.close()
     assert repr(bodies[0]) == repr(bodies[1])

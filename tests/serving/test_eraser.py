@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from fraud.archive.archive import Archive
 from fraud.errors import Conflict, InvalidInput, NotFound
+from fraud.features.archive import open_archive
 from fraud.features.difference import Comparison
 from fraud.features.fold import FeatureFold
 from fraud.features.replay import replay
@@ -236,7 +236,7 @@ def test_an_erasure_that_waits_for_a_reader_goes_on_by_itself(tmp_path: Path) ->
         await here.fill(Stream(seed=46))
         process = here.process
         process.archive.copy_from(process.log)
-        reader = Archive(settings.places.archive, settings.schema_, process.spec.definitions)
+        reader = open_archive(settings)
         with reader.reading():
             rows = reader.transactions()
             plan = await here.eraser.plan("card", TOKEN)

@@ -16,6 +16,7 @@ from fraud.registry.store import LedgerStore, promote
 from fraud.serving.batcher import Answer
 from fraud.serving.intake import TransactionIntake
 from fraud.serving.server import ScoringProcess
+from fraud.serving.stores import Stores
 from fraud.settings import Settings, load_settings
 from fraud.settings.model import Policy, Target
 from tests.bundle.made import made_bundle
@@ -62,11 +63,15 @@ def exploring(folder: Path) -> Settings:
     return settings
 
 
-def inside(settings: Settings, body: Callable[[ScoringProcess], Coroutine[Any, Any, None]]) -> None:
+def inside(
+    settings: Settings,
+    body: Callable[[ScoringProcess], Coroutine[Any, Any, None]],
+    stores: Stores | None = None,
+) -> None:
     """Run `body` with a scorer that has recovered and follows the ledger, then close it."""
 
     async def go() -> None:
-        process = ScoringProcess(settings)
+        process = ScoringProcess(settings, stores)
         process.scorer.recover()
         process.follower.start()
         process.batcher.start(asyncio.get_running_loop())

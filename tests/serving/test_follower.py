@@ -11,6 +11,7 @@ from fraud.records import Applied
 from fraud.registry.store import promote, roll_back
 from fraud.serving.champions import Champion
 from fraud.serving.follower import _at_once
+from fraud.serving.rollback import RollbackOrder
 from fraud.serving.server import ScoringProcess
 from tests.serving.registered import Ledger
 from tests.serving.test_exploring import inside
@@ -107,3 +108,80 @@ def test_an_older_entry_never_takes_the_place_of_a_later_one(ledger: Ledger) -> 
         assert applied(process) == noted
 
     inside(ledger.settings, body)
+
+
+def test_a_champion_that_cannot_be_loaded_at_a_start_serves_again_once_it_can(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fraud.serving.follower.MISSING_RETRY_S", 0.0)
+    place = ledger.settings.places.bundles / ledger.store.state().version("card-1").digest
+
+    def missing(process: ScoringProcess) -> float | None:
+        return process.metrics.registry.get_sample_value("fraud_champion_missing", {"model": "card"})
+
+    async def first(process: ScoringProcess) -> None:
+        assert process.champions.all()["card"].version == "card-1"
+        assert missing(process) == 0
+
+    inside(ledger.settings, first)
+    aside = place.rename(place.with_name("aside"))
+
+    async def again(process: ScoringProcess) -> None:
+        await process.follower.poll(process.batcher)
+        assert not process.champions.all()
+        assert missing(process) == 1
+        aside.rename(place)
+        await process.follower.poll(process.batcher)
+        assert process.champions.all()["card"].version == "card-1"
+        assert missing(process) == 0
+
+    inside(ledger.settings, again)
+
+
+def test_a_first_version_that_cannot_be_loaded_is_taken_up_once_it_can_over_a_restart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fraud.serving.follower.MISSING_RETRY_S", 0.0)
+    made = two_versions(tmp_path)
+    place = made.settings.places.bundles / made.store.state().version("card-1").digest
+    aside = place.rename(place.with_name("aside"))
+
+    async def refused(process: ScoringProcess) -> None:
+        (entry,) = [it.event for it in process.log.applied() if isinstance(it.event, Applied)]
+        assert (entry.version, entry.refused[:7]) == ("", "card-1:")
+
+    inside(made.settings, refused)
+
+    async def again(process: ScoringProcess) -> None:
+        await process.follower.poll(process.batcher)
+        assert not process.champions.all()
+        aside.rename(place)
+        await process.follower.poll(process.batcher)
+        assert process.champions.all()["card"].version == process.follower.serving("card") == "card-1"
+        assert [version for _, version in applied(process)] == ["", "card-1"]
+        await process.follower.poll(process.batcher)
+        assert len(applied(process)) == 2
+
+    inside(made.settings, again)
+
+
+def test_a_champion_that_cannot_be_loaded_can_be_rolled_back(ledger: Ledger) -> None:
+    crown(ledger, "card-2")
+    place = ledger.settings.places.bundles / ledger.store.state().version("card-2").digest
+
+    async def first(process: ScoringProcess) -> None:
+        assert process.follower.serving("card") == "card-2"
+
+    inside(ledger.settings, first)
+    place.rename(place.with_name("aside"))
+
+    async def again(process: ScoringProcess) -> None:
+        assert not process.champions.all()
+        order = RollbackOrder("card", 0, "card-1", 0, "ann", "card-2 cannot be loaded")
+        plan = await process.rollbacks.plan(order)
+        assert (plan.from_version, plan.to_version) == ("card-2", "card-1")
+        done = await process.rollbacks.carry_out(order)
+        assert done.applied
+        assert process.champions.all()["card"].version == "card-1"
+
+    inside(ledger.settings, again)

@@ -109,7 +109,7 @@ def test_versions_may_grow_while_a_repair_is_told(ledger: Ledger) -> None:
     status.table = state.versions
     state.versions["card-1"].status = cast("Status", status)
     exclusion = ExclusionState(9, 1, "ann", "polluted", DATA, 1, 0, 0, muted=False, retrain=False)
-    steps = repair_steps(exclusion, state, [], {}, kept=frozenset(), promotions_serve=True)
+    steps = repair_steps(exclusion, state, [], {}, models=("card",), kept=frozenset(), promotions_serve=True)
     assert [step.step for step in steps] == ["recorded", "in force"]
     assert len(state.versions) > 2
 

@@ -12,6 +12,7 @@ import pytest
 
 from fraud.clock import DAY_US, HOUR_US
 from fraud.errors import ConfigError, InvalidInput, NotAllowedNow
+from fraud.eventlog.folder import open_log
 from fraud.eventlog.sqlite import SqliteEventLog
 from fraud.faults import VARIABLE
 from fraud.features.fold import FeatureFold
@@ -22,7 +23,8 @@ from fraud.records import Entry, LabelsSubmitted, Scored
 from fraud.serving import history
 from fraud.serving.feedback import coordinates_of
 from fraud.serving.history import ImportSummary, import_history
-from fraud.serving.reasons import features_of
+from fraud.serving.history_table import read_history
+from fraud.serving.logged_features import features_of
 from fraud.serving.recovery import Snapshots
 from fraud.settings import Settings, load_settings
 from tests.serving.worlds import CONFIG, START_US
@@ -69,7 +71,7 @@ def made(folder: Path, seed: int, rows: int = 700, days: int = 6) -> tuple[Path,
 
 
 def logged(settings: Settings) -> tuple[SqliteEventLog, list[Entry]]:
-    log = SqliteEventLog.open(settings.places.log, writable=False, entity_names=settings.schema_.entity_names)
+    log = open_log(settings)
     return log, log.read(0, 100_000)
 
 
@@ -128,6 +130,15 @@ def test_an_import_is_what_a_replay_of_its_log_computes(
     log.close()
     assert snapshot is not None
     assert snapshot.equals(fold)
+
+
+@pytest.mark.parametrize(("currency", "minor"), [("EUR", 500_000), ("JPY", 5_000), ("KWD", 5_000_000)])
+def test_an_amount_comes_in_as_a_payment_would_bring_it(tmp_path: Path, currency: str, minor: int) -> None:
+    path, frame = made(tmp_path, seed=6, rows=20)
+    frame.with_columns(amount=pl.lit(5_000.0)).write_parquet(path)
+    configured(tmp_path)
+    settings = load_settings(tmp_path / "fraud.toml", {"FRAUD__SERVICE__CURRENCY": currency})
+    assert set(read_history(settings, path).rows.amount_minor.tolist()) == {minor}
 
 
 def test_until_leaves_out_what_comes_later(tmp_path: Path) -> None:

@@ -6,11 +6,12 @@ import numpy as np
 import polars as pl
 import pytest
 
+from fraud.clock import LATEST_US
 from fraud.errors import InvalidInput
 from fraud.features.state import NUMERIC_MAX
 from fraud.serving.history import import_history
 from fraud.serving.history_table import read_history
-from fraud.serving.intake import EVENT_TIME_MAX_US, TransactionIntake
+from fraud.serving.intake import TransactionIntake
 from fraud.settings import Settings, load_settings
 from fraud.v1.transaction_pb2 import Transaction
 from tests.serving.test_history import MAPPING
@@ -68,12 +69,12 @@ def sent(settings: Settings, row: dict[str, object]) -> None:
         numerics={name: float(str(row[name])) for name in ("distance", "age") if row[name] is not None},
         categoricals={name: str(row[name]) for name in ("channel", "country") if row[name] is not None},
     )
-    TransactionIntake(settings).read(wire, EVENT_TIME_MAX_US)
+    TransactionIntake(settings).read(wire, LATEST_US)
 
 
 REFUSED = [
     ("id", "t" * 129, "transaction_id: longer than 128 characters in 1 rows, first row 2; mend or drop"),
-    ("time", EVENT_TIME_MAX_US + 300_000_001, "event_time: after 2099 in 1 rows, first row 2"),
+    ("time", LATEST_US + 300_000_001, "event_time: after 2099 in 1 rows, first row 2"),
     ("distance", float("inf"), "numeric distance: infinite, or too large for float32 in 1 rows, first row 2"),
     ("distance", 1e39, "numeric distance: infinite, or too large for float32 in 1 rows"),
     ("age", -2 * NUMERIC_MAX, "numeric age: infinite, or too large for float32 in 1 rows"),
@@ -103,7 +104,7 @@ def test_a_row_that_the_service_refuses_is_not_imported(
     ("column", "value"),
     [
         ("id", "t" * 128),
-        ("time", EVENT_TIME_MAX_US),
+        ("time", LATEST_US),
         ("distance", NUMERIC_MAX),
         ("distance", None),
         ("distance", 0.0),
@@ -119,7 +120,7 @@ def test_a_row_that_the_service_takes_is_imported(tmp_path: Path, column: str, v
     imported(settings, {**ROW, column: value})
 
 
-@pytest.mark.parametrize("value", [None, EVENT_TIME_MAX_US + 1])
+@pytest.mark.parametrize("value", [None, LATEST_US + 1])
 def test_an_arrival_that_never_was_is_not_imported(tmp_path: Path, value: object) -> None:
     settings = configured(tmp_path)
     path = tmp_path / "fraud.toml"
@@ -141,7 +142,7 @@ def with_label_times(folder: Path, rows: list[dict[str, object]]) -> tuple[Setti
     return load_settings(path, {}), folder / "history.parquet"
 
 
-@pytest.mark.parametrize("value", [None, 0, EVENT_TIME_MAX_US + 1])
+@pytest.mark.parametrize("value", [None, 0, LATEST_US + 1])
 def test_a_fraud_that_was_told_at_no_time_is_not_imported(tmp_path: Path, value: object) -> None:
     known = {**ROW, "fraud": 1, "told": START_US}
     rows = [known, {**known, "id": "u", "told": value}]

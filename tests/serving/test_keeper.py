@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from fraud.archive import Archive
 from fraud.clock import DAY_US
 from fraud.errors import Unavailable
+from fraud.features.archive import open_archive
 from fraud.settings import load_settings
 from tests.serving.test_recovery import Inside, inside
 from tests.serving.worlds import Stream, settings_in
@@ -33,7 +33,7 @@ def test_nothing_is_pruned_while_the_archive_is_not_on_the_disk(
         stream.now_us += 40 * DAY_US
         await here.score(stream, 10)
         # Another process copies, as the retrainer does: what it has synced, this one cannot know.
-        Archive(settings.places.archive, settings.schema_, process.spec.definitions).copy_from(process.log)
+        open_archive(settings).copy_from(process.log)
         await process.batcher.run(process.keeper.snapshot_now)
         with monkeypatch.context() as broken:
             broken.setattr(os, "fsync", failing)

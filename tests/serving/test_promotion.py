@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from fraud.errors import InvalidInput, NotAllowedNow, NotFound, StaleHead
-from tests.serving.registered import Polluted, polluted, wait_until
+from tests.serving.registered import Polluted, polluted
 from tests.serving.worlds import settings_in
+from tests.waiting import wait_until
 
 SIGNED: dict[str, Any] = {"actor": "ann", "reason": "the committee agreed"}
 

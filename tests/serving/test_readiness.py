@@ -37,6 +37,54 @@ def failing(error: Exception) -> Callable[[], State]:
     return restore
 
 
+class Watcher:
+    """Who watches health; `reads` false: who never takes anything off the connection."""
+
+    def __init__(self, *, reads: bool) -> None:
+        self.reads = reads
+        self.told: list[int] = []
+
+    async def write(self, reply: health_pb2.HealthCheckResponse) -> None:
+        self.told.append(reply.status)
+        if not self.reads:
+            await asyncio.Event().wait()
+
+    async def abort(self, code: Any, _: str) -> None:
+        raise Unavailable(code.name)
+
+
+def test_whoever_watches_and_does_not_read_keeps_nothing_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fraud.serving.health.WATCHES_MAX", 2)
+
+    async def body(here: Inside) -> None:
+        readiness = here.process.readiness
+        request = health_pb2.HealthCheckRequest(service="fraud.v1.ScoringService")
+        watchers: Any = Watcher(reads=False), Watcher(reads=True)
+        watches = [asyncio.create_task(readiness.servicer.Watch(request, it)) for it in watchers]
+        await asyncio.sleep(0)
+        with pytest.raises(Unavailable, match="RESOURCE_EXHAUSTED"):
+            await readiness.servicer.Watch(request, watchers[1])
+        assert await asyncio.wait_for(readiness.check(), 30)
+        assert await told(readiness) == SERVING
+        await asyncio.sleep(0)
+        readiness.publish(serving=False)
+        assert await told(readiness) == NOT_SERVING
+        await asyncio.sleep(0)
+        unknown = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
+        assert [it.told for it in watchers] == [[unknown], [unknown, SERVING, NOT_SERVING]]
+        for each in watches:
+            each.cancel()
+        await asyncio.wait(watches)
+        again = asyncio.create_task(readiness.servicer.Watch(request, watchers[1]))
+        await asyncio.sleep(0)
+        assert not again.done(), "there is room again"
+        again.cancel()
+
+    inside(settings_in(tmp_path), body)
+
+
 @pytest.mark.parametrize(
     "error",
     [

@@ -78,6 +78,9 @@ def test_a_rebuild_that_dies_is_told_of_and_tried_again_and_nothing_else_waits_f
         assert process.follower.serving("card") == "card-2"
         process.reconciler._again_at_s = 0.0
         await until(process, lambda: view_of(process) == View((data,)))
+        assert process.snapshots.newest_position() == 0
+        await process.keeper.tend(process.batcher)
+        assert process.snapshots.newest_position() == process.log.head(), "a restart rebuilds none"
         await score(process, stream, 10)
 
     inside(ledger.settings, body)

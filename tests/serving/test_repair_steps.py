@@ -7,6 +7,8 @@ from fraud.records import Applied, Entry
 from fraud.registry.chain import GENESIS_HASH, LedgerEntry
 from fraud.registry.ledger import RegistryState
 from fraud.serving.repair_steps import described, repair_steps
+from tests.registry.entries import registered
+from tests.serving.registered import batch_row
 
 DATA = Exclusion("labels", batch_id="bad")
 HIDDEN = View((DATA,)).to_text()
@@ -39,6 +41,7 @@ class Ledger:
             self.state,
             entries,
             self.entries,
+            models=("card",),
             kept=frozenset(),
             promotions_serve=promotions_serve,
         )
@@ -135,3 +138,17 @@ def test_an_exclusion_is_described_for_people() -> None:
     assert described(Exclusion("labels", source="analyst", submitter="eve")) == (
         "labels of source analyst and submitter eve"
     )
+
+
+def test_the_champion_of_a_model_that_is_not_configured_is_waited_for_by_nobody() -> None:
+    ledger = Ledger()
+    for version in ("card-1", "transfer-1"):
+        model = version.partition("-")[0]
+        batches = [batch_row("bad", "analyst", "ann", 1, labels=1)]
+        manifest = {"label_batches": batches, "exclusions": [], "positions": {}}
+        ledger.add("VersionRegistered", **registered(version) | {"manifest": manifest})
+        ledger.add("Promoted", model=model, version=version, expected="")
+    seq = ledger.exclude(retrain=False)
+    assert ledger.state.tainted_by("transfer-1") == (seq,)
+    (waits,) = [step for step in ledger.steps(seq) if step[0] == "rolled back"]
+    assert waits == ("rolled back", False, 0)

@@ -6,14 +6,15 @@ from typing import Any
 
 import pytest
 
-from fraud.archive.archive import Archive
 from fraud.client import Client
 from fraud.errors import Conflict, FraudError, InvalidInput, NotAllowedNow, NotFound
 from fraud.eventlog import SqliteEventLog
+from fraud.features.archive import open_archive
 from fraud.features.spec import FeatureSpec
 from fraud.v1.models_pb2 import ExclusionStatus, Selection
-from tests.serving.registered import Polluted, polluted, wait_until
+from tests.serving.registered import Polluted, polluted
 from tests.serving.worlds import Stream
+from tests.waiting import wait_until
 
 LATE_US = 2**61
 OUTCOMES = ("approved", "challenged", "reviewed", "declined")
@@ -51,7 +52,7 @@ def test_lineage_of_a_batch_names_versions_descendants_and_decisions(still: Poll
 def test_decisions_are_counted_once_wherever_they_stand(still: Polluted) -> None:
     settings = still.ledger.settings
     spec = FeatureSpec.of(settings)
-    archive = Archive(settings.places.archive, settings.schema_, spec.definitions)
+    archive = open_archive(settings)
     log = SqliteEventLog.open(settings.places.log, writable=False, entity_names=spec.entity_names)
     decisions = list(still.client.get_lineage(batch_id="good").decisions)
     assert [sum(getattr(it, name) for name in OUTCOMES) for it in decisions] == [40, 20]

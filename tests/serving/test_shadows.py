@@ -1,7 +1,7 @@
 """Shadows in the scorer: logged beside the decision, never part of it; and jumps on probation."""
 
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from fraud.clock import DAY_US
 from fraud.records import Decision, Outcome, Scored
 from fraud.registry.store import promote
 from fraud.serving.intake import TransactionIntake
-from fraud.serving.reasons import features_of
+from fraud.serving.logged_features import features_of
 from fraud.serving.server import ScoringProcess
 from fraud.serving.shadows import InShadow
 from fraud.settings.model import Policy, Target
@@ -76,34 +76,28 @@ def apart(decision: Decision) -> tuple[Any, ...]:
     return (decision.score, decision.outcome, decision.version, decision.limits, decision.propensity)
 
 
-def test_scores_are_logged_equal_the_bundles_and_change_no_answer(ledger: Ledger) -> None:
-    answers: dict[int, list[Decision]] = {}
+def test_scores_in_shadow_are_logged_as_the_bundles_give_them(ledger: Ledger) -> None:
     crown(ledger, "card-1")
     for number in (2, 3, 4):
         ledger.register(f"card-{number}", upto=number)
 
-    def look(challengers: int) -> Callable[[ScoringProcess], Coroutine[Any, Any, None]]:
-        async def body(process: ScoringProcess) -> None:
-            stream = Stream(seed=3 + challengers)
-            stream.random.seed(1)
-            before = len(scored_rows(process))
-            answers[challengers] = [it for rows in (1, 30, 7) for it in await score(process, stream, rows)]
-            rows = scored_rows(process)[before:]
-            assert [len(row.decision.shadows) for row in rows] == [challengers] * 38
-            features = features_of(rows, len(process.spec.names))
-            for place, (_, version) in enumerate(shadowed(process)):
-                held = process.loader.load(version)
-                bundle = held.bundle
-                scores = bundle.scores(bundle.margins(held.matrix(features, held.words(rows))))
-                given = [row.decision.shadows[place] for row in rows]
-                assert [it.score for it in given] == scores.tolist(), "bit for bit"
-                assert [int(it.outcome) for it in given] == bundle.thresholds.outcomes(scores).tolist()
-                assert {it.version for it in given} == {version}
+    async def body(process: ScoringProcess) -> None:
+        stream = Stream(seed=5)
+        answers = [it for rows in (1, 30, 7) for it in await score(process, stream, rows)]
+        assert {it.version for it in answers} == {"card-1"}
+        rows = scored_rows(process)
+        assert [len(row.decision.shadows) for row in rows] == [2] * 38
+        features = features_of(rows, len(process.spec.names))
+        for place, (_, version) in enumerate(shadowed(process)):
+            held = process.loader.load(version)
+            bundle = held.bundle
+            scores = bundle.scores_of(held.matrix(features, held.words(rows)))
+            given = [row.decision.shadows[place] for row in rows]
+            assert [it.score for it in given] == scores.tolist(), "bit for bit"
+            assert [int(it.outcome) for it in given] == bundle.thresholds.outcomes(scores).tolist()
+            assert {it.version for it in given} == {version}
 
-        return body
-
-    inside(with_shadows(ledger, 2), look(2))
-    assert {it.version for it in answers[2]} == {"card-1"}
+    inside(with_shadows(ledger, 2), body)
 
 
 def test_answers_are_the_same_with_and_without(tmp_path: Path) -> None:

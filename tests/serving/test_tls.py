@@ -14,8 +14,8 @@ from fraud.errors import ConfigError, FraudError, Unauthenticated, Unavailable
 from fraud.serving.tls import Certificates
 from fraud.settings.access import Tls
 from tests.serving.authority import NOW_US, Authority, Guarded, Issued
-from tests.serving.registered import wait_until
 from tests.serving.worlds import Process, Stream, serving
+from tests.waiting import wait_until
 
 
 @pytest.fixture(scope="module")

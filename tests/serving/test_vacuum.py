@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from fraud.archive.archive import Archive
 from fraud.bundle.store import BundleStore
 from fraud.cli.main import run
 from fraud.clock import DAY_US
 from fraud.errors import NotAllowedNow
+from fraud.eventlog.folder import open_log
 from fraud.eventlog.sqlite import SqliteEventLog
+from fraud.features.archive import open_archive
 from fraud.features.spec import FeatureSpec
 from fraud.labels.standing import ConflictRule
 from fraud.registry import LedgerStore, promote
@@ -54,7 +55,7 @@ def settings(tmp_path: Path) -> Settings:
     config = tmp_path / "fraud.toml"
     config.write_text(config.read_text().replace("[monitoring]\n", "[monitoring]\nreference = false\n", 1))
     settings = load_settings(config, {})
-    log = open_log(settings)
+    log = written_log(settings)
     ledger = LedgerStore.open(settings.places.ledger)
     for number in range(1, 5):
         name, time_us = f"card-{number}", number * 200 * DAY_US
@@ -73,7 +74,7 @@ def settings(tmp_path: Path) -> Settings:
     return settings
 
 
-def open_log(settings: Settings) -> SqliteEventLog:
+def written_log(settings: Settings) -> SqliteEventLog:
     return SqliteEventLog.open(
         settings.places.log, writable=True, entity_names=settings.schema_.entity_names, durability="process"
     )
@@ -137,8 +138,8 @@ def test_leftovers_and_superfluous_snapshots_go_and_state_is_rebuilt_without_any
             client.score_batch(stream.take(50))
         process.stop()
     spec, rule = FeatureSpec.of(settings), ConflictRule.of(settings.labels)
-    log = open_log(settings)
-    archive = Archive(settings.places.archive, settings.schema_, spec.definitions)
+    log = written_log(settings)
+    archive = open_archive(settings)
     archive.copy_from(log)
     log.prune(200, 2**62)
     (newest,) = Snapshots(settings.places.state, 9).paths()
@@ -170,13 +171,12 @@ def test_leftovers_and_superfluous_snapshots_go_and_state_is_rebuilt_without_any
 COPY = """
 import sys
 from pathlib import Path
-from fraud.archive.archive import Archive
-from fraud.eventlog.sqlite import SqliteEventLog
-from fraud.features.spec import FeatureSpec
+from fraud.eventlog.folder import open_log
+from fraud.features.archive import open_archive
 from fraud.settings import load_settings
 settings = load_settings(Path(sys.argv[1]), {})
-log = SqliteEventLog.open(settings.places.log, writable=False, entity_names=settings.schema_.entity_names)
-archive = Archive(settings.places.archive, settings.schema_, FeatureSpec.of(settings).definitions)
+log = open_log(settings)
+archive = open_archive(settings)
 while archive.position() < int(sys.argv[2]):
     archive.copy_from(log, rows_max=5)
 """
@@ -199,18 +199,15 @@ def test_compact_and_vacuum_run_beside_a_scorer_and_a_copy(
         shown = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
         tables = [it["tables"]["transactions"] for it in shown if "tables" in it]
         assert any(it["files_before"] > it["files_after"] for it in tables)
-        assert all(it["removals"] == [] for it in shown if "removals" in it), "no file is old enough"
-    archive = Archive(settings.places.archive, settings.schema_, FeatureSpec.of(settings).definitions)
-    log = open_reader(settings)
+        removals = [it["removals"] for it in shown if "removals" in it]
+        assert removals
+        assert removals == [[]] * len(removals), "no file is old enough"
+    archive = open_archive(settings)
+    log = open_log(settings)
     entries = list(archive.entries())
     assert [entry.position for entry in entries] == list(range(1, archive.position() + 1))
     assert same_entries(entries, log.read(0, archive.position()))
     log.close()
-
-
-def open_reader(settings: Settings) -> SqliteEventLog:
-    names = settings.schema_.entity_names
-    return SqliteEventLog.open(settings.places.log, writable=False, entity_names=names)
 
 
 def test_a_dry_run_lists_and_leaves_everything(

@@ -126,9 +126,14 @@ def _trust_every_bundle(process: ScoringProcess) -> None:
     process.loader.load = load  # type: ignore[method-assign]
 
 
+_ENDS_EARLY = "does not start: log: ends at"
+"""What a start says of a log that lost what archive or snapshots were made of."""
 PLANTED: dict[str, tuple[Parts, str]] = {
-    "a log that skips its fsync": (Parts(log=_LogWithoutSync), "acknowledged"),
-    "a log that commits late": (Parts(log=_LogBehind), "acknowledged|once in the log|gapless"),
+    "a log that skips its fsync": (Parts(log=_LogWithoutSync), f"acknowledged|{_ENDS_EARLY}"),
+    "a log that commits late": (
+        Parts(log=_LogBehind),
+        f"acknowledged|once in the log|gapless|{_ENDS_EARLY}",
+    ),
     "a promote in two steps": (Parts(ledger=_LedgerInTwo), "promoted over|one champion at any moment"),
     "a copy that forgets its position": (Parts(table=_TableWithoutPosition), "exactly once in the archive"),
     "a bundle that is not synced": (Parts(bundles=_BundlesWithoutSync), "registered is durable"),

@@ -32,7 +32,7 @@ from fraud.monitoring.retrainer_metrics import RetrainerMetrics
 from fraud.registry.store import LedgerStore
 from fraud.registry.view import Registry
 from fraud.retrainer.cycle import Workshop
-from fraud.serving.recovery import Snapshots
+from fraud.serving.recovery import Snapshots, check_nothing_ahead
 from fraud.serving.server import ScoringProcess
 from fraud.serving.stores import Stores
 from fraud.settings import Settings
@@ -108,12 +108,13 @@ class Scoring:
         )
         without_thread(log)
         log.hold_to_heading(heading_of(settings))
+        archive, snapshots = site.archive(), Snapshots(settings.places.state, settings.log.snapshots_kept)
+        check_nothing_ahead(log, archive, snapshots)
         registry = Registry(site.parts.ledger.open(settings.places.ledger))
         registry.store.verify()
         registry.refresh()
-        snapshots = Snapshots(settings.places.state, settings.log.snapshots_kept)
         bundles = site.parts.bundles(settings.places.bundles)
-        stores = Stores(site.clock, log, site.archive(), snapshots, registry, bundles)
+        stores = Stores(site.clock, log, archive, snapshots, registry, bundles)
         process = ScoringProcess(settings, stores)
         site.parts.tamper(process)
         process.scorer.recover()

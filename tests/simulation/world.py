@@ -73,8 +73,11 @@ class World:
         self.counts[what] = self.counts.get(what, 0) + 1
 
     async def start(self) -> None:
-        """Start the scorer."""
-        self._scoring = await Scoring.start(self.site)
+        """Start the scorer; no fault is left by then, so nothing may keep it from starting."""
+        try:
+            self._scoring = await Scoring.start(self.site)
+        except FraudError as error:
+            raise promises.BrokenPromise(f"the scorer does not start: {error}") from error
 
     async def stop(self, *, snapshot: bool = False) -> None:
         """Stop the scorer."""

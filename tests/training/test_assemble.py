@@ -2,6 +2,8 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -9,16 +11,18 @@ import pytest
 from fraud.bundle.bundle import Bundle
 from fraud.bundle.calibrator import Calibrator
 from fraud.bundle.risk_scale import RiskScale
+from fraud.clock import DAY_US
 from fraud.features.spec import FeatureSpec
 from fraud.policy.risks import Risks
 from fraud.policy.thresholds import Thresholds
 from fraud.policy.trade import TradeCurve
 from fraud.records import Outcome
 from fraud.settings.model import Cost, Policy, Target
-from fraud.training.assemble import assemble, calibration_rows, stopped_by
+from fraud.training.assemble import _days_there, assemble, calibration_rows, stopped_by
 from fraud.training.challengers import Challenger, train_here
 from fraud.training.dataset import TrainingSet
 from fraud.training.recipes import choose_rows, matrix_of
+from fraud.training.splits import Span
 from tests.training.made import made_set, made_settings
 
 COST = Cost(loss_share=1.0, friction_minor=400.0)
@@ -65,7 +69,7 @@ def test_a_cost_by_amount_is_solved_on_the_traffic_of_the_calibration_span(
 ) -> None:
     rows, challenger, bundle = made
     span = np.flatnonzero(challenger.spans.calibration.holds(rows.event_time_us))
-    scores = bundle.scores(bundle.margins(matrix_of(rows, span, bundle.vocabularies)))
+    scores = bundle.scores_of(matrix_of(rows, span, bundle.vocabularies))
     risks = Risks(scores, rows.amount_minor[span])
     threshold = bundle.thresholds.decline
     assert threshold is not None
@@ -92,7 +96,7 @@ def test_a_fit_is_asked_at_the_thresholds_that_its_bundle_would_have(fresh: dict
     bundle, policy = full.bundle, settings.models["card"].policy
     matrix = matrix_of(rows, np.arange(len(rows)), bundle.vocabularies)
     stopped = stopped_by(rows, bundle.vocabularies, full.spans, policy, 1, bundle.booster, matrix)
-    outcomes = bundle.thresholds.outcomes(bundle.scores(bundle.margins(matrix)))
+    outcomes = bundle.thresholds.outcomes(bundle.scores_of(matrix))
     assert 0 < stopped.sum() < len(rows)
     np.testing.assert_array_equal(stopped, outcomes != Outcome.APPROVE)
 
@@ -151,3 +155,14 @@ def test_what_explored_declines_stand_for_teaches_the_booster_all_the_same(
     plain = choose_rows(RECIPE, rows, challenger.spans)
     chosen = choose_rows(RECIPE, replace(rows, stood_for=rows.label == 1), challenger.spans)
     np.testing.assert_array_equal(chosen.rows, plain.rows)
+
+
+@pytest.mark.parametrize(("gone", "days"), [((), 7), ((2, 3, 4), 4), ((0, 6), 5)])
+def test_a_number_of_alerts_a_day_is_one_for_each_day_that_is_there(gone: tuple[int, ...], days: int) -> None:
+    settings = made_settings()
+    rows = made_set(settings)
+    span = Span(int(rows.event_time_us[0]), int(rows.event_time_us[0]) + 7 * DAY_US)
+    day = (rows.event_time_us - span.start_us) // DAY_US
+    assert set(range(7)) <= set(day.tolist())
+    kept = SimpleNamespace(event_time_us=rows.event_time_us[~np.isin(day, gone)])
+    assert _days_there(cast("TrainingSet", kept), span) == days

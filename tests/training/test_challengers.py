@@ -64,7 +64,7 @@ def test_every_bundle_passes_its_self_test_and_tells_frauds_apart(
         bundle.self_test()
         assert np.isnan(bundle.selftest.matrix).all(axis=1).any()
         judged = np.flatnonzero(challenger.spans.evidence.holds(rows.event_time_us) & (rows.label >= 0))
-        scores = bundle.scores(bundle.margins(matrix_of(rows, judged, bundle.vocabularies)))
+        scores = bundle.scores_of(matrix_of(rows, judged, bundle.vocabularies))
         is_fraud = rows.label[judged] == 1
         assert average_precision_score(is_fraud, scores) > 4 * is_fraud.mean()
 
@@ -86,7 +86,7 @@ def test_calibration_and_thresholds_come_from_the_calibration_span_at_natural_pr
     for challenger in first.values():
         bundle = challenger.bundle
         span = np.flatnonzero(challenger.spans.calibration.holds(rows.event_time_us))
-        scores = bundle.scores(bundle.margins(matrix_of(rows, span, bundle.vocabularies)))
+        scores = bundle.scores_of(matrix_of(rows, span, bundle.vocabularies))
         is_fraud = rows.label[span] == 1
         assert scores.mean() == pytest.approx(is_fraud.mean(), rel=0.1)
         assert bundle.thresholds.decline is not None

@@ -15,7 +15,7 @@ import pytest
 
 from fraud.cli.main import run
 from fraud.errors import Damaged, FraudError, InvalidInput, NotAllowedNow, NotFound, OtherFormat, Unavailable
-from fraud.eventlog.sqlite import SqliteEventLog
+from fraud.eventlog.folder import open_log
 from fraud.registry.store import LedgerStore
 from fraud.settings import Settings, load_settings
 from fraud.upkeep.backup import back_up
@@ -101,9 +101,7 @@ def test_a_feature_that_is_not_what_the_fold_gives_is_found(settings: Settings, 
     with closing(sqlite3.connect(settings.places.log)) as connection:
         query = "SELECT position, body FROM entries WHERE kind = 1 ORDER BY position DESC LIMIT 1"
         position, body = connection.execute(query).fetchone()
-    entry = SqliteEventLog.open(
-        settings.places.log, writable=False, entity_names=settings.schema_.entity_names
-    )
+    entry = open_log(settings)
     with closing(entry) as log:
         event = log.read(position - 1, 1)[0].event
     features = event.features  # type: ignore[union-attr]

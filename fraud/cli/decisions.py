@@ -1,0 +1,101 @@
+"""`fraud decisions` and `fraud decision`: the queue of analysts, and one decision with its reasons."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fraud.cli.paging import rows_of_pages
+from fraud.cli.score import document_of
+from fraud.cli.shell import shell_of, table
+from fraud.cli.times import format_time, parse_past_us
+from fraud.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from fraud.client.scoring import OutcomeName
+    from fraud.v1.scoring_pb2 import Decision
+
+_OUTCOMES: dict[str, "OutcomeName"] = {
+    "APPROVE": "APPROVE",
+    "CHALLENGE": "CHALLENGE",
+    "REVIEW": "REVIEW",
+    "DECLINE": "DECLINE",
+}
+_COLUMNS = ["transaction", "arrived", "outcome", "amount", "risk", "version or rule", "limits"]
+
+
+def decisions(
+    ctx: typer.Context,
+    outcome: Annotated[
+        list[str] | None, typer.Option(help="REVIEW, DECLINE, CHALLENGE or APPROVE; default: REVIEW.")
+    ] = None,
+    since: Annotated[str, typer.Option(help="Only those since a moment, or in so long a time.")] = "1d",
+    model: Annotated[str, typer.Option(help="Only of this model.")] = "",
+    rows_max: Annotated[int, typer.Option("--limit", min=1, help="At most so many.")] = 100,
+    target: Annotated[str | None, typer.Option(help="host:port of the server.")] = None,
+) -> None:
+    """List decisions that are still in the log (log.idempotency_horizon), oldest first."""
+    shell = shell_of(ctx)
+    wanted = [_outcome(each) for each in outcome or ["REVIEW"]]
+    since_us = parse_past_us(since, "--since", shell.now_us)
+    with shell.client(target) as client:
+        found = rows_of_pages(
+            lambda token: client.list_decisions(wanted, since_us, model=model, page_token=token),
+            lambda page: ([_document(each) for each in page.decisions], page.next_page_token),
+            rows_max + 1,
+        )
+    more = len(found) > rows_max
+    if more:
+        shell.note(f"there are more than {rows_max}; the oldest are shown: narrow with --since or --model")
+        del found[rows_max:]
+    rows = [
+        (
+            each["transaction_id"],
+            each["arrived"],
+            each["outcome"],
+            f"{each['amount_minor']} {each['currency']} minor",
+            each["risk_score"],
+            each["rule"] or each["version"] or None,
+            ", ".join(each["limits"]) or None,
+        )
+        for each in found
+    ]
+    shell.show({"decisions": found, "more": more}, table("Decisions", _COLUMNS, rows))
+
+
+def decision(
+    ctx: typer.Context,
+    transaction_id: Annotated[str, typer.Argument(help="The transaction; the log or the archive has it.")],
+    target: Annotated[str | None, typer.Option(help="host:port of the server.")] = None,
+) -> None:
+    """Show what was decided on one transaction, and why."""
+    shell = shell_of(ctx)
+    with shell.client(target) as client:
+        found = _document(client.get_decision(transaction_id))
+    facts = [(name, value) for name, value in found.items() if name != "reasons" and value not in ("", [])]
+    reasons = [
+        (each["text"] or each["code"], each["feature"] or None, f"{each['contribution']:+.3f}")
+        for each in found["reasons"]
+    ]
+    shown = [(name, ", ".join(value) if isinstance(value, list) else value) for name, value in facts]
+    shell.show(
+        found,
+        table(f"Decision on {transaction_id}", ["", ""], shown),
+        table("Reasons, by what they add to the log-odds", ["reason", "feature", "adds"], reasons),
+    )
+
+
+def _outcome(text: str) -> "OutcomeName":
+    found = _OUTCOMES.get(text.upper())
+    if found is None:
+        raise InvalidInput("--outcome", f"{text!r} is none", f"name any of {', '.join(_OUTCOMES)}")
+    return found
+
+
+def _document(found: "Decision") -> dict[str, Any]:
+    return document_of(found) | {
+        "model": found.model,
+        "event_time": format_time(found.event_time_us),
+        "arrived": format_time(found.arrival_time_us),
+        "amount_minor": found.amount_minor,
+        "currency": found.currency,
+    }
