@@ -106,6 +106,7 @@ def soak(folder: Path, minutes: float, seed: int) -> tuple[list[Slice], Crowd]:
             slices = _watch(crowd, watched, minutes * 60)
         finally:
             crowd.end()
+        slices[-1].latencies_ms += crowd.take()  # of calls that were under way
     return slices, crowd
 
 

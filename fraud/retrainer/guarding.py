@@ -161,9 +161,12 @@ def _crossfitted(
     verdicts = data.scored.unique("transaction_id", keep="last", maintain_order=True)
     labelled = verdicts.lazy().select("transaction_id", "fraud")
     rows = (
-        transactions.select("transaction_id", "position", *names, *words)
+        # Chosen before the join, or it would hold the features of all.
+        transactions.filter(
+            pl.col("transaction_id").is_in(verdicts["transaction_id"].implode()) | one_in(step)
+        )
+        .select("transaction_id", "position", *names, *words)
         .join(labelled, on="transaction_id", how="left")
-        .filter(pl.col("fraud").is_not_null() | one_in(step))
         .sort("position")
         .collect()
     )

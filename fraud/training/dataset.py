@@ -112,8 +112,7 @@ def training_rows(history: History, model: str) -> TrainingSet:
     window_start_us = _oldest_us(settings, cut)
     categoricals = settings.categoricals_of(model)
     frame = (
-        history.judged(model, matured_only=apart is None)
-        .filter((pl.col("event_time_us") >= window_start_us) | pl.col("is_fraud"))
+        history.judged(model, window_start_us, older_frauds=True, matured_only=apart is None)
         .select(
             "position",
             "event_time_us",

@@ -31,6 +31,7 @@ from fraud.labels.exclusions import EVERYTHING, Exclusion, View
 from fraud.labels.maturity import judged
 from fraud.labels.standing import ConflictRule
 from fraud.labels.table import standing_facts, standing_table
+from fraud.records import LabelValue
 from fraud.settings import Settings
 
 Spans = list[tuple[int, int]]
@@ -111,18 +112,35 @@ class History:
         return standing_facts(self.labels(), ConflictRule.of(self.settings.labels))
 
     def judged(
-        self, model: str, since_us: int = 0, *, with_features: bool = True, matured_only: bool = True
+        self,
+        model: str,
+        since_us: int = 0,
+        *,
+        older_frauds: bool = False,
+        with_features: bool = True,
+        matured_only: bool = True,
     ) -> pl.LazyFrame:
-        """Return a model's transactions since a moment, with what `fraud.labels.maturity.judged` adds."""
+        """Return a model's transactions since a moment, with what `fraud.labels.maturity.judged` adds.
+
+        With `older_frauds` those that are usable and fraud come from before the moment, too.
+        """
         known = pl.col("arrival_time_us") <= self.cut.time_us
-        return judged(
-            self.transactions(model, pl.col("event_time_us") >= since_us, with_features=with_features),
-            self.standing(),
+        standing, wanted = self.standing(), pl.col("event_time_us") >= since_us
+        taken = wanted
+        if older_frauds:
+            # Chosen before the join, or it would hold the features of all that ever was.
+            frauds = standing.filter(pl.col("value") == int(LabelValue.FRAUD)).select("transaction_id")
+            taken = wanted | pl.col("transaction_id").is_in(frauds.collect()["transaction_id"].implode())
+            wanted |= pl.col("is_fraud")
+        rows = judged(
+            self.transactions(model, taken, with_features=with_features),
+            standing,
             self.source.outcomes(self.cut.position).filter(known),
             self.settings.labels,
             self.cut.time_us,
             matured_only=matured_only,
         )
+        return rows.filter(wanted) if older_frauds else rows
 
     def with_present_features(self, transactions: pl.LazyFrame) -> pl.LazyFrame:
         """Give archived rows the features that the present view gives; in no promised order."""

@@ -117,3 +117,34 @@ def test_only_frauds_are_kept_from_before_every_window() -> None:
     old = rows.event_time_us < window_start_us
     assert set(rows.label[old]) == {1}
     assert set(rows.label[~old]) == {-1, 0, 1}
+
+
+@pytest.mark.parametrize("matured_only", [True, False])
+@pytest.mark.parametrize("days", [0, 20, 62, DAYS])
+def test_older_frauds_are_those_among_all_that_is_judged(days: int, matured_only: bool) -> None:
+    history = History(HISTORY, SPEC, SETTINGS, cut_at(HISTORY))
+    since_us = START_US + days * DAY_US
+    chosen = history.judged("card", since_us, older_frauds=True, matured_only=matured_only).collect()
+    everything = history.judged("card", matured_only=matured_only)
+    wanted = everything.filter((pl.col("event_time_us") >= since_us) | pl.col("is_fraud")).collect()
+    assert chosen.sort("position").equals(wanted.sort("position"))
+    assert not days or chosen.filter(pl.col("event_time_us") < since_us).height > 20
+
+
+def test_features_of_old_honest_payments_are_never_held() -> None:
+    since_us = START_US + 62 * DAY_US
+    read: list[int] = []
+
+    def note(frame: pl.DataFrame) -> pl.DataFrame:
+        read.append(frame.height)
+        return frame
+
+    class Noted(History):
+        def transactions(
+            self, model: str, where: pl.Expr | None = None, *, with_features: bool = True
+        ) -> pl.LazyFrame:
+            return super().transactions(model, where, with_features=with_features).map_batches(note)
+
+    chosen = Noted(HISTORY, SPEC, SETTINGS, cut_at(HISTORY)).judged("card", since_us, older_frauds=True)
+    kept = chosen.collect().height
+    assert kept <= sum(read) < 1.1 * kept < HISTORY.transactions_.height / 2
