@@ -13,6 +13,7 @@ from benchmarks.crowds import labels_of, promote_another
 from fraud.client import Client
 from fraud.errors import FraudError
 from fraud.registry.store import LedgerStore
+from fraud.registry.view import Registry
 from fraud.settings import load_settings
 from tests.serving.worlds import Stream
 
@@ -69,10 +70,11 @@ class Crowd:
     def _operate(self, folder: Path, target: str, seed: int) -> None:
         random = Random(seed)
         store = LedgerStore.open(load_settings(folder / "fraud.toml", {}).places.ledger)
+        registry = Registry(store)
         with contextlib.closing(store), Client(target, deadline_s=10, retries=0) as client:
             while not self._over.is_set():
                 with contextlib.suppress(FraudError):
-                    entry = promote_another(store, random, "benchmark")
+                    entry = promote_another(registry, random, "benchmark")
                     if entry is not None:
                         self.promotions.add(entry)
                     client.trigger_retrain("card", "crash", "benchmark")

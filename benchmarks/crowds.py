@@ -4,7 +4,8 @@ from collections.abc import Container, Sequence
 from random import Random
 
 from fraud.records import Label, LabelValue
-from fraud.registry.store import LedgerStore, promote
+from fraud.registry.store import promote
+from fraud.registry.view import Registry
 from fraud.v1.transaction_pb2 import Transaction
 
 
@@ -20,14 +21,14 @@ def labels_of(wires: Sequence[Transaction], frauds: Container[str], now_us: int)
     ]
 
 
-def promote_another(store: LedgerStore, random: Random, actor: str) -> int | None:
+def promote_another(registry: Registry, random: Random, actor: str) -> int | None:
     """Promote a clean version that does not serve; return the entry on the ledger, None without one.
 
     Raises:
         StaleHead: somebody else promoted meanwhile.
         NotAllowedNow: the version was rejected or superseded meanwhile.
     """
-    state = store.state()
+    state = registry.refresh()
     champion = state.champion("card")
     others = [
         it.version
@@ -39,4 +40,4 @@ def promote_another(store: LedgerStore, random: Random, actor: str) -> int | Non
     if not others:
         return None
     version = random.choice(sorted(others))
-    return promote(store, "card", version, champion, actor=actor, reason=actor, time_us=1).seq
+    return promote(registry.store, "card", version, champion, actor=actor, reason=actor, time_us=1).seq

@@ -20,6 +20,7 @@ from fraud.clock import DAY_US
 from fraud.errors import FraudError
 from fraud.records import OutcomeReport, PaymentOutcome
 from fraud.registry.store import LedgerStore
+from fraud.registry.view import Registry
 from fraud.serving.identity_desk import IdentityDesk
 from fraud.settings import load_settings
 from fraud.v1.transaction_pb2 import Transaction
@@ -127,6 +128,8 @@ class Crowd:
 
     def _operate(self) -> None:
         store = LedgerStore.open(load_settings(self._folder / "fraud.toml", {}).places.ledger)
+        # Followed, not read anew: a fold over all of it would hold up the calls that are timed.
+        registry = Registry(store)
         desk = IdentityDesk(self._folder / "identities.json", made_by="soak")
         due = dict.fromkeys(OPERATOR_S, 0.0)
         with (
@@ -134,7 +137,7 @@ class Crowd:
             Client(self._target, deadline_s=DEADLINE_S, retries=0, credentials=self._credentials) as client,
         ):
             acts: dict[str, Callable[[], None]] = {
-                SWAP: lambda: self._swap(store),
+                SWAP: lambda: self._swap(registry),
                 RETRAIN: lambda: self._count(RETRAIN, lambda: _retrain(client)),
                 TOKEN: lambda: self._count(TOKEN, lambda: self._renew(desk)),
             }
@@ -144,10 +147,10 @@ class Crowd:
                     due[name] = now_s + OPERATOR_S[name] / self._pace
                     acts[name]()
 
-    def _swap(self, store: LedgerStore) -> None:
+    def _swap(self, registry: Registry) -> None:
         """Promote another clean version; the scorer follows by itself."""
         with contextlib.suppress(FraudError):  # the gate was faster, and promoted another one
-            self.calls[SWAP] += promote_another(store, self._random, "soak") is not None
+            self.calls[SWAP] += promote_another(registry, self._random, "soak") is not None
 
     def _renew(self, desk: IdentityDesk) -> None:
         made, _ = desk.add(f"guest-{next(self._numbers)}", ("auditor",), now_us=1, expires_us=0)
