@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fraud.cli.paging import rows_of_pages
+from fraud.cli.paging import first_of_pages
 from fraud.cli.score import document_of
 from fraud.cli.shell import shell_of, table
 from fraud.cli.times import format_time, parse_past_us
@@ -38,15 +38,13 @@ def decisions(
     wanted = [_outcome(each) for each in outcome or ["REVIEW"]]
     since_us = parse_past_us(since, "--since", shell.now_us)
     with shell.client(target) as client:
-        found = rows_of_pages(
+        found, more = first_of_pages(
             lambda token: client.list_decisions(wanted, since_us, model=model, page_token=token),
             lambda page: ([_document(each) for each in page.decisions], page.next_page_token),
-            rows_max + 1,
+            rows_max,
         )
-    more = len(found) > rows_max
     if more:
         shell.note(f"there are more than {rows_max}; the oldest are shown: narrow with --since or --model")
-        del found[rows_max:]
     rows = [
         (
             each["transaction_id"],

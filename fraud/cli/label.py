@@ -17,7 +17,7 @@ import typer
 
 from fraud.cli.label_file import BrokenRow, read_labels
 from fraud.cli.label_parts import parts_of
-from fraud.cli.paging import rows_of_pages
+from fraud.cli.paging import first_of_pages
 from fraud.cli.shell import Shell, shell_of, table
 from fraud.cli.times import format_time, parse_past_us
 from fraud.errors import InvalidInput
@@ -133,17 +133,15 @@ def batches(
     shell = shell_of(ctx)
     since_us = parse_past_us(since, "--since", shell.now_us)
     with shell.client(target) as client:
-        found = rows_of_pages(
+        found, more = first_of_pages(
             lambda token: client.list_batches(since_us, source, page_token=token),
             lambda page: ([_batch(each) for each in page.batches], page.next_page_token),
-            rows_max + 1,
+            rows_max,
         )
-    more = len(found) > rows_max
     if more:
         shell.note(
             f"more than {rows_max} came in; the oldest are shown: narrow with --since or raise --limit"
         )
-        del found[rows_max:]
     keys = ["batch_id", "part", "source", "submitter", "arrival", "frauds", "legitimates", "withdrawn"]
     names = ["batch", "part", "source", "submitter", "arrived", "fraud", "legit.", "withdr.", ""]
     rows = [[*(each[key] for key in keys), "retracted" if each["retracted"] else ""] for each in found]

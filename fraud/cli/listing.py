@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fraud.cli.paging import rows_of_pages
+from fraud.cli.paging import first_of_pages
 from fraud.cli.shell import Shell, shell_of, table
 from fraud.cli.times import format_time, parse_time_us, service_now_us
 from fraud.clock import LATEST_US
@@ -76,15 +76,13 @@ def show(
     """Show who is listed now; by number, because a token is kept in one place only."""
     shell = shell_of(ctx)
     with shell.client(target) as client:
-        found = rows_of_pages(
+        found, more = first_of_pages(
             lambda page: client.list_listings(entity=entity, token=token, page_token=page),
             lambda reply: (list(reply.listings), reply.next_page_token),
-            limit + 1,
+            limit,
         )
-    more = len(found) > limit
     if more:
         shell.note(f"there are more than {limit}; see the others with --limit")
-        del found[limit:]
     documents = [_document(each) for each in found]
     rows = [list(each.values()) for each in documents]
     shell.show({"listings": documents, "more": more}, table("Listed now", _COLUMNS, rows))

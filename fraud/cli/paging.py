@@ -23,3 +23,11 @@ def rows_of_pages(
         if not token:
             break
     return found[:limit]
+
+
+def first_of_pages(
+    ask: Callable[[str], Page], read: Callable[[Page], tuple[list[Row], str]], limit: int
+) -> tuple[list[Row], bool]:
+    """Return rows as `rows_of_pages` does, and whether there are more of them."""
+    found = rows_of_pages(ask, read, limit + 1)
+    return found[:limit], len(found) > limit

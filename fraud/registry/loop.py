@@ -77,12 +77,8 @@ class LoopCounts:
             case "CycleStarted":
                 self._running = body["models"]
             case "CycleFinished":
-                frozen = {it["model"] for it in body["verdicts"] if it["verdict"] == "FROZEN"}
-                # Older releases do not say of which models a version was made.
-                trained = body.get("trained", self._running)
-                for model in self._running:
-                    ended: Result = "finished" if model in trained else "untrained"
-                    self._ended(model, "frozen" if model in frozen else ended, entry)
+                for model, result in results_of(self._running, body).items():
+                    self._ended(model, result, entry)
             case "CycleFailed":
                 for model in self._running:
                     self._ended(model, "failed", entry)
@@ -104,6 +100,17 @@ class LoopCounts:
         self.last[model] = RetrainEnd(entry.time_us, result, float(entry.body.get("seconds", 0.0)))
         if result == "finished":
             self.succeeded_us[model] = entry.time_us
+
+
+def results_of(models: Sequence[str], body: Mapping[str, Any]) -> dict[str, Result]:
+    """Return how a cycle that has finished ended for each of its models, by the body of its entry."""
+    frozen = {it["model"] for it in body["verdicts"] if it["verdict"] == "FROZEN"}
+    # Older releases do not say of which models a version was made.
+    trained = body.get("trained", models)
+    return {
+        model: "frozen" if model in frozen else "finished" if model in trained else "untrained"
+        for model in models
+    }
 
 
 def reason_of(verdict: str, way: str, report: Mapping[str, Any]) -> str:

@@ -31,7 +31,7 @@ from fraud.labels.exclusions import View
 from fraud.monitoring.retrainer_metrics import RetrainerMetrics
 from fraud.registry.cycles import REQUEST
 from fraud.registry.ledger import RegistryState
-from fraud.registry.loop import Result
+from fraud.registry.loop import results_of
 from fraud.registry.sentinels import sentinel_ids
 from fraud.registry.version import VersionState
 from fraud.registry.view import Registry
@@ -166,20 +166,15 @@ def _recorded(
             shop.metrics.retrained(model, "failed", time.perf_counter() - started)
         raise
     seconds = time.perf_counter() - started
-    shop.record(
-        "CycleFinished",
-        {
-            "request_seq": order.request_seq,
-            "verdicts": [verdict.to_dict() for verdict in verdicts],
-            "trained": trained,
-            "seconds": round(seconds, 3),
-        },
-        order.reason,
-    )
-    frozen = {it.model for it in verdicts if it.verdict == "FROZEN"}
-    for model in order.models:
-        ended: Result = "finished" if model in trained else "untrained"
-        shop.metrics.retrained(model, "frozen" if model in frozen else ended, seconds)
+    body = {
+        "request_seq": order.request_seq,
+        "verdicts": [verdict.to_dict() for verdict in verdicts],
+        "trained": trained,
+        "seconds": round(seconds, 3),
+    }
+    shop.record("CycleFinished", body, order.reason)
+    for model, result in results_of(order.models, body).items():
+        shop.metrics.retrained(model, result, seconds)
     return verdicts
 
 

@@ -38,6 +38,7 @@ from fraud.serving.follower import ChampionLoader, LedgerFollower
 from fraud.serving.logged_features import LoggedFeatures
 from fraud.serving.scorer import Scorer
 from fraud.serving.second_person import Permit, SecondPerson
+from fraud.serving.servicers import check_model
 from fraud.settings import Settings
 
 _log = structlog.get_logger("fraud.serving.rollback")
@@ -190,10 +191,7 @@ class Rollbacks:
 
     def _choose(self, order: RollbackOrder) -> tuple[str, Champion, int]:
         """Return the champion's name, what would follow it, and how many labels would be muted."""
-        if order.model not in self._models:
-            raise InvalidInput(
-                "model", f"{order.model!r} is not hosted here", f"send one of: {', '.join(self._models)}"
-            )
+        check_model(order.model, self._models)
         if bool(order.version) == bool(order.before_us):
             raise InvalidInput(
                 "before, version", "must be given one or the other", "say a moment, or name a version"
