@@ -11,24 +11,28 @@ the censoring is mirrored:
     a row in any of those D is evidence only if exploration's coin shows heads
 
 A row that was let through for exploration shows heads, a decline that was not
-shows tails, and for the rest a coin is thrown that comes up with exploration's
-rate of that day, from a hash of the transaction id, so it never changes
-between looks.
+shows tails, and for the rest a coin is thrown that comes up with the rate that
+exploration had that day for the decline of the same rank, from a hash of the
+transaction id, so it never changes between looks.
 Without declines nothing is mirrored.
 
 What was challenged or sent to review is held: its label comes at a rate that
 nobody set. A fraud that fails its challenge leaves no trace, one that was approved
-comes back as a chargeback, so what is held is mirrored as well:
+comes back as a chargeback, so what is held is mirrored as well, one outcome at a
+time and the severest first:
 
-    on a day when the deciding side held H rows, every side would have held the H
-    below its own top D; a row in any of those H is evidence only if a second
-    coin shows heads
+    on a day when the deciding side sent R rows to review, every side would have
+    sent the R below its own top D; a row in any of those R is evidence only if the
+    coin of reviews shows heads
+    the same of the C challenged below D + R, with a coin of their own
 
 A held row with a label shows heads, one without tails. For the rest the coin comes
-up at the rate at which what was held got its labels, as the scores estimate it
-(`told_rates`): that of frauds for a fraud and that of honest rows for an honest one,
-for challenges that stop the one and let the other pass leave the champion
-nothing but false alarms. While every held row has a label nothing is mirrored.
+up at the rate at which rows of that outcome got their labels, as the scores and the
+challenges reported as failed estimate it (`told_rates`): that of frauds for a fraud
+and that of honest rows for an honest one, for challenges that stop the one and let
+the other pass leave the champion nothing but false alarms. While every row of an
+outcome has a label nothing is mirrored for it: where analysts answer each review,
+what a challenger would send them counts.
 
 Imported rows were decided elsewhere and count as they stand. What a rule or a
 list decided is no evidence at all: neither side decides there, so its declines
@@ -46,14 +50,18 @@ from numpy.typing import NDArray
 from fraud.evaluation.metrics import Bools, Days, Floats, top_of_day
 from fraud.records import Outcome
 
-HELD = (
-    pl.col("outcome").is_in([int(Outcome.CHALLENGE), int(Outcome.REVIEW)])
-    & ~pl.col("explored")
-    & ~pl.col("imported")
-)
-"""Rows whose label may come or not."""
 EXPLORATION_COIN = b"fraud gate coin"
-LABEL_COIN = b"gate label coin"
+LABEL_COINS = {Outcome.REVIEW: b"gate review coin", Outcome.CHALLENGE: b"gate challenge"}
+"""The coin of each outcome after which a label may come or not, the severest first."""
+
+
+def held_as(*outcomes: Outcome) -> pl.Expr:
+    """Return the filter of rows that got one of the outcomes for their score, by the deciding side."""
+    return pl.col("outcome").is_in([int(it) for it in outcomes]) & ~pl.col("explored") & ~pl.col("imported")
+
+
+HELD = held_as(*LABEL_COINS)
+"""Rows whose label may come or not."""
 
 
 def coin(transaction_id: str, which: bytes = EXPLORATION_COIN) -> float:
@@ -90,29 +98,32 @@ def mirrored(declined: Bools, imported: Bools, days: Days, sides: Sequence[Float
     return marked
 
 
-def mirrored_below(
-    held: Bools, declined: Bools, imported: Bools, days: Days, sides: Sequence[Floats]
-) -> Bools:
-    """Mark the rows that some side would have held, had it held as many a day below as many declines.
+def mirrored_below(held: Bools, above: Bools, imported: Bools, days: Days, sides: Sequence[Floats]) -> Bools:
+    """Mark the rows that some side would have held, had it held as many a day below as many severer ones.
 
-    `held` bool[n] were challenged or sent to review; the rest as for `mirrored`. Returns bool[n].
+    `held` bool[n] got one outcome, `above` bool[n] a severer one, explored declines too; the rest as for
+    `mirrored`. Returns bool[n].
     """
     marked = np.zeros(len(days), dtype=np.bool_)
     if not held.any():
         return marked
     for scores in sides:
-        stopped = mirrored(declined | held, imported, days, [scores])
-        marked |= stopped & ~mirrored(declined, imported, days, [scores])
+        stopped = mirrored(above | held, imported, days, [scores])
+        marked |= stopped & ~mirrored(above, imported, days, [scores])
     return marked
 
 
-def told_rates(held: Bools, told: Bools, is_fraud: Bools, days: Days, sides: Sequence[Floats]) -> Floats:
+def told_rates(
+    held: Bools, told: Bools, is_fraud: Bools, failed: Bools, days: Days, sides: Sequence[Floats]
+) -> Floats:
     """Return the rate at which held rows of each row's kind had got their labels by its day, float64[n].
 
     Frauds are a kind, honest rows the other; `told` bool[n] have a label, and `is_fraud` bool[n] says which.
     How many of those without a label are frauds the scores float64[n] say: of the side that expects more,
-    Σ scores of all that was held − known frauds, none at least and all of them at most. 1 where nothing
-    of the kind was held. Days add up, and later ones change no earlier rate.
+    Σ scores of all that was held − known frauds, none at least and all of them at most. They are no fewer
+    than `failed` bool[n], rows without a label whose challenge was failed: a model that was calibrated on
+    what got a label behind challenges expects few frauds there. 1 where nothing of the kind was held. Days
+    add up, and later ones change no earlier rate.
     """
     _, day = np.unique(days, return_inverse=True)
     size = int(day.max()) + 1 if len(day) else 0
@@ -122,7 +133,8 @@ def told_rates(held: Bools, told: Bools, is_fraud: Bools, days: Days, sides: Seq
         return total
 
     frauds, honest, untold = so_far(told & is_fraud), so_far(told & ~is_fraud), so_far(~told)
-    hidden = np.clip(np.max([so_far(scores) for scores in sides], axis=0) - frauds, 0, untold)
+    expected = np.max([so_far(scores) for scores in sides], axis=0) - frauds
+    hidden = np.clip(np.maximum(expected, so_far(~told & failed)), 0, untold)
     of_frauds, of_honest = _share(frauds, hidden), _share(honest, untold - hidden)
     return np.where(is_fraud, of_frauds[day], of_honest[day])
 
@@ -133,22 +145,31 @@ def _share(known: Floats, hidden: Floats) -> Floats:
 
 
 def exploration_rates(
-    declined: Bools, explored: Bools, propensities: Floats, days: Days, within_cap: Bools
+    declined: Bools, met: Floats, within_cap: Bools, imported: Bools, days: Days, sides: Sequence[Floats]
 ) -> Floats:
-    """Return the rate at which exploration let declines through on each row's day, float64[n].
+    """Return the rate at which exploration would have let each row through, float64[n].
 
-    The log tells it: an explored row carries the rate as its propensity, a
-    `declined` one 1 − rate, or 1 where it could not be let through: a budget was
-    used up, or its score lay in a band of rate 0. These count, or the coin would
-    be kinder than exploration was. Rows above the largest amount explored
-    (`within_cap` false) never see the coin and are left out. 0 on days without any.
+    A row that some side would have declined as its i-th of the day meets the rate that the i-th decline of
+    that day has `met`, by the scores of the last side, who decided: with a rate for each band of scores,
+    declines near the threshold come through more often than certain ones, and sides differ near it. Of two
+    sides the lower rate holds; 1 where no side would decline.
+
+    `declined` bool[n] holds explored declines too. `met` float64[n] is theirs by the log: an explored
+    row's propensity, 1 − propensity of another, 0 where it could not be let through for its band or a
+    budget that was used up. These count, or the coin would be kinder than exploration was. Rows above the
+    largest amount explored (`within_cap` false) never see the coin and are left out.
     """
-    rates = np.where(explored, propensities, 1 - propensities)
-    rows = np.flatnonzero((explored | declined) & within_cap)
-    _, day = np.unique(days, return_inverse=True)
-    size = int(day.max()) + 1 if len(day) else 0
-    total = np.bincount(day[rows], weights=rates[rows], minlength=size)
-    return (total / np.maximum(np.bincount(day[rows], minlength=size), 1))[day]
+    rates = np.ones(len(days))
+    for day in np.unique(days[declined]):
+        here = np.flatnonzero((days == day) & ~imported)
+        own = here[declined[here]]
+        ranked = own[np.argsort(-sides[-1][own], kind="stable")]
+        known = met[ranked[within_cap[ranked]]]
+        places = np.arange(len(own)) * len(known) // len(own)
+        for scores in sides:
+            top = here[np.argsort(-scores[here], kind="stable")][: len(own)]
+            rates[top] = np.minimum(rates[top], known[places] if len(known) else 0.0)
+    return rates
 
 
 def heads(

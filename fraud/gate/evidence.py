@@ -27,16 +27,17 @@ from fraud.evaluation.resampling import Sample
 from fraud.gate.attacks import AttackRule, attacks_of
 from fraud.gate.censoring import (
     HELD,
-    LABEL_COIN,
+    LABEL_COINS,
     decided_by_rule,
     exploration_rates,
     heads,
+    held_as,
     mirrored,
     mirrored_below,
     told_rates,
     toss,
 )
-from fraud.gate.clusters import units
+from fraud.gate.clusters import numbered, units
 from fraud.gate.slices import NO_SLICES, Slice, SliceRules, slices_of
 from fraud.gate.votes import Ballot, Votes
 from fraud.records import MISSING_SURROGATE, Outcome
@@ -111,7 +112,8 @@ class Evidence:
     """Judged rows in log order, the alerts of each side, and the votes.
 
     `champion_scores` is None for a model's first version; then nothing votes
-    for a champion. `attacks` are the confirmed ones, with their own units.
+    for a champion. `clusters` int[n] numbers the attack of each fraud, −1 for
+    honest rows. `attacks` are the confirmed ones, with their own units.
     """
 
     sample: Sample
@@ -119,6 +121,7 @@ class Evidence:
     champion_scores: Floats | None
     challenger_alerts: Bools
     champion_alerts: Bools
+    clusters: NDArray[np.intp]
     votes: Votes
     left_out: LeftOut
     alert_share: float
@@ -143,7 +146,8 @@ def gather(rows: pl.DataFrame, rules: EvidenceRules) -> Evidence:
     or −1: not given; the first is the card), amount_base_minor i64, is_fraud
     bool (null: nobody can tell), label_known_us i64 (null: no label), outcome integer (`Outcome`),
     explored bool, propensity f64, imported bool, rule str (null, or no such
-    column: the model decided), challenger_score f64, champion_score f64 (all
+    column: the model decided), failed_challenge bool (or no such column: none is
+    reported), challenger_score f64, champion_score f64 (all
     null: there is no champion). Unexplored declines belong among the rows, and
     what was challenged or sent to review and has no label, with scores: they
     are counted, and tell how both sides are censored.
@@ -217,24 +221,42 @@ def _uncensored(rows: _Rows, rules: EvidenceRules) -> tuple[Bools, LeftOut]:
     explored = frame["explored"].to_numpy()
     imported = frame["imported"].to_numpy()
     tails = (frame["outcome"] == Outcome.DECLINE).to_numpy() & ~explored & ~imported
-    held = frame.select(HELD).to_series().to_numpy()
-    untold = held & frame["is_fraud"].is_null().to_numpy()
+    unknown = frame["is_fraud"].is_null().to_numpy()
+    untold = _marked(frame, HELD) & unknown
     sides = [rows.challenger] if rows.champion is None else [rows.challenger, rows.champion]
     would_decline = mirrored(tails | explored, imported, rows.days, sides)
     asked = np.flatnonzero(would_decline & ~tails & ~explored)
     amounts, most = frame["amount_base_minor"].to_numpy(), rules.exploration_amount_max_minor
-    rates = exploration_rates(tails, explored, frame["propensity"].to_numpy(), rows.days, amounts <= most)
+    propensities = frame["propensity"].to_numpy()
+    met = np.where(explored, propensities, 1 - propensities)
+    rates = exploration_rates(tails | explored, met, amounts <= most, imported, rows.days, sides)
     shown = heads(frame["transaction_id"].gather(asked).to_list(), amounts[asked], rates[asked], most)
     evident = ~tails & ~untold
     evident[asked[~shown]] = False
-    would_hold = mirrored_below(held, tails | explored, imported, rows.days, sides)
-    asked = np.flatnonzero(would_hold & ~held & evident)
-    rates = told_rates(held, ~untold, _known_frauds(frame, rules), rows.days, sides)
-    shown = toss(frame["transaction_id"].gather(asked).to_list(), rates[asked], LABEL_COIN)
-    evident[asked[~shown]] = False
+    above, is_fraud = tails | explored, _known_frauds(frame, rules)
+    for outcome, which in LABEL_COINS.items():
+        held = _marked(frame, held_as(outcome))
+        would_hold = mirrored_below(held, above, imported, rows.days, sides)
+        asked = np.flatnonzero(would_hold & ~held & evident)
+        rates = told_rates(held, ~unknown, is_fraud, _failed(frame), rows.days, sides)
+        shown = toss(frame["transaction_id"].gather(asked).to_list(), rates[asked], which)
+        evident[asked[~shown]] = False
+        above = above | held
     censored, out = int(np.sum(tails | untold)), int(np.sum(~evident))
     expected = float(rows.challenger[~evident].sum())
     return evident, LeftOut(censored=censored, mirrored=out - censored, frauds_expected=expected)
+
+
+def _marked(frame: pl.DataFrame, which: pl.Expr) -> Bools:
+    marked: Bools = frame.select(which).to_series().to_numpy()
+    return marked
+
+
+def _failed(frame: pl.DataFrame) -> Bools:
+    if "failed_challenge" not in frame.columns:
+        return np.zeros(len(frame), dtype=np.bool_)
+    failed: Bools = frame["failed_challenge"].to_numpy()
+    return failed
 
 
 def _known_frauds(frame: pl.DataFrame, rules: EvidenceRules) -> Bools:
@@ -260,6 +282,7 @@ def _judge_sides(rows: _Rows, rules: EvidenceRules, left_out: LeftOut) -> Eviden
         champion_scores=rows.champion,
         challenger_alerts=challenger,
         champion_alerts=champion,
+        clusters=numbered(surrogates, is_fraud),
         votes=ballot.votes(),
         left_out=left_out,
         alert_share=rules.alert_share,

@@ -121,6 +121,6 @@ def demotion(votes: Votes, e_value: float) -> Demotion:
 
     `value_minor` is how much more money it caught, base currency minor units.
     """
-    caught_minor = int(np.sum(votes.differences * votes.amount_minor))
+    caught_minor = int(votes.gained_minor.sum())
     log_e = superiority_log_e(votes.wins, votes.losses)
     return Demotion(votes.losses, votes.wins, log_e, required_e(e_value, 1, 1), caught_minor)

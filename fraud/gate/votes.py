@@ -19,13 +19,16 @@ class Votes:
     """The units in event order: columns of length u.
 
     `challenger` and `champion` bool[u] say whether any fraud of the unit stood
-    within that side's budget; `amount_minor` int64[u] sums its frauds.
+    within that side's budget. `amount_minor` int64[u] sums its frauds, and
+    `gained_minor` int64[u] what the challenger caught of them less what the
+    champion did: who catches one payment of an attack has not saved the others.
     """
 
     days: Days
     challenger: Bools
     champion: Bools
     amount_minor: NDArray[np.int64]
+    gained_minor: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.days)
@@ -48,7 +51,13 @@ class Votes:
     def until(self, day: int) -> "Votes":
         """Return what had been voted at the end of a day; later days never change it."""
         seen = int(np.searchsorted(self.days, day, side="right"))
-        return Votes(self.days[:seen], self.challenger[:seen], self.champion[:seen], self.amount_minor[:seen])
+        return Votes(
+            self.days[:seen],
+            self.challenger[:seen],
+            self.champion[:seen],
+            self.amount_minor[:seen],
+            self.gained_minor[:seen],
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +92,14 @@ class Ballot:
         kept = np.ones(len(self.rows), np.bool_) if inside is None else inside[self.rows]
         units, place = np.unique(self.unit[kept], return_inverse=True)
 
-        def any_of(marked: Bools) -> Bools:
-            return np.bincount(place, weights=marked[kept], minlength=len(units)) > 0
+        def summed(values: NDArray[np.integer] | Bools) -> NDArray[np.int64]:
+            return np.bincount(place, weights=values[kept], minlength=len(units)).astype(np.int64)
 
-        total = np.bincount(place, weights=self.amounts[kept], minlength=len(units))
-        return Votes(self.days[units], any_of(self.challenger), any_of(self.champion), total.astype(np.int64))
+        more = self.challenger.astype(np.int64) - self.champion.astype(np.int64)
+        return Votes(
+            self.days[units],
+            summed(self.challenger) > 0,
+            summed(self.champion) > 0,
+            summed(self.amounts),
+            summed(self.amounts * more),
+        )

@@ -48,7 +48,7 @@ def usable(
         int64: when the label came to be known.
     """
     joined = judged(transactions, standing, outcomes, labels, at_us, matured_only=matured_only)
-    return joined.filter(pl.col("is_fraud").is_not_null())
+    return joined.filter(pl.col("is_fraud").is_not_null()).drop("failed_challenge")
 
 
 def judged(
@@ -63,7 +63,7 @@ def judged(
     """Return every transaction known at T; `is_fraud` and `label_known_us` are null where not usable.
 
     `label_position` is that of the label entry which carries the verdict, null
-    where none does. Arguments as for `usable`.
+    where none does; `failed_challenge` bool says what the latest report says. Arguments as for `usable`.
     """
     verdicts = standing.select(
         "transaction_id",
@@ -94,6 +94,7 @@ def judged(
             .when(legitimate)
             .then(matured_us),
             label_position=pl.when(verdict_counts).then(pl.col("verdict_position")),
+            failed_challenge=pl.col("report").eq_missing(int(PaymentOutcome.CHALLENGE_FAILED)),
         )
         .drop("verdict", "verdict_known_us", "verdict_position", "report")
     )

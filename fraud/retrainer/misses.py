@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from fraud.clock import DAY_US
 from fraud.evaluation.quiet import WEEK, forecast
-from fraud.gate.clusters import units
+from fraud.gate.clusters import numbered, units
 from fraud.records import MISSING_SURROGATE, Outcome
 from fraud.retrainer.thinning import one_in
 from fraud.retrainer.trusting import Trust, confirmed
@@ -218,6 +218,6 @@ def by_cluster(rows: pl.DataFrame) -> pl.DataFrame:
     is_fraud = rows["is_fraud"].fill_null(value=False).to_numpy()
     cards = surrogates[entities[0]].to_numpy().copy()
     matrix = surrogates.to_numpy().reshape(len(rows), len(entities))
-    for number, unit in enumerate(units(matrix, is_fraud, np.zeros(len(rows), np.int32))):
-        cards[unit.rows] = _CLUSTERS + number
+    clusters = numbered(matrix, is_fraud)
+    cards[is_fraud] = _CLUSTERS + clusters[is_fraud]
     return rows.with_columns(pl.Series(entities[0], cards, dtype=pl.Int64))

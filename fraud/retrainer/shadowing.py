@@ -8,17 +8,21 @@ the data begins anew. One that cannot be judged is logged and tried again at the
 bundle, or a feature of it, is gone is dropped.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 import polars as pl
 import structlog
 
 from fraud.archive.columns import shadow_of
 from fraud.bundle.bundle import Bundle
+from fraud.clock import DAY_US
 from fraud.errors import NotAllowedNow, StaleHead
+from fraud.gate.evidence import ENTITY_PREFIX
 from fraud.gate.probation import Pairs
 from fraud.gate.shadow import ShadowRecord, judge_shadow
-from fraud.records import Outcome
+from fraud.records import MISSING_SURROGATE, Outcome
 from fraud.registry.version import VersionState
 from fraud.retrainer.casework import Rival, matrix_of, read_of, traffic_before
 from fraud.retrainer.cycle import Workshop
@@ -28,7 +32,10 @@ from fraud.training.history import History
 _log = structlog.get_logger("fraud.retrainer.shadowing")
 COMPARED_ROWS = 2_000
 """Newest rows whose logged scores are computed again; only theirs are read with features."""
-_COUNTED = ("position", "arrival_time_us", "score", "outcome", "explored", "rule", "shadow_outcome")
+_COUNTED = (
+    *("position", "event_time_us", "arrival_time_us", "score", "outcome", "explored", "rule"),
+    "shadow_outcome",
+)
 _COMPARED = {"position": pl.Int64, "differs": pl.Boolean}
 
 
@@ -36,22 +43,25 @@ _COMPARED = {"position": pl.Int64, "differs": pl.Boolean}
 class _Seen:
     """What was read of one version under one view. Counted up by one owner.
 
-    `position` is that of the newest payment counted, `newest` the last `COMPARED_ROWS` of them.
+    `entities` are columns, the card first. `position` is that of the newest payment counted, `newest` the
+    last `COMPARED_ROWS` of them; `moved` says of whom they differed on one, and on which day.
     """
 
     view: str
     bundle: Bundle
+    entities: tuple[str, ...]
     before: float | None
     rows: int = 0
     since_us: int = 0
     position: int = 0
     pairs: Pairs = field(default_factory=Pairs)
+    moved: set[tuple[int, ...]] = field(default_factory=set)
     newest: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=_COMPARED))
 
     def count(self, scored: pl.LazyFrame) -> None:
         """Take in rows of `in_shadow` that came since."""
         scored = scored.filter(pl.col("position") > self.position)
-        rows = scored.select(*_COUNTED).collect()
+        rows = scored.select(*_COUNTED, *self.entities).collect()
         if rows.is_empty():
             return
         first = rows["position"].tail(COMPARED_ROWS)[0]
@@ -62,7 +72,32 @@ class _Seen:
             self.since_us = int(rows["arrival_time_us"].to_numpy().min())
         self.rows += len(rows)
         self.position = rows["position"][-1]
-        _count_pairs(self.pairs, rows)
+        count_pairs(self.pairs, rows, self.entities, self.moved)
+
+
+def count_pairs(
+    pairs: Pairs, rows: pl.DataFrame, entities: Sequence[str], moved: set[tuple[int, ...]]
+) -> None:
+    """Count alerts on payments that the champion decided, the version in shadow standing first.
+
+    Where they differ a card counts once a day, as on probation: one card must not keep a version out.
+    `moved` remembers it: the day, and place and surrogate of the first of `entities` that a payment gives;
+    those that give none count as one card.
+    """
+    decided = rows.filter(pl.col("score").is_not_null() & pl.col("rule").is_null())
+    theirs = ((decided["outcome"] != int(Outcome.APPROVE)) | decided["explored"]).to_numpy()
+    mine = (decided["shadow_outcome"] != int(Outcome.APPROVE)).to_numpy()
+    counts = mine == theirs
+    for row in np.flatnonzero(~counts).tolist():
+        day = int(decided["event_time_us"][row]) // DAY_US
+        given = ((place, decided[name][row]) for place, name in enumerate(entities))
+        card = next((it for it in given if it[1] not in (None, MISSING_SURROGATE)), ())
+        counts[row] = (day, *card) not in moved
+        moved.add((day, *card))
+    pairs.both += int(np.sum(mine & theirs))
+    pairs.neither += int(np.sum(~mine & ~theirs))
+    pairs.champion_only += int(np.sum(mine & ~theirs & counts))
+    pairs.former_only += int(np.sum(~mine & theirs & counts))
 
 
 class ShadowWatch:
@@ -109,7 +144,9 @@ class ShadowWatch:
         seen = self._seen.get(version.version)
         if seen is None or seen.view != view:
             bundle = shop.rival(version).bundle
-            seen = self._seen[version.version] = _Seen(view, bundle, _foreseen(history, version, bundle))
+            entities = tuple(f"{ENTITY_PREFIX}{name}" for name in shop.settings.schema_.entity_names)
+            before = _foreseen(history, version, bundle)
+            seen = self._seen[version.version] = _Seen(view, bundle, entities, before)
         seen.count(in_shadow(history, version))
         return ShadowRecord(
             rows=seen.rows,
@@ -145,19 +182,6 @@ def in_shadow(history: History, version: VersionState) -> pl.LazyFrame:
         )
         .sort("position")
     )
-
-
-def _count_pairs(pairs: Pairs, rows: pl.DataFrame) -> None:
-    """Count alerts on payments that the champion decided, the version in shadow standing first."""
-    decided = rows.filter(pl.col("score").is_not_null() & pl.col("rule").is_null())
-    theirs = (decided["outcome"] != int(Outcome.APPROVE)) | decided["explored"]
-    mine = decided["shadow_outcome"] != int(Outcome.APPROVE)
-    both, mine_only = int((mine & theirs).sum()), int((mine & ~theirs).sum())
-    theirs_only = int((~mine & theirs).sum())
-    pairs.both += both
-    pairs.champion_only += mine_only
-    pairs.former_only += theirs_only
-    pairs.neither += len(decided) - both - mine_only - theirs_only
 
 
 def _foreseen(history: History, version: VersionState, bundle: Bundle) -> float | None:

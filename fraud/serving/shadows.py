@@ -42,21 +42,23 @@ class InShadow:
 class LivePairs:
     """What champion `version` and its predecessor made of the same payments since both score them.
 
-    `moved` holds the cards (the schema's first entity) on which they differed on `day`.
+    `moved` holds whose payments they differed on, on `day`: the place and token of the first entity that a
+    payment gives, the card as a rule; None stands for all payments that give none.
     """
 
     version: str
     alerts: Pairs = field(default_factory=Pairs)
     declines: Pairs = field(default_factory=Pairs)
     day: int = 0
-    moved: set[str] = field(default_factory=set)
+    moved: set[tuple[int, str] | None] = field(default_factory=set)
 
     def take(self, transaction: Transaction, ours: Outcome, theirs: Outcome) -> None:
-        """Count a payment, unless they differ on one of a card they differed on that day."""
+        """Count a payment, unless they differ on it and differed on one of the same card that day."""
         alerts = ours is not Outcome.APPROVE, theirs is not Outcome.APPROVE
         declines = ours is Outcome.DECLINE, theirs is Outcome.DECLINE
-        card = transaction.entities[0]
-        if card is not None and (alerts[0] != alerts[1] or declines[0] != declines[1]):
+        if alerts[0] != alerts[1] or declines[0] != declines[1]:
+            given = ((place, it) for place, it in enumerate(transaction.entities) if it is not None)
+            card = next(given, None)
             day = transaction.event_time_us // DAY_US
             if day > self.day:
                 self.day, self.moved = day, set()

@@ -1,11 +1,15 @@
 """Both sides are censored alike: the mirror, the coin, and what happens without them."""
 
+from itertools import combinations
+
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fraud.gate.censoring import (
-    LABEL_COIN,
+    EXPLORATION_COIN,
+    LABEL_COINS,
     coin,
     exploration_rates,
     heads,
@@ -26,11 +30,11 @@ def test_the_coin_is_fair_and_belongs_to_the_transaction() -> None:
     assert coin("t1") == tosses[1]
 
 
-def test_the_two_coins_have_nothing_to_do_with_each_other() -> None:
+@pytest.mark.parametrize(("one", "other"), [*combinations([EXPLORATION_COIN, *LABEL_COINS.values()], 2)])
+def test_the_coins_have_nothing_to_do_with_each_other(one: bytes, other: bytes) -> None:
     names = [f"t{i}" for i in range(20_000)]
-    both = heads(names, np.ones(len(names), np.int64), np.full(len(names), 0.5), MOST)
-    both &= toss(names, np.full(len(names), 0.5), LABEL_COIN)
-    assert abs(np.mean(both) - 0.25) < 0.01
+    rates = np.full(len(names), 0.5)
+    assert abs(np.mean(toss(names, rates, one) & toss(names, rates, other)) - 0.25) < 0.01
 
 
 def test_a_large_amount_never_shows_heads() -> None:
@@ -39,15 +43,26 @@ def test_a_large_amount_never_shows_heads() -> None:
     assert not heads(["a"], np.array([1]), np.zeros(1), MOST).any()
 
 
-def test_the_exploration_rate_of_a_day_is_what_its_decisions_say() -> None:
-    declined = np.array([True, False, False, True, True, False, True])
-    explored = np.array([False, True, False, False, False, False, False])
-    propensities = np.array([0.95, 0.05, 1.0, 0.8, 1.0, 1.0, 1.0])
-    days = np.array([0, 0, 0, 1, 1, 2, 1], dtype=np.int32)
-    within_cap = np.array([True, True, True, True, True, True, False])
-    rates = exploration_rates(declined, explored, propensities, days, within_cap)
-    # The second decline of day 1 found the budget used up; the third was above the cap.
-    assert np.allclose(rates, [0.05, 0.05, 0.05, 0.1, 0.1, 0.0, 0.1])
+def test_a_mirrored_row_meets_the_rate_of_the_decline_of_its_rank() -> None:
+    declined = np.array([True, True, True, False, False, True, False])
+    days = np.array([0, 0, 0, 0, 0, 1, 1], dtype=np.int32)
+    nobody, everybody = np.zeros(7, dtype=bool), np.ones(7, dtype=bool)
+    met = np.array([0.0, 0.2, 0.4, 9, 9, 0.1, 9])
+    champion = np.array([9.0, 8, 7, 2, 1, 9, 1])
+    challenger = np.array([1.0, 2, 9, 8, 7, 1, 9])
+    rates = exploration_rates(declined, met, everybody, nobody, days, [challenger, champion])
+    # The challenger's second and third decline of day 0 meet what the champion's second and third met.
+    assert rates.tolist() == [0.0, 0.2, 0.0, 0.2, 0.4, 0.1, 0.1]
+    alone = exploration_rates(declined, met, everybody, nobody, days, [champion])
+    assert alone.tolist() == [0.0, 0.2, 0.4, 1.0, 1.0, 0.1, 1.0]
+
+
+def test_declines_above_the_largest_amount_explored_say_nothing_of_the_rate() -> None:
+    declined, nobody, day = np.ones(4, dtype=bool), np.zeros(4, dtype=bool), np.zeros(4, np.int32)
+    within = np.array([False, True, False, True])
+    met, champion = np.array([0.9, 0.1, 0.9, 0.3]), np.array([4.0, 3, 2, 1])
+    assert exploration_rates(declined, met, within, nobody, day, [champion]).tolist() == [0.1, 0.1, 0.3, 0.3]
+    assert exploration_rates(declined, met, nobody, nobody, day, [champion]).tolist() == [0.0] * 4
 
 
 def test_without_declines_nothing_is_mirrored() -> None:
@@ -80,20 +95,30 @@ def test_the_scores_tell_how_often_held_rows_of_each_kind_got_a_label() -> None:
     days = np.array([0] * 6 + [1] * 3, dtype=np.int32)
     # Of the five that were held on day 0 two are frauds, one of them known; of the two of day 1 one is.
     champion, challenger = np.full(9, 0.3), np.array([0.4] * 6 + [0.5] * 3)
-    rates = told_rates(held, told, is_fraud, days, [champion, challenger])
+    nobody = np.zeros(9, dtype=bool)
+    rates = told_rates(held, told, is_fraud, nobody, days, [champion, challenger])
     fraud, honest, later, fair = 1 / 2, 1 / 3, 2 / 3, 2 / 4
     assert np.allclose(rates, [fraud, honest, honest, honest, honest, fraud, later, fair, fair])
     first = days == 0
-    early = told_rates(held[first], told[first], is_fraud[first], days[first], [champion[first] + 0.1])
+    cut = (held[first], told[first], is_fraud[first], nobody[first])
+    early = told_rates(*cut, days[first], [champion[first] + 0.1])
     assert np.allclose(early, rates[first])
 
 
 def test_more_is_never_expected_than_could_be_there() -> None:
     held, told, is_fraud = np.ones(2, dtype=bool), np.array([True, False]), np.array([True, False])
+    nobody, day = np.zeros(2, dtype=bool), np.zeros(2, np.int32)
     for score, rate in ((1.0, 1 / 2), (0.0, 1.0)):
-        rates = told_rates(held, told, is_fraud, np.zeros(2, np.int32), [np.full(2, score)])
+        rates = told_rates(held, told, is_fraud, nobody, day, [np.full(2, score)])
         assert rates[0] == rate
-    assert told_rates(held, held, is_fraud, np.zeros(2, np.int32), [np.ones(2)]).tolist() == [1.0, 1.0]
+    assert told_rates(held, held, is_fraud, nobody, day, [np.ones(2)]).tolist() == [1.0, 1.0]
+
+
+def test_a_failed_challenge_is_a_hidden_fraud_whatever_the_scores_expect() -> None:
+    held, told = np.ones(4, dtype=bool), np.array([True, True, False, False])
+    is_fraud, failed = np.array([True, False, False, False]), np.array([True, False, True, False])
+    rates = told_rates(held, told, is_fraud, failed, np.zeros(4, np.int32), [np.zeros(4)])
+    assert np.allclose(rates, [1 / 2, 1 / 2, 1 / 2, 1 / 2]), "one fraud of two, one honest row of two"
 
 
 def test_imported_rows_are_never_mirrored() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fraud.gate.clusters import units
+from fraud.gate.clusters import numbered, units
 
 Row = tuple[int, bool, int, int]
 
@@ -16,6 +16,13 @@ def attacks(rows: list[Row]) -> list[tuple[int, list[int]]]:
     day, fraud, card, merchant = (np.array(column) for column in zip(*rows, strict=True))
     found = units(np.stack([card, merchant], axis=1), fraud.astype(bool), day.astype(np.int32))
     return [(unit.day, unit.rows.tolist()) for unit in found]
+
+
+def test_all_frauds_of_an_attack_have_its_number_whatever_their_day() -> None:
+    surrogates = np.array([[1, 10], [2, 11], [3, 12], [1, 13], [4, 10]])
+    is_fraud = np.array([True, True, False, True, False])
+    assert numbered(surrogates, is_fraud).tolist() == [0, 1, -1, 0, -1]
+    assert numbered(surrogates, np.zeros(5, dtype=bool)).tolist() == [-1] * 5
 
 
 LEGITIMATE = [(0, False, 1_000 + i, 7) for i in range(400)]

@@ -12,8 +12,10 @@ import pytest
 from fraud.clock import DAY_US
 from fraud.errors import InvalidInput
 from fraud.gate import checks
+from fraud.gate.clusters import Unit
 from fraud.gate.evidence import Evidence, EvidenceRules, gather
 from fraud.gate.slices import SliceRules
+from fraud.gate.votes import Ballot
 from fraud.records import Outcome
 from fraud.settings import settings_from
 from tests.gate.worlds import MATURITY_US, World, rules
@@ -91,7 +93,7 @@ def test_declines_without_exploration_are_counted_and_are_no_evidence() -> None:
 
 
 def test_challenges_without_a_label_are_counted_and_are_no_evidence() -> None:
-    world = replace(WORLD, decline_share=0.02, explored_share=0.3, held_share=0.05, untold=(0.9, 0.1))
+    world = replace(WORLD, decline_share=0.02, explored_share=0.3, challenge_share=0.05, untold=(0.9, 0.1))
     frame = world.frame()
     evidence = gather(frame, rules())
     declined = (pl.col("outcome") == Outcome.DECLINE) & ~pl.col("explored")
@@ -105,13 +107,13 @@ def test_challenges_without_a_label_are_counted_and_are_no_evidence() -> None:
 
 
 def test_challenges_that_all_have_a_label_are_evidence() -> None:
-    evidence = gather(replace(WORLD, held_share=0.05).frame(), rules())
+    evidence = gather(replace(WORLD, challenge_share=0.05).frame(), rules())
     assert (evidence.left_out.censored, evidence.left_out.mirrored) == (0, 0)
     assert votes_of(evidence) == votes_of(gather(WORLD.frame(), rules()))
 
 
 def test_sides_are_censored_alike_behind_challenges() -> None:
-    frame = replace(WORLD, held_share=0.05, untold=(0.9, 0.1)).frame()
+    frame = replace(WORLD, challenge_share=0.05, untold=(0.9, 0.1)).frame()
     swapped = frame.rename({"champion_score": "challenger_score", "challenger_score": "champion_score"})
     one, other = gather(frame, rules()), gather(swapped, rules())
     assert (one.votes.wins, one.votes.losses) == (other.votes.losses, other.votes.wins)
@@ -127,6 +129,14 @@ def test_a_unit_is_caught_when_any_of_its_frauds_is_within_the_budget() -> None:
     evidence = gather(frame, rules())
     amounts = frame.filter("is_fraud")["amount_base_minor"].sum()
     assert votes_of(evidence) == [(0, True, True, amounts)]
+
+
+def test_who_catches_one_payment_of_an_attack_has_not_saved_the_others() -> None:
+    unit = Unit(0, np.arange(3))
+    challenger, champion = np.array([True, False, False]), np.array([False, True, True])
+    votes = Ballot.of([unit], challenger, champion, np.array([10, 20, 40])).votes()
+    assert (votes.wins, votes.losses) == (0, 0), "both caught the attack"
+    assert (votes.amount_minor.tolist(), votes.gained_minor.tolist()) == ([70], [10 - 60])
 
 
 def test_without_a_champion_nobody_votes_for_one() -> None:

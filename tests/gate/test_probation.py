@@ -83,6 +83,7 @@ def votes(former_only: int, champion_only: int, amount: int = 1_000) -> Votes:
         np.arange(n) < former_only,
         np.arange(n) >= former_only,
         np.full(n, amount, np.int64),
+        np.where(np.arange(n) < former_only, amount, -amount),
     )
 
 
@@ -96,7 +97,7 @@ def test_a_former_champion_that_catches_more_comes_back_and_an_equal_one_does_no
 
 def test_more_frauds_and_less_money_does_not_bring_it_back() -> None:
     poorer = votes(20, 2)
-    poorer.amount_minor[20:] = 1_000_000
+    poorer.gained_minor[20:] = -1_000_000
     found = demotion(poorer, 20.0)
     assert found.value_minor < 0
     assert not found.reached

@@ -58,6 +58,7 @@ def voted(wins: int, losses: int, both: int) -> Votes:
         np.arange(units) < wins + both,
         np.arange(units) >= wins,
         np.full(units, 100),
+        np.repeat([100, 0, -100], [wins, both, losses]),
     )
 
 

@@ -57,8 +57,8 @@ def test_a_better_challenger_is_promoted_by_superiority() -> None:
 
 def test_superiority_in_count_does_not_promote_when_it_loses_value() -> None:
     votes = BETTER.votes
-    lost = np.where(votes.champion & ~votes.challenger, 10_000_000, votes.amount_minor)
-    verdict = judge(case(replace(BETTER, votes=replace(votes, amount_minor=lost))), GATE)
+    lost = np.where(votes.champion & ~votes.challenger, -10_000_000, votes.gained_minor)
+    verdict = judge(case(replace(BETTER, votes=replace(votes, gained_minor=lost))), GATE)
     assert (verdict.outcome, verdict.way) == ("INCONCLUSIVE", "")
     assert verdict.check("superiority").passed
     assert verdict.check("value_difference").passed is False
@@ -166,6 +166,18 @@ def test_scores_that_expect_far_too_many_frauds_are_rejected() -> None:
     assert judge(case(fair), strict).check("calibration").passed, "its interval still reaches the bound"
 
 
+def test_a_ring_that_nobody_foresaw_is_one_surprise_to_the_calibration() -> None:
+    strict = GATE.model_copy(update={"calibration_ratio_max": 2.0})
+    frauds = BETTER.frauds / len(BETTER.challenger_scores)
+    told = replace(BETTER, challenger_scores=np.full_like(BETTER.challenger_scores, frauds / 3))
+    assert not judge(case(told), strict).check("calibration").passed
+    in_ring = told.sample.is_fraud & (np.cumsum(told.sample.is_fraud) > 0.3 * told.frauds)
+    ring = replace(told, clusters=np.where(in_ring, 10**6, told.clusters))
+    found = judge(case(ring), strict).check("calibration")
+    assert found.passed
+    assert f"{len(np.unique(ring.clusters)) - 1} attacks" in found.reason
+
+
 def test_a_first_version_is_promoted_over_the_floors() -> None:
     verdict = judge(case(FIRST, None), GATE)
     assert (verdict.outcome, verdict.way) == ("PROMOTE", "floors")
@@ -255,6 +267,7 @@ def test_an_undecided_challenger_is_told_when_to_expect_a_decision() -> None:
         challenger=np.arange(9) < 7,
         champion=np.arange(9) >= 7,
         amount_minor=np.full(9, 100),
+        gained_minor=np.repeat([100, -100], [7, 2]),
     )
     verdict = judge(case(replace(BETTER, votes=votes)), GATE)
     assert verdict.outcome == "INCONCLUSIVE"

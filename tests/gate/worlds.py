@@ -31,9 +31,11 @@ class World:
 
     A model's score is the fraud's visibility plus noise of its own; less noise
     is the better model. `decline_share` of each day is declined by the champion,
-    and unless explored those rows have no label. The next `held_share` are
-    challenged, and of those of them that `untold` says, of frauds and of honest
-    payments, nothing is ever known.
+    and unless explored those rows have no label; the `certain_share` of them with
+    the highest scores are never explored. The next `review_share` go to
+    review and the next `challenge_share` are challenged; of those of them that
+    `unreviewed` and `untold` say, of frauds and of honest payments, nothing is
+    ever known.
     """
 
     seed: int
@@ -46,7 +48,10 @@ class World:
     challenger_noise: float = 1.0
     decline_share: float = 0.0
     explored_share: float = 0.0
-    held_share: float = 0.0
+    certain_share: float = 0.0
+    review_share: float = 0.0
+    unreviewed: tuple[float, float] = (0.0, 0.0)
+    challenge_share: float = 0.0
     untold: tuple[float, float] = (0.0, 0.0)
 
     def frame(self) -> pl.DataFrame:
@@ -65,11 +70,15 @@ class World:
         spread = np.array([[self.champion_noise], [self.challenger_noise]])
         champion, challenger = 1 / (1 + np.exp(4 - 2.0 * is_fraud - spread * noise))
         declined = _top(champion, day, self.decline_share)
-        explored = declined & (rng.random(count) < self.explored_share)
+        certain = _top(champion, day, self.decline_share * self.certain_share)
+        explored = declined & ~certain & (rng.random(count) < self.explored_share)
         unknown = declined & ~explored
-        held = _top(champion, day, self.decline_share + self.held_share) & ~declined
+        stopped = self.decline_share + self.review_share
+        reviewed = _top(champion, day, stopped) & ~declined
+        challenged = _top(champion, day, stopped + self.challenge_share) & ~declined & ~reviewed
         draws = np.random.default_rng([self.seed, 1]).random(count)
-        untold = held & (draws < np.where(is_fraud, *self.untold))
+        untold = reviewed & (draws < np.where(is_fraud, *self.unreviewed))
+        untold |= challenged & (draws < np.where(is_fraud, *self.untold))
         return pl.DataFrame(
             {
                 "transaction_id": [f"{self.seed}-{row}" for row in range(count)],
@@ -80,9 +89,16 @@ class World:
                 "amount_base_minor": rng.integers(100, 50_000, size=count),
                 "is_fraud": pl.Series(is_fraud & ~unknown).set(pl.Series(untold), None),
                 "label_known_us": pl.Series(day * DAY_US).set(pl.Series(~is_fraud | unknown | untold), None),
-                "outcome": np.select([unknown, held], [Outcome.DECLINE, Outcome.CHALLENGE], Outcome.APPROVE),
+                "outcome": np.select(
+                    [unknown, reviewed, challenged],
+                    [Outcome.DECLINE, Outcome.REVIEW, Outcome.CHALLENGE],
+                    Outcome.APPROVE,
+                ),
                 "explored": explored,
-                "propensity": np.where(explored, self.explored_share, 1.0 - unknown * self.explored_share),
+                "propensity": np.where(
+                    explored, self.explored_share, 1.0 - (unknown & ~certain) * self.explored_share
+                ),
+                "failed_challenge": untold & challenged & is_fraud,
                 "imported": np.zeros(count, dtype=bool),
                 "champion_score": champion,
                 "challenger_score": challenger,
