@@ -95,4 +95,5 @@ def _identities(settings: Settings) -> Iterator[Finding]:
     for it in valid:
         if it.name not in lasting:
             text = f"credential {it.id} of {it.name} ends at {format_time(it.expires_us)}"
-            yield Finding(_CHECK, "warn", text, f"fraud token rotate {it.id}, or fraud token expire {it.id}")
+            again = f"fraud token rotate {it.id}" if it.digest else it.another()
+            yield Finding(_CHECK, "warn", text, f"{again}, or fraud token expire {it.id}")

@@ -33,7 +33,10 @@ def exclude(
     submitter: Annotated[str, typer.Option(help="Labels handed in by this person or system.")] = "",
     transactions: Annotated[bool, typer.Option("--transactions", help="Transactions of a span.")] = False,
     from_: Annotated[str | None, typer.Option("--from", help="Start of the span, included.")] = None,
-    to: Annotated[str | None, typer.Option(help="End of the span, not included.")] = None,
+    to: Annotated[
+        str | None,
+        typer.Option(help="End of the span, not included. Without it also what is still to come."),
+    ] = None,
     where: Annotated[
         list[str] | None, typer.Option(help="Only transactions with card=TOKEN; all given must hold.")
     ] = None,
@@ -76,6 +79,9 @@ def exclude(
             )
             if reply.asked_seq:
                 wait_for_second(shell, "Exclusion", reply.asked_seq, reply.asked_until_us)
+            if not (selection.to_us or selection.batch_id):
+                whom = source or submitter or "these"
+                shell.note(f"what still comes of {whom} is excluded, too, until --undo; --to bounds it")
             _show(shell, client, reply, started, wait=wait)
 
 

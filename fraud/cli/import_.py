@@ -5,9 +5,13 @@ from typing import Annotated
 
 import typer
 
+from fraud.cli.label_file import write_labels
 from fraud.cli.shell import shell_of, table
 from fraud.cli.times import format_time
 from fraud.errors import ConfigError
+
+LATER = "labels-later.csv"
+"""In the data folder: the frauds of a history that become known after it ends."""
 
 
 def import_(
@@ -31,9 +35,19 @@ def import_(
         "file": str(file),
         "transactions": summary.transactions,
         "frauds": summary.frauds,
-        "labels_waiting": summary.labels_waiting,
+        "frauds_later": len(summary.later),
         "first_event": format_time(summary.first_event_us),
         "last_event": format_time(summary.last_event_us),
     }
     rows = [(name.replace("_", " "), value) for name, value in document.items()]
-    shell.show(document, table("Imported", ["", ""], rows), "next: fraud retrain --once, then fraud up")
+    shell.show(document, table("Imported", ["", ""], rows))
+    if summary.later:
+        path = settings.data_dir / LATER
+        write_labels(path, summary.later)
+        source = settings.import_.label_source
+        shell.note(
+            f"{len(summary.later)} frauds are NOT loaded: they become known after the history ends. They are "
+            f"in {path}; push each when its time has come, or they will be learned as honest:\n"
+            f"  fraud label push {path} --batch later --source {source} --submitter YOU"
+        )
+    shell.note("next: fraud retrain --once, then fraud up")

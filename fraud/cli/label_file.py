@@ -7,12 +7,12 @@ Columns: transaction_id, value (FRAUD, LEGITIMATE or WITHDRAWN), label_time
 """
 
 import csv
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fraud.cli.times import parse_time_us
+from fraud.cli.times import format_time, parse_time_us
 from fraud.documents import read_json
 from fraud.errors import InvalidInput, LimitExceeded
 from fraud.records import Label, LabelValue
@@ -52,6 +52,14 @@ def read_labels(path: Path) -> tuple[list[Label], list[BrokenRow]]:
         except InvalidInput as error:
             broken.append(BrokenRow(place, str(error)))
     return labels, broken
+
+
+def write_labels(path: Path, labels: Iterable[Label]) -> None:
+    """Write labels as a CSV that `read_labels` takes."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(REQUIRED)
+        rows.writerows((it.transaction_id, it.value.name, format_time(it.label_time_us)) for it in labels)
 
 
 def _rows(path: Path) -> Iterator[tuple[str, Mapping[Any, Any] | str]]:

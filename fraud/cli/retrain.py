@@ -42,7 +42,7 @@ def retrain(
     wait: Annotated[bool, typer.Option(help="Wait for the verdicts of a request.")] = True,
     target: Annotated[str | None, typer.Option(help="host:port of the server.")] = None,
 ) -> None:
-    """Retrain: ask the running retrainer, or run a cycle or the process itself."""
+    """Retrain: ask the running retrainer, or run a cycle or the process. Status 1: a model got none."""
     shell = shell_of(ctx)
     settings = shell.settings
     models = model or list(settings.models)
@@ -110,11 +110,7 @@ def _request(
         shell.note("retrain requested; waiting for the verdicts")
         replies = [_wait(shell, client, request) for request in requests]
     failed = [reply.text for reply in replies if reply.state == reply.FAILED]
-    _show(shell, [_verdict(each) for reply in replies for each in reply.verdicts], failed)
-    for text in failed:
-        shell.note(f"failed: {text}")
-    if failed:
-        raise typer.Exit(1)
+    _show(shell, [each for reply in replies for each in reply.verdicts], failed)
 
 
 def _wait(shell: Shell, client: "Client", request: int) -> "GetRetrainResponse":
@@ -140,7 +136,14 @@ def _verdict(each: Any) -> dict[str, Any]:
 
 
 def _show(shell: Shell, verdicts: Any, failed: Sequence[str] = ()) -> None:
+    """Print the verdicts; end with status 1 where a model got no version."""
+    from fraud.registry.cycles import untrained
+
     documents = [_verdict(each) for each in verdicts]
     rows = [tuple(each.values()) for each in documents]
     columns = ["model", "version", "verdict", "reason"]
     shell.show({"verdicts": documents, "failed": list(failed)}, table("Verdicts", columns, rows))
+    for text in failed:
+        shell.note(f"failed: {text}")
+    if failed or untrained(documents):
+        raise typer.Exit(1)

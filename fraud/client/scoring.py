@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, cast
 
 from fraud.client.connection import Connection
-from fraud.errors import InvalidInput, Overloaded, Unavailable
+from fraud.errors import InvalidInput, Overloaded, Unauthenticated, Unavailable
 from fraud.records import OutcomeReport
 from fraud.v1 import scoring_pb2
 from fraud.v1.transaction_pb2 import Transaction
@@ -24,13 +24,14 @@ class ScoringCalls(Connection):
 
         Raises:
             InvalidInput: a field is wrong; the message names it.
-            Unavailable: no answer within the deadline, and no `on_failure` is set.
+            Unavailable, Overloaded, Unauthenticated: no answer within the deadline, none to be had now, or
+                the token has ended; and no `on_failure` is set.
         """
         message = to_message(transaction)
         request = scoring_pb2.ScoreRequest(transaction=message, with_reasons=with_reasons)
         try:
             return self._call("ScoringService/Score", request, scoring_pb2.ScoreResponse).decision
-        except (Unavailable, Overloaded):
+        except (Unavailable, Overloaded, Unauthenticated):
             if self._on_failure is None:
                 raise
             return scoring_pb2.Decision(

@@ -35,6 +35,18 @@ _UNTRAINED: Final = ("FROZEN", "NOT TRAINED")
 """What a cycle says of a model in place of a verdict, when the guard froze it or a recipe gave nothing."""
 
 
+def untrained(verdicts: Sequence[Mapping[str, str]]) -> set[str]:
+    """Return the models that a cycle was through with and made no version of; `verdicts` as it ended with.
+
+    >>> untrained([{"model": "card", "verdict": "FROZEN"}, {"model": "wallet", "verdict": "REJECT"}])
+    {'card'}
+    """
+    said: dict[str, set[str]] = {}
+    for each in verdicts:
+        said.setdefault(each["model"], set()).add(each["verdict"])
+    return {model for model, words in said.items() if words.issubset(_UNTRAINED)}
+
+
 @dataclass(slots=True)
 class CycleStart:
     """One cycle: when it started, µs UTC, why, of which models, and how it ended.
@@ -139,10 +151,8 @@ def _end(
     cycle = state.cycles[-1]
     state.cycle_runs, cycle.ended = False, ended
     if trained is None:
-        said: dict[str, set[str]] = {}
-        for each in verdicts:
-            said.setdefault(each["model"], set()).add(each["verdict"])
-        trained = [it for it in cycle.models if not said.get(it) or not said[it].issubset(_UNTRAINED)]
+        without = untrained(verdicts)
+        trained = [it for it in cycle.models if it not in without]
     if ended == "finished":
         cycle.trained = tuple(it for it in cycle.models if it in trained)
 

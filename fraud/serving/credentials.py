@@ -49,6 +49,11 @@ class Credential:
             return "revoked"
         return "expired" if 0 < self.expires_us <= now_us else "valid"
 
+    def another(self) -> str:
+        """Return the command that makes another way in, for when this one has ended or is about to."""
+        certificate = f" --certificate {self.subject}" if self.subject else ""
+        return f"fraud token add {self.name} --role ROLE{certificate}"
+
     def is_shown_by(self, secret: str) -> bool:
         """Tell whether a secret is this one's, in a time that tells nothing about it."""
         return bool(self.digest) and hmac.compare_digest(digest_of(secret), self.digest)

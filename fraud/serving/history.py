@@ -5,8 +5,8 @@
 
 Arrival comes from a column, else from event time; labels get `label_delay` on
 top, or a column of their own. A label that becomes known only after the history
-ends (log clock) or after now (wall clock) is not loaded but counted: it arrives
-through `fraud label push` when its time has come.
+ends (log clock) or after now (wall clock) is not loaded but given back: it arrives
+through `fraud label push` when its time has come, or its payment counts as honest.
 """
 
 import heapq
@@ -44,11 +44,11 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class ImportSummary:
-    """What was loaded, and the labels whose time has not come."""
+    """What was loaded, and the labels whose time has not come, by time: they are in no log."""
 
     transactions: int
     frauds: int
-    labels_waiting: int
+    later: tuple[Label, ...]
     first_event_us: int
     last_event_us: int
 
@@ -125,7 +125,7 @@ def _load(
     log.secure()
     snapshots.write(fold, beside)
     times = history.rows.event_time_us
-    return ImportSummary(total, labels.given, labels.waiting, int(times[0]), int(times[-1]))
+    return ImportSummary(total, labels.given, labels.later(), int(times[0]), int(times[-1]))
 
 
 def _stored(settings: Settings, tokens: list[list[str]]) -> list[list[str]]:
@@ -208,8 +208,7 @@ class _Labels:
         frauds = np.flatnonzero(history.is_fraud)
         order = frauds[np.argsort(history.label_us[frauds], kind="stable")]
         self.given = int(np.count_nonzero(history.label_us[order] <= end_us))
-        self.waiting = len(order) - self.given
-        self._rows = order[: self.given]
+        self._rows, self._later = order[: self.given], order[self.given :]
         self._times = history.label_us[self._rows]
         # A label goes before the first transaction that arrives after it.
         self._before = np.searchsorted(history.arrival_us, self._times, side="right")
@@ -226,13 +225,18 @@ class _Labels:
             self._next = stop
         return due
 
+    def later(self) -> tuple[Label, ...]:
+        """Return the labels whose time has not come, by time."""
+        return self._labels(self._later)
+
+    def _labels(self, rows: NDArray[np.intp]) -> tuple[Label, ...]:
+        ids, times = self._history.ids, self._history.label_us
+        return tuple(Label(ids[row], LabelValue.FRAUD, int(times[row])) for row in rows.tolist())
+
     def _event(self, stop: int, time_us: int) -> LabelsSubmitted:
         batch_id = f"import-{np.datetime64(time_us, 'us').astype('datetime64[D]')}"
         part = self._parts[batch_id] = self._parts.get(batch_id, -1) + 1
-        ids = self._history.ids
-        labels = tuple(
-            Label(ids[row], LabelValue.FRAUD, time_us) for row in self._rows[self._next : stop].tolist()
-        )
+        labels = self._labels(self._rows[self._next : stop])
         digest = digest_of(self._source, IMPORTER, labels)
         return LabelsSubmitted(batch_id, part, self._source, IMPORTER, labels, digest)
 

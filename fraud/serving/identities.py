@@ -83,7 +83,7 @@ def _valid(credential: Credential, caller: Caller, now_us: int) -> Caller:
     when = format_time(credential.revoked_us or credential.expires_us)
     raise Unauthenticated(
         f"credential {credential.id} of {caller.name}: {standing} at {when}; "
-        f"'fraud token rotate {caller.name}' makes another"
+        f"'{credential.another()}' makes another"
     )
 
 

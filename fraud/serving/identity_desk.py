@@ -162,7 +162,7 @@ def _one_token(rows: Sequence[Credential], which: str, now_us: int) -> Credentia
         raise NotAllowedNow(
             f"{which} has several valid tokens ({ids}); name one by its id"
             if valid
-            else f"{which} has no valid token to rotate; 'fraud token add' makes one"
+            else f"{which} has no valid token to rotate; '{fitting[-1].another()}' makes another way in"
         )
     return valid[0]
 

@@ -1,6 +1,6 @@
 """`[models.NAME]`: one of the models the service hosts, its features and its policy."""
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
@@ -119,13 +119,20 @@ class Exploration(Section):
 class Policy(Section):
     """Outcome by score; the thresholds are solved from these targets at training.
 
-    A target left out means that outcome is never given.
+    A target left out means that outcome is never given. Without any the riskiest hundredth goes to review.
     """
 
     challenge: Target | None = None
-    review: Target | None = Target(share=0.01)
+    review: Target | None = None
     decline: Target | None = None
     exploration: Exploration = Exploration()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gives_an_outcome(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.keys().isdisjoint(("challenge", "review", "decline")):
+            return given | {"review": {"share": 0.01}}
+        return given
 
 
 class ModelSettings(Section):

@@ -11,7 +11,7 @@ class Retention(Section):
     """What `fraud archive vacuum` must leave alone, and what `fraud erase` does not reach."""
 
     rollback_within: PositiveDurationUs = Field(
-        default=180 * DAY_US, description="how far back a rollback may go; what served since is kept"
+        default=180 * DAY_US, description="bundles that served since then are kept to go back to"
     )
     bundles: DurationUs = Field(
         default=90 * DAY_US, description="how long the bundle of a rejected or superseded version is kept"

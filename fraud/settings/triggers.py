@@ -34,7 +34,7 @@ class ValueFall(Section):
 
 
 class Triggers(Section):
-    """When a retrain starts by itself; each is off when left out.
+    """When a retrain starts by itself; each but `every` is off when left out.
 
     `misses`, `value_detection` and `probing` start emergency retrains, which have a budget of their own.
     """

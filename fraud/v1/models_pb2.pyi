@@ -353,7 +353,7 @@ class GetRetrainResponse(_message.Message):
     """True when the scorer serves what the cycle promoted (or nothing was)."""
     @_builtins.property
     def verdicts(self) -> _containers.RepeatedCompositeFieldContainer[Global___CycleVerdict]:
-        """One line per model and challenger: version, verdict, ways."""
+        """One per challenger; for a model without any "FROZEN" by the guard or "NOT TRAINED", version ""."""
 
     def __init__(
         self,
@@ -972,8 +972,8 @@ class RepairStep(_message.Message):
     TIME_US_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
     step: _builtins.str
-    """"recorded", "rolled back" or "rollback refused", "in force", "retrain requested",
-    "retrained" or "retrain failed"; "undone".
+    """"recorded", "rolled back" or "rollback refused", "kept" (a tainted champion serves on), "in force",
+    "retrain requested", "retrained" or "retrain failed"; "undone".
     """
     done: _builtins.bool
     time_us: _builtins.int

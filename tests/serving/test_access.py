@@ -174,9 +174,19 @@ def test_an_expired_or_revoked_token_is_refused_and_its_holder_told(
 ) -> None:
     with (
         guarded.as_(process, name) as client,
-        pytest.raises(Unauthenticated, match=f"of {name}: {standing} at .*fraud token rotate {name}"),
+        pytest.raises(Unauthenticated, match=f"of {name}: {standing} at .*fraud token add {name} --role"),
     ):
         client.who_am_i()
+
+
+def test_a_payment_shown_with_an_ended_token_is_decided_as_the_caller_was_told_to(
+    process: Process, guarded: Guarded
+) -> None:
+    with guarded.as_(process, "late") as client:
+        with pytest.raises(Unauthenticated):
+            client.score(Stream().next())
+        client._on_failure = "REVIEW"
+        assert list(client.score(Stream().next()).limits) == ["NO_ANSWER"]
 
 
 def test_another_scheme_than_bearer_is_refused(process: Process, guarded: Guarded) -> None:

@@ -143,6 +143,17 @@ def test_a_new_token_goes_beside_the_old_one_which_ends_after_the_grace(tmp_path
     assert rows[new.id].expires_us == 5_000
 
 
+def test_who_has_no_valid_token_is_told_how_to_get_another(tmp_path: Path) -> None:
+    desk = IdentityDesk(tmp_path / "identities.json", made_by="root")
+    desk.add("shop", ["scorer"], now_us=1, expires_us=2)
+    with pytest.raises(NotAllowedNow, match="fraud token add shop --role ROLE'"):
+        desk.rotate("shop", now_us=3, expires_us=0, grace_us=0)
+    made, _ = desk.add("shop", ["scorer"], now_us=3, expires_us=0)
+    assert made.standing(4) == "valid"
+    held, _ = desk.add("feed", ["analyst"], subject="san:feed", now_us=3, expires_us=0)
+    assert held.another() == "fraud token add feed --role ROLE --certificate san:feed"
+
+
 def test_what_cannot_be_changed_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
     path = tmp_path / "identities.json"
     desk = IdentityDesk(path, made_by="root")

@@ -107,7 +107,10 @@ def test_every_row_is_logged_once_and_each_label_after_its_delay(
     assert labels == {name: (times[name] + DAY_US, times[name] + DAY_US) for name in known}
     assert isinstance(summary, ImportSummary)
     assert (summary.transactions, summary.frauds) == (len(frame), len(known))
-    assert summary.labels_waiting == len(frauds) - len(known)
+    assert {int(it.transaction_id): it.label_time_us for it in summary.later} == {
+        name: times[name] + DAY_US for name in frauds if name not in known
+    }
+    assert len(summary.later) == len(frauds) - len(known) > 0
     log.close()
 
 

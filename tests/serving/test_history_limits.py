@@ -163,4 +163,4 @@ def test_honest_rows_need_no_label_time(tmp_path: Path) -> None:
     assert history.label_us.dtype == np.int64
     assert history.label_us[history.is_fraud].tolist() == [START_US + 1]
     summary = import_history(settings, path)
-    assert (summary.frauds, summary.labels_waiting) == (1, 0)
+    assert (summary.frauds, summary.later) == (1, ())
