@@ -206,6 +206,13 @@ def floor(name: str, words: str, figure: Interval, least: float) -> Check:
     return check(name, figure.value, passed, reason, bound=least, low=figure.low, high=figure.high)
 
 
+def floor_attacks(votes: Votes, gate: Gate) -> Check:
+    """A first version must be judged by more than one attack: all frauds of a ring are caught, or none."""
+    seen, least = len(votes), gate.evidence_attacks_min
+    reason = f"{seen} attacks in the evidence, {least} are needed where no champion is there to compare with"
+    return check("floor_attacks", seen, seen >= least, reason, bound=least)
+
+
 def superiority(votes: Votes, required: float) -> Check:
     """Does the challenger catch attacks the champion misses, beyond doubt?"""
     e = e_of(superiority_log_e(votes.wins, votes.losses))

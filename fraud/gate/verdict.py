@@ -28,6 +28,7 @@ from fraud.gate.eprocess import more_evidence_needed, required_e
 from fraud.gate.evidence import Evidence
 from fraud.gate.sentinels import SentinelCount, sentinel
 from fraud.gate.volume import RiskCount, risk_now, risk_share, scoring_ratio
+from fraud.gate.votes import Votes
 from fraud.settings.learning import Gate
 
 Answer = Literal["PROMOTE", "REJECT", "INCONCLUSIVE"]
@@ -117,7 +118,8 @@ def judge(case: Case, gate: Gate) -> Verdict:
     sides, difference = _bootstrap(case, gate)
     rows = [*guards, enough, *fitness]
     ways = [] if case.champion is None else _ways(case, case.champion, gate)
-    floors = _floors(sides, gate) if case.champion is None or case.champion.tainted else []
+    judged_alone = case.champion is None or case.champion.tainted
+    floors = _floors(case.evidence.votes, sides, gate) if judged_alone else []
     rows += [*floors, *ways, *_information(case, gate, sides, difference)]
 
     failed = [row.reason for row in guards if row.passed is False]
@@ -205,12 +207,13 @@ def _information(
     return [*rows, checks.left_out(case.evidence), *case.notes]
 
 
-def _floors(sides: dict[str, Figures], gate: Gate) -> list[Check]:
+def _floors(votes: Votes, sides: dict[str, Figures], gate: Gate) -> list[Check]:
     given = sides["challenger"]
     precision, recall = given.average_precision, given.recall
     return [
         checks.floor("floor_average_precision", "average precision", precision, gate.floor_average_precision),
         checks.floor("floor_recall", "recall within the alert budget", recall, gate.floor_recall),
+        checks.floor_attacks(votes, gate),
     ]
 
 
@@ -233,6 +236,8 @@ def _judge_first(floors: list[Check], rows: list[Check]) -> Verdict:
     reason = "; ".join(row.reason for row in missed or floors)
     if not missed:
         return Verdict("PROMOTE", "floors", tuple(rows), f"first version: {reason}")
+    if not floors[-1].passed:
+        return Verdict("INCONCLUSIVE", "", tuple(rows), reason)
     clearly = any(row.high is None or row.bound is None or row.high < row.bound for row in missed)
     if clearly:
         return Verdict("REJECT", "", tuple(rows), reason)

@@ -190,6 +190,7 @@ class Gate(Section):
     shadow: Shadow = Shadow()
     probation: Probation = Probation()
     evidence_frauds_min: int = Field(default=50, ge=1)
+    evidence_attacks_min: int = Field(default=5, ge=1, description="where no champion is there to beat")
     alert_share: float = Field(default=0.01, gt=0, lt=1, description="equal alert budget, of a day")
     e_value: float = Field(default=20.0, ge=1)
     attempts_within: PositiveDurationUs | None = Field(

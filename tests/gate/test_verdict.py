@@ -217,6 +217,16 @@ def test_in_a_flood_a_version_that_alerts_on_less_than_the_champion_passes() -> 
     assert (verdict.outcome, verdict.check("alerts").passed) == ("REJECT", False)
 
 
+def test_a_first_version_is_not_promoted_on_one_attack_however_many_frauds_it_has() -> None:
+    frame = EVEN.frame().with_columns(champion_score=pl.lit(None, pl.Float64))
+    one_ring = frame.with_columns(entity_device=pl.when("is_fraud").then(7).otherwise("entity_device"))
+    verdict = judge(case(gather(one_ring, rules()), None), GATE)
+    assert verdict.check("evidence_frauds").passed
+    assert verdict.check("floor_recall").passed
+    assert verdict.outcome == "INCONCLUSIVE"
+    assert "1 attacks in the evidence, 5 are needed" in verdict.reason
+
+
 def test_a_first_version_clearly_below_a_floor_is_rejected() -> None:
     high = GATE.model_copy(update={"floor_average_precision": 0.99})
     verdict = judge(case(FIRST, None), high)

@@ -66,6 +66,7 @@ max_depth = 3
 max_bin = 64
 [gate]
 evidence_frauds_min = 10
+evidence_attacks_min = 1
 alert_share = 0.02
 bootstrap_rounds = 20
 [sentinels]

@@ -79,6 +79,7 @@ max_bin = 64
 
 [gate]
 evidence_frauds_min = 10
+evidence_attacks_min = 1
 alert_share = 0.03
 bootstrap_rounds = 20
 
