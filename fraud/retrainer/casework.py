@@ -10,10 +10,11 @@ the sentinels, wherever they stand → how many of each pattern each side alerts
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Final, Self
 
 import numpy as np
 import polars as pl
+import polars.selectors as cs
 from numpy.typing import NDArray
 
 from fraud.bundle.bundle import Bundle
@@ -41,6 +42,10 @@ from fraud.training.unseen import Unseen
 
 TRAFFIC_US = 7 * DAY_US
 """Recent traffic on which outcome rates are predicted."""
+_READ: Final = cs.starts_with("f_", "categorical_")
+"""What `matrix_of` may read."""
+_NEAR: Final = 4
+"""Log positions to a payment, within which the newest are looked for first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,20 +325,30 @@ class Casework:
         """Return as many of the newest rows up to a position as a risk scale is made of, in log order."""
         key = (model, upto)
         if key not in self._newest:
-            known = pl.col("position") <= upto
-            rows = self._history.transactions(model, with_features=False).filter(known)
-            places = rows.select("position").top_k(REFERENCE_ROWS_MAX, by="position").collect()
-            first = 0 if places.is_empty() else int(places["position"].to_numpy().min())
-            newest = self._history.transactions(model, known & (pl.col("position") >= first))
             # Challengers of one cut come one after the other: of past cuts one is kept, and that of now.
-            kept = {place: frame for place, frame in self._newest.items() if place[1] == self._cut.position}
-            self._newest = {**kept, key: newest.sort("position").collect()}
+            self._newest = {it: rows for it, rows in self._newest.items() if it[1] == self._cut.position}
+            newest = pl.col("position").is_between(self._first_of_newest(model, upto), upto)
+            rows = self._history.transactions(model, newest).select("position", _READ)
+            self._newest[key] = rows.sort("position").collect()
         return self._newest[key]
+
+    def _first_of_newest(self, model: str, upto: int) -> int:
+        """Return the position of the first of the newest rows; 0 without rows.
+
+        Looked for near the end first: positions of all there ever was are many.
+        """
+        for span in (_NEAR * REFERENCE_ROWS_MAX, upto):
+            near = pl.col("position").is_between(upto - span, upto)
+            rows = self._history.transactions(model, near, with_features=False).select("position")
+            places = rows.top_k(REFERENCE_ROWS_MAX, by="position").collect()["position"]
+            if len(places) == REFERENCE_ROWS_MAX:
+                break
+        return 0 if places.is_empty() else int(places.to_numpy().min())
 
     def _rows_of_week(self, model: str) -> pl.DataFrame:
         if model not in self._traffic:
             week = pl.col("event_time_us").is_between(self._cut.time_us - TRAFFIC_US, self._cut.time_us)
-            self._traffic[model] = self._history.transactions(model, week).collect()
+            self._traffic[model] = self._history.transactions(model, week).select("position", _READ).collect()
         return self._traffic[model]
 
     def _scores(self, bundle: Bundle, rows: pl.DataFrame) -> NDArray[np.float64]:

@@ -243,7 +243,7 @@ def _facts(frame: pl.DataFrame, history: History) -> pl.DataFrame:
     """Return the labels without which the rows might teach something else."""
     places = frame.lazy().select("transaction_id", place=pl.int_range(pl.len(), dtype=pl.Int64))
     return (
-        history.standing_facts()
+        history.standing_facts(places.select("transaction_id"))
         .join(places, on="transaction_id")
         .select("place", "position", is_fraud=pl.col("value") == int(LabelValue.FRAUD))
         .sort("place", "position")

@@ -103,13 +103,16 @@ class History:
         labels = self.source.labels(self.cut.position).filter(known)
         return self.view.visible_labels(labels).join(retracted, on="batch_id", how="anti")
 
-    def standing(self) -> pl.LazyFrame:
-        """Return the verdicts that stand, as `standing_table` does."""
-        return standing_table(self.labels(), ConflictRule.of(self.settings.labels))
+    def standing(self, among: pl.LazyFrame | None = None) -> pl.LazyFrame:
+        """Return the verdicts that stand, as `standing_table` does: of transactions `among` names, or all.
 
-    def standing_facts(self) -> pl.LazyFrame:
-        """Return the labels that make them stand, as `standing_facts` does."""
-        return standing_facts(self.labels(), ConflictRule.of(self.settings.labels))
+        Which of many labels stands is worked out in memory, so whoever wants a window names it.
+        """
+        return standing_table(_about(self.labels(), among), ConflictRule.of(self.settings.labels))
+
+    def standing_facts(self, among: pl.LazyFrame) -> pl.LazyFrame:
+        """Return the labels that make them stand, as `standing_facts` does, of the transactions named."""
+        return standing_facts(_about(self.labels(), among), ConflictRule.of(self.settings.labels))
 
     def judged(
         self,
@@ -124,18 +127,20 @@ class History:
 
         With `older_frauds` those that are usable and fraud come from before the moment, too.
         """
-        known = pl.col("arrival_time_us") <= self.cut.time_us
-        standing, wanted = self.standing(), pl.col("event_time_us") >= since_us
-        taken = wanted
+        taken = wanted = pl.col("event_time_us") >= since_us
         if older_frauds:
             # Chosen before the join, or it would hold the features of all that ever was.
-            frauds = standing.filter(pl.col("value") == int(LabelValue.FRAUD)).select("transaction_id")
+            is_fraud = pl.col("value") == int(LabelValue.FRAUD)
+            called = self.labels().filter(is_fraud).select("transaction_id")
+            frauds = self.standing(called).filter(is_fraud).select("transaction_id")
             taken = wanted | pl.col("transaction_id").is_in(frauds.collect()["transaction_id"].implode())
             wanted |= pl.col("is_fraud")
+        among = self.transactions(model, taken, with_features=False).select("transaction_id").collect().lazy()
+        known = pl.col("arrival_time_us") <= self.cut.time_us
         rows = judged(
             self.transactions(model, taken, with_features=with_features),
-            standing,
-            self.source.outcomes(self.cut.position).filter(known),
+            self.standing(among),
+            _about(self.source.outcomes(self.cut.position).filter(known), among),
             self.settings.labels,
             self.cut.time_us,
             matured_only=matured_only,
@@ -201,3 +206,8 @@ class History:
             rows = self.source.transactions(self.cut.position).filter(exclusion.transaction_rows())
         found = rows.select(pl.col("position").min()).collect().item()
         return beyond if found is None else int(found)
+
+
+def _about(rows: pl.LazyFrame, among: pl.LazyFrame | None) -> pl.LazyFrame:
+    """Return the rows about the transactions that `among` names; all without."""
+    return rows if among is None else rows.join(among, on="transaction_id", how="semi")

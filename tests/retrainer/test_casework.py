@@ -11,7 +11,7 @@ import pytest
 from fraud.clock import DAY_US
 from fraud.gate.verdict import judge
 from fraud.guard.delays import SOURCE_SHARE_MIN
-from fraud.records import Event, LabelsSubmitted, Outcome, Scored
+from fraud.records import Event, Label, LabelsSubmitted, LabelValue, Outcome, Scored
 from fraud.retrainer.casework import Casework
 from fraud.retrainer.guarding import judge_data, with_maturity
 from fraud.retrainer.timing import scoring_ratio
@@ -76,6 +76,29 @@ def test_the_two_sides_are_scored_on_the_same_rows(world: World) -> None:
     assert abs(counts.challenger - counts.champion) <= counts.differing <= counts.challenger + counts.champion
     assert case.unadjusted is not None
     assert case.unadjusted.rows == case.traffic.rows
+
+
+@pytest.mark.parametrize("most", [3, 50, 10**6])
+def test_the_newest_rows_are_the_newest_wherever_they_stand(
+    world: World, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """Few are found near the end; where that holds too few of the model, all that came is looked at."""
+    monkeypatch.setattr("fraud.retrainer.casework.REFERENCE_ROWS_MAX", most)
+    history = world.history()
+    places = history.transactions("card").select("position").collect()["position"].sort()
+    casework = Casework(history, world.bundles)
+    label = Label("none", LabelValue.FRAUD, world.log.last_arrival_us())
+    for number in range(5 * most if most < 100 else 1):
+        batch = LabelsSubmitted(f"far-{number}", 0, "chargeback", "ann", (label,), "")
+        world.log.append([batch], world.log.last_arrival_us() + 1, [])
+    behind = Casework(world.history(), world.bundles)
+    for made, upto in ((casework, history.cut.position), (casework, places[len(places) // 2])):
+        wanted = places.filter(places <= upto).tail(most)
+        assert made._newest_rows("card", upto)["position"].to_list() == wanted.to_list()
+    last = behind._newest_rows("card", world.log.head())
+    assert last["position"].to_list() == places.tail(most).to_list()
+    assert set(last.columns) >= {"position", *(f"f_{name}" for name in world.spec.names)}
+    assert "transaction_id" not in last.columns
 
 
 def test_a_fresh_scale_keeps_its_promise_but_for_ties(world: World) -> None:

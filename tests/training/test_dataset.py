@@ -143,7 +143,8 @@ def test_features_of_old_honest_payments_are_never_held() -> None:
         def transactions(
             self, model: str, where: pl.Expr | None = None, *, with_features: bool = True
         ) -> pl.LazyFrame:
-            return super().transactions(model, where, with_features=with_features).map_batches(note)
+            rows = super().transactions(model, where, with_features=with_features)
+            return rows.map_batches(note) if with_features else rows
 
     chosen = Noted(HISTORY, SPEC, SETTINGS, cut_at(HISTORY)).judged("card", since_us, older_frauds=True)
     kept = chosen.collect().height
