@@ -16,7 +16,14 @@ _NOW = Section(
             "FraudScorerDown.",
             Query('up{job=~"fraud-.*"}', "{{job}}"),
             names=_UP,
-            width=4,
+        ),
+        number(
+            "Serving",
+            "none",
+            "Whether its health says SERVING. When it is bad: its log says why, see FraudNotServing.",
+            Query("fraud_serving", "serving"),
+            names={"1": ("yes", GREEN), "0": ("no", RED)},
+            width=2,
         ),
         number(
             "Alerts firing",
@@ -25,7 +32,6 @@ _NOW = Section(
             "runbook.",
             Query('sum by (severity) (ALERTS{alertstate="firing", alertname=~"Fraud.*"})', "{{severity}}"),
             steps=[(1, ORANGE)],
-            width=4,
         ),
         number(
             "Champions",
@@ -255,7 +261,11 @@ _LOG = Section(
             "Archive behind the log",
             "none",
             "Entries not yet archived. When it is bad: no retrainer runs, or it fails; see FraudArchiveLag.",
-            Query("fraud_archive_lag_events", "entries"),
+            Query(
+                "max by (service) (fraud_log_position) "
+                "- on (service) max by (service) (fraud_archive_position)",
+                "entries {{service}}",
+            ),
             steps=[(1e6, ORANGE)],
         ),
         series(
@@ -288,9 +298,10 @@ _LOG = Section(
         series(
             "State rebuilt",
             "none",
-            "Times the feature state was restored since the start. When it is bad: it rises without a "
-            "restart of yours.",
+            "Times the feature state was restored since the start, and the share of it that is. When it is "
+            "bad: it rises without a restart of yours.",
             Query("fraud_restores_total", "restores"),
+            Query("fraud_restore_progress_ratio", "restored"),
         ),
     ],
 )
@@ -332,6 +343,23 @@ _MACHINE = Section(
             "s",
             "Time since the start. When it is bad: it keeps falling to 0; see FraudScorerRestarting.",
             Query('time() - process_start_time_seconds{job=~"fraud-.*"}', "{{job}}"),
+        ),
+        series(
+            "Alerts that were not sent or evaluated",
+            "none",
+            "Notifications and evaluations of rules that failed within ten minutes. When it is bad: above 0 "
+            "nobody may be told of anything; see FraudAlertsNotSent, FraudAlertsNotEvaluated.",
+            Query(
+                "sum by (job) (increase(prometheus_notifications_dropped_total[10m]))", "not sent, {{job}}"
+            ),
+            Query(
+                "sum by (job) (increase(alertmanager_notifications_failed_total[10m]))", "not sent, {{job}}"
+            ),
+            Query(
+                "sum by (job) (increase(prometheus_rule_evaluation_failures_total[10m]))",
+                "not evaluated, {{job}}",
+            ),
+            steps=[(1, RED)],
         ),
     ],
 )

@@ -4,7 +4,8 @@
 
 Each case plays two services, `bad` and `good`, in one Prometheus: the alert fires for `bad` at
 `after` and not yet at `before` (the hold-down), and never for `good`, whose series come close. Scorer
-and retrainer of a service are two instances, as in life: a rule that joins them by instance is caught.
+and retrainer of a service are two instances, as in life: a rule that joins them by instance is caught,
+and so is one that loses the label `service`, by which Alertmanager mutes.
 Values are promtool's: "0+1x60" counts up once a step (a minute, or half an hour) for sixty. A bound that
 somebody changes in the rules shows here first.
 """
@@ -19,6 +20,7 @@ import yaml
 from deploy.prometheus.case import Case, steady
 from deploy.prometheus.loop_cases import LOOP, QUALITY
 from deploy.prometheus.scorer_cases import CHAMPION, SCORER
+from deploy.prometheus.watching_cases import WATCHING
 from fraud.monitoring.names import METRICS
 
 FOLDER: Final = Path(__file__).parent / "tests"
@@ -33,7 +35,7 @@ THRESHOLDS: Final = {
 }
 """As the retrainer shows them by default; what is missing here comes from the recording rule."""
 
-CASES: Final = (*SCORER, *CHAMPION, *LOOP, *QUALITY)
+CASES: Final = (*SCORER, *CHAMPION, *LOOP, *QUALITY, *WATCHING)
 
 
 def group_order() -> list[str]:
@@ -60,7 +62,7 @@ def scraped(series: str, service: str) -> str:
     'up{job="fraud-retrainer", service="bad", instance="bad-retrainer"}'
     """
     name, _, own = series.removesuffix("}").partition("{")
-    given = re.search(r'job="fraud-(\w+)"', own)
+    given = re.search(r'job="(?:fraud-)?(\w+)"', own)
     process = given[1] if given else PROCESS_OF[name]
     added = [f'service="{service}"', f'job="fraud-{process}"', f'instance="{service}-{process}"']
     labels = ", ".join([*([own] if own else []), *(it for it in added if not given or "job=" not in it)])
@@ -83,7 +85,7 @@ def test_of(case: Case) -> dict[str, Any]:
     ]
 
     def at(minute: int, service: str, *, fires: bool) -> dict[str, Any]:
-        labels = f'alertname="{case.alert}", alertstate="firing", instance=~"{service}-.*"'
+        labels = f'alertname="{case.alert}", alertstate="firing", service="{service}"'
         found = [{"labels": "{}", "value": 1}] if fires else []
         return {"expr": f"max(ALERTS{{{labels}}})", "eval_time": f"{minute}m", "exp_samples": found}
 

@@ -9,6 +9,13 @@ _ANALYSTS: Final = 'model="card", source="analyst", window="1d"'
 
 LOOP: Final = (
     gauge("FraudRetrainerDown", 'up{job="fraud-retrainer"}', 0, 1, 12, 8),
+    Case(
+        "FraudRetrainerRestarting",
+        {'process_start_time_seconds{job="fraud-retrainer"}': "0 0 0 100 100 200 200 300 300 300"},
+        {'process_start_time_seconds{job="fraud-retrainer"}': "0 0 0 100 100 200 200 200 200 200"},
+        after=9,
+        before=4,
+    ),
     gauge("FraudRetrainFrozen", 'fraud_retrain_frozen{model="card"}', 1, 0, 17, 13),
     Case(
         "FraudRetrainFailing",
@@ -36,7 +43,25 @@ LOOP: Final = (
         after=17,
         before=13,
     ),
-    gauge("FraudArchiveLag", "fraud_archive_lag_events", 1_000_001, 1_000_000, 17, 13),
+    Case(
+        "FraudArchiveLag",
+        {"fraud_log_position": steady(3_000_001), "fraud_archive_position": steady(2_000_000)},
+        {"fraud_log_position": steady(3_000_000), "fraud_archive_position": steady(2_000_000)},
+        after=17,
+        before=13,
+    ),
+    Case(
+        # Archiving stops, and what the retrainer last said of its lag stays as it was.
+        "FraudArchiveLag",
+        {
+            "fraud_log_position": "0+100000x240",
+            "fraud_archive_position": "0+100000x5 500000+0x240",
+            "fraud_archive_lag_events": steady(0),
+        },
+        {"fraud_log_position": "0+100000x240", "fraud_archive_position": "0+100000x240"},
+        after=33,
+        before=29,
+    ),
     Case(
         "FraudQualityNotMeasured",
         {'fraud_monitoring_failures_total{part="quality"}': "0+1x60"},

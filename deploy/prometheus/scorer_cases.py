@@ -25,6 +25,22 @@ SCORER: Final = (
         before=4,
     ),
     Case(
+        # The other one restores its state.
+        "FraudNotServing",
+        {"fraud_serving": "1+0x9 0+0x100", "fraud_restore_progress_ratio": steady(1)},
+        {"fraud_serving": "1+0x9 0+0x100", "fraud_restore_progress_ratio": steady(0.5)},
+        after=13,
+        before=11,
+    ),
+    Case(
+        # A restore of more than five minutes, or of less.
+        "FraudNotServing",
+        {"fraud_serving": "1+0x9 0+0x100", "fraud_restore_progress_ratio": "1+0x9 0+0.01x100"},
+        {"fraud_serving": "1+0x9 0+0x3 1+0x100", "fraud_restore_progress_ratio": "1+0x9 0+0.25x4 1+0x100"},
+        after=18,
+        before=15,
+    ),
+    Case(
         "FraudGrpcErrors",
         dict([_calls("OK", 980), _calls("INTERNAL", 20)]),
         dict([_calls("OK", 900), _calls("INVALID_ARGUMENT", 95), _calls("INTERNAL", 5)]),

@@ -71,7 +71,6 @@ _FLAGS: tuple[tuple[str, str, Severity, str], ...] = (
 """Figures that are alarming above 0."""
 _LIMITS: tuple[tuple[str, str, Severity, str, str], ...] = (
     ("fraud_queue_rows", "FraudScorerQueueFull", "page", "queue_rows", "rows wait to be scored"),
-    ("fraud_archive_lag_events", "FraudArchiveLag", "ticket", "archive_lag_events", "entries not archived"),
     ("fraud_labels_waiting", "FraudLabelsWaiting", "ticket", "labels_waiting", "labels without a payment"),
 )
 """Figures that are alarming above a threshold."""
@@ -83,6 +82,8 @@ def _flags(seen: Samples) -> Iterator[Alarm]:
             if sample.value > 0:
                 count = f" ({sample.value:g})" if sample.value > 1 else ""
                 yield Alarm(alarm, severity, f"{_of(sample)}{text}{count}")
+    if seen.value("fraud_serving") == 0 and seen.value("fraud_restore_progress_ratio") == 1:
+        yield Alarm("FraudNotServing", "page", "the scorer is up and does not serve")
     for sample in seen.find("fraud_retrain_last_result", result="failed"):
         if sample.value > 0:
             yield Alarm("FraudRetrainFailing", "ticket", f"{_of(sample)}the last retrain failed")
@@ -103,6 +104,9 @@ def _limits(seen: Samples, thresholds: Mapping[str, float]) -> Iterator[Alarm]:
         value = seen.value(name)
         if value is not None and value > thresholds[key]:
             yield Alarm(alarm, severity, f"{value:,.0f} {text}")
+    logged, archived = seen.value("fraud_log_position"), seen.value("fraud_archive_position")
+    if logged is not None and archived is not None and logged - archived > thresholds["archive_lag_events"]:
+        yield Alarm("FraudArchiveLag", "ticket", f"{logged - archived:,.0f} entries not archived")
     free, size = seen.value("fraud_disk_free_bytes"), seen.value("fraud_disk_size_bytes")
     if free is None or not size:
         pass  # nobody has measured yet

@@ -100,6 +100,7 @@ _SCORER: Final[tuple[Metric, ...]] = (
     _histogram("fraud_log_append_seconds", "Time to write a batch durably"),
     _gauge("fraud_log_position", "Position of the last log entry"),
     _counter("fraud_restores", "Times the state was rebuilt from snapshot and log"),
+    _gauge("fraud_serving", "1 while health says SERVING"),
     _gauge("fraud_restore_progress_ratio", "Share of the log folded into state; 1 when restored"),
     _counter("fraud_events_dropped", "Events answered but not logged: always 0"),
     # Champion
@@ -238,7 +239,7 @@ _TRAFFIC: Final[tuple[Metric, ...]] = (
     _gauge("fraud_estimate_holds", "1 while what the estimate rests on holds", "model", "assumption"),
     # The watching itself
     _gauge("fraud_monitoring_seconds", "Time the last computation took", "part"),
-    _counter("fraud_monitoring_failures", "Computations that failed", "part"),
+    _counter("fraud_monitoring_failures", "Copies to the archive and computations that failed", "part"),
 )
 
 _gauge = _rows("gauge", "scorer", "retrainer")

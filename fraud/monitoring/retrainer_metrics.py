@@ -11,8 +11,8 @@ RETRAIN_SECONDS = (1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1_800, 3_600, 7_200, 21
 BUCKETS = {"fraud_retrain_seconds": RETRAIN_SECONDS, "fraud_archive_copy_seconds": RETRAIN_SECONDS}
 """Upper bounds of each histogram."""
 
-PARTS = ("loop", "quality", "feeds", "traffic", "probing", "reaction")
-"""What the monitoring is made of."""
+PARTS = ("archive", "loop", "quality", "feeds", "traffic", "probing", "reaction")
+"""What the monitoring is made of: the copy that it looks at, and what is computed."""
 
 
 class RetrainerMetrics:
@@ -56,5 +56,5 @@ class RetrainerMetrics:
         self.catalogue.gauge("fraud_monitoring_seconds").labels(part).set(seconds)
 
     def failed(self, part: str) -> None:
-        """Count a computation of the monitoring that failed."""
+        """Count a part of the monitoring that failed."""
         self.catalogue.counter("fraud_monitoring_failures").labels(part).inc()

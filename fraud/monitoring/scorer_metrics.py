@@ -174,6 +174,7 @@ class ScorerMetrics:
         self.append_seconds = catalogue.histogram("fraud_log_append_seconds").labels()
         self.log_position = catalogue.gauge("fraud_log_position")
         self.restores = catalogue.counter("fraud_restores")
+        self.serving = catalogue.gauge("fraud_serving")
         self.restore_progress = catalogue.gauge("fraud_restore_progress_ratio")
         self.dropped = catalogue.counter("fraud_events_dropped")
 

@@ -23,6 +23,8 @@ from fraud.settings.monitoring import Monitoring
 TIMEOUT_S = 5.0
 _EVERYWHERE: Final = ("0.0.0.0", "::", "[::]")
 BYTES_MAX = 2**24
+HEARTBEAT: Final = "heartbeat"
+"""The severity of an alert that always fires: only its silence says something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +154,8 @@ def scrape(endpoint: Endpoint, *names: str) -> Samples | None:
 def firing(prometheus: str) -> list[Firing]:
     """Return the pending and firing alerts of a Prometheus at a base URL such as http://localhost:9090.
 
+    What fires always, as a heartbeat, is left out.
+
     Raises:
         InvalidInput: no http(s) URL.
         Unavailable: nothing answers there, or no Prometheus.
@@ -171,4 +175,5 @@ def firing(prometheus: str) -> list[Firing]:
             alert.get("annotations", {}).get("summary", ""),
         )
         for alert in alerts
+        if alert["labels"].get("severity") != HEARTBEAT
     ]

@@ -4,6 +4,7 @@ watch: copy the log to the archive every so often, its small files merged once a
 a request on the ledger, or a trigger that is due → one cycle
 a request whose cycles have died `DEATHS_MAX` times → given up, recorded as failed
 after each copy: monitoring, probations judged, what waits in shadow promoted
+after one that failed: monitoring as far as it goes; what decides waits for the next copy
 """
 
 import signal
@@ -211,8 +212,8 @@ class Watch:
         """Do what is due now; False when something failed: it is logged, and scoring never notices."""
         try:
             self._shop.clock.observe(self._shop.log.last_arrival_us())
-            self._archive()
             self._monitor.observe()
+            self._archive()
             give_up(self._shop)
             order = next_order(self._shop, self._monitor)
             if order is not None:
@@ -234,12 +235,19 @@ class Watch:
         every_s = self._settings.training.archive_every / 1e6
         if time.monotonic() - self._archived_at >= every_s:
             self._archived_at = time.monotonic()
-            self._shop.copy()
+            self._copy()
             self._compaction.turn()
             with self._shop.archive.reading():
                 self._monitor.turn()
                 self._probations.turn()
                 self._shadows.turn()
+
+    def _copy(self) -> None:
+        try:
+            self._shop.copy()
+        except Exception:
+            self._monitor.copy_failed()
+            raise
 
 
 def give_up(shop: Workshop) -> None:

@@ -6,6 +6,7 @@
                                 what asks for a retrain
 
 A part that fails is counted and logged; it keeps neither the others nor a retrain from running.
+Where the copy itself fails, what an older archive still tells is computed all the same.
 """
 
 from collections.abc import Callable
@@ -62,6 +63,24 @@ class Monitor:
         """Compute what is due; after a copy, while the archive's files are held in place."""
         for part, turn in self._parts.items():
             self._guarded(part, turn)
+
+    def copy_failed(self) -> None:
+        """Count a copy that failed, and compute what the archive as it stands still tells.
+
+        Feeds wait for the next copy: what was not copied would read as their silence.
+        """
+        self._shop.metrics.failed("archive")
+        self._guarded("archive", self._without_copy)
+
+    def _without_copy(self) -> None:
+        shop = self._shop
+        with shop.archive.reading():
+            position = shop.archive.position()
+            shop.metrics.archive_position.set(position)
+            shop.metrics.archive_lag.set(max(0, shop.log.head() - position))
+            for part, turn in self._parts.items():
+                if part != "feeds":
+                    self._guarded(part, turn)
 
     def _guarded(self, part: str, turn: Callable[[], None]) -> None:
         try:

@@ -1,6 +1,7 @@
 """Readiness from a real self-score: a made-up row through features, model and policy."""
 
 import asyncio
+from collections.abc import Callable
 from functools import partial
 from typing import TypeAlias
 
@@ -93,12 +94,16 @@ class Health(health_pb2_grpc.HealthServicer):
 class Readiness:
     """Keeps `grpc.health.v1` true: SERVING only while self-scores succeed."""
 
-    def __init__(self, settings: Settings, scorer: Scorer, batcher: Batcher) -> None:
+    def __init__(
+        self, settings: Settings, scorer: Scorer, batcher: Batcher, show: Callable[[float], None]
+    ) -> None:
+        """`show` is told 1 while this process serves, 0 while it does not."""
         self.servicer = Health()
         self._settings = settings
         self._scorer = scorer
         self._batcher = batcher
         self._every_s = settings.server.self_score_every / 1e6
+        self._show = show
         self._services = (
             "",
             "fraud.v1.ScoringService",
@@ -128,12 +133,13 @@ class Readiness:
         return False
 
     def publish(self, *, serving: bool) -> None:
-        """Tell health checks whether this process serves."""
+        """Tell health checks and metrics whether this process serves."""
         status = (
             health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
         )
         for service in self._services:
             self.servicer.set(service, status)
+        self._show(float(serving))
 
     async def watch(self, stopping: asyncio.Event) -> None:
         """Check at every `server.self_score_every` until stopping."""

@@ -92,7 +92,7 @@ class ScoringProcess:
         self._assemble_scoring(settings)
         self._assemble_repairs(settings)
         self.eraser = Eraser(settings, self.log, self.archive, self.registry, self.scorer, self.batcher)
-        self.readiness = Readiness(settings, self.scorer, self.batcher)
+        self.readiness = Readiness(settings, self.scorer, self.batcher, self.metrics.serving.set)
         self.keeper = Keeper(settings, self.spec, self.scorer, self.archive, self.snapshots)
 
     def _assemble_scoring(self, settings: Settings) -> None:

@@ -25,8 +25,11 @@ FOREIGN: dict[str, set[str]] = {
     "process_cpu_seconds_total": set(),
     "process_resident_memory_bytes": set(),
     "process_start_time_seconds": set(),
+    "prometheus_notifications_dropped_total": set(),
+    "prometheus_rule_evaluation_failures_total": {"rule_group"},
+    "alertmanager_notifications_failed_total": {"integration"},
 }
-"""Series that are Prometheus' own or of the process collector."""
+"""Series that are Prometheus' or Alertmanager's own, or of the process collector."""
 
 VALUES: dict[str, set[str]] = {
     "bound": set(BOUNDS),
@@ -34,7 +37,7 @@ VALUES: dict[str, set[str]] = {
     "grpc_code": set(GRPC_CODES),
     "limit": {*LIMITS, OTHER},
     "value": {value.name for value in LabelValue},
-    "job": {"fraud-scorer", "fraud-retrainer"},
+    "job": {"fraud-scorer", "fraud-retrainer", "prometheus", "alertmanager"},
     "figure": {"recall", "average_precision", "value_detection"},
     "subject": {"decisions", "champion", "first"},
     "alertstate": {"firing"},

@@ -12,6 +12,7 @@ import pytest
 
 from fraud.monitoring.endpoint import Guard, serve_metrics
 from fraud.monitoring.retrainer_metrics import RetrainerMetrics
+from fraud.monitoring.scrape import HEARTBEAT
 from fraud.settings import load_settings
 from fraud.settings.monitoring import Monitoring
 from tests.deploy.known import DEPLOY, ROOT, alerts, read_yaml
@@ -21,6 +22,8 @@ COMPOSE: dict[str, Any] = read_yaml(DEPLOY / "compose.yaml")
 SERVICES: dict[str, Any] = COMPOSE["services"]
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
 UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
+TIMER = DEPLOY / "systemd" / "fraud-backup.timer"
+SECRETS = "/etc/fraud/fraud.env"
 ALERTMANAGER: dict[str, Any] = read_yaml(DEPLOY / "alertmanager" / "alertmanager.yml")
 
 
@@ -31,6 +34,22 @@ def test_compose_has_everything_and_starts_it_again() -> None:
         # The image's own health check is the scorer's.
         assert "healthcheck" in service or name == "scorer", name
         assert set(service.get("depends_on", {})) <= set(SERVICES), name
+
+
+def test_logs_are_bounded() -> None:
+    for name, service in SERVICES.items():
+        assert service["logging"]["driver"] == "local", name
+        assert set(service["logging"]["options"]) == {"max-size", "max-file"}, name
+
+
+def test_secrets_may_be_given_by_environment_and_need_not_be() -> None:
+    for name in ("scorer", "retrainer"):
+        assert [it["required"] for it in SERVICES[name]["env_file"]] == [False], name
+    assert [unit.name for unit in UNITS if f"EnvironmentFile=-{SECRETS}\n" not in unit.read_text()] == []
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert SECRETS in readme
+    assert "deploy/fraud.env" in readme
+    assert (DEPLOY / ".gitignore").read_text(encoding="utf-8").split() == ["/fraud.env"]
 
 
 def test_the_retrainers_health_is_asked_for_as_its_metrics_are_guarded(tmp_path: Path) -> None:
@@ -97,6 +116,12 @@ def test_prometheus_looks_where_the_services_are() -> None:
     assert [group["labels"]["job"] for group in host] == list(known)
     told = read_yaml(DEPLOY / "prometheus/prometheus.yml")["alerting"]["alertmanagers"][0]["static_configs"]
     assert told == [{"targets": ["alertmanager:9093"]}]
+    scraped = {
+        job["job_name"]: job.get("static_configs")
+        for job in read_yaml(DEPLOY / "prometheus/prometheus.yml")["scrape_configs"]
+    }
+    assert scraped["alertmanager"] == told
+    assert scraped["prometheus"], "the heartbeat rests on it"
     for target in ("scorer", "retrainer", "alertmanager"):
         assert target in SERVICES
 
@@ -174,14 +199,41 @@ def test_what_alertmanager_mutes_and_routes_exists() -> None:
                 assert any(re.fullmatch(one, name) for name in known), (matcher, one)
 
 
+def muted_by(alert: str) -> dict[str, list[str]]:
+    """What an alert mutes by name, each with the labels that have to be equal."""
+    found: dict[str, list[str]] = {}
+    for rule in ALERTMANAGER["inhibit_rules"]:
+        source, target = (
+            re.fullmatch(r'alertname =~? "(.*)"', rule[f"{side}_matchers"][0])
+            for side in ("source", "target")
+        )
+        if source is not None and target is not None and re.fullmatch(source[1], alert):
+            found |= dict.fromkeys(target[1].split("|"), rule["equal"])
+    return found
+
+
 def test_a_frozen_retrain_mutes_a_stale_champion() -> None:
-    muted = [
-        rule
-        for rule in ALERTMANAGER["inhibit_rules"]
-        if "FraudRetrainFrozen" in rule["source_matchers"][0]
-        and "FraudChampionStale" in rule["target_matchers"][0]
-    ]
-    assert [rule["equal"] for rule in muted] == [["model"]]
+    assert muted_by("FraudRetrainFrozen")["FraudChampionStale"] == ["service", "model"]
+
+
+def test_nothing_is_muted_by_another_service_and_nothing_that_needs_somebody_else() -> None:
+    assert "service" in ALERTMANAGER["route"]["group_by"]
+    assert [rule for rule in ALERTMANAGER["inhibit_rules"] if "service" not in rule["equal"]] == []
+    assert {name for alert in alerts() for name in muted_by(alert)}.isdisjoint(
+        {"FraudAlertRateJump", "FraudAlertsNotSent", "FraudAlertsNotEvaluated", "Heartbeat"}
+    )
+    assert "FraudDecay" in muted_by("FraudChampionTainted")
+
+
+def test_the_heartbeat_goes_nowhere_until_somebody_says_where() -> None:
+    beats = [name for name, rule in alerts().items() if rule["labels"]["severity"] == HEARTBEAT]
+    assert beats == ["Heartbeat"]
+    assert "for" not in alerts()["Heartbeat"]
+    (route,) = (
+        it for it in ALERTMANAGER["route"]["routes"] if it["matchers"] == [f'severity = "{HEARTBEAT}"']
+    )
+    assert {"name": route["receiver"]} in ALERTMANAGER["receivers"]
+    assert route["repeat_interval"] == route["group_interval"] == "1m"
 
 
 @pytest.mark.skipif(
@@ -196,7 +248,7 @@ def test_alertmanager_accepts_its_configuration() -> None:
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
 def test_systemd_accepts_the_units_and_finds_them_locked_in(tmp_path: Path) -> None:
     copies = []
-    for unit in UNITS:
+    for unit in (*UNITS, TIMER):
         text = unit.read_text(encoding="utf-8").replace("/opt/fraud/bin/fraud", "/bin/true")
         copies.append(tmp_path / unit.name)
         copies[-1].write_text(text, encoding="utf-8")
@@ -204,14 +256,19 @@ def test_systemd_accepts_the_units_and_finds_them_locked_in(tmp_path: Path) -> N
     done = subprocess.run(["systemd-analyze", "verify", *names], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "Unknown" not in done.stderr
-    command = ["systemd-analyze", "security", "--offline=true", "--threshold=20", *names]
+    services = [name for name in names if name.endswith(".service")]
+    command = ["systemd-analyze", "security", "--offline=true", "--threshold=20", *services]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, "exposure above 2.0:\n" + done.stdout
 
 
 def test_units_start_what_exists_and_end_it_with_sigterm() -> None:
-    assert [unit.name for unit in UNITS] == ["fraud-retrain.service", "fraud-serve.service"]
-    for unit, command in zip(UNITS, ("retrain --watch", "serve"), strict=True):
+    assert [unit.name for unit in UNITS] == [
+        "fraud-backup.service",
+        "fraud-retrain.service",
+        "fraud-serve.service",
+    ]
+    for unit, command in zip(UNITS[1:], ("retrain --watch", "serve"), strict=True):
         text = unit.read_text(encoding="utf-8")
         assert re.search(rf"^ExecStart=.* {command}$", text, re.MULTILINE)
         for line in (
@@ -221,3 +278,36 @@ def test_units_start_what_exists_and_end_it_with_sigterm() -> None:
             "ProtectSystem=strict",
         ):
             assert line in text.splitlines()
+
+
+def test_a_backup_is_made_daily_and_the_newest_are_kept(tmp_path: Path) -> None:
+    text = UNITS[0].read_text(encoding="utf-8")
+    lines = dict(re.findall(r"^(ExecStart\w*)=/bin/sh -c '(.*)'$", text, re.MULTILINE))
+    kept = re.search(r"^Environment=KEPT=(\d+)$", text, re.MULTILINE)
+    assert kept is not None
+    for day in range(1, 11):
+        (tmp_path / f"2020-01-{day:02}T033000Z.tar").touch()
+    left = tmp_path / ".2020-01-10T033000Z.tar.77"
+    left.mkdir()
+    others = ["keep.me", "of mine.tar"]
+    for name in others:
+        (tmp_path / name).touch()
+    env = {**os.environ, "STATE_DIRECTORY": str(tmp_path), "KEPT": kept[1]}
+    for step in ("ExecStartPre", "ExecStart", "ExecStartPost"):
+        told = (
+            lines[step]
+            .replace("$$", "$")
+            .replace("%%", "%")
+            .replace("exec /opt/fraud/bin/fraud", "touch_last")
+        )
+        script = f'touch_last() {{ for target; do :; done; : >"$target"; }}; {told}'
+        subprocess.run(["/bin/sh", "-c", script], env=env, check=True)
+    assert not left.exists()
+    found = sorted(path.name for path in tmp_path.iterdir() if path.name not in others)
+    assert all((tmp_path / name).exists() for name in others)
+    assert len(found) == int(kept[1])
+    assert found[:2] == ["2020-01-05T033000Z.tar", "2020-01-06T033000Z.tar"]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d{6}Z\.tar", found[-1])
+    timer = TIMER.read_text(encoding="utf-8").splitlines()
+    assert "WantedBy=timers.target" in timer
+    assert "Persistent=true" in timer

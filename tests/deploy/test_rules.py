@@ -12,6 +12,7 @@ from fraud.monitoring import alarming
 from fraud.monitoring.names import METRICS
 from fraud.monitoring.retrainer_metrics import RetrainerMetrics
 from fraud.monitoring.scorer_metrics import ScorerMetrics
+from fraud.monitoring.scrape import HEARTBEAT
 from fraud.settings.monitoring import Alarms
 from tests.deploy.known import (
     DEPLOY,
@@ -94,6 +95,13 @@ def test_nothing_joins_scorer_and_retrainer_by_their_instance() -> None:
     assert joined_by_instance("fraud_queue_rows > fraud_archive_lag_events")
 
 
+def test_what_is_summed_keeps_the_service_by_which_alerts_are_muted() -> None:
+    kept = [names for rule in rules() for names in re.findall(r"\bby \(([^)]*)\)", rule["expr"])]
+    assert len(kept) > 8
+    # Thresholds are of all.
+    assert {names for names in kept if "service" not in names.split(", ")} == {"alarm"}
+
+
 def test_what_alerts_take_the_rise_of_is_there_before_its_first_time() -> None:
     """A counter that appears with its first event does not rise from 0."""
     scorer = ScorerMetrics(["card"], ["analyst"])
@@ -165,7 +173,7 @@ def test_fraud_status_knows_alerts_by_the_same_names_and_severities() -> None:
 @pytest.mark.parametrize("alert", sorted(alerts()))
 def test_every_alert_says_how_grave_it_is_and_what_to_do(alert: str) -> None:
     rule = alerts()[alert]
-    assert rule["labels"]["severity"] in ("page", "ticket", "notice")
+    assert rule["labels"]["severity"] in ("page", "ticket", "notice", HEARTBEAT)
     assert {"summary", "description", "runbook"} == set(rule["annotations"])
     assert rule["annotations"]["runbook"] == f"deploy/runbook.md#{alert.lower()}"
     named = set(re.findall(r"\$labels\.(\w+)", " ".join(rule["annotations"].values())))
@@ -180,4 +188,5 @@ def test_every_alert_says_how_grave_it_is_and_what_to_do(alert: str) -> None:
         "pattern",
         "grpc_method",
         "entity",
+        "job",
     }

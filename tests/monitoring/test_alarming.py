@@ -30,7 +30,10 @@ HEALTHY: Rows = [
     ("fraud_retrain_last_result", {**CARD, "result": "finished"}, 1),
     ("fraud_monitoring_failures_total", {"part": "quality"}, 0),
     ("fraud_queue_rows", {}, 10),
-    ("fraud_archive_lag_events", {}, 10),
+    ("fraud_log_position", {}, 5_000_010),
+    ("fraud_archive_position", {}, 5_000_000),
+    ("fraud_serving", {}, 1),
+    ("fraud_restore_progress_ratio", {}, 1),
     ("fraud_disk_free_bytes", {}, 50e9),
     ("fraud_disk_size_bytes", {}, 100e9),
     ("fraud_entities", {"entity": "card"}, 900),
@@ -91,7 +94,8 @@ CASES: list[tuple[str, Rows]] = [
     ("FraudRulesRefused", [("fraud_rules_refused", CARD, 1)]),
     ("FraudChampionMissing", [("fraud_champion_missing", CARD, 1)]),
     ("FraudScorerQueueFull", [("fraud_queue_rows", {}, 10_001)]),
-    ("FraudArchiveLag", [("fraud_archive_lag_events", {}, 1_000_001)]),
+    ("FraudArchiveLag", [("fraud_log_position", {}, 6_000_001)]),
+    ("FraudNotServing", [("fraud_serving", {}, 0)]),
     ("FraudLabelsWaiting", [("fraud_labels_waiting", {}, 10_001)]),
     ("FraudDiskFilling", [("fraud_disk_free_bytes", {}, 9e9)]),
     ("FraudDiskFull", [("fraud_disk_free_bytes", {}, 0.5e9)]),
@@ -122,6 +126,10 @@ CASES: list[tuple[str, Rows]] = [
 @pytest.mark.parametrize(("name", "changes"), CASES, ids=lambda it: it if isinstance(it, str) else "")
 def test_each_alarm_is_raised_by_its_figure_alone(name: str, changes: Rows) -> None:
     assert [alarm.name for alarm in raised(*changes)] == [name]
+
+
+def test_a_scorer_that_restores_its_state_is_not_told_of() -> None:
+    assert raised(("fraud_serving", {}, 0), ("fraud_restore_progress_ratio", {}, 0.4)) == []
 
 
 def test_too_little_says_nothing() -> None:

@@ -22,7 +22,7 @@ UNITS = (
 )
 STATES = (
     *("_enabled", "_frozen", "_running", "_active", "_holds", "_champion", "_in_force", "_threshold"),
-    *("_refused", "_max", "_missing"),
+    *("_refused", "_max", "_missing", "_serving"),
 )
 FIGURES = re.compile(r"(.*_)?(score|precision|recall|value_detection|gain|decay|quality|lag_events)")
 BUCKETS: dict[Process, Mapping[str, Sequence[float]]] = {

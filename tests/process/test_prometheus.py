@@ -62,6 +62,7 @@ EMPTY = {
     "Findings by check": "only while the guard finds something",
     "Separate misses confirmed": "no emergency trigger is set",
     "Fraud value lost, at least": "no emergency trigger is set",
+    "Alerts that were not sent or evaluated": "Prometheus scrapes neither itself nor an Alertmanager here",
     "Evidence on probation": "only once both sides have scored matured payments",
     "Restated since the week had matured": "only once a whole week has matured",
     "Frauds added since the week had matured": "only once a whole week has matured",

@@ -1,5 +1,6 @@
 """What the watching retrainer does next: requests in order, one that kills the process given up."""
 
+import math
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,12 +9,14 @@ from typing import Any, Self
 import pytest
 
 from fraud.clock import DAY_US
+from fraud.monitoring.retrainer_metrics import PARTS
 from fraud.registry.cycles import deaths_of, trained_us
 from fraud.retrainer import daemon
 from fraud.retrainer.cycle import Workshop
 from fraud.retrainer.daemon import DEATHS_MAX, Watch, give_up, next_order, open_workshop
 from fraud.retrainer.watching import Monitor
 from fraud.settings import load_settings
+from tests.retrainer.answering import shown
 from tests.retrainer.patterns import START_US, World
 
 CUT_US = START_US + DAY_US
@@ -123,6 +126,43 @@ def test_what_fails_is_tried_again_after_a_pause_that_grows(
     monkeypatch.setattr(watch, "_turn", lambda _: next(outcomes))
     watch.run()
     assert stopping.waited == [0.1, 0.1, 1.0, 2.0, 4.0, 8.0, 10.0, 0.1]
+
+
+def test_a_copy_that_fails_is_counted_and_only_what_needs_it_waits(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = load_settings(world.config, {})
+    watch, pool = Watch(settings, threading.Event()), daemon._Pool(settings)
+    shop = watch._shop
+    held = shop.copy()
+    shop.metrics.archive_position.set(0)
+    world.pass_days(2)
+    judged: list[str] = []
+    monkeypatch.setattr(watch._probations, "turn", lambda: judged.append("probations"))
+    monkeypatch.setattr(daemon, "next_order", lambda *_: None)
+
+    def failing(*_: object, **__: object) -> int:
+        raise OSError(28, "no space left on device")
+
+    def took(part: str) -> bool:
+        return not math.isnan(shown(shop, "fraud_monitoring_seconds", model="", part=part))
+
+    def failures() -> dict[str, float]:
+        counts = {it: shown(shop, "fraud_monitoring_failures_total", model="", part=it) for it in PARTS}
+        return {part: count for part, count in counts.items() if count}
+
+    with monkeypatch.context() as broken:
+        broken.setattr(shop.archive, "copy_from", failing)
+        assert not watch._turn(pool)
+    assert failures() == {"archive": 1}
+    assert shown(shop, "fraud_archive_position", model="") == held
+    assert shown(shop, "fraud_archive_lag_events", model="") == shop.log.head() - held > 0
+    assert (took("quality"), took("traffic"), took("feeds"), judged) == (True, True, False, [])
+    watch._archived_at = -math.inf
+    assert watch._turn(pool)
+    assert failures() == {"archive": 1}
+    assert (took("feeds"), judged) == (True, ["probations"])
+    assert shown(shop, "fraud_archive_lag_events", model="") == 0
 
 
 def test_a_ray_that_has_lost_a_task_is_started_anew(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

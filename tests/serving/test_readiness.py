@@ -37,6 +37,10 @@ def failing(error: Exception) -> Callable[[], State]:
     return restore
 
 
+def shown(here: Inside) -> float | None:
+    return here.process.metrics.registry.get_sample_value("fraud_serving")
+
+
 class Watcher:
     """Who watches health; `reads` false: who never takes anything off the connection."""
 
@@ -68,9 +72,11 @@ def test_whoever_watches_and_does_not_read_keeps_nothing_waiting(
             await readiness.servicer.Watch(request, watchers[1])
         assert await asyncio.wait_for(readiness.check(), 30)
         assert await told(readiness) == SERVING
+        assert shown(here) == 1
         await asyncio.sleep(0)
         readiness.publish(serving=False)
         assert await told(readiness) == NOT_SERVING
+        assert shown(here) == 0
         await asyncio.sleep(0)
         unknown = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
         assert [it.told for it in watchers] == [[unknown], [unknown, SERVING, NOT_SERVING]]
