@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 from benchmarks.gate import (
+    ALIKE,
     DECLINED,
     EQUAL,
     OLD_US,
@@ -62,8 +63,11 @@ def test_a_much_better_challenger_is_promoted_by_the_gate_at_some_look(look: obj
 
 
 def test_an_equal_challenger_refreshes_an_old_champion_in_the_end() -> None:
-    found = looked_daily(replace(EQUAL, days=120, seed=2), OLD_US)
-    assert found is None or found.frauds > 150
+    world = replace(ALIKE, seed=5)
+    found = looked_daily(world, OLD_US)
+    assert found is not None
+    assert found.frauds > 150
+    assert looked_daily(world, YOUNG_US) is None, "it was its age, not a better challenger"
 
 
 def test_other_gates_are_played_on_the_same_world() -> None:

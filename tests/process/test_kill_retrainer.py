@@ -1,7 +1,6 @@
-"""SIGKILL of the retrainer at any moment of a cycle: nothing twice, nothing torn, and it goes on."""
+"""SIGKILL of the retrainer within a cycle: nothing twice, nothing torn, and the cycle is run again."""
 
-import random
-import threading
+import signal
 from pathlib import Path
 
 import polars as pl
@@ -10,42 +9,72 @@ import pytest
 from fraud.bundle.store import BundleStore
 from fraud.client import Client
 from fraud.features.archive import open_archive
+from fraud.registry.chain import LedgerEntry
 from fraud.registry.store import LedgerStore
-from fraud.settings import Settings, load_settings
+from fraud.settings import Settings
 from fraud.v1 import models_pb2
-from tests.process.test_loop import FINISHED, fill, retraining, start_retrainer, wait_for
+from tests.process.polluted import copy, settings_of
+from tests.process.test_loop import FINISHED, WATCH, fill, retraining, start_retrainer, wait_for
 from tests.serving.worlds import Stream, serving
-from tests.waiting import wait_until
 
 pytestmark = pytest.mark.process
 
+DIES = """
+import os, signal, sys
+from fraud.registry.store import LedgerStore
+append = LedgerStore.append
+def append_and_die(store, kind, *args, **named):
+    entry = append(store, kind, *args, **named)
+    if kind == sys.argv[2]:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return entry
+LedgerStore.append = append_and_die
+"""
+"""Kills the retrainer once an entry of some kind is durable, before it does anything else."""
 
-def kinds(settings: Settings) -> list[str]:
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten days of payments and labels; no champion, and no process on it."""
+    folder = tmp_path_factory.mktemp("filled")
+    with serving(folder) as process, process.client() as client:
+        fill(client, Stream(seed=21), days=10)
+        assert process.stop() == 0
+    return folder
+
+
+@pytest.fixture
+def folder(made: Path, tmp_path: Path) -> Path:
+    return copy(made, tmp_path)
+
+
+def entries(settings: Settings) -> list[LedgerEntry]:
     store = LedgerStore.open(settings.places.ledger, writable=False)
     try:
         store.verify()
-        return [entry.kind for entry in store.read()]
+        return store.read()
     finally:
         store.close()
 
 
-@pytest.mark.parametrize("moment", ["CycleStarted", "VersionRegistered", "VerdictGiven"])
-def test_a_killed_cycle_is_run_again_and_promotes_once(tmp_path: Path, moment: str) -> None:
-    seed = 21
-    stream = Stream(seed)
-    with serving(tmp_path) as process, process.client() as client:
-        fill(client, stream, days=10)
-        settings = load_settings(tmp_path / "fraud.toml", {})
+@pytest.mark.parametrize("moment", ["CycleStarted", "VersionRegistered", "VerdictGiven", "Promoted"])
+def test_a_killed_cycle_is_run_again_and_promotes_once(folder: Path, moment: str) -> None:
+    settings = settings_of(folder)
+    with serving(folder) as process, process.client() as client:
         seq = client.trigger_retrain("card", "to be killed", "test")
-        first = start_retrainer(tmp_path)
-        wait_until(lambda: moment in kinds(settings), moment, timeout_s=90, every_s=0.002)
-        threading.Event().wait(random.Random(seed).random() * 0.01)
-        first.kill()
-        first.wait()
-        with retraining(tmp_path):
+        killed = start_retrainer(folder, DIES + WATCH, moment)
+        try:
+            assert killed.wait(120) == -signal.SIGKILL
+        finally:
+            killed.kill()
+        assert entries(settings)[-1].kind == moment, "the cycle was not finished"
+        with retraining(folder):
             reply = wait_for(client, seq)
         assert reply.state == FINISHED, reply.text
         assert client.get_champion("card").version
+        of_cycles = [it for it in entries(settings) if it.body.get("request_seq") == seq]
+        told = [it.kind for it in of_cycles if it.kind.startswith("Cycle")]
+        assert told == ["CycleStarted", "CycleStarted", "CycleFinished"]
         _check_ledger(settings, client)
         _check_archive(settings)
         assert process.stop() == 0
@@ -74,12 +103,10 @@ def _check_archive(settings: Settings) -> None:
     assert labels.n_unique() == len(labels)
 
 
-def test_a_retrain_request_survives_that_nobody_watches(tmp_path: Path) -> None:
-    stream = Stream(seed=22)
-    with serving(tmp_path) as process, process.client() as client:
-        fill(client, stream, days=10)
+def test_a_retrain_request_survives_that_nobody_watches(folder: Path) -> None:
+    with serving(folder) as process, process.client() as client:
         seq = client.trigger_retrain("card", "nobody there", "test")
         assert client.get_retrain(seq).state == models_pb2.GetRetrainResponse.WAITING
-        with retraining(tmp_path):
+        with retraining(folder):
             assert wait_for(client, seq).state == FINISHED
-        process.stop()
+        assert process.stop() == 0

@@ -1,14 +1,16 @@
 """The loop with real parts: score, label, retrain on Ray, gate, promote, hot swap."""
 
 import os
+import shutil
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from fraud.client import Client
@@ -18,7 +20,7 @@ from fraud.registry.ledger import RegistryState
 from fraud.registry.store import LedgerStore
 from fraud.settings import load_settings
 from fraud.v1 import models_pb2, scoring_pb2
-from tests.serving.worlds import Process, Stream, serving
+from tests.serving.worlds import START_US, Process, Stream, serving
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.process
@@ -32,15 +34,21 @@ watch(load_settings(Path(sys.argv[1]), {}))
 """
 FINISHED = models_pb2.GetRetrainResponse.FINISHED
 FAILED = models_pb2.GetRetrainResponse.FAILED
+IN_TIME_S = 2.0
+"""Within this a payment is answered while a cycle runs, at the first try."""
 
 
-def start_retrainer(folder: Path) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-c", WATCH, str(folder / "fraud.toml")], env=os.environ)
+def start_retrainer(
+    folder: Path, script: str = WATCH, *args: str, in_session: bool = False
+) -> subprocess.Popen[bytes]:
+    """Start a retrainer; `in_session`: in a session of its own, as `fraud up` does."""
+    command = [sys.executable, "-c", script, str(folder / "fraud.toml"), *args]
+    return subprocess.Popen(command, env=os.environ, start_new_session=in_session)
 
 
 @contextmanager
-def retraining(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    child = start_retrainer(folder)
+def retraining(folder: Path, *, in_session: bool = False) -> Iterator[subprocess.Popen[bytes]]:
+    child = start_retrainer(folder, in_session=in_session)
     try:
         yield child
     finally:
@@ -76,19 +84,25 @@ def wait_for(client: Client, seq: int, timeout_s: float = 120) -> models_pb2.Get
 
 
 class Probe:
-    """Scores one payment after the other until told to stop; counts failures."""
+    """Scores one payment after the other until told to stop; counts failures.
 
-    def __init__(self, process: Process) -> None:
+    With `deadline_s` each has so long and one try; else the client is patient.
+    """
+
+    def __init__(self, process: Process, deadline_s: float | None = None) -> None:
         self.failures: list[Exception] = []
         self.versions: set[str] = set()
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, args=(process,))
+        if deadline_s is None:
+            client = process.client()
+        else:
+            client = Client(process.target, deadline_s=deadline_s, retries=0)
+        self._thread = threading.Thread(target=self._run, args=(client,))
         self._thread.start()
 
-    def _run(self, process: Process) -> None:
-        stream = Stream(seed=77)
-        stream.skip_days(11)
-        with process.client() as client:
+    def _run(self, client: Client) -> None:
+        stream = later(77)
+        with client:
             while not self._stop.is_set():
                 try:
                     self.versions.add(client.score(stream.next(step_us=2)).version)
@@ -100,15 +114,94 @@ class Probe:
         self._thread.join()
 
 
-def test_from_nothing_to_a_champion_without_a_failed_request(tmp_path: Path) -> None:
-    stream = Stream(seed=5)
-    with serving(tmp_path) as process, process.client() as client, retraining(tmp_path):
-        fill(client, stream, days=10)
-        probe = Probe(process)
-        seq = client.trigger_retrain("card", "first champion", "test")
-        reply = wait_for(client, seq)
-        before = client.score(stream.next())
+@contextmanager
+def probing(process: Process, deadline_s: float | None = None) -> Iterator[Probe]:
+    """Score one payment after the other for the body of a `with`, whatever happens in it."""
+    probe = Probe(process, deadline_s)
+    try:
+        yield probe
+    finally:
         probe.stop()
+
+
+def later(seed: int) -> Stream:
+    """Payments after those of ten days, with ids of their own."""
+    stream = Stream(seed)
+    stream.skip_days(11)
+    return stream
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten days of payments and labels; no champion, and no process on it."""
+    folder = tmp_path_factory.mktemp("filled")
+    with serving(folder) as process, process.client() as client:
+        fill(client, Stream(seed=5), days=10)
+        assert process.stop() == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def crowned(filled: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with card-1, which was promoted and served."""
+    folder = shutil.copytree(filled, tmp_path_factory.mktemp("crowned") / "copy")
+    with serving(folder) as process, process.client() as client:
+        seq = client.trigger_retrain("card", "first champion", "test")
+        with retraining(folder):
+            reply = wait_for(client, seq)
+        assert reply.state == FINISHED, reply.text
+        assert client.get_champion("card").version == "card-1"
+        assert process.stop() == 0
+    return folder
+
+
+@pytest.fixture
+def folder(crowned: Path, tmp_path: Path) -> Path:
+    """A copy of the folder with card-1, for one test."""
+    return shutil.copytree(crowned, tmp_path / "copy")
+
+
+def modes_of(pid: int, path: Path) -> set[str]:
+    """How a process has a file open: "r", "r+"; empty where it has not."""
+    return {it.mode for it in psutil.Process(pid).open_files() if it.path == str(path.resolve())}
+
+
+def gives_way(pid: int, niceness: int) -> bool:
+    """Tell whether some process under this one works at this niceness, and on idle cores only."""
+    for child in psutil.Process(pid).children(recursive=True):
+        with suppress(psutil.NoSuchProcess, ProcessLookupError):
+            if child.nice() == niceness and os.sched_getscheduler(child.pid) == os.SCHED_IDLE:
+                return True
+    return False
+
+
+def session_of(pid: int) -> str:
+    """Return what the kernel says of the group that a session's share of the cores is by; "" for nothing."""
+    try:
+        return Path(f"/proc/{pid}/autogroup").read_text()
+    except OSError:
+        return ""
+
+
+def test_from_nothing_to_a_champion_without_a_failed_request(filled: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(filled, tmp_path / "copy")
+    settings, stream = load_settings(folder / "fraud.toml", {}), later(4)
+    niceness = settings.training.niceness
+    with serving(folder) as process, process.client() as client, ExitStack() as stack:
+        seq = client.trigger_retrain("card", "first champion", "test")
+        retrainer = stack.enter_context(retraining(folder))
+        with probing(process, IN_TIME_S) as probe:
+            wait_until(
+                lambda: gives_way(retrainer.pid, niceness),
+                "a worker that gives way",
+                timeout_s=120,
+                every_s=0.05,
+            )
+            assert niceness > psutil.Process(process.child.pid).nice(), "than the scorer"
+            assert modes_of(retrainer.pid, settings.places.log) == {"r"}, "it only reads the log"
+            assert "r+" in modes_of(process.child.pid, settings.places.log)
+            reply = wait_for(client, seq)
+            before = client.score(stream.next())
         assert reply.state == FINISHED, reply.text
         assert not probe.failures
         assert probe.versions == {"", "card-1"}, "scored before and after the swap"
@@ -119,7 +212,7 @@ def test_from_nothing_to_a_champion_without_a_failed_request(tmp_path: Path) -> 
 
         champion = client.get_champion("card")
         assert (champion.version, champion.intended_version) == ("card-1", "card-1")
-        assert client.get_champion("card", at_us=stream.frauds[0].event_time_us).version == ""
+        assert client.get_champion("card", at_us=START_US).version == ""
         assert client.list_versions("card").versions[0].status == "champion"
         version = client.get_version("card-1")
         assert '"PROMOTE"' in version.verdicts_json[0]
@@ -139,17 +232,25 @@ def test_from_nothing_to_a_champion_without_a_failed_request(tmp_path: Path) -> 
         assert process.stop() == 0
 
 
-def test_a_champion_serves_again_after_a_restart(tmp_path: Path) -> None:
-    stream = Stream(seed=6)
-    with serving(tmp_path) as process, process.client() as client, retraining(tmp_path):
-        fill(client, stream, days=10)
-        wait_for(client, client.trigger_retrain("card", "first champion", "test"))
-        process.kill()
-    with serving(tmp_path) as process, process.client() as client:
-        assert client.score(stream.next()).version == "card-1"
-        assert client.get_champion("card").version == "card-1"
-        process.stop()
-    settings = load_settings(tmp_path / "fraud.toml", {})
+def test_a_retrainer_in_a_session_of_its_own_takes_the_least_share_of_the_cores(tmp_path: Path) -> None:
+    if not session_of(os.getpid()):
+        pytest.skip("the kernel shares cores out by something else than sessions")
+    with serving(tmp_path) as process, retraining(tmp_path, in_session=True) as retrainer:
+        wait_until(lambda: session_of(retrainer.pid).endswith(" nice 19\n"), "the least share")
+        assert session_of(process.child.pid) == session_of(os.getpid()), "the scorer keeps what it was given"
+        assert session_of(process.child.pid) != session_of(retrainer.pid)
+        assert process.stop() == 0
+
+
+def test_a_champion_serves_again_after_a_restart(folder: Path) -> None:
+    stream = later(6)
+    ends: list[Callable[[Process], object]] = [Process.kill, Process.stop]
+    for end in ends:
+        with serving(folder) as process, process.client() as client:
+            assert client.score(stream.next()).version == "card-1"
+            assert client.get_champion("card").version == "card-1"
+            end(process)
+    settings = load_settings(folder / "fraud.toml", {})
 
     log = open_log(settings)
     applied = [entry.event for entry in log.applied()]
@@ -157,36 +258,28 @@ def test_a_champion_serves_again_after_a_restart(tmp_path: Path) -> None:
     assert [event.version for event in applied if isinstance(event, Applied)] == ["card-1"], "applied once"
 
 
-def test_a_champion_whose_features_are_taken_out_is_followed_by_the_next_retrain(tmp_path: Path) -> None:
-    stream = Stream(seed=9)
-    with serving(tmp_path) as process, process.client() as client:
-        with retraining(tmp_path):
-            fill(client, stream, days=10)
-            wait_for(client, client.trigger_retrain("card", "first champion", "test"))
-        assert process.stop() == 0
-    config = tmp_path / "fraud.toml"
+def test_a_champion_whose_features_are_taken_out_is_followed_by_the_next_retrain(folder: Path) -> None:
+    stream = later(9)
+    config = folder / "fraud.toml"
     text = config.read_text(encoding="utf-8")
     assert text.count('windows = ["1h", "24h", "7d"]') == 1
     config.write_text(
         text.replace('windows = ["1h", "24h", "7d"]', 'windows = ["24h", "7d"]'), encoding="utf-8"
     )
-    with serving(tmp_path) as process, process.client() as client:
+    with serving(folder) as process, process.client() as client:
         assert client.score(stream.next()).version == "", "card-1 reads the window of an hour"
-        with retraining(tmp_path):
-            reply = wait_for(client, client.trigger_retrain("card", "without the hour", "test"))
+        seq = client.trigger_retrain("card", "without the hour", "test")
+        with retraining(folder):
+            reply = wait_for(client, seq)
             assert [(it.version, it.verdict) for it in reply.verdicts] == [("card-2", "PROMOTE")], reply.text
             assert client.score(stream.next()).version == "card-2"
         assert process.stop() == 0
 
 
-def test_a_damaged_bundle_stays_out_and_the_scorer_serves_on(tmp_path: Path) -> None:
-    stream = Stream(seed=8)
-    with serving(tmp_path) as process, process.client() as client, retraining(tmp_path) as retrainer:
-        fill(client, stream, days=10)
-        wait_for(client, client.trigger_retrain("card", "first champion", "test"))
-        retrainer.terminate()
-        retrainer.wait(60)
-        settings = load_settings(tmp_path / "fraud.toml", {})
+def test_a_damaged_bundle_stays_out_and_the_scorer_serves_on(folder: Path) -> None:
+    stream = later(8)
+    with serving(folder) as process, process.client() as client:
+        settings = load_settings(folder / "fraud.toml", {})
         store = LedgerStore.open(settings.places.ledger)
         first = RegistryState.fold(store.read()).version("card-1")
         body = {

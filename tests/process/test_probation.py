@@ -1,7 +1,5 @@
 """Shadows, promotion and demotion by probation, under load, without a failed request."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -12,22 +10,12 @@ from fraud.eventlog.folder import open_log
 from fraud.records import Scored
 from fraud.settings import load_settings
 from fraud.settings.model import Policy, Target
-from tests.process.test_loop import Probe
+from tests.process.test_loop import probing
 from tests.serving.registered import Ledger
-from tests.serving.worlds import Process, Stream, serving, settings_in
+from tests.serving.worlds import Stream, serving, settings_in
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.process
-
-
-@contextmanager
-def probing(process: Process) -> Iterator[Probe]:
-    """Score one payment after the other for the body of a `with`, whatever happens in it."""
-    probe = Probe(process)
-    try:
-        yield probe
-    finally:
-        probe.stop()
 
 
 FEW = Policy(review=Target(share=0.05))
