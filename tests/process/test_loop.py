@@ -34,7 +34,7 @@ watch(load_settings(Path(sys.argv[1]), {}))
 """
 FINISHED = models_pb2.GetRetrainResponse.FINISHED
 FAILED = models_pb2.GetRetrainResponse.FAILED
-IN_TIME_S = 2.0
+IN_TIME_S = 5.0
 """Within this a payment is answered while a cycle runs, at the first try."""
 
 
