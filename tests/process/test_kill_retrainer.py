@@ -14,8 +14,8 @@ from fraud.registry.store import LedgerStore
 from fraud.settings import Settings
 from fraud.v1 import models_pb2
 from tests.process.polluted import copy, settings_of
-from tests.process.test_loop import FINISHED, WATCH, fill, retraining, start_retrainer, wait_for
-from tests.serving.worlds import Stream, serving
+from tests.process.test_loop import FINISHED, WATCH, filled_in, retraining, start_retrainer, wait_for
+from tests.serving.worlds import serving
 
 pytestmark = pytest.mark.process
 
@@ -35,12 +35,7 @@ LedgerStore.append = append_and_die
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Ten days of payments and labels; no champion, and no process on it."""
-    folder = tmp_path_factory.mktemp("filled")
-    with serving(folder) as process, process.client() as client:
-        fill(client, Stream(seed=21), days=10)
-        assert process.stop() == 0
-    return folder
+    return filled_in(tmp_path_factory.mktemp("filled"), seed=21)
 
 
 @pytest.fixture

@@ -131,14 +131,17 @@ def later(seed: int) -> Stream:
     return stream
 
 
-@pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Ten days of payments and labels; no champion, and no process on it."""
-    folder = tmp_path_factory.mktemp("filled")
+def filled_in(folder: Path, seed: int) -> Path:
+    """Make a folder of ten days of payments and labels; no champion, and no process on it."""
     with serving(folder) as process, process.client() as client:
-        fill(client, Stream(seed=5), days=10)
+        fill(client, Stream(seed), days=10)
         assert process.stop() == 0
     return folder
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return filled_in(tmp_path_factory.mktemp("filled"), seed=5)
 
 
 @pytest.fixture(scope="module")
