@@ -233,12 +233,12 @@ def _uncensored(rows: _Rows, rules: EvidenceRules) -> tuple[Bools, LeftOut]:
     shown = heads(frame["transaction_id"].gather(asked).to_list(), amounts[asked], rates[asked], most)
     evident = ~tails & ~untold
     evident[asked[~shown]] = False
-    above, is_fraud = tails | explored, _known_frauds(frame, rules)
+    above, is_fraud, failed = tails | explored, _known_frauds(frame, rules), _failed(frame)
     for outcome, which in LABEL_COINS.items():
         held = _marked(frame, held_as(outcome))
         would_hold = mirrored_below(held, above, imported, rows.days, sides)
         asked = np.flatnonzero(would_hold & ~held & evident)
-        rates = told_rates(held, ~unknown, is_fraud, _failed(frame), rows.days, sides)
+        rates = told_rates(held, ~unknown, is_fraud, failed, rows.days, sides)
         shown = toss(frame["transaction_id"].gather(asked).to_list(), rates[asked], which)
         evident[asked[~shown]] = False
         above = above | held

@@ -11,11 +11,13 @@ and whoever sees the attack would look like a jump beside it alone.
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.special import logsumexp
 
+from fraud.clock import DAY_US
 from fraud.gate.eprocess import STAKES, e_of, required_e, superiority_log_e
 from fraud.gate.votes import Votes
 
@@ -43,6 +45,29 @@ class Pairs:
     def former_share(self) -> float:
         """The former champion's rate; 0 without payments."""
         return (self.both + self.former_only) / max(self.rows, 1)
+
+
+@dataclass(slots=True)
+class Differing:
+    """On whose payments the two differed on the newest day of such payments. Counted up by one owner.
+
+    A card counts once a day: whoever floods a service with payments that one version alone alerts on must not
+    be able to decide between them with a single card. `cards` holds place and value (token or surrogate) of
+    the first entity that a payment gives, the card as a rule; None stands for all payments that give none.
+    """
+
+    day: int = 0
+    cards: set[tuple[int, str | int] | None] = field(default_factory=set)
+
+    def is_first(self, event_time_us: int, entities: Iterable[str | int | None]) -> bool:
+        """Tell whether a payment they differ on is the first such of its card, and remember it."""
+        card = next(((place, it) for place, it in enumerate(entities) if it is not None), None)
+        day = event_time_us // DAY_US
+        if day > self.day:
+            self.day, self.cards = day, set()
+        first = card not in self.cards
+        self.cards.add(card)
+        return first
 
 
 @dataclass(frozen=True, slots=True)

@@ -236,7 +236,7 @@ def _judge_first(floors: list[Check], rows: list[Check]) -> Verdict:
     reason = "; ".join(row.reason for row in missed or floors)
     if not missed:
         return Verdict("PROMOTE", "floors", tuple(rows), f"first version: {reason}")
-    if not floors[-1].passed:
+    if any(row.name == "floor_attacks" for row in missed):
         return Verdict("INCONCLUSIVE", "", tuple(rows), reason)
     clearly = any(row.high is None or row.bound is None or row.high < row.bound for row in missed)
     if clearly:

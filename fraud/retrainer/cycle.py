@@ -115,9 +115,13 @@ class Workshop:
         started = time.perf_counter()
         position = self.archive.copy_from(self.log, upto=upto)
         self.metrics.archive_seconds.observe(time.perf_counter() - started)
+        self.show_archived(position)
+        return position
+
+    def show_archived(self, position: int) -> None:
+        """Publish up to where the archive goes."""
         self.metrics.archive_position.set(position)
         self.metrics.archive_lag.set(max(0, self.log.head() - position))
-        return position
 
     def record(self, kind: str, body: dict[str, Any], reason: str) -> int:
         """Append to the ledger; return the entry's number."""

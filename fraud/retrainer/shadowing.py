@@ -17,10 +17,9 @@ import structlog
 
 from fraud.archive.columns import shadow_of
 from fraud.bundle.bundle import Bundle
-from fraud.clock import DAY_US
 from fraud.errors import NotAllowedNow, StaleHead
 from fraud.gate.evidence import ENTITY_PREFIX
-from fraud.gate.probation import Pairs
+from fraud.gate.probation import Differing, Pairs
 from fraud.gate.shadow import ShadowRecord, judge_shadow
 from fraud.records import MISSING_SURROGATE, Outcome
 from fraud.registry.version import VersionState
@@ -44,7 +43,7 @@ class _Seen:
     """What was read of one version under one view. Counted up by one owner.
 
     `entities` are columns, the card first. `position` is that of the newest payment counted, `newest` the
-    last `COMPARED_ROWS` of them; `moved` says of whom they differed on one, and on which day.
+    last `COMPARED_ROWS` of them.
     """
 
     view: str
@@ -55,7 +54,7 @@ class _Seen:
     since_us: int = 0
     position: int = 0
     pairs: Pairs = field(default_factory=Pairs)
-    moved: set[tuple[int, ...]] = field(default_factory=set)
+    differing: Differing = field(default_factory=Differing)
     newest: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=_COMPARED))
 
     def count(self, scored: pl.LazyFrame) -> None:
@@ -72,28 +71,22 @@ class _Seen:
             self.since_us = int(rows["arrival_time_us"].to_numpy().min())
         self.rows += len(rows)
         self.position = rows["position"][-1]
-        count_pairs(self.pairs, rows, self.entities, self.moved)
+        count_pairs(self.pairs, rows, self.entities, self.differing)
 
 
-def count_pairs(
-    pairs: Pairs, rows: pl.DataFrame, entities: Sequence[str], moved: set[tuple[int, ...]]
-) -> None:
+def count_pairs(pairs: Pairs, rows: pl.DataFrame, entities: Sequence[str], differing: Differing) -> None:
     """Count alerts on payments that the champion decided, the version in shadow standing first.
 
-    Where they differ a card counts once a day, as on probation: one card must not keep a version out.
-    `moved` remembers it: the day, and place and surrogate of the first of `entities` that a payment gives;
-    those that give none count as one card.
+    Where they differ a card counts once a day, as on probation; `entities` are columns, the card first.
     """
     decided = rows.filter(pl.col("score").is_not_null() & pl.col("rule").is_null())
     theirs = ((decided["outcome"] != int(Outcome.APPROVE)) | decided["explored"]).to_numpy()
     mine = (decided["shadow_outcome"] != int(Outcome.APPROVE)).to_numpy()
     counts = mine == theirs
     for row in np.flatnonzero(~counts).tolist():
-        day = int(decided["event_time_us"][row]) // DAY_US
-        given = ((place, decided[name][row]) for place, name in enumerate(entities))
-        card = next((it for it in given if it[1] not in (None, MISSING_SURROGATE)), ())
-        counts[row] = (day, *card) not in moved
-        moved.add((day, *card))
+        given = (decided[name][row] for name in entities)
+        present = (None if it == MISSING_SURROGATE else it for it in given)
+        counts[row] = differing.is_first(int(decided["event_time_us"][row]), present)
     pairs.both += int(np.sum(mine & theirs))
     pairs.neither += int(np.sum(~mine & ~theirs))
     pairs.champion_only += int(np.sum(mine & ~theirs & counts))

@@ -59,28 +59,25 @@ class Monitor:
         """Return how many frauds of a model became known after a moment, µs UTC, as counted last."""
         return self._reaction.new_frauds.after(model, after_us)
 
-    def turn(self) -> None:
-        """Compute what is due; after a copy, while the archive's files are held in place."""
+    def turn(self, *, copied: bool = True) -> None:
+        """Compute what is due; after a copy, while the archive's files are held in place.
+
+        Where nothing was `copied` feeds wait: what is not there would read as their silence.
+        """
         for part, turn in self._parts.items():
-            self._guarded(part, turn)
+            if copied or part != "feeds":
+                self._guarded(part, turn)
 
     def copy_failed(self) -> None:
-        """Count a copy that failed, and compute what the archive as it stands still tells.
-
-        Feeds wait for the next copy: what was not copied would read as their silence.
-        """
+        """Count a copy that failed, and compute what the archive as it stands still tells."""
         self._shop.metrics.failed("archive")
         self._guarded("archive", self._without_copy)
 
     def _without_copy(self) -> None:
         shop = self._shop
         with shop.archive.reading():
-            position = shop.archive.position()
-            shop.metrics.archive_position.set(position)
-            shop.metrics.archive_lag.set(max(0, shop.log.head() - position))
-            for part, turn in self._parts.items():
-                if part != "feeds":
-                    self._guarded(part, turn)
+            shop.show_archived(shop.archive.position())
+            self.turn(copied=False)
 
     def _guarded(self, part: str, turn: Callable[[], None]) -> None:
         try:

@@ -18,9 +18,8 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from fraud.clock import DAY_US
 from fraud.features.state import ScoredRows
-from fraud.gate.probation import Pairs
+from fraud.gate.probation import Differing, Pairs
 from fraud.monitoring.scorer_metrics import ScorerMetrics
 from fraud.records import Decision, Outcome, ShadowScore, Transaction
 from fraud.registry.shadows import FORMER
@@ -40,31 +39,20 @@ class InShadow:
 
 @dataclass(slots=True)
 class LivePairs:
-    """What champion `version` and its predecessor made of the same payments since both score them.
-
-    `moved` holds whose payments they differed on, on `day`: the place and token of the first entity that a
-    payment gives, the card as a rule; None stands for all payments that give none.
-    """
+    """What champion `version` and its predecessor made of the same payments since both score them."""
 
     version: str
     alerts: Pairs = field(default_factory=Pairs)
     declines: Pairs = field(default_factory=Pairs)
-    day: int = 0
-    moved: set[tuple[int, str] | None] = field(default_factory=set)
+    differing: Differing = field(default_factory=Differing)
 
     def take(self, transaction: Transaction, ours: Outcome, theirs: Outcome) -> None:
         """Count a payment, unless they differ on it and differed on one of the same card that day."""
         alerts = ours is not Outcome.APPROVE, theirs is not Outcome.APPROVE
         declines = ours is Outcome.DECLINE, theirs is Outcome.DECLINE
-        if alerts[0] != alerts[1] or declines[0] != declines[1]:
-            given = ((place, it) for place, it in enumerate(transaction.entities) if it is not None)
-            card = next(given, None)
-            day = transaction.event_time_us // DAY_US
-            if day > self.day:
-                self.day, self.moved = day, set()
-            if card in self.moved:
-                return
-            self.moved.add(card)
+        differ = alerts[0] != alerts[1] or declines[0] != declines[1]
+        if differ and not self.differing.is_first(transaction.event_time_us, transaction.entities):
+            return
         _tally(self.alerts, *alerts)
         _tally(self.declines, *declines)
 
