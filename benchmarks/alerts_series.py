@@ -33,8 +33,8 @@ from fraud.monitoring.quality import (
 from fraud.monitoring.quality_series import bounds, show_decay, show_windows, window_name
 from fraud.monitoring.traffic import Shares, Traffic, look_at
 from fraud.registry.guard_reports import GuardReport
-from fraud.retrainer.casework import matrix_of
 from fraud.retrainer.guarding import flow_of
+from fraud.retrainer.matrices import matrix_of
 from fraud.training.history import History
 
 Labels = tuple[tuple[str, str], ...]

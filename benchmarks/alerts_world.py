@@ -20,7 +20,7 @@ from benchmarks.guard_feed import Frames, Pollution, chargebacks, frames
 from fraud.bundle.bundle import Bundle
 from fraud.clock import DAY_US
 from fraud.records import Outcome
-from fraud.retrainer.casework import matrix_of
+from fraud.retrainer.matrices import matrix_of
 from fraud.settings import Settings
 from fraud.training.challengers import Challenger, train_here
 from fraud.training.dataset import training_rows

@@ -27,7 +27,7 @@ from fraud.features.spec import FeatureSpec
 from fraud.features.state import FeatureState
 from fraud.labels.standing import ConflictRule
 from fraud.records import Outcome
-from fraud.retrainer.casework import matrix_of
+from fraud.retrainer.matrices import matrix_of
 from fraud.settings import Settings
 from fraud.settings.learning import Recipe
 from fraud.training.challengers import Plan, train_one

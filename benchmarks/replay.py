@@ -46,8 +46,8 @@ from fraud.eventlog.folder import open_log
 from fraud.features.archive import open_archive
 from fraud.records import LabelValue
 from fraud.registry.store import LedgerStore
-from fraud.retrainer.casework import matrix_of
 from fraud.retrainer.daemon import run_once
+from fraud.retrainer.matrices import matrix_of
 from fraud.serving.history import import_history
 from fraud.settings import Settings, load_settings
 from fraud.v1 import models_pb2

@@ -36,7 +36,7 @@ from fraud.clock import DAY_US
 from fraud.eventlog.sqlite import SqliteEventLog
 from fraud.features.archive import open_archive
 from fraud.features.spec import FeatureSpec
-from fraud.retrainer.casework import matrix_of
+from fraud.retrainer.matrices import matrix_of
 from fraud.serving.history import import_history
 from fraud.settings import Settings, load_settings
 from fraud.training.challengers import Challenger, train_here

@@ -13,7 +13,8 @@ from fraud.bundle.references import SCORE_EDGES
 from fraud.clock import format_time
 from fraud.monitoring.drift import Drift, Floats, drift, feature_drift, risk_shares, score_shares
 from fraud.records import Outcome
-from fraud.retrainer.casework import Rival, matrix_of
+from fraud.retrainer.casework import Rival
+from fraud.retrainer.matrices import matrix_of
 
 REASON_ROWS: Final = 500
 """Contributions cost about a millisecond a row."""

@@ -3,18 +3,17 @@
 history at the cut, as training sees it → judged rows since the challenger was frozen
 → scored by challenger and champion from the logged features → evidence
 the last week of all traffic → outcomes by each side's own thresholds and by the champion's alone
-the newest traffic when the challenger was made, and now, as many rows as make a risk scale
+the newest traffic when the challenger was made, and now (`fraud.retrainer.newest`)
   → shares at or above the clients' cut-offs on the risk score; scoring time, as a ratio
 the sentinels, wherever they stand → how many of each pattern each side alerts on
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Self
+from typing import Self
 
 import numpy as np
 import polars as pl
-import polars.selectors as cs
 from numpy.typing import NDArray
 
 from fraud.bundle.bundle import Bundle
@@ -35,17 +34,14 @@ from fraud.registry.attacks import Attack
 from fraud.registry.sentinels import SentinelSet
 from fraud.registry.version import VersionState
 from fraud.retrainer.evading import Evading
+from fraud.retrainer.matrices import READABLE, Matrices, matrix_of
+from fraud.retrainer.newest import NewestTraffic
 from fraud.retrainer.timing import ROWS_MAX, scoring_ratio
-from fraud.training.assemble import REFERENCE_ROWS_MAX
 from fraud.training.history import History
 from fraud.training.unseen import Unseen
 
 TRAFFIC_US = 7 * DAY_US
 """Recent traffic on which outcome rates are predicted."""
-_READ: Final = cs.starts_with("f_", "categorical_")
-"""What `matrix_of` may read."""
-_NEAR: Final = 4
-"""Log positions to a payment, within which the newest are looked for first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +130,9 @@ class Casework:
         self._frozen: dict[tuple[str, str], pl.DataFrame] = {}
         self._evading = Evading(history)
         self._traffic: dict[str, pl.DataFrame] = {}
-        self._newest: dict[tuple[str, int], pl.DataFrame] = {}
+        self._newest = NewestTraffic(history)
+        self._matrices = Matrices()
         self._margins: dict[tuple[str, str, int], NDArray[np.float32]] = {}
-        self._matrices: dict[str, tuple[object, NDArray[np.float32]]] = {}
 
     def case(self, challenger: Rival, champion: Rival | None) -> Case:
         """Return the case of a challenger against the champion, or for a first version.
@@ -204,9 +200,9 @@ class Casework:
 
     def _risk(self, challenger: Bundle, champion: Bundle | None, upto: int) -> tuple[RiskCount, ...]:
         """Count the newest traffic up to a position at or above the clients' cut-offs."""
-        margins = self._newest_margins(challenger, upto)
+        margins = self._newest.margins(challenger, upto)
         mine = challenger.risk_scores(margins)
-        theirs = None if champion is None else champion.risk_scores(self._newest_margins(champion, upto))
+        theirs = None if champion is None else champion.risk_scores(self._newest.margins(champion, upto))
         return tuple(
             RiskCount(
                 cutoff,
@@ -221,7 +217,7 @@ class Casework:
 
     def _ratio(self, challenger: Bundle, champion: Bundle) -> float | None:
         """Time both on the newest traffic; None when there is none."""
-        rows = self._newest_rows(challenger.model, self._cut.position).tail(ROWS_MAX)
+        rows = self._newest.rows(challenger.model).tail(ROWS_MAX)
         if rows.is_empty():
             return None
         return scoring_ratio(challenger, matrix_of(challenger, rows), champion, matrix_of(champion, rows))
@@ -265,7 +261,8 @@ class Casework:
         bundle = champion.bundle
         key = (bundle.digest, "made for", champion.state.cut_position)
         if key not in self._margins:
-            rows = traffic_before(self._history, champion.state, with_features=True).collect()
+            traffic = traffic_before(self._history, champion.state, with_features=True)
+            rows = traffic.select("position", READABLE).collect()
             self._margins[key] = bundle.margins(matrix_of(bundle, rows))
         return OutcomeCounts.of(bundle.thresholds.outcomes(bundle.scores(self._margins[key])))
 
@@ -296,59 +293,15 @@ class Casework:
         key = (bundle.digest, "week", self._cut.position)
         if key not in self._margins:
             rows = self._rows_of_week(bundle.model)
-            self._margins[key] = bundle.margins(self._matrix(bundle, rows, "week", self._cut.position))
+            self._margins[key] = bundle.margins(self._matrices.of(bundle, rows))
         return self._margins[key]
-
-    def _newest_margins(self, bundle: Bundle, upto: int) -> NDArray[np.float32]:
-        """Return a bundle's margins of the newest traffic up to a position; scored once."""
-        key = (bundle.digest, "newest", upto)
-        if key not in self._margins:
-            now = self._newest_rows(bundle.model, self._cut.position)
-            if upto < self._cut.position and len(now) < REFERENCE_ROWS_MAX:
-                # All there ever was stands in the newest rows of today, in log order.
-                known = int(now["position"].search_sorted(upto, side="right"))
-                return self._newest_margins(bundle, self._cut.position)[:known]
-            rows = self._newest_rows(bundle.model, upto)
-            self._margins[key] = bundle.margins(self._matrix(bundle, rows, "newest", upto))
-        return self._margins[key]
-
-    def _matrix(self, bundle: Bundle, rows: pl.DataFrame, what: str, until: int) -> NDArray[np.float32]:
-        """Return a bundle's matrix of such rows; the last one is kept for bundles that read alike."""
-        key = (bundle.model, bundle.feature_names, bundle.vocabularies, until)
-        kept, matrix = self._matrices.get(what, (None, None))
-        if matrix is None or kept != key:
-            matrix = matrix_of(bundle, rows)
-            self._matrices[what] = (key, matrix)
-        return matrix
-
-    def _newest_rows(self, model: str, upto: int) -> pl.DataFrame:
-        """Return as many of the newest rows up to a position as a risk scale is made of, in log order."""
-        key = (model, upto)
-        if key not in self._newest:
-            # Challengers of one cut come one after the other: of past cuts one is kept, and that of now.
-            self._newest = {it: rows for it, rows in self._newest.items() if it[1] == self._cut.position}
-            newest = pl.col("position").is_between(self._first_of_newest(model, upto), upto)
-            rows = self._history.transactions(model, newest).select("position", _READ)
-            self._newest[key] = rows.sort("position").collect()
-        return self._newest[key]
-
-    def _first_of_newest(self, model: str, upto: int) -> int:
-        """Return the position of the first of the newest rows; 0 without rows.
-
-        Looked for near the end first: positions of all there ever was are many.
-        """
-        for span in (_NEAR * REFERENCE_ROWS_MAX, upto):
-            near = pl.col("position").is_between(upto - span, upto)
-            rows = self._history.transactions(model, near, with_features=False).select("position")
-            places = rows.top_k(REFERENCE_ROWS_MAX, by="position").collect()["position"]
-            if len(places) == REFERENCE_ROWS_MAX:
-                break
-        return 0 if places.is_empty() else int(places.to_numpy().min())
 
     def _rows_of_week(self, model: str) -> pl.DataFrame:
         if model not in self._traffic:
             week = pl.col("event_time_us").is_between(self._cut.time_us - TRAFFIC_US, self._cut.time_us)
-            self._traffic[model] = self._history.transactions(model, week).select("position", _READ).collect()
+            self._traffic[model] = (
+                self._history.transactions(model, week).select("position", READABLE).collect()
+            )
         return self._traffic[model]
 
     def _scores(self, bundle: Bundle, rows: pl.DataFrame) -> NDArray[np.float64]:
@@ -374,18 +327,3 @@ def alerts_on(bundle: Bundle, rows: pl.DataFrame) -> int:
     """Count the archived rows that a bundle's own thresholds alert on, by their logged features."""
     scores = bundle.scores_of(matrix_of(bundle, rows))
     return OutcomeCounts.of(bundle.thresholds.outcomes(scores)).alerts
-
-
-def read_of(bundle: Bundle) -> list[str]:
-    """Return the columns of the archive that `matrix_of` reads."""
-    features = [f"f_{name}" for name in bundle.feature_names]
-    return [*features, *(f"categorical_{name}" for name in bundle.categorical_names)]
-
-
-def matrix_of(bundle: Bundle, rows: pl.DataFrame) -> NDArray[np.float32]:
-    """Return a bundle's matrix, float32[n, d], of archived rows with their logged features."""
-    features = np.empty((len(rows), len(bundle.feature_names)), np.float32)
-    for column, name in enumerate(bundle.feature_names):
-        features[:, column] = rows[f"f_{name}"].cast(pl.Float32).fill_null(float("nan")).to_numpy()
-    words = rows.select(pl.col(f"categorical_{name}").fill_null("") for name in bundle.categorical_names)
-    return bundle.matrix(features, np.arange(len(bundle.feature_names)), words.rows() or [()] * len(rows))

@@ -24,8 +24,9 @@ from fraud.monitoring.quality_series import bounds
 from fraud.monitoring.traffic import Shares, Traffic, disagreement, is_calibrated, look_at, oddities
 from fraud.registry.ledger import RegistryState
 from fraud.registry.version import VersionState
-from fraud.retrainer.casework import matrix_of, traffic_before
+from fraud.retrainer.casework import traffic_before
 from fraud.retrainer.cycle import Workshop
+from fraud.retrainer.matrices import matrix_of, read_of
 from fraud.retrainer.realised import shadow_subjects
 from fraud.retrainer.thinning import one_in
 from fraud.training.history import History
@@ -159,9 +160,7 @@ class TrafficWatch:
         count = rows.select(pl.len()).collect().item()
         step = -(-count // most)
         if bundle is not None:
-            features = [f"f_{name}" for name in bundle.feature_names]
-            words = [f"categorical_{name}" for name in bundle.categorical_names]
-            columns = (*columns, *features, *words)
+            columns = (*columns, *read_of(bundle))
         kept = rows.filter(one_in(step))
         return kept.select(columns).sort("position").collect()
 

@@ -1,6 +1,6 @@
 """Publishes realised quality: what was decided, the champion, the first champion and shadows, side by side.
 
-a day has matured, or the champion changed      → at once
+a day has matured, or the champion changed      → at once, but for a rest of `RESTS` × the last look
 labels, reports, retractions or exclusions came → after `monitoring.quality_every`
 nothing of it                                   → nothing is read
 """
@@ -48,6 +48,9 @@ _COLUMNS = (
 )
 
 CALIBRATION_FRAUDS = 30
+RESTS = 4.0
+"""Times as long as its last look took a model is not looked at again: days that mature in seconds, or
+champions that change as fast, may not take the process from retrains and the cores from scoring."""
 UNKNOWN = Interval(float("nan"), float("nan"), float("nan"))
 
 
@@ -67,6 +70,7 @@ class QualityWatch:
         self._shop = shop
         self._known: dict[str, Known] = {}
         self._computed_at: dict[str, float] = {}
+        self._took_s: dict[str, float] = {}
         self._rescorings: dict[str, Rescoring] = {}
         self._first_figures: dict[tuple[str, int, str], Cohort] = {}
         self.calibration: dict[str, Interval] = {}
@@ -84,9 +88,10 @@ class QualityWatch:
         if self._is_due(model, known):
             started = time.perf_counter()
             self._publish(state, model)
+            self._took_s[model] = time.perf_counter() - started
             self._known[model] = known
             self._computed_at[model] = time.monotonic()
-            self._shop.metrics.took("quality", time.perf_counter() - started)
+            self._shop.metrics.took("quality", self._took_s[model])
 
     def _known_now(self, state: RegistryState, model: str) -> Known:
         shop = self._shop
@@ -97,10 +102,14 @@ class QualityWatch:
 
     def _is_due(self, model: str, known: Known) -> bool:
         former = self._known.get(model)
-        if former is None or (former.last_day, former.champion) != (known.last_day, known.champion):
+        if former is None:
             return True
-        every_s = self._shop.settings.monitoring.quality_every / 1e6
-        return former != known and time.monotonic() - self._computed_at[model] >= every_s
+        waited_s = time.monotonic() - self._computed_at[model]
+        if waited_s < RESTS * self._took_s[model]:
+            return False
+        if (former.last_day, former.champion) != (known.last_day, known.champion):
+            return True
+        return former != known and waited_s >= self._shop.settings.monitoring.quality_every / 1e6
 
     def _publish(self, state: RegistryState, model: str) -> None:
         shop = self._shop

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from fraud.bundle.bundle import Bundle
-from fraud.retrainer.casework import matrix_of, read_of
+from fraud.retrainer.matrices import matrix_of, read_of
 from fraud.training.unseen import Unseen
 
 ROWS_AT_ONCE = 100_000

@@ -23,9 +23,10 @@ from fraud.gate.probation import Differing, Pairs
 from fraud.gate.shadow import ShadowRecord, judge_shadow
 from fraud.records import MISSING_SURROGATE, Outcome
 from fraud.registry.version import VersionState
-from fraud.retrainer.casework import Rival, matrix_of, read_of, traffic_before
+from fraud.retrainer.casework import Rival, traffic_before
 from fraud.retrainer.cycle import Workshop
 from fraud.retrainer.judging import drop, promote_version, waiting_of
+from fraud.retrainer.matrices import matrix_of, read_of
 from fraud.training.history import History
 
 _log = structlog.get_logger("fraud.retrainer.shadowing")

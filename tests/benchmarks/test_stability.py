@@ -5,7 +5,7 @@ import pytest
 
 from benchmarks.stability import bars, cut_at, newest, shares_above, week_after
 from fraud.clock import DAY_US
-from fraud.retrainer.casework import matrix_of
+from fraud.retrainer.matrices import matrix_of
 from tests.attacks.worlds import DAYS, START_US, World, made
 
 FIRST_DAY = START_US // DAY_US

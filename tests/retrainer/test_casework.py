@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -14,6 +15,8 @@ from fraud.guard.delays import SOURCE_SHARE_MIN
 from fraud.records import Event, Label, LabelsSubmitted, LabelValue, Outcome, Scored
 from fraud.retrainer.casework import Casework
 from fraud.retrainer.guarding import judge_data, with_maturity
+from fraud.retrainer.matrices import matrix_of
+from fraud.retrainer.newest import NewestTraffic
 from fraud.retrainer.timing import scoring_ratio
 from fraud.settings.learning import Fresh, MeasuredMaturity
 from fraud.training.unseen import Apart
@@ -83,22 +86,27 @@ def test_the_newest_rows_are_the_newest_wherever_they_stand(
     world: World, monkeypatch: pytest.MonkeyPatch, most: int
 ) -> None:
     """Few are found near the end; where that holds too few of the model, all that came is looked at."""
-    monkeypatch.setattr("fraud.retrainer.casework.REFERENCE_ROWS_MAX", most)
+    monkeypatch.setattr("fraud.retrainer.newest.REFERENCE_ROWS_MAX", most)
     history = world.history()
     places = history.transactions("card").select("position").collect()["position"].sort()
-    casework = Casework(history, world.bundles)
+    newest = NewestTraffic(history)
     label = Label("none", LabelValue.FRAUD, world.log.last_arrival_us())
     for number in range(5 * most if most < 100 else 1):
         batch = LabelsSubmitted(f"far-{number}", 0, "chargeback", "ann", (label,), "")
         world.log.append([batch], world.log.last_arrival_us() + 1, [])
-    behind = Casework(world.history(), world.bundles)
-    for made, upto in ((casework, history.cut.position), (casework, places[len(places) // 2])):
-        wanted = places.filter(places <= upto).tail(most)
-        assert made._newest_rows("card", upto)["position"].to_list() == wanted.to_list()
-    last = behind._newest_rows("card", world.log.head())
+    behind = NewestTraffic(world.history())
+    last = behind.rows("card")
     assert last["position"].to_list() == places.tail(most).to_list()
     assert set(last.columns) >= {"position", *(f"f_{name}" for name in world.spec.names)}
     assert "transaction_id" not in last.columns
+    champion = world.rival(world.ledger.state().champion("card"))
+    assert champion is not None
+    rows = history.transactions("card").sort("position").collect()
+    for upto in (places[0], places[len(places) // 2], *places[-30:-1:14], *places[-1:]):
+        wanted = rows.filter(pl.col("position") <= upto).tail(most)
+        margins = champion.bundle.margins(matrix_of(champion.bundle, wanted))
+        assert np.array_equal(newest.margins(champion.bundle, upto), margins)
+        assert np.array_equal(behind.margins(champion.bundle, upto), margins)
 
 
 def test_a_fresh_scale_keeps_its_promise_but_for_ties(world: World) -> None:

@@ -13,6 +13,7 @@ from fraud.clock import DAY_US, HOUR_US, MINUTE_US
 from fraud.records import Label, LabelsSubmitted, LabelValue, Outcome, Scored
 from fraud.registry.ledger import RegistryState
 from fraud.registry.view import Registry
+from fraud.retrainer import realised
 from fraud.retrainer.cycle import Order, Workshop
 from fraud.retrainer.daemon import Watch, next_order, open_workshop
 from fraud.retrainer.watching import Monitor
@@ -49,7 +50,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def world(folder: Path, tmp_path: Path) -> Iterator[Scoring]:
+def world(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scoring]:
+    monkeypatch.setattr(realised, "RESTS", 0.0)
     copy = tmp_path / "world"
     shutil.copytree(folder, copy)
     opened = Scoring(copy)

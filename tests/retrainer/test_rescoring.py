@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import polars as pl
 import pytest
 
-from fraud.retrainer.casework import matrix_of
+from fraud.retrainer.matrices import matrix_of
 from fraud.retrainer.rescoring import Rescoring
 from tests.retrainer.patterns import World
 

@@ -16,6 +16,7 @@ from fraud.monitoring.retrainer_metrics import PARTS
 from fraud.records import Label, LabelsSubmitted, LabelValue, Outcome
 from fraud.registry.cycles import TRIGGERS
 from fraud.registry.loop import REASONS, RESULTS
+from fraud.retrainer import realised
 from fraud.retrainer.cycle import Workshop
 from fraud.retrainer.daemon import open_workshop
 from fraud.retrainer.watching import Monitor
@@ -25,7 +26,8 @@ from tests.retrainer.patterns import ROWS_A_DAY, START_US, World, ids_of
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[Scoring]:
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scoring]:
+    monkeypatch.setattr(realised, "RESTS", 0.0)
     opened = answering(tmp_path)
     yield opened
     opened.close()
@@ -123,6 +125,24 @@ def test_nothing_is_computed_again_while_nothing_has_matured_or_come_in(world: S
     world.pass_days(LAST_DAY + 1)
     look(world, shop, monitor)
     assert shown(shop, "fraud_quality_computed_timestamp_seconds") == world.log.last_arrival_us() / 1e6
+
+
+def test_days_that_mature_in_seconds_and_new_champions_wait_for_the_rest_after_a_look(
+    world: Scoring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop, monitor = watching(world)
+    champion = {"subject": "champion", "version": "card-1"}
+    monkeypatch.setattr(realised, "RESTS", 1e6)
+    computed = shown(shop, "fraud_quality_computed_timestamp_seconds")
+    world.crown("card-1")
+    world.pass_days(LAST_DAY + 1)
+    look(world, shop, monitor)
+    assert shown(shop, "fraud_quality_computed_timestamp_seconds") == computed
+    assert math.isnan(shown(shop, "fraud_quality_subject_info", **champion))
+    monkeypatch.setattr(realised, "RESTS", 0.0)
+    look(world, shop, monitor)
+    assert shown(shop, "fraud_quality_computed_timestamp_seconds") == world.log.last_arrival_us() / 1e6
+    assert shown(shop, "fraud_quality_subject_info", **champion) == 1
 
 
 def test_traffic_that_is_what_it_was_has_not_moved_and_other_traffic_has(world: Scoring) -> None:
