@@ -26,7 +26,22 @@ and goes into logs and replies; the gRPC status of each stands in
 `fraud.serving.convert`, and a test proves that table complete.
 """
 
-from typing import ClassVar
+from typing import ClassVar, Final
+
+_HEAD, _TAIL = 400, 200
+_TEXT_BYTES_MAX: Final = 2_000
+"""Of a message: gRPC percent-encodes it into metadata, of which a client takes 8 KiB; logs hold it, too."""
+
+
+def shortened(text: str) -> str:
+    """Return a text, or its beginning and its end where it is too long: what was sent may be of any length.
+
+    >>> len(shortened("x" * 10**6)), shortened("short")
+    (605, 'short')
+    """
+    if len(text) <= _HEAD + _TAIL or len(text.encode(errors="replace")) <= _TEXT_BYTES_MAX:
+        return text
+    return f"{text[:_HEAD]} […] {text[-_TAIL:]}"
 
 
 class FraudError(Exception):
@@ -37,7 +52,7 @@ class FraudError(Exception):
     @property
     def told(self) -> str:
         """What others than the caller may read of it: ids and names of ours, no value that was sent."""
-        return str(self)
+        return shortened(str(self))
 
 
 class ConfigError(FraudError):

@@ -111,6 +111,14 @@ _CALLS = Section(
             Query("method:fraud_rate_limited:rate5m", "{{grpc_method}}"),
         ),
         series(
+            "Access ends in",
+            "s",
+            "Until the server's certificate, those who sign clients, or an identity's last credential end. "
+            "When it is bad: near 0 callers are about to be refused; see FraudAccessEnds.",
+            Query("fraud_access_end_timestamp_seconds - time()", "{{what}}"),
+            steps=[(14 * 86_400, GREEN)],
+        ),
+        series(
             "Answers by status",
             "reqps",
             "All but OK. When it is bad: INVALID_ARGUMENT is a caller's mistake, INTERNAL one of ours.",

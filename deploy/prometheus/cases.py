@@ -76,12 +76,16 @@ def test_of(case: Case) -> dict[str, Any]:
         for service, played in (("bad", case.bad), ("good", case.good))
         for series, values in played.items()
     ]
+    beside = {
+        f'fraud_alarm_threshold{{alarm="{alarm}", job="fraud-retrainer"}}': it
+        for alarm, it in THRESHOLDS.items()
+    }
+    beside |= {f'up{{job="fraud-{process}"}}': 1 for process in ("scorer", "retrainer")}
     given += [
-        {
-            "series": f'fraud_alarm_threshold{{instance="bad-retrainer", alarm="{alarm}"}}',
-            "values": steady(value, case.after // case.step + 1),
-        }
-        for alarm, value in THRESHOLDS.items()
+        {"series": scraped(series, service), "values": steady(value, case.after // case.step + 1)}
+        for service, played in (("bad", case.bad), ("good", case.good))
+        for series, value in beside.items()
+        if series not in played
     ]
 
     def at(minute: int, service: str, *, fires: bool) -> dict[str, Any]:

@@ -123,6 +123,15 @@ SCORER: Final = (
         after=12,
         before=9,
     ),
+    gauge(
+        # An hour and fifteen days after the beginning of time.
+        "FraudAccessEnds",
+        'fraud_access_end_timestamp_seconds{what="certificate"}',
+        3_600,
+        15 * 86_400,
+        12,
+        8,
+    ),
     gauge("FraudChampionMissing", 'fraud_champion_missing{model="card"}', 1, 0, 3, 0),
     gauge("FraudRulesRefused", 'fraud_rules_refused{model="card"}', 1, 0, 3, 0),
     Case(
@@ -162,6 +171,17 @@ SCORER: Final = (
         before=20,
     ),
     gauge("FraudLabelsWaiting", "fraud_labels_waiting", 10_001, 10_000, 70, 50),
+    Case(
+        # Each service has thresholds of its own.
+        "FraudLabelsWaiting",
+        {"fraud_labels_waiting": steady(10_001)},
+        {
+            "fraud_labels_waiting": steady(10_001),
+            'fraud_alarm_threshold{alarm="labels_waiting", job="fraud-retrainer"}': steady(20_000),
+        },
+        after=70,
+        before=50,
+    ),
 )
 
 CHAMPION: Final = (

@@ -44,8 +44,11 @@ _TREE_ARRAYS: Final = (
 _CATEGORIES: Final = ("categories_nodes", "categories_segments", "categories_sizes")
 
 
-def check_booster(raw: bytes, columns: int) -> None:
+def check_booster(raw: bytes, columns: int, words_max: int) -> None:
     """Assert that these bytes are a booster of trees over so many columns.
+
+    `words_max` is the number of words of the largest vocabulary. XGBoost keeps a bit for every code up to
+    the largest of a split, so a code that no word has may cost any amount of memory.
 
     Raises:
         ValueError: they are not; the message says where.
@@ -58,7 +61,7 @@ def check_booster(raw: bytes, columns: int) -> None:
             raise ValueError(f"it is of {told} columns, the bundle of {columns}")
         trees = _trees(learner)
         for number, tree in enumerate(trees):
-            _check_tree(tree, number, columns)
+            _check_tree(tree, number, columns, words_max)
     except (KeyError, TypeError, AttributeError, struct.error) as error:
         raise ValueError(f"the booster is none ({error!r})") from error
     except ValueError as error:
@@ -160,7 +163,7 @@ class _Walk:
         return self._take(self._length(kind or self._take(1))).decode()
 
 
-def _check_tree(tree: dict[str, Any], number: int, columns: int) -> None:
+def _check_tree(tree: dict[str, Any], number: int, columns: int, words_max: int) -> None:
     arrays = {name: np.asarray(tree[name]) for name in _TREE_ARRAYS}
     nodes = len(arrays["left_children"])
     uneven = [name for name, array in arrays.items() if array.shape != (nodes,)]
@@ -190,7 +193,7 @@ def _check_tree(tree: dict[str, Any], number: int, columns: int) -> None:
     if not finite or (weight < 0).any() or (weight[inner] == 0).any():
         raise ValueError(f"tree {number}: a weight is no number, or none reached a split")
     _check_depth(left, right, number)
-    _check_categories(tree, number, arrays["split_type"])
+    _check_categories(tree, number, arrays["split_type"], words_max)
 
 
 def _check_depth(left: NDArray[np.int64], right: NDArray[np.int64], number: int) -> None:
@@ -202,15 +205,15 @@ def _check_depth(left: NDArray[np.int64], right: NDArray[np.int64], number: int)
             raise ValueError(f"tree {number}: is more than {TREE_DEPTH_MAX} deep")
 
 
-def _check_categories(tree: dict[str, Any], number: int, kinds: NDArray[Any]) -> None:
-    """Assert that the sets of words lie within their array, one for each split that is by words."""
+def _check_categories(tree: dict[str, Any], number: int, kinds: NDArray[Any], words_max: int) -> None:
+    """Assert that the sets of words share out their array, one for each split that is by words."""
     held = len(tree["categories"])
     at, start, size = (np.asarray(tree[name], np.int64) for name in _CATEGORIES)
     if not len(at) == len(start) == len(size) or ((kinds != 0) & (kinds != 1)).any():
         raise ValueError(f"tree {number}: its sets of words are of different lengths")
-    inside = (start >= 0) & (size >= 0) & (start <= held) & (size <= held - start)
-    if not inside.all() or not np.array_equal(at, np.flatnonzero(kinds == 1)):
+    shared = (size >= 0).all() and size.sum() == held and np.array_equal(start, np.cumsum(size) - size)
+    if not shared or not np.array_equal(at, np.flatnonzero(kinds == 1)):
         raise ValueError(f"tree {number}: a set of words lies outside the tree")
     words = np.asarray(tree["categories"], np.int64)
-    if (words < 0).any() or (words > 2**24).any():
+    if (words < 0).any() or (words >= words_max).any():
         raise ValueError(f"tree {number}: a word has no code")

@@ -54,13 +54,15 @@ def read_description(raw: bytes, known: int) -> dict[str, Any]:
 
 
 def check_names(stored: Mapping[str, Any]) -> None:
-    """Assert that columns are named once, by text, and are not too many.
+    """Assert that columns of a kind are named once, by text, and that all are not too many.
 
     Raises:
         ValueError: they are not.
     """
-    names = [*stored["feature_names"], *stored["categorical_names"]]
-    if not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
+    kinds = (stored["feature_names"], stored["categorical_names"])
+    names = [name for kind in kinds for name in kind]
+    # A feature and a field of words may have one name: they are told apart by their kind everywhere.
+    if not all(isinstance(name, str) for name in names) or any(len(set(kind)) < len(kind) for kind in kinds):
         raise ValueError("feature_names and categorical_names: a column is no text or named twice")
     if not 0 < len(names) <= COLUMNS_MAX:
         raise ValueError(f"feature_names and categorical_names: {len(names)} columns, 1 to {COLUMNS_MAX} fit")

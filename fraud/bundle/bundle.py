@@ -27,6 +27,7 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import isfinite
 from typing import Any, Self
 
 import numpy as np
@@ -217,8 +218,10 @@ class Bundle:
     def self_test(self) -> None:
         """Recompute the self-test rows and compare bit for bit; also warms the booster.
 
+        What is made of the margins is tried on them as well, so that nothing of it fails at a payment.
+
         Raises:
-            Damaged: this machine does not give the margins that training saw.
+            Damaged: this machine does not give the margins that training saw, or gives no answers.
         """
         margins = self.margins(self.selftest.matrix)
         wrong = int(np.count_nonzero(margins.view(np.uint32) != self.selftest.margins.view(np.uint32)))
@@ -227,6 +230,37 @@ class Bundle:
                 f"bundle {self.digest[:12]} of model {self.model}: {wrong} of {len(margins)} self-test rows "
                 "differ from training; it stays out, check library versions and retrain"
             )
+        try:
+            self._try_out(margins)
+        except (ValueError, TypeError, IndexError, KeyError, AttributeError) as error:
+            raise Damaged(
+                f"bundle {self.digest[:12]} of model {self.model} gives no answers ({error}); it stays out, "
+                "restore it from a copy or retrain"
+            ) from error
+
+    def _try_out(self, margins: NDArray[np.float32]) -> None:
+        scores = self.scores(margins)
+        if not np.all((scores >= 0) & (scores <= 1)):
+            raise ValueError("a score is no probability")
+        self.risk_scores(margins)
+        self.thresholds.outcomes(scores)
+        self.limits(self.selftest.matrix, [("",) * len(self.categorical_names)] * len(margins))
+
+    def _check_tables(self) -> None:
+        """Assert that what stands beside the trees is of the bundle's columns, and numbers.
+
+        Raises:
+            ValueError: it is not.
+        """
+        for bound in self.ranges:
+            if bound.name not in self.feature_names or not _is_number(bound.low, bound.high):
+                raise ValueError(f"ranges: {bound.name!r} is no feature, or has no bounds")
+        if not _is_number(*(it for it in self.thresholds.to_dict().values() if it is not None)):
+            raise ValueError("thresholds: one is no number")
+        columns = tuple(it.name for it in self.references.columns)
+        words = tuple(it.name for it in self.references.categoricals)
+        if (columns, words) != (self.feature_names, self.categorical_names):
+            raise ValueError("references: are of other columns")
 
     def files(self) -> dict[str, bytes]:
         """Return the bundle as files: name to bytes, the same content always the same bytes."""
@@ -276,8 +310,9 @@ class Bundle:
             columns = len(stored["feature_names"]) + len(stored["categorical_names"])
             check_selftest(selftest.matrix, selftest.margins, columns)
             # XGBoost's reader takes the whole process down on bytes that are no model.
-            check_booster(files[BOOSTER_FILE], columns)
-            return cls(
+            words_max = max(map(len, stored["vocabularies"]), default=0)
+            check_booster(files[BOOSTER_FILE], columns, words_max)
+            made = cls(
                 model=stored["model"],
                 feature_names=tuple(stored["feature_names"]),
                 categorical_names=tuple(stored["categorical_names"]),
@@ -292,8 +327,14 @@ class Bundle:
                 selftest=selftest,
                 manifest=stored["manifest"],
             )
+            made._check_tables()
+            return made
         except (KeyError, ValueError, TypeError, AttributeError, IndexError, xgb.core.XGBoostError) as error:
             raise Damaged(f"bundle cannot be read: {error}; restore it from a copy or retrain") from error
+
+
+def _is_number(*values: object) -> bool:
+    return all(isinstance(it, int | float) and isfinite(it) for it in values)
 
 
 def feature_types(numeric: int, categorical: int) -> tuple[str, ...]:

@@ -44,8 +44,12 @@ class Calibrator:
     def __post_init__(self) -> None:
         if len(self.margins) != len(self.probabilities):
             raise ValueError(f"{len(self.margins)} margins for {len(self.probabilities)} probabilities")
-        if np.any(np.diff(self.margins) <= 0) or np.any(np.diff(self.probabilities) < 0):
+        margins, probabilities = np.asarray(self.margins, float), np.asarray(self.probabilities, float)
+        # Put so that NaN, which is neither, is refused.
+        if not (np.all(np.diff(margins) > 0) and np.all(np.diff(probabilities) >= 0)):
             raise ValueError("knots must rise")
+        if not (np.all(np.isfinite(margins)) and np.all((probabilities >= 0) & (probabilities <= 1))):
+            raise ValueError("knots must be finite margins and probabilities")
 
     def __call__(self, margins: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return the calibrated probability of each margin, float64[n] in (0, 1)."""

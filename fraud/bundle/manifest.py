@@ -63,7 +63,7 @@ def library_versions() -> dict[str, str]:
 
 
 def check_manifest(manifest: Mapping[str, Any]) -> None:
-    """Assert that a stored manifest has every key, and definitions that are texts.
+    """Assert that a stored manifest has every key, a cut, and definitions that are texts.
 
     Raises:
         Damaged: it has not; the message names the key.
@@ -71,6 +71,9 @@ def check_manifest(manifest: Mapping[str, Any]) -> None:
     missing = [key for key in REQUIRED if key not in manifest]
     if missing:
         raise Damaged(f"manifest: {', '.join(missing)} missing; restore the bundle from a copy or retrain")
+    cut = manifest["cut"]
+    if not isinstance(cut, dict) or any(type(cut.get(key)) is not int for key in ("time_us", "position")):
+        raise Damaged("manifest: cut has no position and time; restore the bundle from a copy or retrain")
     defined = manifest.get("feature_definitions", {})
     if not isinstance(defined, dict) or not all(isinstance(text, str) for text in defined.values()):
         raise Damaged(

@@ -25,7 +25,9 @@ class RiskScale:
     edges: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        if len(self.edges) != RISK_SCORE_MAX or np.any(np.diff(self.edges) < 0):
+        edges = np.asarray(self.edges, float)
+        rising = np.all(np.diff(edges) >= 0) and np.all(np.isfinite(edges))  # NaN is neither
+        if edges.shape != (RISK_SCORE_MAX,) or not rising:
             raise ValueError(f"a risk scale has {RISK_SCORE_MAX} rising edges, got {len(self.edges)}")
 
     def __call__(self, margins: NDArray[np.float32]) -> NDArray[np.int32]:

@@ -2,13 +2,13 @@
 
 import stat
 from collections.abc import Iterator
+from pathlib import Path
 
 from fraud.cli.finding import Finding
-from fraud.clock import DAY_US, WallClock, format_time
+from fraud.clock import WallClock, format_time
 from fraud.settings import Settings
 from fraud.settings.access import is_loopback
 
-ENDS_SOON_US = 14 * DAY_US
 _CHECK = "access"
 
 
@@ -36,9 +36,14 @@ def _certificates(settings: Settings) -> Iterator[Finding]:
     from fraud.serving.tls import Certificates
 
     tls = settings.server.tls
+    assert tls.certificate is not None
     assert tls.key is not None
-    Certificates(tls).credentials()
+    held = Certificates(tls)
+    held.credentials()
     yield Finding(_CHECK, "ok", f"{tls.certificate} and its key fit")
+    for what, path in (("certificate", tls.certificate), ("clients", tls.clients)):
+        if path is not None and what in held.ends_us:
+            yield from _end(settings, path, held.ends_us[what])
     if settings.client.ca is None:
         text = "the server has TLS, and the command line does not know whom to trust"
         yield Finding(_CHECK, "warn", text, "give [client] ca, and server_name where it is not the host")
@@ -47,6 +52,14 @@ def _certificates(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             _CHECK, "warn", f"{tls.key} is open to other users (mode {mode:04o})", f"chmod 600 {tls.key}"
         )
+
+
+def _end(settings: Settings, certificate: Path, end_us: int) -> Iterator[Finding]:
+    """Yield a warning where a certificate ends soon, or has ended."""
+    left_us = end_us - WallClock().now_us()
+    if left_us < settings.monitoring.alarms.access_left:
+        text = f"{certificate} {'ends' if left_us > 0 else 'has ended'} at {format_time(end_us)}"
+        yield Finding(_CHECK, "warn", text, "renew it; the scorer reads it again at the next connection")
 
 
 def _entity_key(settings: Settings) -> Iterator[Finding]:
@@ -62,12 +75,16 @@ def _entity_key(settings: Settings) -> Iterator[Finding]:
 def _readers(settings: Settings) -> Iterator[Finding]:
     """Yield what is found of those who read metrics, where anybody has to show something."""
     from fraud.monitoring.endpoint import Guard
+    from fraud.serving.tls import ends_of
 
     given = settings.monitoring
     if given.tls.certificate is None and given.token_file is None:
         return
     Guard(given, within_s=0.0)
     yield Finding(_CHECK, "ok", "metrics: certificate, key and token can be used")
+    if given.tls.certificate is not None:
+        ends = ends_of(given.tls.certificate.read_bytes())
+        yield from _end(settings, given.tls.certificate, min(ends)) if ends else ()
     for path in (given.tls.key, given.token_file):
         if path is not None and (mode := stat.S_IMODE(path.stat().st_mode)) & 0o007:
             text = f"{path} is open to other users (mode {mode:04o})"
@@ -75,6 +92,7 @@ def _readers(settings: Settings) -> Iterator[Finding]:
 
 
 def _identities(settings: Settings) -> Iterator[Finding]:
+    from fraud.serving.credentials import last_ends
     from fraud.serving.identities import IdentityFile
     from fraud.serving.identity_desk import IdentityDesk
 
@@ -91,9 +109,11 @@ def _identities(settings: Settings) -> Iterator[Finding]:
         text = f"{len(operators)} operators have a valid credential, and {needed} are needed"
         yield Finding(_CHECK, "warn", text, "fraud token add NAME --role operator")
     # Where a later one of the same identity goes on, nobody has to do anything.
-    lasting = {it.name for it in valid if not it.expires_us or it.expires_us > now_us + ENDS_SOON_US}
-    for it in valid:
-        if it.name not in lasting:
-            text = f"credential {it.id} of {it.name} ends at {format_time(it.expires_us)}"
+    soon_us = now_us + settings.monitoring.alarms.access_left
+    ends_us = last_ends(rows)
+    for it in rows:
+        if 0 < ends_us.get(it.name, 0) <= soon_us and it.expires_us == ends_us[it.name] and not it.revoked_us:
+            has = "ends" if it.expires_us > now_us else "has ended"
+            text = f"credential {it.id} of {it.name} {has} at {format_time(it.expires_us)}"
             again = f"fraud token rotate {it.id}" if it.digest else it.another()
             yield Finding(_CHECK, "warn", text, f"{again}, or fraud token expire {it.id}")

@@ -145,7 +145,10 @@ def _show(
 
 def _undo(shell: Shell, client: "Client", seq: int, actor: str, reason: str, *, wait: bool) -> None:
     started = time.monotonic()
-    entry = client.undo_exclusion(seq, actor=actor, reason=reason)
+    reply = client.undo_exclusion(seq, actor=actor, reason=reason)
+    if reply.asked_seq:
+        wait_for_second(shell, f"Undoing exclusion {seq}", reply.asked_seq, reply.asked_until_us)
+    entry = reply.ledger_seq
     steps = _follow(shell, client, seq, started, wait=wait)
     text = f"exclusion {seq} is undone (ledger entry {entry}); its data counts again"
     shell.show({"exclusion_seq": seq, "ledger_seq": entry, "steps": steps}, text)

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from fraud.cli.times import format_time
+from fraud.clock import WallClock
 from fraud.monitoring.alarming import Alarm, alarming
 from fraud.monitoring.alarms import thresholds
 from fraud.monitoring.names import BOUNDS, CHAMPION, DECISIONS, FIRST
@@ -55,7 +56,11 @@ def status_document(
         "reaction": _reaction(settings, state, samples, now_us),
         "service": _service(samples),
         "alarms": [
-            asdict(alarm) for alarm in (*_down(settings.monitoring, seen), *alarming(samples, limits, now_us))
+            asdict(alarm)
+            for alarm in (
+                *_down(settings.monitoring, seen),
+                *alarming(samples, limits, now_us, WallClock().now_us()),
+            )
         ],
         "prometheus": None if seen.prometheus is None else [asdict(each) for each in seen.prometheus],
     }

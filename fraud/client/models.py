@@ -125,8 +125,10 @@ class ModelCalls(Connection):
         )
         return self._call("ModelService/ExcludeData", request, models_pb2.ExcludeDataResponse, retried=False)
 
-    def undo_exclusion(self, exclusion_seq: int, *, actor: str, reason: str) -> int:
-        """Let excluded data count again; return the ledger entry that says so.
+    def undo_exclusion(
+        self, exclusion_seq: int, *, actor: str, reason: str
+    ) -> models_pb2.UndoExclusionResponse:
+        """Let excluded data count again; `asked_seq` is set where it takes a second person.
 
         Raises:
             NotFound: that entry excludes nothing.
@@ -135,7 +137,7 @@ class ModelCalls(Connection):
         request = models_pb2.UndoExclusionRequest(exclusion_seq=exclusion_seq, actor=actor, reason=reason)
         return self._call(
             "ModelService/UndoExclusion", request, models_pb2.UndoExclusionResponse, retried=False
-        ).ledger_seq
+        )
 
     def list_exclusions(self, exclusion_seq: int = 0) -> list[models_pb2.ExclusionStatus]:
         """Return every exclusion, or one, with the steps of its repair; newest first."""

@@ -38,7 +38,7 @@ class PolicyCalls(Connection):
         request = policy_pb2.SetListingRequest(
             list_name=list_name, entity=entity, token=token, until_us=until_us, actor=actor, reason=reason
         )
-        return self._call("PolicyService/SetListing", request, policy_pb2.SetListingResponse)
+        return self._call("PolicyService/SetListing", request, policy_pb2.SetListingResponse, retried=False)
 
     def list_listings(
         self,

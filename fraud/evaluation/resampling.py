@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 from fraud.evaluation.metrics import Bools, Days, Floats, Ranking, alerts, recall
 
+VERDICT_LEVEL = 0.95
+"""Of the intervals in a verdict."""
 NO_CARD = -1
 """A row without a card is drawn by itself."""
 
@@ -100,7 +102,7 @@ def bootstrap(
     return figures, Figures(precision, interval_of(point[2] - point[3], spread[:, 2] - spread[:, 3]))
 
 
-def interval_of(value: float, spread: Floats, level: float = 0.95) -> Interval:
+def interval_of(value: float, spread: Floats, level: float = VERDICT_LEVEL) -> Interval:
     """Return a figure with the middle `level` of its values in all rounds, float64[r]."""
     defined = spread[~np.isnan(spread)]  # a round may have drawn no fraud at all
     if len(defined) == 0 or np.isnan(value):

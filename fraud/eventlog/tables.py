@@ -270,10 +270,12 @@ def check_key(connection: sqlite3.Connection, path: Path, fingerprint: str, writ
     if held == fingerprint:
         return
     filled = connection.execute("SELECT 1 FROM tokens LIMIT 1").fetchone() is not None
-    if not held and not filled:
+    if not filled:
         if writable:
             with transaction(connection):
-                connection.execute("INSERT INTO meta VALUES ('entity_key', ?)", (fingerprint,))
+                connection.execute("DELETE FROM meta WHERE key = 'entity_key'")
+                if fingerprint:
+                    connection.execute("INSERT INTO meta VALUES ('entity_key', ?)", (fingerprint,))
         return
     was = f"under the entity key {held}" if held else "without an entity key"
     now = f"names the key {fingerprint}" if fingerprint else "names none"

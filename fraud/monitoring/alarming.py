@@ -8,7 +8,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from fraud.monitoring.scrape import Sample, Samples
 
@@ -41,10 +41,11 @@ class Alarm:
     text: str
 
 
-def alarming(seen: Samples, thresholds: Mapping[str, float], now_us: int) -> list[Alarm]:
+def alarming(seen: Samples, thresholds: Mapping[str, float], now_us: int, wall_us: int) -> list[Alarm]:
     """Return what is alarming, the most severe first; a process that was not scraped says nothing.
 
-    `thresholds` are those of `fraud.monitoring.alarms`, `now_us` is µs UTC by the clock of the service.
+    `thresholds` are those of `fraud.monitoring.alarms`, `now_us` is µs UTC by the clock of the service,
+    `wall_us` by that on the wall, which certificates and credentials go by.
     """
     found = [
         *_flags(seen),
@@ -53,6 +54,7 @@ def alarming(seen: Samples, thresholds: Mapping[str, float], now_us: int) -> lis
         *_traffic(seen, thresholds),
         *_feeds(seen, thresholds),
         *_calls(seen, thresholds),
+        *_access(seen, thresholds, wall_us),
         *_ages(seen, thresholds, now_us),
     ]
     return sorted(found, key=lambda alarm: SEVERITIES.index(alarm.severity))
@@ -74,6 +76,12 @@ _LIMITS: tuple[tuple[str, str, Severity, str, str], ...] = (
     ("fraud_labels_waiting", "FraudLabelsWaiting", "ticket", "labels_waiting", "labels without a payment"),
 )
 """Figures that are alarming above a threshold."""
+
+_ACCESS: Final = {
+    "certificate": "the server's certificate",
+    "clients": "the last of the certificates that sign clients",
+    "identity": "an identity's last credential",
+}
 
 
 def _flags(seen: Samples) -> Iterator[Alarm]:
@@ -212,6 +220,14 @@ def score_latency(seen: Samples) -> float | None:
     if not buckets or buckets[-1][1] < CALLS_MIN:
         return None
     return next(bound for bound, count in buckets if count >= _LATENCY_QUANTILE * buckets[-1][1])
+
+
+def _access(seen: Samples, thresholds: Mapping[str, float], wall_us: int) -> Iterator[Alarm]:
+    for sample in seen.find("fraud_access_end_timestamp_seconds"):
+        left_s, what = sample.value - wall_us / 1e6, sample.labels["what"]
+        if left_s < thresholds["access_left_seconds"]:
+            text = f"ends in {left_s / 86_400:.0f} days" if left_s > 0 else "has ended"
+            yield Alarm("FraudAccessEnds", "ticket", f"{_ACCESS[what]} {text}")
 
 
 def _ages(seen: Samples, thresholds: Mapping[str, float], now_us: int) -> Iterator[Alarm]:

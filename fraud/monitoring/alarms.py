@@ -2,7 +2,7 @@
 
 from fraud.settings.monitoring import Alarms
 
-_DURATIONS = {"champion_age", "retrain_age", "latency"}
+_DURATIONS = {"access_left", "champion_age", "retrain_age", "latency"}
 
 
 def thresholds(alarms: Alarms) -> dict[str, float]:

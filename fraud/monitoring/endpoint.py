@@ -177,7 +177,7 @@ def serve_metrics(
 
     Raises:
         ConfigError: the host is not ours.
-        Unavailable: the port is taken.
+        Unavailable: the port is taken, or the host's address is not there yet.
     """
     if port == -1:
         return MetricsServer(-1)
@@ -188,11 +188,22 @@ def serve_metrics(
         why = f"monitoring: metrics cannot be served on {host}:{port} ({error.strerror})"
         if error.errno == errno.EADDRINUSE:
             raise Unavailable(f"{why}; end what has it, or choose another port (0: any free one)") from None
+        if is_late(error):
+            raise Unavailable(
+                f"{why} yet; the address or its name is not there: wait until it is, or give a host of this "
+                "machine"
+            ) from None
         raise ConfigError(f"{why}; give a host of this machine, or the port -1 for none") from None
     server.set_app(_guarded(make_wsgi_app(registry), guard))
     thread = Thread(target=server.serve_forever, name="metrics", daemon=True)
     thread.start()
     return MetricsServer(server.server_port, server, thread)
+
+
+def is_late(error: OSError) -> bool:
+    """Tell whether an address, or its name, may only not be there yet: as at the boot of a machine."""
+    unnamed = isinstance(error, socket.gaierror) and error.errno == socket.EAI_AGAIN
+    return unnamed or error.errno == errno.EADDRNOTAVAIL
 
 
 def _guarded(app: Any, guard: Guard | None) -> App:

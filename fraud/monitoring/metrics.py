@@ -147,7 +147,10 @@ class Catalogue:
         return found
 
     def show(self, name: str, model: str, figures: Mapping[Labels, float]) -> None:
-        """Set a gauge's series of one model, by the values of the other labels; series not given end."""
+        """Set a gauge's series of one model, by the values of the other labels; series not given end.
+
+        `model` is the value of the gauge's first label, whatever that is.
+        """
         gauge = self.gauge(name)
         for labels in self._shown.get((name, model), set()) - figures.keys():
             gauge.remove(model, *labels)

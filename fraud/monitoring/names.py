@@ -68,6 +68,7 @@ _SCORER: Final[tuple[Metric, ...]] = (
     _counter("grpc_server_handled", "Calls answered, by status", *_CALL, "grpc_code"),
     _histogram("grpc_server_handling_seconds", "Time from call to answer", *_CALL),
     _counter("fraud_rate_limited", "Calls refused because their caller asks for more than it may", *_CALL),
+    _gauge("fraud_access_end_timestamp_seconds", "When what lets callers in ends next", "what"),
     # Decisions
     _counter("fraud_decisions", "Decisions, by outcome", "model", "outcome"),
     _histogram("fraud_score", "Calibrated scores given", "model"),

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from prometheus_client import Counter
 
 from fraud.monitoring.buckets import Buckets
-from fraud.monitoring.metrics import Catalogue
+from fraud.monitoring.metrics import Catalogue, Labels
 from fraud.monitoring.names import OTHER
 from fraud.records import LabelValue, Outcome
 from fraud.settings.monitoring import Alarms
@@ -21,6 +21,8 @@ BATCH_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096)
 SCORES = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99, 1)
 DELAY_SECONDS = tuple(days * 86_400 for days in (1 / 24, 0.25, 1, 2, 4, 7, 14, 21, 30, 45, 60, 90, 120, 180))
 
+ACCESS = ("certificate", "clients", "identity")
+"""What lets callers in and may end: the server's certificate, who signs clients, the first identity."""
 LIMITS = (
     "UNSEEN_CATEGORY",
     "OUT_OF_RANGE",
@@ -222,6 +224,12 @@ class ScorerMetrics:
         """Count a limit such as `NEW_CARD` or `OUT_OF_RANGE:amount`, by its kind."""
         kind = text.partition(":")[0]
         self._limits.get(kind, self._limits[OTHER]).inc(count)
+
+    def show_access(self, ends_us: Mapping[str, int]) -> None:
+        """Show when each of `ACCESS` ends, µs UTC; what does not end has no series."""
+        for what in ACCESS:
+            ends: dict[Labels, float] = {(): ends_us[what] / 1e6} if what in ends_us else {}
+            self._catalogue.show("fraud_access_end_timestamp_seconds", what, ends)
 
     def watch_entities(self, held: Mapping[str, Callable[[], float]], held_max: int) -> None:
         """Show of how many entities of each kind state is kept, asked for at each scrape (NaN: not known).

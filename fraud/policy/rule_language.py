@@ -98,7 +98,7 @@ def _columns_used(rule: Rule, columns: RuleColumns) -> tuple[str, ...]:
     for i, (kind, text) in enumerate(tokens):
         following = tokens[i + 1] if i + 1 < len(tokens) else ("", "")
         if text in ("/", "%") and kind == "sign":
-            _check_divisor(rule, following)
+            _check_divisor(rule, tokens[i + 1 :])
         if kind == "quoted":
             found.append(text)
         elif kind == "word" and text.lower() not in _KEYWORDS:
@@ -132,11 +132,24 @@ def _tokens(rule: Rule) -> list[tuple[str, str]]:
     return tokens
 
 
-def _check_divisor(rule: Rule, following: tuple[str, str]) -> None:
-    kind, text = following
-    safe = (kind == "number" and float(text) != 0) or (kind == "word" and text.lower() == "nullif")
+def _check_divisor(rule: Rule, following: Sequence[tuple[str, str]]) -> None:
+    kind, text = following[0] if following else ("", "")
+    safe = (kind == "number" and float(text) != 0) or _is_nullif_zero(following)
     if not safe:
         raise _wrong(rule, "divides by what may be 0", "divide by a number or by NULLIF(x, 0)")
+
+
+def _is_nullif_zero(tokens: Sequence[tuple[str, str]]) -> bool:
+    """Tell whether tokens begin with NULLIF(…, 0): nothing else keeps a 0 away."""
+    if [kind for kind, _ in tokens[:1]] != ["word"] or tokens[0][1].lower() != "nullif":
+        return False
+    depth = 0
+    for end, token in enumerate(tokens):
+        depth += (token == ("sign", "(")) - (token == ("sign", ")"))
+        if end and not depth:
+            (kind, text), comma = tokens[end - 1], tokens[end - 2]
+            return comma == ("sign", ",") and kind == "number" and float(text) == 0
+    return False
 
 
 def _check_column(rule: Rule, name: str, columns: RuleColumns) -> None:

@@ -132,9 +132,18 @@ def touched_by(state: "RegistryState", data: Exclusion, first_position: int) -> 
 def exclusion_undone(state: "RegistryState", entry: LedgerEntry) -> None:
     """Take an ExclusionUndone."""
     exclusion = state.exclusion(entry.body["exclusion"])
+    check_in_force(exclusion)
+    exclusion.undone_seq = entry.seq
+
+
+def check_in_force(exclusion: ExclusionState) -> None:
+    """Refuse an exclusion that is in force no more.
+
+    Raises:
+        NotAllowedNow: it was undone before.
+    """
     if not exclusion.in_force:
         raise NotAllowedNow(f"exclusion {exclusion.seq} was undone before, by entry {exclusion.undone_seq}")
-    exclusion.undone_seq = entry.seq
 
 
 def rolled_back(state: "RegistryState", entry: LedgerEntry) -> None:

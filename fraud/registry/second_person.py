@@ -1,7 +1,8 @@
 """What needs two people in the ledger: asked for by one, carried out by another.
 
     Asked                                     method what until_us     (what: plain JSON; the signer asks)
-    Promoted | RolledBack | DataExcluded      … asked                  (the entry that asked; the signer is
+    Promoted | RolledBack | DataExcluded | ExclusionUndone
+                                              … asked                  (the entry that asked; the signer is
                                                                         the second person)
 
 An entry that names what it carries out is refused unless that stands open, is by
@@ -19,7 +20,12 @@ from fraud.registry.chain import LedgerEntry
 if TYPE_CHECKING:
     from fraud.registry.ledger import RegistryState
 
-CARRY_OUT = {"Promote": "Promoted", "Rollback": "RolledBack", "ExcludeData": "DataExcluded"}
+CARRY_OUT = {
+    "Promote": "Promoted",
+    "Rollback": "RolledBack",
+    "ExcludeData": "DataExcluded",
+    "UndoExclusion": "ExclusionUndone",
+}
 """Method → the kind of entry that carries it out."""
 
 

@@ -41,7 +41,7 @@ class Matrices:
 
     def of(self, bundle: Bundle, rows: pl.DataFrame) -> NDArray[np.float32]:
         """Return `matrix_of` a bundle and rows; of the very same frame it may be the last one."""
-        reads = (bundle.feature_names, bundle.vocabularies)
+        reads = (bundle.feature_names, bundle.categorical_names, bundle.vocabularies)
         if self._kept is None or self._kept[0] is not rows or self._kept[1] != reads:
             self._kept = (rows, reads, matrix_of(bundle, rows))
         return self._kept[2]

@@ -11,11 +11,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
+from scipy.stats import norm
 
 from fraud.archive.columns import shadow_of
 from fraud.errors import FraudError
 from fraud.evaluation.days import day_start_us
-from fraud.evaluation.resampling import Interval
+from fraud.evaluation.resampling import VERDICT_LEVEL, Interval
+from fraud.evaluation.weighted import LEVEL
 from fraud.monitoring.metrics import Labels
 from fraud.monitoring.names import CHAMPION, FIRST, SHADOW
 from fraud.monitoring.quality import (
@@ -48,6 +50,7 @@ _COLUMNS = (
 )
 
 CALIBRATION_FRAUDS = 30
+_NARROWER = float(norm.isf((1 - LEVEL) / 2) / norm.isf((1 - VERDICT_LEVEL) / 2))
 RESTS = 4.0
 """Times as long as its last look took a model is not looked at again: days that mature in seconds, or
 champions that change as fast, may not take the process from retrains and the cores from scoring."""
@@ -220,7 +223,10 @@ class QualityWatch:
 
 
 def promised_quality(state: RegistryState, model: str) -> dict[str, Interval]:
-    """Return the champion's figures in the verdict that promoted it; {} where there is none."""
+    """Return the champion's figures in the verdict that promoted it; {} where there is none.
+
+    Its intervals are drawn in from the gate's level to that of what is realised, normal distribution assumed.
+    """
     champion = state.champion(model)
     verdicts = state.version(champion).verdicts if champion else []
     if not verdicts:
@@ -228,7 +234,11 @@ def promised_quality(state: RegistryState, model: str) -> dict[str, Interval]:
     rows = {row["name"]: row for row in verdicts[-1].report.get("checks", ())}
     found = {name: rows.get(f"{name}_challenger") for name in COMPARED}
     return {
-        name: Interval(row["value"], row["low"], row["high"])
+        name: Interval(
+            row["value"],
+            row["value"] - _NARROWER * (row["value"] - row["low"]),
+            row["value"] + _NARROWER * (row["high"] - row["value"]),
+        )
         for name, row in found.items()
         if row is not None and None not in (row["value"], row["low"], row["high"])
     }

@@ -2,7 +2,7 @@
 
     event loop: score ──► admission ──► inbox ──► one scoring thread, round after round:
         ▲       run (a swap, a snapshot) ───┤        1. what must run alone and soon
-        │       feed (labels, outcomes) ────┘        2. labels, when no score waits or they are due
+        │       feed (labels, lists) ───────┘        2. labels, when no score waits or they are due
         │                                            3. a batch of scores, callers in fair turns
         └── one call_soon_threadsafe a round ◄───────┘
 
@@ -34,8 +34,8 @@ import structlog
 from fraud.errors import FraudError, Overloaded, TooLate, Unavailable
 from fraud.records import Scored, Transaction
 from fraud.serving.admission import Admission
-from fraud.serving.fairness import FairQueue, TimeShare
-from fraud.serving.roles import calling
+from fraud.serving.fairness import FairQueue, TimeShare, WaitingRoom
+from fraud.serving.roles import calling, name_of
 from fraud.serving.shedding import Forecast, answer_by
 from fraud.serving.turn import Turn
 from fraud.settings.server import Server
@@ -61,7 +61,7 @@ class ScoreWork:
     transactions: tuple[Transaction, ...]
     with_reasons: bool
     future: "asyncio.Future[list[Answer | FraudError]]"
-    caller: str = ""
+    caller: str | None = None
     answer_by_s: float = math.inf
     """Monotonic time after which nobody waits for the answer."""
 
@@ -79,14 +79,18 @@ class Task:
     future: "asyncio.Future[Any]"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Feed:
-    """Labels or outcomes of one call, to be logged beside the scores."""
+    """Labels, outcomes or a listing of one call, to be logged beside the scores.
+
+    `given_up`: nobody waits for it any more, so it need not run.
+    """
 
     run: Callable[[], Any]
     future: "asyncio.Future[Any]"
-    caller: str
+    caller: str | None
     rows: int
+    given_up: bool = False
 
 
 @dataclass(slots=True)
@@ -142,8 +146,8 @@ class Batcher:
         self._forecast = Forecast(self._rows_max)
         self._admission = Admission(self._forecast, limits.queue_rows_max, limits.wait_max / 1e6)
         self.check = self._admission.check
-        self._feed_rows_max, self._feed_calls_max = limits.label_queue_rows_max, limits.label_calls_max
-        self._fed_rows = self._fed_calls = 0
+        self._fed_rows = WaitingRoom(limits.label_queue_rows_max)
+        self._fed_calls = WaitingRoom(limits.label_calls_max)
         self._inbox: queue.SimpleQueue[ScoreWork | Task | Feed | None] = queue.SimpleQueue()
         self._tasks: deque[Task] = deque()
         self._scores: FairQueue[ScoreWork] = FairQueue()
@@ -162,7 +166,7 @@ class Batcher:
     @property
     def fed_rows(self) -> int:
         """Labels and outcomes submitted and not logged yet."""
-        return self._fed_rows
+        return self._fed_rows.held_by_all
 
     def wait_s(self) -> float:
         """Return the wait that is foreseen for a row that comes now."""
@@ -197,28 +201,38 @@ class Batcher:
             self._admission.leave(caller, rows)
 
     async def feed(self, task: Callable[[], Any], rows: int) -> Any:
-        """Run something for labels or outcomes on the scoring thread, when scores leave time for it.
+        """Run something for labels, outcomes or a list on the scoring thread, when scores leave time for it.
+
+        Its place is free again when it has run, or been passed over because its caller gave up.
 
         Raises:
             Overloaded: too many of them wait (`server.label_queue_rows_max`, `server.label_calls_max`).
             Unavailable: the scorer drains.
         """
-        future = self._future()
-        if self._fed_calls >= self._feed_calls_max or self._fed_rows + rows > self._feed_rows_max:
+        future, name = self._future(), name_of(calling())
+        if self._fed_calls.free(name) < 1 or self._fed_rows.free(name) < rows:
             raise Overloaded(
-                f"{self._fed_rows} labels and outcomes of {self._fed_calls} calls wait already "
-                f"(server.label_queue_rows_max = {self._feed_rows_max}, "
-                f"server.label_calls_max = {self._feed_calls_max}); try again with back-off"
+                f"{self._fed_rows.held_by_all} labels and outcomes of {self._fed_calls.held_by_all} calls "
+                f"wait already, {self._fed_rows.held(name)} of {self._fed_calls.held(name)} yours "
+                f"(server.label_queue_rows_max = {self._fed_rows.most}, "
+                f"server.label_calls_max = {self._fed_calls.most}); try again with back-off"
             )
-        caller = calling()
-        self._fed_calls += 1
-        self._fed_rows += rows
+        self._fed_calls.enter(name)
+        self._fed_rows.enter(name, rows)
+        future.add_done_callback(lambda _: self._fed(future, name, rows))
+        work = Feed(task, future, name, rows)
+        self._inbox.put(work)
         try:
-            self._inbox.put(Feed(task, future, "" if caller is None else caller.name, max(1, rows)))
-            return await future
-        finally:
-            self._fed_calls -= 1
-            self._fed_rows -= rows
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            work.given_up = True
+            raise
+
+    def _fed(self, future: "asyncio.Future[Any]", name: str | None, rows: int) -> None:
+        self._fed_calls.leave(name)
+        self._fed_rows.leave(name, rows)
+        if not future.cancelled():
+            future.exception()  # whoever gave up will not ask for it
 
     async def run(self, task: Callable[[], Any]) -> Any:
         """Run something on the scoring thread, before what waits to be scored."""
@@ -250,7 +264,9 @@ class Batcher:
             open_ = self._sort_in() and open_
             while self._tasks:
                 self._forecast.begin(0, time.monotonic())
-                _run(self._tasks.popleft(), delivery)
+                task = self._tasks.popleft()
+                if not task.future.done():  # else its caller gave up
+                    _run(task, delivery)
             began_s = time.monotonic()
             self._feed(delivery, began_s)
             self._score(delivery, began_s)
@@ -314,7 +330,10 @@ class Batcher:
         while self._feeds and (self._share.due or not contested):
             started_s = time.monotonic()
             (work,) = self._feeds.take(1)
-            if not work.future.done():
+            if work.given_up:
+                delivery.answer(work.future, None)
+                delivery.send()
+            else:
                 _run(work, delivery)
             if not contested:
                 break

@@ -49,8 +49,11 @@ def status_of(error: errors.FraudError) -> grpc.StatusCode:
 
 
 def answer_of(error: errors.FraudError) -> str:
-    """Return what the caller is told: the message, but for card numbers in clear, which nobody repeats."""
-    text = str(error)
+    """Return what the caller is told: the message, shortened, but for card numbers in clear.
+
+    Nobody repeats these.
+    """
+    text = errors.shortened(str(error))
     return without_card_numbers(text) if isinstance(error, errors.InvalidInput) else text
 
 

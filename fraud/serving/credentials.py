@@ -59,6 +59,18 @@ class Credential:
         return bool(self.digest) and hmac.compare_digest(digest_of(secret), self.digest)
 
 
+def last_ends(credentials: Iterable[Credential]) -> dict[str, int]:
+    """Return when the last credential of each identity ends, or has ended, µs UTC; 0: never.
+
+    One that was revoked counts no more: an identity that has no other is no longer wanted.
+    """
+    found: dict[str, list[int]] = {}
+    for it in credentials:
+        if not it.revoked_us:
+            found.setdefault(it.name, []).append(it.expires_us)
+    return {name: 0 if 0 in ends else max(ends) for name, ends in found.items()}
+
+
 def digest_of(secret: str) -> str:
     """Return the SHA-256 of a secret, hex."""
     return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()

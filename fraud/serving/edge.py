@@ -20,7 +20,8 @@ from google.protobuf.message import DecodeError, Message
 from fraud.errors import FraudError, InvalidInput, LimitExceeded, Overloaded, Unavailable
 from fraud.monitoring.scorer_metrics import CallMetrics, ScorerMetrics
 from fraud.serving.convert import answer_of, status_of
-from fraud.serving.roles import Caller, calling
+from fraud.serving.fairness import WaitingRoom
+from fraud.serving.roles import Caller, calling, name_of
 from fraud.serving.sparing import Sparing
 
 _log = structlog.get_logger("fraud.serving.edge")
@@ -63,8 +64,7 @@ class Edge:
     ) -> None:
         self._metrics = metrics
         self._message_bytes_max = message_bytes_max
-        self._streams_max = streams_max
-        self._open = 0
+        self._open = WaitingRoom(streams_max)
         self._log_calls = log_calls
         self._last_call_s = 0.0
         self._refusals = Sparing(REFUSALS_PER_S)
@@ -92,9 +92,11 @@ class Edge:
         signed = signature_of(request)
 
         async def handle(message: Request | FraudError | Sealed[Request], context: Context) -> Message:
-            started = self._begin(metrics)
+            started, who = self._begin(metrics), name_of(calling())
+            full = self._open.free(who) < 1
+            self._open.enter(who)
             try:
-                asked = self._admitted(message, check, context)
+                asked = self._admitted(message, check, context, full=full)
                 if signed and (caller := calling()) is not None:
                     sign(asked, signed, caller)
                 reply = await call(asked)
@@ -122,7 +124,7 @@ class Edge:
                 )
                 raise AssertionError from error
             finally:
-                self._open -= 1
+                self._open.leave(who)
             metrics.handled("OK", time.perf_counter() - started)
             if self._log_calls:
                 self._note(service, name, context, None)
@@ -134,12 +136,16 @@ class Edge:
 
     def _begin(self, metrics: CallMetrics) -> float:
         metrics.started()
-        self._open += 1
         self._last_call_s = time.perf_counter()
         return self._last_call_s
 
     def _admitted(
-        self, message: Request | FraudError | Sealed[Request], check: Check | None, context: Context
+        self,
+        message: Request | FraudError | Sealed[Request],
+        check: Check | None,
+        context: Context,
+        *,
+        full: bool,
     ) -> Request:
         """Return what is asked, read only when it may be answered.
 
@@ -148,8 +154,8 @@ class Edge:
         """
         if self.closed:
             raise Unavailable(self.closed)
-        if self._open > self._streams_max:
-            raise self._too_many()
+        if full:
+            raise self._too_many(name_of(calling()))
         if check is not None:
             check(context.time_remaining())
         asked = message.open() if isinstance(message, Sealed) else message
@@ -159,11 +165,13 @@ class Edge:
 
     def quiet(self, seconds: float) -> bool:
         """Tell whether no call is open, and none has come for so long."""
-        return self._open == 0 and time.perf_counter() - self._last_call_s >= seconds
+        return self._open.held_by_all == 0 and time.perf_counter() - self._last_call_s >= seconds
 
-    def _too_many(self) -> Overloaded:
+    def _too_many(self, who: str | None) -> Overloaded:
+        others = self._open.held_by_all - 1  # but for this one
         return Overloaded(
-            f"{self._open} calls are open (server.streams_max = {self._streams_max}); try again with back-off"
+            f"{others} calls are open, {self._open.held(who) - 1} of them yours "
+            f"(server.streams_max = {self._open.most}); try again with back-off"
         )
 
     def _tell_refusal(self, service: str, name: str, error: Overloaded) -> None:

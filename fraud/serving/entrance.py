@@ -14,6 +14,7 @@ from grpc_reflection.v1alpha import reflection
 
 from fraud.clock import WallClock
 from fraud.errors import ConfigError, FraudError, Unavailable
+from fraud.monitoring.endpoint import is_late
 from fraud.monitoring.rotation import SETTLE_S
 from fraud.monitoring.scorer_metrics import ScorerMetrics
 from fraud.serving.access import ACCESS, ACCESS_ACCESS
@@ -54,6 +55,7 @@ class Entrance:
             ConfigError: a file is missing or is not what it should be.
         """
         self._settings = settings
+        self._metrics = metrics
         self._certificates = Certificates(settings.tls) if settings.tls.certificate is not None else None
         given = settings.identities
         self._identities = None if given.file is None else IdentityFile(given.file, given.raw_scores)
@@ -117,12 +119,21 @@ class Entrance:
             raise _cannot_listen(host, port) from None
 
     async def watch(self, stopping: asyncio.Event) -> None:
-        """Read the identities again when their file changes, until stopping."""
+        """Read the identities again when their file changes, and show when access ends, until stopping."""
         every_s = self._settings.identities.reload_every / 1e6
-        while self._identities is not None and not stopping.is_set():
+        guarded = self._identities is not None or self._certificates is not None
+        while guarded and not stopping.is_set():
+            self._metrics.show_access(self._ends_us())
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stopping.wait(), timeout=every_s)
-            self._identities.refresh()
+            if self._identities is not None:
+                self._identities.refresh()
+
+    def _ends_us(self) -> dict[str, int]:
+        """Return when what lets callers in ends, µs UTC, by what it is; what does not end is left out."""
+        ends = dict(self._certificates.ends_us) if self._certificates is not None else {}
+        identity = self._identities.held.end_us if self._identities is not None else 0
+        return ends | {"identity": identity} if identity else ends
 
 
 def _cannot_listen(host: str, port: int) -> FraudError:
@@ -132,6 +143,11 @@ def _cannot_listen(host: str, port: int) -> FraudError:
         with socket.socket(family) as probe:
             probe.bind(address)
     except OSError as error:
+        if is_late(error):
+            return Unavailable(
+                f"server: cannot listen on {host}:{port} yet ({error.strerror}); the address or its name is "
+                "not there: wait until it is, or give a host of this machine"
+            )
         if error.errno != errno.EADDRINUSE:
             return ConfigError(
                 f"server: cannot listen on {host}:{port} ({error.strerror}); give a host of this machine and "

@@ -32,7 +32,7 @@ from fraud.eventlog.entity_key import EntityKey
 from fraud.eventlog.log import Erasure, EventLog
 from fraud.eventlog.wording import check_wording
 from fraud.faults import pass_point
-from fraud.records import MISSING_SURROGATE
+from fraud.records import MISSING_SURROGATE, Scored
 from fraud.registry.chain import LedgerEntry
 from fraud.registry.view import Registry
 from fraud.serving.batcher import Batcher
@@ -46,11 +46,12 @@ WAIT_S = 5.0
 ANSWER_S = 20.0
 """By then a call is answered, and the erasure goes on without it."""
 RETRY_S = 2.0
+_ROWS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class ErasureReport:
-    """What an erasure holds, and how far it has come; counts are of what there was to blank.
+    """What an erasure holds, and how far it has come; counts are of what there was to blank up to `upto`.
 
     `waiting_for` says why it is not complete, "" where it is or was not begun.
     """
@@ -65,6 +66,7 @@ class ErasureReport:
     waiting_for: str = ""
     ledger_seq: int = 0
     repeated: bool = False
+    upto: int = 0
 
 
 class Eraser:
@@ -196,17 +198,23 @@ class Eraser:
 
     def _plan(self, entity: str, surrogate: int) -> ErasureReport:
         self._archive.copy_from(self._log)
-        traces = self._archive.traces(entity, surrogate, self._archive.position(), self._fields)
+        upto = self._archive.position()
+        traces = self._archive.traces(entity, surrogate, upto, self._fields)
         others = [name for name in self._personal_entities if name != entity]
         gone = [number for name, number in self._registry.refresh().erased if name == entity]
         linked = tuple(self._archive.linked(entity, surrogate, others, gone))
         counts = len(traces.transactions), traces.fields, len(traces.comments)
-        return ErasureReport(entity, surrogate, *counts, linked)
+        return ErasureReport(entity, surrogate, *counts, linked, upto=upto)
 
     def _begin(self, plan: ErasureReport, actor: str, reason: str) -> Erasure:
         """Take the tokens away; on the scoring thread, so nothing is scored in between."""
         state = self._scorer.state_now()
-        linked = [(self._index(it.entity), number) for it in plan.linked for number in it.own]
+        shared = self._shared_since(plan)
+        linked = [
+            it
+            for it in ((self._index(each.entity), number) for each in plan.linked for number in each.own)
+            if it not in shared
+        ]
         erasure = Erasure(
             self._index(plan.entity),
             plan.surrogate,
@@ -223,6 +231,19 @@ class Eraser:
         self._under_way[erasure.key] = "the scorer is at work on it"
         pass_point("erasure.begun")
         return erasure
+
+    def _shared_since(self, plan: ErasureReport) -> set[tuple[int, int]]:
+        """Return which linked entities, by place and number, others have paid with since the plan."""
+        place = self._index(plan.entity)
+        linked = {(self._index(it.entity), number) for it in plan.linked for number in it.own}
+        found: set[tuple[int, int]] = set()
+        after = plan.upto
+        while linked and (entries := self._log.read(after, _ROWS)):
+            after = entries[-1].position
+            for event in (entry.event for entry in entries):
+                if isinstance(event, Scored) and event.surrogates[place] != plan.surrogate:
+                    found |= linked.intersection(enumerate(event.surrogates))
+        return found
 
     def _go_on(self) -> None:
         for erasure in self._log.erasures():

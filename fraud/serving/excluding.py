@@ -21,7 +21,7 @@ from fraud.faults import pass_point
 from fraud.features.replay import logged_rows
 from fraud.labels.exclusions import FOREVER_US, Exclusion, View
 from fraud.records import MISSING_SURROGATE, Scored
-from fraud.registry.exclusions import touched_by
+from fraud.registry.exclusions import check_in_force, touched_by
 from fraud.registry.ledger import RegistryState
 from fraud.registry.second_person import Asked
 from fraud.registry.view import Registry
@@ -29,7 +29,7 @@ from fraud.serving.batcher import Batcher
 from fraud.serving.follower import LedgerFollower
 from fraud.serving.reconciler import Reconciler
 from fraud.serving.scorer import Scorer
-from fraud.serving.second_person import SecondPerson
+from fraud.serving.second_person import Permit, SecondPerson
 from fraud.settings import Settings
 
 _READ_ROWS = 5_000
@@ -115,7 +115,8 @@ class Excluding:
         """
         check_wording(selection.where.values(), actor=actor, reason=reason)
         plan = await self.plan(selection)
-        what = {"exclusion": plan.data.to_dict(), "retrain": retrain}
+        replaced = [list(it) for it in plan.replacements]
+        what = {"exclusion": plan.data.to_dict(), "retrain": retrain, "replaces": replaced}
         permit = await asyncio.to_thread(self._second.permit, "ExcludeData", what, actor=actor, reason=reason)
         if permit.waiting is not None:
             return 0, plan, permit.waiting
@@ -137,17 +138,30 @@ class Excluding:
         """Return the champions that serve although tainted; blocking."""
         return self._reconciler.kept(state)
 
-    async def undo(self, seq: int, *, actor: str, reason: str) -> int:
-        """Let excluded data count again; return the ledger entry.
+    async def undo(self, seq: int, *, actor: str, reason: str) -> tuple[int, Asked | None]:
+        """Let excluded data count again; return the ledger entry, or what was asked for instead.
+
+        It takes two people where excluding the data did: ExcludeData, or a Rollback that muted it.
 
         Raises:
             NotFound: that entry excludes nothing.
             NotAllowedNow: it was undone before.
         """
-        (await asyncio.to_thread(self._registry.refresh)).exclusion(seq)
-        entry_seq = await self._append("ExclusionUndone", {"exclusion": seq}, actor, reason)
+        permit = await asyncio.to_thread(self._permit_undo, seq, actor, reason)
+        if permit.waiting is not None:
+            return 0, permit.waiting
+        body = {"exclusion": seq, **permit.body}
+        entry_seq = await self._append("ExclusionUndone", body, actor, reason)
         await self._follower.poll(self._batcher)
-        return entry_seq
+        return entry_seq, None
+
+    def _permit_undo(self, seq: int, actor: str, reason: str) -> Permit:
+        exclusion = self._registry.refresh().exclusion(seq)
+        check_in_force(exclusion)
+        as_for = "Rollback" if exclusion.muted else "ExcludeData"
+        return self._second.permit(
+            "UndoExclusion", {"exclusion": seq}, actor=actor, reason=reason, as_for=as_for
+        )
 
     async def _append(self, kind: str, body: dict[str, object], actor: str, reason: str) -> int:
         def append() -> int:

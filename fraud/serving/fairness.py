@@ -5,6 +5,7 @@
     TimeShare   labels beside scores: work of one second of scoring earns share ÷ (1 − share) seconds
     room        how much of a bounded queue one caller may hold: at most HOLD × what is still free
                 (dynamic thresholds, Choudhury and Hahne 1998), so that a flood never takes the last place
+    WaitingRoom what each caller holds of such a queue
 
 Over any span in which two callers always wait, the rows served to them differ by at
 most QUANTUM and two of their largest calls. A caller who is alone gets everything, in
@@ -45,13 +46,13 @@ class FairQueue(Generic[Work]):
     """Work of several callers, taken in fair turns."""
 
     def __init__(self) -> None:
-        self._lanes: dict[str, _Lane[Work]] = {}
-        self._turns: deque[str] = deque()
+        self._lanes: dict[str | None, _Lane[Work]] = {}
+        self._turns: deque[str | None] = deque()
 
     def __bool__(self) -> bool:
         return bool(self._turns)
 
-    def put(self, caller: str, work: Work) -> None:
+    def put(self, caller: str | None, work: Work) -> None:
         """Queue work of a caller, behind what it queued before."""
         lane = self._lanes.get(caller)
         if lane is None:
@@ -99,6 +100,47 @@ class TimeShare:
     def due(self) -> bool:
         """True when it may have its turn although other work waits."""
         return self.earned_s > 0.0
+
+
+@dataclass(slots=True)
+class WaitingRoom:
+    """A bounded queue, or a bound on calls, and what each caller holds of it.
+
+    A caller is a name; None stands for everybody, where identities are off, who may take all.
+    """
+
+    most: int
+    held_by_all: int = 0
+    _held: dict[str | None, int] = field(default_factory=dict)
+
+    @property
+    def callers(self) -> int:
+        """How many hold something."""
+        return len(self._held)
+
+    def held(self, caller: str | None) -> int:
+        """Return what a caller holds."""
+        return self._held.get(caller, 0)
+
+    def free(self, caller: str | None) -> int:
+        """Return how much a caller may add."""
+        if caller is None:
+            return self.most - self.held_by_all
+        return room(self._held.get(caller, 0), self.held_by_all, self.most)
+
+    def enter(self, caller: str | None, size: int = 1) -> None:
+        """Count in what a caller adds."""
+        self._held[caller] = self._held.get(caller, 0) + size
+        self.held_by_all += size
+
+    def leave(self, caller: str | None, size: int = 1) -> None:
+        """Count out what a caller held."""
+        self.held_by_all -= size
+        held = self._held[caller] - size
+        if held:
+            self._held[caller] = held
+        else:
+            del self._held[caller]
 
 
 def room(held: int, held_by_all: int, held_max: int) -> int:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fraud.clock import Clock
+from fraud.clock import LATEST_US, Clock
 from fraud.errors import Conflict, InvalidInput, LimitExceeded, NotFound, Overloaded, PermissionDenied
 from fraud.eventlog.log import BatchSummary
 from fraud.features.fold import Coordinates
@@ -122,8 +122,11 @@ class Feedback:
                     "send corrections under a new batch_id"
                 )
             return Taken(0, 0, (), repeated=True, digest=digest)
-        self._clock.observe(max((label.label_time_us for label in labels), default=0))
-        accepted, refused = check_labels(labels, self._scorer.now_us() + self._future_us)
+        # A time in another unit must not carry the clock that follows events out of the calendar.
+        times_us = [label.label_time_us for label in labels if label.label_time_us <= LATEST_US]
+        self._clock.observe(max(times_us, default=0))
+        latest_us = min(self._scorer.now_us() + self._future_us, LATEST_US)
+        accepted, refused = check_labels(labels, latest_us)
         event = LabelsSubmitted(batch_id, part, source, submitter, tuple(accepted), digest)
         known = coordinates_of(self._scorer.log.find([label.transaction_id for label in accepted]))
         self._check_waiting(event, known)

@@ -20,7 +20,7 @@ import numpy as np
 import structlog
 
 from fraud.bundle.store import BundleStore
-from fraud.errors import FraudError, NotFound
+from fraud.errors import Damaged, FraudError, NotFound
 from fraud.faults import pass_point
 from fraud.features.spec import FeatureSpec
 from fraud.labels.exclusions import ALL
@@ -71,14 +71,20 @@ class ChampionLoader:
         bundle.margins(np.full((_WARM_ROWS, len(bundle.column_names)), np.nan, np.float32))
         reign = self._registry.state.reign(bundle.model)
         ours = reign is not None and reign.version == version
-        return make_champion(
-            version,
-            bundle,
-            self._spec,
-            self._settings,
-            since_us=reign.since_us if reign is not None and ours else 0,
-            ledger_seq=reign.seq if reign is not None and ours else 0,
-        )
+        try:
+            return make_champion(
+                version,
+                bundle,
+                self._spec,
+                self._settings,
+                since_us=reign.since_us if reign is not None and ours else 0,
+                ledger_seq=reign.seq if reign is not None and ours else 0,
+            )
+        except (ValueError, TypeError, IndexError, KeyError) as error:
+            raise Damaged(
+                f"bundle {known.digest[:12]} of {version} cannot serve ({error!r}); restore it from a copy "
+                "or retrain"
+            ) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,13 +186,16 @@ class LedgerFollower:
 
     def _take_up(self, model: str, champion: Champion, seq: int) -> None:
         """Let a champion decide that could not be loaded before; on the scoring thread."""
-        noted = self._serving.get(model, Serving("", 0))
-        if self._champions.get(model) is not None or noted.ledger_seq > seq:
+        noted, reign = self._serving.get(model, Serving("", 0)), self._registry.state.reign(model)
+        if self._champions.get(model) is not None or reign is None or reign.seq != seq:
             return
         if noted.version != champion.version:
             policy_version = self._scorer.overruling.policy_version(model, champion.policy_version)
-            self._scorer.append(Applied(seq, model, champion.version, policy_version, self._view_text()))
-            self._serving[model] = Serving(champion.version, seq, policy_version)
+            noted_seq = max(seq, noted.ledger_seq)  # rules that came later are in force already
+            self._scorer.append(
+                Applied(noted_seq, model, champion.version, policy_version, self._view_text())
+            )
+            self._serving[model] = Serving(champion.version, noted_seq, policy_version)
         self._put_in_service(model, champion)
         _log.warning("the champion can be loaded again", model=model, version=champion.version)
 

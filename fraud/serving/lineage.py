@@ -75,13 +75,14 @@ class LineageServicer:
             raise InvalidInput("batch_id, version", f"{given} given", "ask for one batch or for one version")
         state = await asyncio.to_thread(self._registry.refresh)
         if request.batch_id:
-            uses = await asyncio.to_thread(uses_of_batch, state, await self._queries.batch(request.batch_id))
+            parts = await self._queries.batch(request.batch_id)
+            uses = await self._queries.survey(uses_of_batch, state, parts)
             versions = [use.version for use in uses]
             return models_pb2.GetLineageResponse(uses=uses, decisions=await self._decisions(versions))
         version = state.version(request.version)
         batches = await self._queries.batches_until(version.cut_position)
         return models_pb2.GetLineageResponse(
-            uses=await asyncio.to_thread(uses_of_version, version, batches),
+            uses=await self._queries.survey(uses_of_version, version, batches),
             decisions=await self._decisions([version.version]),
             ancestors=ancestors(state, version),
             tainted_by=state.tainted_by(version.version),

@@ -107,7 +107,7 @@ class ModelServicer:
         """Return a version with its manifest and verdicts."""
         state = await asyncio.to_thread(self._registry.refresh)
         version = state.version(request.version)
-        manifest, *verdicts = await asyncio.to_thread(_documents, version)
+        manifest, *verdicts = await self._queries.survey(_documents, version)
         return models_pb2.GetVersionResponse(
             version=self._to_wire(state, version), manifest_json=manifest, verdicts_json=verdicts
         )

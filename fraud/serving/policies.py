@@ -135,7 +135,7 @@ class PolicyServicer:
             )
         self._intake.check_token(request.entity, request.token)
         check_wording([request.token], actor=request.actor, reason=request.reason)
-        reply: policy_pb2.SetListingResponse = await self._batcher.run(lambda: self._set_listing(request))
+        reply: policy_pb2.SetListingResponse = await self._batcher.feed(lambda: self._set_listing(request), 1)
         return reply
 
     def _set_listing(self, request: policy_pb2.SetListingRequest) -> policy_pb2.SetListingResponse:

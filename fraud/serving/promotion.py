@@ -88,7 +88,7 @@ class PromotionServicer:
             version, passed_over = self._choose(state, request)
             champion = champion or self._loader.load(version.version)
             expected = state.champion(version.model)
-            what = {"version": version.version, "expected": expected, "override": bool(passed_over)}
+            what = {"version": version.version, "expected": expected, "override": passed_over}
             permit = self._second.permit("Promote", what, actor=request.actor, reason=request.reason)
             reply = models_pb2.PromoteResponse(
                 model=version.model,

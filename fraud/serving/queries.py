@@ -1,4 +1,11 @@
-"""Reads that answer people: decisions, batches, what served. On a reader thread, never on the scoring one."""
+"""Reads that answer people: decisions, batches, what served. On threads of their own.
+
+    reader    the log, by its indexes: short
+    surveys   the archive, manifests of all versions: long; short reads do not wait for them, nor does
+              what follows the ledger or rolls back, which has other threads
+
+Both together hold `server.read_calls_max` calls, of which one caller never takes all.
+"""
 
 import asyncio
 from collections import Counter
@@ -13,7 +20,9 @@ from fraud.archive.archive import Archive
 from fraud.errors import NotFound, Overloaded
 from fraud.eventlog.log import BatchSummary, EventLog
 from fraud.records import Entry, Outcome, Scored
+from fraud.serving.fairness import WaitingRoom
 from fraud.serving.paging import position_of, size_of
+from fraud.serving.roles import calling, name_of
 from fraud.serving.service_record import ServiceRecord
 from fraud.settings.server import Server
 
@@ -39,9 +48,10 @@ class Queries:
         self._archive = archive
         self._record = ServiceRecord(log)
         self._page_size_max = limits.page_size_max
-        self._calls_max = limits.read_calls_max
-        self._calls = 0
-        self._reader = ThreadPoolExecutor(1, thread_name_prefix="queries")
+        self._calls = WaitingRoom(limits.read_calls_max)
+        self._reader, self._surveyor = (
+            ThreadPoolExecutor(1, thread_name_prefix=name) for name in ("queries", "surveys")
+        )
 
     async def decision(self, transaction_id: str) -> Entry:
         """Return the logged decision on a transaction, from the log or else the archive.
@@ -49,7 +59,12 @@ class Queries:
         Raises:
             NotFound: neither holds it.
         """
-        return await self._read(self._find, transaction_id)
+        entry = await self._read(self._logged, transaction_id)
+        if entry is None:
+            entry = await self.survey(self._archive.find_entry, transaction_id)
+        if entry is None:
+            raise NotFound(f"transaction_id {transaction_id!r}: no such decision; check the id")
+        return entry
 
     async def decisions(
         self, outcomes: Sequence[Outcome], since_us: int, model: str, token: str, size: int
@@ -106,8 +121,8 @@ class Queries:
 
     async def decision_counts(self, versions: Sequence[str]) -> Counter[tuple[str, Outcome]]:
         """Count what versions decided, by version and outcome: in the archive, and in the log beyond it."""
-        archived = await self._read(self._archive.position)
-        counts = await self._read(self._archived_counts, versions, archived)
+        archived = await self.survey(self._archive.position)
+        counts = await self.survey(self._archived_counts, versions, archived)
         wanted = frozenset(versions)
         after: int | None = archived
         while after is not None:
@@ -118,26 +133,34 @@ class Queries:
     def close(self) -> None:
         """Finish what is queued and stop."""
         self._reader.shutdown()
+        self._surveyor.shutdown()
+
+    async def survey(self, look: Callable[..., Result], *given: Any) -> Result:
+        """Take a long look at what is kept, on the thread for those.
+
+        Raises:
+            Overloaded: too many reads wait (`server.read_calls_max`), all or the caller's.
+        """
+        return await self._on(self._surveyor, look, *given)
 
     async def _read(self, query: Callable[..., Result], *given: Any) -> Result:
-        if self._calls >= self._calls_max:
-            raise Overloaded(
-                f"{self._calls} queries wait already (server.read_calls_max = {self._calls_max}); "
-                "try again with back-off"
-            )
-        self._calls += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._reader, query, *given)
-        finally:
-            self._calls -= 1
+        return await self._on(self._reader, query, *given)
 
-    def _find(self, transaction_id: str) -> Entry:
-        found = self._log.find([transaction_id]).get(transaction_id)
-        if found is None:
-            found = self._archive.find_entry(transaction_id)
-        if found is None:
-            raise NotFound(f"transaction_id {transaction_id!r}: no such decision; check the id")
-        return found
+    async def _on(self, worker: ThreadPoolExecutor, query: Callable[..., Result], *given: Any) -> Result:
+        name, calls = name_of(calling()), self._calls
+        if calls.free(name) < 1:
+            raise Overloaded(
+                f"{calls.held_by_all} queries wait already, {calls.held(name)} of them yours "
+                f"(server.read_calls_max = {calls.most}); try again with back-off"
+            )
+        calls.enter(name)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(worker, query, *given)
+        finally:
+            calls.leave(name)
+
+    def _logged(self, transaction_id: str) -> Entry | None:
+        return self._log.find([transaction_id]).get(transaction_id)
 
     def _logged_counts(
         self, versions: frozenset[str], after: int

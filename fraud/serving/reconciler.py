@@ -20,7 +20,7 @@ import structlog
 
 from fraud.archive.archive import Archive
 from fraud.bundle.store import BundleStore
-from fraud.errors import NotFound, StaleHead
+from fraud.errors import NotAllowedNow, NotFound, StaleHead
 from fraud.faults import pass_point
 from fraud.features.fold import FeatureFold
 from fraud.labels.exclusions import View
@@ -31,6 +31,7 @@ from fraud.registry.exclusions import ExclusionState
 from fraud.registry.ledger import RegistryState
 from fraud.registry.probation import probation_of
 from fraud.registry.store import roll_back
+from fraud.registry.upkeep import vacuumed_by
 from fraud.registry.view import Registry
 from fraud.serving.aside import TAIL_EVENTS, Rebuild
 from fraud.serving.recovery import catch_up
@@ -111,6 +112,10 @@ class Reconciler:
             )
         except StaleHead:
             return  # somebody was first; the next look finds what is true now
+        except NotAllowedNow as error:
+            # What else the look has to do, for other models too, must not wait for it.
+            _log.error("not rolled back", model=model, from_version=champion, to_version=version, why=error)
+            return
         pass_point("exclusion.rolled_back")
         self._metrics.rolled_back(model)
         _log.warning("rolled back", model=model, from_version=champion, to_version=version, why=reason)
@@ -124,12 +129,15 @@ class Reconciler:
     def replacement(self, model: str, clean: Sequence[str], state: RegistryState) -> str:
         """Return what serves in place of a model's tainted champion.
 
-        That is the first of the clean versions whose bundle is still there. Without one it is as
-        `no_clean_champion` says: the champion itself, or "" for none.
+        That is the first of the clean versions whose bundle is still there and was not let go. Without
+        one it is as `no_clean_champion` says: the champion itself, or "" for none.
         """
         for version in clean:
+            known = state.version(version)
+            if vacuumed_by(state, known):
+                continue
             try:
-                self._bundles.size(state.version(version).digest)
+                self._bundles.size(known.digest)
             except NotFound:
                 continue
             return version

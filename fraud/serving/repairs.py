@@ -108,8 +108,14 @@ class RepairServicer:
     ) -> models_pb2.UndoExclusionResponse:
         """Let excluded data count again."""
         check_signed(request.actor, request.reason, "undoing it")
-        seq = await self._excluding.undo(request.exclusion_seq, actor=request.actor, reason=request.reason)
-        return models_pb2.UndoExclusionResponse(ledger_seq=seq)
+        seq, waiting = await self._excluding.undo(
+            request.exclusion_seq, actor=request.actor, reason=request.reason
+        )
+        return models_pb2.UndoExclusionResponse(
+            ledger_seq=seq,
+            asked_seq=0 if waiting is None else waiting.seq,
+            asked_until_us=0 if waiting is None else waiting.until_us,
+        )
 
     async def list_exclusions(
         self, request: models_pb2.ListExclusionsRequest
@@ -150,7 +156,7 @@ class RepairServicer:
                 for it in exclusions
             ]
 
-        return models_pb2.ListExclusionsResponse(exclusions=await asyncio.to_thread(statuses))
+        return models_pb2.ListExclusionsResponse(exclusions=await self._queries.survey(statuses))
 
 
 def _check_times(**times_us: int) -> None:

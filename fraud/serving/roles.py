@@ -61,6 +61,11 @@ def calling() -> Caller | None:
     return _caller.get()
 
 
+def name_of(caller: Caller | None) -> str | None:
+    """Return under which name a caller's share is counted; None where identities are off."""
+    return None if caller is None else caller.name
+
+
 def call_is_by(caller: Caller) -> None:
     """Note who makes the call; each call runs in a context of its own."""
     _caller.set(caller)

@@ -4,8 +4,9 @@
     somebody else has                  → go ahead; the entry names what it carries out
     the caller has                     → refused: it takes another person
 
-What is asked for includes what it would replace, so once the champion has
-changed the same call asks anew.
+What is asked for includes what it would replace and pass over, so once the champion
+or the gate's answer has changed the same call asks anew. What took two people
+takes two to undo.
 """
 
 import json
@@ -40,14 +41,18 @@ class SecondPerson:
         self._registry = registry
         self._now_us = now_us
 
-    def permit(self, method: str, what: dict[str, Any], *, actor: str, reason: str) -> Permit:
+    def permit(
+        self, method: str, what: dict[str, Any], *, actor: str, reason: str, as_for: str = ""
+    ) -> Permit:
         """Say whether `actor` may do it now, or put on the ledger that it was asked for.
+
+        It takes two where `as_for`, another method, or `method` itself does.
 
         Raises:
             NotAllowedNow: the same person has asked for it already.
             StaleHead: the ledger is too busy to ask.
         """
-        if method not in self._methods:
+        if (as_for or method) not in self._methods:
             return Permit({})
         what = json.loads(canonical_json(what))  # as it will be read from the ledger
         for _ in range(_LOOKS_MAX):

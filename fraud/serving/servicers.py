@@ -141,6 +141,8 @@ class ScoringServicer:
         """Return a page of decisions, oldest first."""
         if request.model:
             check_model(request.model, self._models)
+        if len(request.outcomes) > len(Outcome):
+            check_rows("outcomes", len(request.outcomes), len(Outcome), "none twice")
         outcomes = [_outcome(number) for number in request.outcomes]
         page = await self._queries.decisions(
             outcomes, request.since_us, request.model, request.page_token, request.page_size
@@ -241,14 +243,15 @@ class LabelServicer:
         # Who calls is known here, whose batch it is on the scoring thread, where no part comes in between.
         caller = calling()
         own_only = caller is not None and "operator" not in caller.roles
-        done: Retraction = await self._batcher.run(
+        done: Retraction = await self._batcher.feed(
             lambda: self._feedback.retract_batch(
                 request.batch_id, request.submitter, request.reason, own_only=own_only
-            )
+            ),
+            1,
         )
         data = Exclusion("labels", batch_id=request.batch_id)
         state = await asyncio.to_thread(self._registry.refresh)
-        touched = await asyncio.to_thread(touched_by, state, data, done.parts[0].position)
+        touched = await self._queries.survey(touched_by, state, data, done.parts[0].position)
         return labels_pb2.RetractBatchResponse(
             labels=done.labels,
             repeated=done.repeated,

@@ -9,19 +9,34 @@ Connections that stand keep what they began with, for at most `connection_age`.
 """
 
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
 import grpc
 import structlog
+from cryptography import x509
 
+from fraud.clock import SECOND_US
 from fraud.errors import ConfigError
 from fraud.monitoring.rotation import settled
 from fraud.settings.access import Tls
 
 _log = structlog.get_logger("fraud.serving.tls")
 Stamp = tuple[tuple[int, int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What the files held when they were read: for gRPC, and when it ends, µs UTC.
+
+    `ends_us` has `certificate`, where the first of the server's chain ends, and `clients`, where the
+    last of those who sign clients does: until then it lets somebody in.
+    """
+
+    configuration: grpc.ServerCertificateConfiguration
+    ends_us: Mapping[str, int] = field(default_factory=dict)
 
 
 class Certificates:
@@ -34,6 +49,12 @@ class Certificates:
         self._certificate, self._key, self._clients = tls.certificate, tls.key, tls.clients
         self._stamp: Stamp = ()
         self._refused: Stamp = ()
+        self._ends_us: Mapping[str, int] = {}
+
+    @property
+    def ends_us(self) -> Mapping[str, int]:
+        """When what the server shows and trusts ends, as `Held` has it; of what cannot be told nothing."""
+        return self._ends_us
 
     def credentials(self, within_s: float = 0.0) -> grpc.ServerCredentials:
         """Return credentials that follow the files; those that do not fit are looked at again for `within_s`.
@@ -42,13 +63,14 @@ class Certificates:
             ConfigError: a file is missing, is no PEM, or key and certificate do not fit.
         """
         self._stamp, first = settled(self._first, within_s)
+        self._ends_us = first.ends_us
         # The types know nothing of None, by which gRPC is told that nothing has changed.
         fetch = cast("Callable[[], grpc.ServerCertificateConfiguration]", self._at_handshake)
         return grpc.dynamic_ssl_server_credentials(
-            first, fetch, require_client_authentication=self._clients is not None
+            first.configuration, fetch, require_client_authentication=self._clients is not None
         )
 
-    def _first(self) -> tuple[Stamp, grpc.ServerCertificateConfiguration]:
+    def _first(self) -> tuple[Stamp, Held]:
         """Return what the files hold, with the state they are in."""
         stamp = self._look()
         fresh = self._read()
@@ -68,9 +90,9 @@ class Certificates:
         except ConfigError as error:
             self._note(error)
             return None
-        self._stamp, self._refused = stamp, ()
+        self._stamp, self._refused, self._ends_us = stamp, (), fresh.ends_us
         _log.info("certificate read again", certificate=str(self._certificate))
-        return fresh
+        return fresh.configuration
 
     def _note(self, error: ConfigError) -> None:
         """Log why the files are not taken, once for each state they are in."""
@@ -96,7 +118,7 @@ class Certificates:
             found.append((status.st_mtime_ns, status.st_size, status.st_ino))
         return tuple(found)
 
-    def _read(self) -> grpc.ServerCertificateConfiguration:
+    def _read(self) -> Held:
         content: dict[str, bytes] = {}
         for name, path in self._files():
             try:
@@ -120,9 +142,23 @@ class Certificates:
                     f"server.tls.clients: {self._clients} holds no certificates ({error}); give PEM of who "
                     "signs client certificates"
                 ) from None
-        return grpc.ssl_server_certificate_configuration(
+        configuration = grpc.ssl_server_certificate_configuration(
             [(content["key"], content["certificate"])], root_certificates=content.get("clients")
         )
+        ends = {
+            "certificate": min(ends_of(content["certificate"]), default=0),
+            "clients": max(ends_of(content.get("clients", b"")), default=0),
+        }
+        return Held(configuration, {what: end_us for what, end_us in ends.items() if end_us})
+
+
+def ends_of(pem: bytes) -> list[int]:
+    """Return when each certificate of a PEM file ends, µs UTC; none where one cannot be read."""
+    try:
+        found = x509.load_pem_x509_certificates(pem)
+    except ValueError:  # OpenSSL may take what is not quite in order
+        return []
+    return [round(it.not_valid_after_utc.timestamp()) * SECOND_US for it in found]
 
 
 def _unreadable(name: str, path: Path, error: OSError) -> ConfigError:

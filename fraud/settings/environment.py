@@ -7,7 +7,8 @@ text, so a secret of digits stays what it is.
 """
 
 from collections.abc import Mapping
-from typing import Any, get_args, get_origin
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr
 
@@ -65,7 +66,9 @@ def _holds_text(root: type[BaseModel], steps: tuple[str, ...]) -> bool:
     annotation: Any = root
     for step in steps:
         annotation = _inside(annotation, step)
-    return any(kind in (str, SecretStr) for kind in (annotation, *get_args(annotation)))
+    # Of a list or a table of texts the arguments say what it holds, not what it is.
+    kinds = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+    return any(kind in (str, SecretStr) for kind in kinds)
 
 
 def _inside(annotation: Any, step: str) -> Any:

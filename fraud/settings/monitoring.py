@@ -102,6 +102,9 @@ class Alarms(Section):
     decay: float = Field(default=0.05, gt=0, lt=1, description="recall lost since promotion, beyond doubt")
     alert_ratio: float = Field(default=2.0, gt=1, description="alerts ÷ promised, either way")
     feed_observed_ratio: float = Field(default=0.3, gt=0, lt=1, description="fraud labels ÷ promised; below")
+    access_left: PositiveDurationUs = Field(
+        default=14 * DAY_US, description="before a certificate or an identity's last credential ends"
+    )
     champion_age: PositiveDurationUs = 60 * DAY_US
     retrain_age: PositiveDurationUs = Field(default=14 * DAY_US, description="since one ended well")
     error_share: float = Field(default=0.01, gt=0, lt=1, description="of calls")

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fraud.bundle.bundle import Bundle
-from fraud.errors import NotAllowedNow, told
+from fraud.errors import FraudError, NotAllowedNow, told
 from fraud.evaluation.weighted import effective_sample_size
 from fraud.features.spec import FeatureSpec
 from fraud.settings import Settings
@@ -312,7 +312,10 @@ def _result(plan: Plan, outcome: Trained | Failed | Exception) -> Challenger | F
     if not isinstance(outcome, Trained):
         problem = outcome.problem if isinstance(outcome, Failed) else str(outcome)
         return FailedRecipe(plan.model, plan.recipe_name, problem)
-    bundle = Bundle.from_files(outcome.files)
+    try:
+        bundle = Bundle.from_files(outcome.files)
+    except FraudError as error:
+        return FailedRecipe(plan.model, plan.recipe_name, told(error))
     return Challenger(plan.model, plan.recipe_name, bundle, plan.spans, bundle.manifest, outcome.seconds)
 
 

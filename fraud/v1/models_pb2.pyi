@@ -929,15 +929,22 @@ class UndoExclusionResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     LEDGER_SEQ_FIELD_NUMBER: _builtins.int
+    ASKED_SEQ_FIELD_NUMBER: _builtins.int
+    ASKED_UNTIL_US_FIELD_NUMBER: _builtins.int
     ledger_seq: _builtins.int
+    asked_seq: _builtins.int
+    """As in ExcludeDataResponse: it takes two people where excluding the data did."""
+    asked_until_us: _builtins.int
     def __init__(
         self,
         *,
         ledger_seq: _builtins.int = ...,
+        asked_seq: _builtins.int = ...,
+        asked_until_us: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ledger_seq", b"ledger_seq"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked_seq", b"asked_seq", "asked_until_us", b"asked_until_us", "ledger_seq", b"ledger_seq"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,11 +1,16 @@
+import json
 import threading
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
-from fraud.bundle.bundle import Bundle, SelfTest, digest_of_files
+from fraud.bundle.booster_bytes import check_booster
+from fraud.bundle.bundle import Bundle, Range, SelfTest, digest_of_files
 from fraud.errors import Damaged
+from fraud.policy.thresholds import Thresholds
 from tests.bundle.made import FEATURES, made_bundle, made_rows
 
 
@@ -107,6 +112,73 @@ def test_a_broken_file_is_damage_not_a_crash(bundle: Bundle, name: str) -> None:
     for broken in (b"", b"nonsense", files[name][: len(files[name]) // 2]):
         with pytest.raises(Damaged):
             Bundle.from_files({**files, name: broken})
+
+
+def told_otherwise(bundle: Bundle, **wrong: Any) -> dict[str, bytes]:
+    """The files of a bundle, which says something else of itself."""
+    files = bundle.files()
+    stored = json.loads(files["bundle.json"])
+    for key, change in wrong.items():
+        stored[key] = change(stored[key])
+    return {**files, "bundle.json": json.dumps(stored).encode()}
+
+
+@pytest.mark.parametrize(
+    ("key", "change"),
+    [
+        ("ranges", lambda _: [["nope", 0, 1]]),
+        ("ranges", lambda _: [["amount", "low", 1]]),
+        ("ranges", lambda _: [["amount", 0]]),
+        ("thresholds", lambda it: it | {"challenge": "x", "review": None, "decline": None}),
+        ("thresholds", lambda it: it | {"challenge": None, "review": None, "decline": float("nan")}),
+        ("calibrator", lambda it: it | {"probabilities": [*it["probabilities"][:-1], 5.0]}),
+        ("calibrator", lambda it: it | {"margins": [float("nan"), *it["margins"][1:]]}),
+        ("risk_scale", lambda it: [float("nan"), *it[1:]]),
+        ("risk_scale", lambda it: [*it[:-1], "most"]),
+        ("references", lambda it: it | {"columns": it["columns"][:-1]}),
+        ("references", lambda it: it | {"categoricals": []}),
+        ("manifest", lambda it: it | {"cut": {}}),
+        ("manifest", lambda it: it | {"cut": {"position": 1, "time_us": "now"}}),
+        ("feature_names", lambda it: [it[0], it[0], *it[2:]]),
+        ("vocabularies", lambda _: [["web", "pos"]]),  # the trees know a third word
+    ],
+)
+def test_what_would_fail_at_a_payment_fails_at_reading(
+    bundle: Bundle, key: str, change: Callable[[Any], Any]
+) -> None:
+    assert Bundle.from_files(told_otherwise(bundle)).thresholds == bundle.thresholds
+    with pytest.raises(Damaged, match="restore"):
+        Bundle.from_files(told_otherwise(bundle, **{key: change}))
+
+
+def test_a_bundle_that_gives_no_answers_fails_its_self_test(bundle: Bundle) -> None:
+    for wrong in (
+        replace(bundle, ranges=(Range("nope", 0, 1),)),
+        replace(bundle, thresholds=Thresholds(decline="x")),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(Damaged, match="gives no answers"):
+            wrong.self_test()
+
+
+def test_a_feature_and_a_field_of_words_may_have_one_name(bundle: Bundle) -> None:
+    both = replace(
+        bundle,
+        categorical_names=("amount",),
+        references=replace(
+            bundle.references,
+            categoricals=tuple(replace(it, name="amount") for it in bundle.references.categoricals),
+        ),
+    )
+    again = Bundle.from_files(both.files())
+    assert (again.feature_names[0], again.categorical_names) == ("amount", ("amount",))
+    again.self_test()
+
+
+def test_a_code_that_no_word_has_costs_no_memory(bundle: Bundle) -> None:
+    """XGBoost keeps a bit for each code up to the largest of a split."""
+    check_booster(bundle.booster, 4, 3)
+    with pytest.raises(ValueError, match="a word has no code"):
+        check_booster(bundle.booster, 4, 2)
 
 
 def test_the_policy_is_named_after_the_version(bundle: Bundle) -> None:

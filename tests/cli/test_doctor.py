@@ -85,7 +85,7 @@ def test_identities_and_certificates_are_looked_through(
     config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = config.parent
-    issued = Authority().issue("fraud")
+    issued = Authority().issue("fraud", days=13)
     (folder / "own.pem").write_bytes(issued.certificate)
     (folder / "own.key").write_bytes(issued.key)
     (folder / "own.key").chmod(0o644)
@@ -106,7 +106,8 @@ def test_identities_and_certificates_are_looked_through(
         "3 of 3 credentials are valid",
     ]
     warned = [each["text"] for each in found["access"] if each["state"] == "warn"]
-    assert len(warned) == 4
+    assert len(warned) == 5
+    assert f"{folder / 'own.pem'} ends at" in warned.pop(0)
     assert "does not know whom to trust" in warned.pop(0)
     assert "own.key is open to other users (mode 0644)" in warned[0]
     assert "1 operators have a valid credential, and 2 are needed" in warned[1]

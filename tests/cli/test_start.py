@@ -47,11 +47,20 @@ def test_a_port_that_is_taken_may_be_free_soon(taken: int) -> None:
         serve_metrics(CollectorRegistry(), "127.0.0.1", taken)
 
 
-def test_the_host_of_another_machine_stays_wrong() -> None:
-    with pytest.raises(ConfigError, match=r"192\.0\.2\.1:50051 .*give a host of this machine"):
+def test_an_address_that_this_machine_has_not_may_come() -> None:
+    with pytest.raises(Unavailable, match=r"192\.0\.2\.1:50051 yet .*give a host of this machine"):
         bind(Server(host="192.0.2.1", insecure=True))
-    with pytest.raises(ConfigError, match=r"192\.0\.2\.1:9464 .*give a host of this machine"):
+    with pytest.raises(Unavailable, match=r"192\.0\.2\.1:9464 .* yet; .*give a host of this machine"):
         serve_metrics(CollectorRegistry(), "192.0.2.1", 9464)
+
+
+def test_a_name_that_nobody_has_stays_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    with pytest.raises(ConfigError, match=r"nobody\.example:9464 .*give a host of this machine"):
+        serve_metrics(CollectorRegistry(), "nobody.example", 9464)
 
 
 def test_a_certificate_that_is_just_being_renewed_is_waited_for(

@@ -47,6 +47,7 @@ CALLS: dict[str, tuple[int, Callable[[Client], object]]] = {
     "Rollback": (1, lambda client: client.rollback("card", version="card-1", **SIGNED)),
     "ExcludeData": (1, lambda client: client.exclude(Selection(batch_id="b"), **SIGNED)),
     "UndoExclusion": (1, lambda client: client.undo_exclusion(7, **SIGNED)),
+    "SetListing": (1, lambda client: client.set_listing("block", "card", "tok", **SIGNED)),
     "SubmitLabels": (1 + RETRIES, lambda client: client.submit_labels("b", 0, "analyst", "ann", [])),
     "GetRetrain": (1 + RETRIES, lambda client: client.get_retrain(7)),
 }

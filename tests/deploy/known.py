@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from fraud.monitoring.names import BOUNDS, METRICS, OTHER
-from fraud.monitoring.scorer_metrics import GRPC_CODES, LIMITS
+from fraud.monitoring.scorer_metrics import ACCESS, GRPC_CODES, LIMITS
 from fraud.records import LabelValue, Outcome
 from fraud.settings.monitoring import Alarms
 from tests.deploy.promql import grouped, kept_by, selectors
@@ -36,6 +36,7 @@ VALUES: dict[str, set[str]] = {
     "outcome": {outcome.name for outcome in Outcome},
     "grpc_code": set(GRPC_CODES),
     "limit": {*LIMITS, OTHER},
+    "what": set(ACCESS),
     "value": {value.name for value in LabelValue},
     "job": {"fraud-scorer", "fraud-retrainer", "prometheus", "alertmanager"},
     "figure": {"recall", "average_precision", "value_detection"},

@@ -84,3 +84,19 @@ def test_a_log_with_tokens_is_for_one_key(tmp_path: Path, first: str, then: str)
         with pytest.raises(ConfigError, match=r"every entity would be a new one") as caught:
             opened(then, writable=writable)
         assert all(name in str(caught.value) for name in (first, then) if name)
+
+
+@pytest.mark.parametrize("then", ["b2", ""])
+def test_a_log_without_tokens_takes_another_key(tmp_path: Path, then: str) -> None:
+    def opened(fingerprint: str) -> SqliteEventLog:
+        log = SqliteEventLog.open(tmp_path / "log.db", writable=True, entity_names=["card"])
+        log.hold_to_key(fingerprint)
+        return log
+
+    opened("a1").close()
+    log = opened(then)
+    log.append([scored("t1")], 1, [NewToken(0, 0, "tok")])
+    log.close()
+    with pytest.raises(ConfigError, match="every entity would be a new one"):
+        opened("a1")
+    opened(then).close()

@@ -68,18 +68,20 @@ HEALTHY: Rows = [
     ("fraud_exploration_left_minor", CARD, 6),
     ("fraud_rules_refused", CARD, 0),
     ("fraud_champion_missing", CARD, 0),
+    ("fraud_access_end_timestamp_seconds", {"what": "certificate"}, 115 * 86_400),
+    ("fraud_access_end_timestamp_seconds", {"what": "identity"}, 200 * 86_400),
 ]
 
 
 def raised(*changes: tuple[str, dict[str, str], float]) -> list[Alarm]:
     rows = {(name, tuple(sorted(labels.items()))): value for name, labels, value in (*HEALTHY, *changes)}
     samples = [Sample(name, dict(labels), value) for (name, labels), value in rows.items()]
-    return alarming(Samples(samples), LIMITS, NOW_US)
+    return alarming(Samples(samples), LIMITS, NOW_US, NOW_US)
 
 
 def test_a_healthy_service_alarms_nobody_and_neither_does_silence() -> None:
     assert raised() == []
-    assert alarming(Samples(()), LIMITS, NOW_US) == []
+    assert alarming(Samples(()), LIMITS, NOW_US, NOW_US) == []
 
 
 CASES: list[tuple[str, Rows]] = [
@@ -119,6 +121,10 @@ CASES: list[tuple[str, Rows]] = [
     ("FraudGrpcErrors", [("grpc_server_handled_total", {**SCORE, "grpc_code": "RESOURCE_EXHAUSTED"}, 520)]),
     ("FraudScoringSlow", [("grpc_server_handling_seconds_bucket", {**SCORE, "le": "0.01"}, 980)]),
     ("FraudChampionStale", [("fraud_champion_age_seconds", CARD, 61 * 86_400)]),
+    *[
+        ("FraudAccessEnds", [("fraud_access_end_timestamp_seconds", {"what": what}, day * 86_400.0)])
+        for what, day in (("certificate", 113), ("clients", 101), ("identity", 99))
+    ],
     ("FraudRetrainOverdue", [("fraud_retrain_last_success_timestamp_seconds", CARD, 85 * 86_400)]),
 ]
 
@@ -130,6 +136,12 @@ def test_each_alarm_is_raised_by_its_figure_alone(name: str, changes: Rows) -> N
 
 def test_a_scorer_that_restores_its_state_is_not_told_of() -> None:
     assert raised(("fraud_serving", {}, 0), ("fraud_restore_progress_ratio", {}, 0.4)) == []
+
+
+def test_what_ends_and_what_has_ended_is_named() -> None:
+    ends = ("fraud_access_end_timestamp_seconds", {"what": "certificate"})
+    assert [it.text for it in raised((*ends, 103 * 86_400))] == ["the server's certificate ends in 3 days"]
+    assert [it.text for it in raised((*ends, 99 * 86_400))] == ["the server's certificate has ended"]
 
 
 def test_too_little_says_nothing() -> None:

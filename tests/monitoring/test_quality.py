@@ -1,6 +1,8 @@
 """Realised quality: only what has matured, as logged, with explored declines standing for the rest."""
 
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -25,6 +27,7 @@ from fraud.monitoring.quality import (
     judged_rows,
 )
 from fraud.records import Outcome
+from fraud.retrainer.realised import promised_quality
 
 ROWS_A_DAY = 200
 RULES = QualityRules(
@@ -223,6 +226,21 @@ def test_decay_is_beyond_doubt_only_when_both_intervals_say_so() -> None:
     assert decay(then, Interval(0.5, 0.45, 0.55)).low > 0.05
     assert decay(then, Interval(0.75, 0.6, 0.9)).low < 0
     assert decay(then, then).value == 0
+
+
+def test_a_promise_is_held_against_what_is_realised_at_one_level() -> None:
+    row = {"name": "recall_challenger", "value": 0.8, "low": 0.7, "high": 0.9}
+    verdict = SimpleNamespace(
+        report={"checks": [row, {**row, "name": "value_detection_challenger", "low": None}]}
+    )
+    state: Any = SimpleNamespace(
+        champion=lambda _: "card-1", version=lambda _: SimpleNamespace(verdicts=[verdict])
+    )
+    promised = promised_quality(state, "card")
+    assert list(promised) == ["recall"]
+    # 1.645 ÷ 1.960 of the gate's 95 %.
+    found = promised["recall"]
+    assert (found.value, found.low, found.high) == pytest.approx((0.8, 0.7161, 0.8839), abs=1e-4)
 
 
 def test_weeks_are_calendar_weeks_that_have_matured_whole() -> None:

@@ -91,6 +91,8 @@ def test_what_is_no_condition_on_one_payment_is_refused_by_name(when: str, probl
         "amount BETWEEN 10 AND 20 AND channel LIKE 'w%'",
         "CASE WHEN channel = 'web' THEN amount > 10 ELSE amount > 20 END",
         "amount / NULLIF(card_count_1h, 0) > 3 AND amount % 2 = 0",
+        "amount / NULLIF(COALESCE(card_count_1h, 0), 0.0) > 3",
+        "amount / nullif((card_count_1h + 1) * 2, 0) > 3",
         "COALESCE(distance, 0) > 5 OR GREATEST(amount, distance) > 100",
         "LENGTH(channel) = 3 AND UPPER(channel) <> 'WEB'",
         "\"amount\" > 3 AND channel = 'it''s'",
@@ -98,6 +100,23 @@ def test_what_is_no_condition_on_one_payment_is_refused_by_name(when: str, probl
 )
 def test_what_looks_at_one_payment_is_taken(when: str) -> None:
     check_one(rule(when), COLUMNS)
+
+
+@pytest.mark.parametrize(
+    "divisor",
+    [
+        "NULLIF(card_count_1h, 1)",
+        "NULLIF(0, 5)",
+        "NULLIF(card_count_1h, distance)",
+        "NULLIF(card_count_1h, 0 + 1)",
+        "NULLIF(NULLIF(card_count_1h, 0), 1)",
+        "card_count_1h",
+        "0",
+    ],
+)
+def test_what_may_be_0_divides_nothing(divisor: str) -> None:
+    with pytest.raises(InvalidInput, match="divides by what may be 0"):
+        check_one(rule(f"amount / {divisor} > 3"), COLUMNS)
 
 
 def test_nothing_divided_by_nothing_is_missing() -> None:

@@ -140,7 +140,7 @@ def test_excluded_transactions_leave_the_state_while_scoring_goes_on(folder: Pat
         wait_until(lambda: in_force(client, done.exclusion_seq), "the exclusion in force")
         wait_until(lambda: client.get_champion("card").version == "", "no champion: both learned from it")
         client.score_batch(stream.take(50))
-        seq = client.undo_exclusion(done.exclusion_seq, actor="ann", reason="it was real traffic")
+        seq = client.undo_exclusion(done.exclusion_seq, actor="ann", reason="it was real traffic").ledger_seq
         wait_until(lambda: client.get_history().entries[0].ledger_seq == seq, "the exclusion out of force")
         client.score_batch(stream.take(50))
         probe.stop()

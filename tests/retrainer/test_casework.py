@@ -15,11 +15,12 @@ from fraud.guard.delays import SOURCE_SHARE_MIN
 from fraud.records import Event, Label, LabelsSubmitted, LabelValue, Outcome, Scored
 from fraud.retrainer.casework import Casework
 from fraud.retrainer.guarding import judge_data, with_maturity
-from fraud.retrainer.matrices import matrix_of
+from fraud.retrainer.matrices import Matrices, matrix_of
 from fraud.retrainer.newest import NewestTraffic
 from fraud.retrainer.timing import scoring_ratio
 from fraud.settings.learning import Fresh, MeasuredMaturity
 from fraud.training.unseen import Apart
+from tests.bundle.made import made_bundle
 from tests.retrainer.patterns import CHAMPION_DAY, DAYS, ROWS_A_DAY, World, ids_of, with_champion
 
 
@@ -216,3 +217,19 @@ def test_frauds_that_failed_their_challenge_are_left_out_in_sight(world: World, 
     assert left_out.censored == len(ids_of("amount", range(DAYS, DAYS + 5))), "five days have matured"
     assert left_out.frauds_expected > 0.5 * left_out.censored
     challenging.close()
+
+
+def test_a_matrix_is_kept_for_bundles_that_read_the_same_columns() -> None:
+    first = made_bundle()
+    names = ("amount", "card_count_1h", "card_since_previous_s")
+    columns = {f"f_{name}": np.ones(2, np.float32) for name in names}
+    rows = pl.DataFrame(columns | {"categorical_channel": ["web", "pos"], "categorical_kind": ["moto", None]})
+    matrices = Matrices()
+    kept = matrices.of(first, rows)
+    assert matrices.of(made_bundle(seed=8), rows) is kept
+    other = matrices.of(replace(first, categorical_names=("kind",)), rows)
+    assert kept[:, 3].tolist() == [0, 1]
+    assert other[0, 3] == 2
+    assert np.isnan(other[1, 3])
+    assert matrices.of(first, rows.clone()) is not kept
+    assert matrix_of(first, rows.clear()).shape == (0, 4)

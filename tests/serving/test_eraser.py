@@ -16,6 +16,7 @@ from fraud.features.replay import replay
 from fraud.records import Scored
 from fraud.registry import LedgerStore
 from fraud.serving.batcher import Answer
+from fraud.serving.eraser import ErasureReport
 from fraud.serving.feedback import coordinates_of
 from fraud.serving.intake import TransactionIntake
 from fraud.serving.server import ScoringProcess
@@ -225,6 +226,29 @@ def test_what_only_the_person_had_goes_with_it_and_what_others_have_stays(tmp_pa
         devices = {token.token for token in here.process.log.tokens() if token.entity_index == 2}
         assert DEVICE not in devices
         assert SHARED_DEVICE in devices
+
+    service(personal_settings(tmp_path), body)
+
+
+def test_what_somebody_else_pays_with_while_the_plan_is_made_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def body(here: Service) -> None:
+        stream = Stream(seed=46)
+        await here.fill(stream)
+        plan, loop = here.eraser._plan, asyncio.get_running_loop()
+        (later,) = stream.take(1)
+        later.entities["device"] = DEVICE
+
+        def meanwhile(entity: str, surrogate: int) -> ErasureReport:
+            made = plan(entity, surrogate)
+            asyncio.run_coroutine_threadsafe(here.score([later]), loop).result()
+            return made
+
+        monkeypatch.setattr(here.eraser, "_plan", meanwhile)
+        await erase_ann(here)
+        devices = {token.token for token in here.process.log.tokens() if token.entity_index == 2}
+        assert DEVICE in devices, "it is not only Ann's any more"
 
     service(personal_settings(tmp_path), body)
 

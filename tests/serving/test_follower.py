@@ -8,6 +8,7 @@ import pytest
 
 from fraud.clock import DAY_US
 from fraud.records import Applied
+from fraud.registry.rules import RULES_SET
 from fraud.registry.store import promote, roll_back
 from fraud.serving.champions import Champion
 from fraud.serving.follower import _at_once
@@ -163,6 +164,33 @@ def test_a_first_version_that_cannot_be_loaded_is_taken_up_once_it_can_over_a_re
         assert len(applied(process)) == 2
 
     inside(made.settings, again)
+
+
+def test_a_missing_champion_is_taken_up_again_also_where_rules_came_after_its_promotion(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fraud.serving.follower.MISSING_RETRY_S", 0.0)
+    place = ledger.settings.places.bundles / ledger.store.state().version("card-1").digest
+    rules = [{"name": "large", "when": "amount > 500", "outcome": "DECLINE", "stage": "before", "text": ""}]
+
+    async def first(process: ScoringProcess) -> None:
+        seq = ledger.append(RULES_SET, {"model": "card", "rules": rules})
+        await process.follower.poll(process.batcher)
+        assert applied(process)[-1] == (seq, "card-1")
+
+    inside(ledger.settings, first)
+    aside = place.rename(place.with_name("aside"))
+
+    async def again(process: ScoringProcess) -> None:
+        await process.follower.poll(process.batcher)
+        assert not process.champions.all()
+        ledger.append(RULES_SET, {"model": "card", "rules": []})
+        await process.follower.poll(process.batcher)
+        aside.rename(place)
+        await process.follower.poll(process.batcher)
+        assert process.champions.all()["card"].version == "card-1"
+
+    inside(ledger.settings, again)
 
 
 def test_a_champion_that_cannot_be_loaded_can_be_rolled_back(ledger: Ledger) -> None:

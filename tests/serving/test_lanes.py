@@ -12,8 +12,9 @@ from fraud.errors import Overloaded, TooLate
 from fraud.serving.batcher import Batcher
 from fraud.serving.fairness import EARNED_MAX_S
 from fraud.serving.roles import Caller, call_is_by
-from fraud.serving.shedding import set_answer_by
+from fraud.serving.shedding import answer_by, set_answer_by
 from tests.serving.test_limits import Slow, limits, payment
+from tests.waiting import wait_until
 
 
 async def _calling(name: str, call: Callable[[], Awaitable[Any]]) -> Any:
@@ -108,6 +109,68 @@ def test_labels_wait_in_a_queue_of_their_own_within_its_bounds() -> None:
     assert [isinstance(result, Overloaded) for result in results] == [False, False, True, False, True]
     assert "server.label_queue_rows_max = 30" in str(results[2])
     assert done == ["fed"] * 3
+
+
+def test_one_feed_never_takes_the_last_place_of_another() -> None:
+    async def go() -> tuple[list[Any], list[Any]]:
+        engine = Slow()
+        batcher = Batcher(engine, limits(128, 100, label_calls_max=20))
+        first = await _held(engine, batcher)
+
+        def feed(name: str) -> "asyncio.Task[Any]":
+            return asyncio.create_task(_calling(name, lambda: batcher.feed(lambda: name, 1)))
+
+        flood = [feed("flood") for _ in range(40)]
+        await asyncio.sleep(0)
+        bank = [feed("bank") for _ in range(2)]
+        await asyncio.sleep(0)
+        engine.go.set()
+        floods = await asyncio.gather(*flood, return_exceptions=True)
+        banks = await asyncio.gather(*bank, return_exceptions=True)
+        await first
+        await batcher.close()
+        assert batcher.fed_rows == 0
+        return floods, banks
+
+    floods, banks = asyncio.run(go())
+    refused = [error for error in floods if isinstance(error, Overloaded)]
+    assert 20 < len(refused) < 40
+    assert "16 of 16 yours (server.label_queue_rows_max = 50000, server.label_calls_max = 20)" in str(
+        refused[-1]
+    )
+    assert banks == ["bank", "bank"]
+
+
+def test_who_gives_up_frees_no_place_before_the_work_is_passed_over_and_nothing_of_it_runs() -> None:
+    async def go() -> tuple[list[str], Any]:
+        engine = Slow()
+        batcher = Batcher(engine, limits(128, 100, label_calls_max=2))
+        first = await _held(engine, batcher)
+        ran: list[str] = []
+        gone = [
+            asyncio.create_task(batcher.feed(lambda: ran.append("fed"), 1)),
+            asyncio.create_task(batcher.feed(lambda: ran.append("fed"), 1)),
+            asyncio.create_task(batcher.run(lambda: ran.append("run"))),
+        ]
+        await asyncio.sleep(0)
+        for call in gone:
+            call.cancel()
+        assert all(
+            isinstance(it, asyncio.CancelledError)
+            for it in await asyncio.gather(*gone, return_exceptions=True)
+        )
+        assert batcher.fed_rows == 2, "they still wait, and hold memory"
+        refused = (await asyncio.gather(batcher.feed(lambda: None, 1), return_exceptions=True))[0]
+        engine.go.set()
+        await first
+        await asyncio.to_thread(wait_until, lambda: batcher.fed_rows == 0)
+        assert await batcher.feed(lambda: "after", 1) == "after"
+        await batcher.close()
+        return ran, refused
+
+    ran, refused = asyncio.run(go())
+    assert ran == []
+    assert isinstance(refused, Overloaded)
 
 
 def test_labels_get_their_share_between_batches_while_payments_always_wait() -> None:
@@ -217,3 +280,17 @@ def test_a_batch_is_judged_by_all_its_rows() -> None:
         await batcher.close()
 
     asyncio.run(go())
+
+
+def test_a_call_without_a_deadline_is_of_use_for_wait_max() -> None:
+    async def go() -> tuple[float, float]:
+        batcher = Batcher(Slow(), limits(1, 100, wait_max=2_000_000))
+        now_s = time.monotonic()
+        batcher.check(None)
+        without = answer_by() - now_s
+        batcher.check(60.0)
+        return without, answer_by() - now_s
+
+    without, given = asyncio.run(go())
+    assert without == pytest.approx(2.0, abs=0.5)
+    assert given == pytest.approx(60.0, abs=0.5)

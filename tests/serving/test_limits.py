@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import threading
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
@@ -16,6 +17,7 @@ from fraud.records import Label, LabelValue, Transaction
 from fraud.serving.batcher import Answer, Batcher, Delivery, ScoreWork
 from fraud.serving.feedback import Taken
 from fraud.serving.recovery import Snapshots, restore
+from fraud.serving.roles import Caller, call_is_by
 from fraud.serving.scorer import State
 from fraud.settings.server import Server
 from tests.serving.test_recovery import Inside, inside
@@ -268,3 +270,55 @@ def test_queries_wait_within_their_bound(tmp_path: Path) -> None:
             await read("d")
 
     inside(settings_in(tmp_path, FRAUD__SERVER__READ_CALLS_MAX="2"), body)
+
+
+def test_one_reader_never_takes_the_last_place(tmp_path: Path) -> None:
+    async def asked(name: str, read: Callable[[], Awaitable[object]]) -> object:
+        call_is_by(Caller(name, frozenset(), raw_scores=False))
+        return await read()
+
+    async def body(here: Inside) -> None:
+        queries, go = here.process.queries, threading.Event()
+        look = asyncio.create_task(queries.survey(go.wait))  # a long one holds up no short one
+        await asyncio.sleep(0)
+        with pytest.raises(NotFound):
+            await asyncio.gather(here.process.queries.batch("none"))
+
+        def ask(name: str) -> "asyncio.Task[object]":
+            return asyncio.create_task(asked(name, lambda: queries.survey(str)))
+
+        flood = [ask("flood") for _ in range(10)]
+        await asyncio.sleep(0)
+        other = ask("other")
+        await asyncio.sleep(0)
+        go.set()
+        results = await asyncio.gather(*flood, return_exceptions=True)
+        refused = [it for it in results if isinstance(it, Overloaded)]
+        assert 0 < len(refused) < 10
+        assert "of them yours (server.read_calls_max = 6)" in str(refused[0])
+        assert await other == ""
+        await look
+
+    inside(settings_in(tmp_path, FRAUD__SERVER__READ_CALLS_MAX="6"), body)
+
+
+def test_a_label_time_in_another_unit_carries_no_clock_out_of_the_calendar(tmp_path: Path) -> None:
+    """The clock follows events, labels among them; nanoseconds read as microseconds are the year 49000."""
+
+    async def body(here: Inside) -> None:
+        await here.score(Stream(seed=21), 3)
+        now_us = here.process.scorer.now_us()
+        labels = [
+            Label("t21-1", LabelValue.FRAUD, 1_700_000_000_000_000_000),
+            Label("t21-2", LabelValue.FRAUD, 1),
+        ]
+        feedback = here.process.feedback
+        taken: Taken = await here.process.batcher.feed(
+            lambda: feedback.take_labels("nanoseconds", 0, "analyst", "ann", labels), len(labels)
+        )
+        assert (taken.accepted, [it.index for it in taken.refused]) == (1, [0])
+        assert "too far in the future" in taken.refused[0].reason
+        assert here.process.scorer.now_us() == now_us
+        await here.score(Stream(seed=22), 3)
+
+    inside(settings_in(tmp_path), body)

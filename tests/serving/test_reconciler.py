@@ -174,3 +174,28 @@ def test_what_cannot_be_put_into_effect_at_the_start_is_at_the_first_look(
     with monkeypatch.context() as patch:
         patch.setattr(LedgerFollower, "_swap", refuse)
         inside(ledger.settings, body)
+
+
+def test_a_bundle_that_was_let_go_and_is_still_there_replaces_nobody_and_stops_no_look(
+    ledger: Ledger,
+) -> None:
+    """Files may outlive the entry that let them go: a kill in between, a restored copy."""
+    for version, upto in (("card-2", 10), ("card-3", 40)):
+        ledger.register(version, upto=upto)
+        crown(ledger, version)
+    ledger.append(
+        "Vacuumed",
+        {"bundles": [ledger.store.state().version("card-2").digest], "files": 0, "bytes": 0},
+    )
+
+    async def body(process: ScoringProcess) -> None:
+        await score(process, Stream(seed=74), 50)
+        exclude(ledger, from_row(process, 20), 20)
+        await until(process, lambda: process.follower.serving("card") == "")
+        assert ledger.store.state().champion("card") == ""
+        await until(process, lambda: view_of(process) != View())
+
+    ledger.settings = settings_in(
+        ledger.settings.data_dir.parent, FRAUD__MODELS__CARD__NO_CLEAN_CHAMPION="NONE"
+    )
+    inside(ledger.settings, body)

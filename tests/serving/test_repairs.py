@@ -248,7 +248,7 @@ def test_an_exclusion_is_repaired_step_by_step_and_undone_on_the_record(world: P
     last = status_of(world, seq).steps[4]
     assert (last.step, last.done, last.text) == ("retrain failed", True, "out of memory")
 
-    undo_seq = client.undo_exclusion(seq, actor="bob", reason="it was right after all")
+    undo_seq = client.undo_exclusion(seq, actor="bob", reason="it was right after all").ledger_seq
     undone = status_of(world, seq)
     assert undone.undone_seq == undo_seq
     assert (undone.steps[-1].step, undone.steps[-1].done) == ("undone", True)

@@ -162,6 +162,54 @@ def test_an_exclusion_takes_two_and_its_dry_run_one(world: World) -> None:
     assert joe.list_exclusions()[0].actor == "joe"
 
 
+def test_what_took_two_takes_two_to_undo(world: World) -> None:
+    jane, joe = world.clients["jane"], world.clients["joe"]
+    data = Selection(batch_id="bad")
+    jane.exclude(data, reason="wrong month")
+    seq = joe.exclude(data, reason="yes").exclusion_seq
+    asked = joe.undo_exclusion(seq, actor="", reason="never mind")
+    assert asked.asked_seq
+    assert not asked.ledger_seq
+    assert joe.list_exclusions(seq)[0].undone_seq == 0
+    with pytest.raises(NotAllowedNow, match="joe has asked for it already"):
+        joe.undo_exclusion(seq, actor="", reason="never mind")
+    done = jane.undo_exclusion(seq, actor="", reason="it was the right month")
+    assert joe.list_exclusions(seq)[0].undone_seq == done.ledger_seq > 0
+    with pytest.raises(NotAllowedNow, match="was undone before"):
+        joe.undo_exclusion(seq, actor="", reason="once more")
+    assert joe.list_asked() == []
+
+
+def test_labels_that_two_muted_with_a_rollback_take_two_to_count_again(world: World) -> None:
+    jane, joe = world.clients["jane"], world.clients["joe"]
+    jane.rollback("card", version="card-1", mute_labels_since_us=1, reason="alerts doubled")
+    seq = joe.rollback("card", version="card-1", mute_labels_since_us=1, reason="I see it too").mute_seq
+    assert seq
+    assert joe.undo_exclusion(seq, actor="", reason="reviewed").asked_seq
+    assert jane.undo_exclusion(seq, actor="", reason="so did I").ledger_seq
+
+
+def test_an_exclusion_that_would_replace_another_champion_is_asked_anew(world: World) -> None:
+    jane, joe = world.clients["jane"], world.clients["joe"]
+    world.ledger.promote(jane, "card-1")
+    data = Selection(batch_id="bad")
+    assert not jane.exclude(data, dry_run=True).replacements
+    jane.exclude(data, reason="nobody serves with it")
+    world.ledger.promote(jane, "card-2")
+    assert joe.exclude(data, reason="yes").asked_seq, "card-2 would go, which jane has not seen"
+    assert joe.get_champion("card").version == "card-2"
+    assert jane.exclude(data, reason="still").exclusion_seq
+
+
+def test_an_override_is_of_what_the_gate_said_when_it_was_asked_for(world: World) -> None:
+    promote(world.clients["jane"])
+    said = {"version": "card-3", "model": "card", "verdict": "REJECT", "way": "", "against": "card-2"}
+    world.ledger.append("VerdictGiven", {**said, "report": {}})
+    asked, applied = promote(world.clients["joe"])
+    assert asked
+    assert not applied
+
+
 def test_no_token_of_a_person_gets_into_what_is_asked(world: World) -> None:
     card = world.stream.next()
     card.entities["card"] = "tok_secret"

@@ -23,8 +23,10 @@ class Interrupted(SecondPerson):
 
     meanwhile: Callable[[], object] | None = None
 
-    def permit(self, method: str, what: dict[str, Any], *, actor: str, reason: str) -> Permit:
-        permit = super().permit(method, what, actor=actor, reason=reason)
+    def permit(
+        self, method: str, what: dict[str, Any], *, actor: str, reason: str, as_for: str = ""
+    ) -> Permit:
+        permit = super().permit(method, what, actor=actor, reason=reason, as_for=as_for)
         if permit.waiting is None and self.meanwhile is not None:
             self.meanwhile()
         return permit

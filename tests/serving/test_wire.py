@@ -147,6 +147,33 @@ def test_a_decision_can_be_read_back(client: Client, stream: Stream) -> None:
         client.get_decision("no-such")
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda client: client.get_decision("\x01" * 30_000),
+        lambda client: client.get_lineage(batch_id="é" * 15_000),
+        lambda client: client.get_version("card-" + "9" * 30_000),
+    ],
+)
+def test_what_was_sent_is_not_told_back_at_any_length(client: Client, call: Any) -> None:
+    """A client takes 8 KiB of metadata: more reads as overload, and would be tried again."""
+    with pytest.raises(NotFound) as caught:
+        call(client)
+    assert len(str(caught.value)) < 700
+
+
+def test_a_currency_of_any_length_is_a_mistake_of_its_sender(client: Client, stream: Stream) -> None:
+    wire = stream.next()
+    wire.currency = "E" * 20_000
+    with pytest.raises(InvalidInput, match=r"^currency: 'EEE.*\[…\].*ISO 4217"):
+        client.score(wire)
+
+
+def test_more_outcomes_than_there_are_ask_for_nothing(client: Client) -> None:
+    with pytest.raises(InvalidInput, match="outcomes: has 6 rows; send at most 5 "):
+        client.list_decisions(["REVIEW"] * 6)
+
+
 def test_the_queue_pages_through_decisions_by_outcome(client: Client, stream: Stream) -> None:
     sent = [client.score(wire).transaction_id for wire in stream.take(5, model="transfer")]
     seen: list[str] = []

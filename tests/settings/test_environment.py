@@ -25,6 +25,14 @@ def test_a_variable_may_set_what_the_file_leaves_out() -> None:
     assert read({"FRAUD__SERVICE__CURRENCY": "USD"}).service.currency == "USD"
 
 
+def test_a_variable_may_set_a_list_or_a_table_of_texts() -> None:
+    assert read({"FRAUD__MODELS__CARD__FEATURES": '["amount"]'}).models["card"].features == ("amount",)
+    ignored = read({"FRAUD__MONITORING__DRIFT__IGNORE": '["amount", "hour"]'}).monitoring.drift.ignore
+    assert ignored == ("amount", "hour")
+    backups = read({"FRAUD__RETENTION__BACKUPS": '["/var/lib/fraud-backups"]'}).retention.backups
+    assert [str(path) for path in backups] == ["/var/lib/fraud-backups"]
+
+
 def test_other_variables_change_nothing() -> None:
     assert read({"FRAUD_SERVER_PORT": "1", "HOME": "/"}) == read({})
 

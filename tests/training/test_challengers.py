@@ -1,9 +1,12 @@
+from collections.abc import Mapping
+
 import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
 from fraud.bundle.bundle import Bundle, load_booster
 from fraud.clock import DAY_US
+from fraud.errors import Damaged
 from fraud.features.spec import FeatureSpec
 from fraud.training.challengers import Challenger, FailedRecipe, Progress, train_here
 from fraud.training.dataset import TrainingSet
@@ -42,6 +45,24 @@ def test_the_same_manifest_gives_the_same_bytes_whatever_the_number_of_threads(
     for recipe, challenger in second.items():
         assert again[recipe].manifest == challenger.manifest
         assert again[recipe].bundle.files() == challenger.bundle.files()
+
+
+def test_a_bundle_that_cannot_be_read_back_loses_nobody_elses_work(
+    rows: TrainingSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, seen = Bundle.from_files, []
+
+    def once(files: Mapping[str, bytes]) -> Bundle:
+        seen.append(files)
+        if len(seen) == 1:
+            raise Damaged("bundle cannot be read: a test")
+        return read(files)
+
+    monkeypatch.setattr(Bundle, "from_files", once)
+    lost, *others = train_here({"card": rows}, SPEC, SETTINGS, {"card": None})
+    assert isinstance(lost, FailedRecipe)
+    assert "bundle cannot be read: a test" in lost.reason
+    assert any(isinstance(other, Challenger) for other in others)
 
 
 def test_row_sampling_depends_on_the_seed_alone(rows: TrainingSet) -> None:
