@@ -48,15 +48,21 @@ def version_of(path: Path) -> int:
 
 
 def added_by(path: Path) -> list[str]:
-    """Return the names of the data files that a commit adds; an unreadable one adds none."""
-    return list(_read(path).named("add"))
+    """Return the names of the data files that a commit adds; one that is unreadable or gone adds none."""
+    try:
+        return list(_read(path).named("add"))
+    except FileNotFoundError:
+        return []
 
 
 def mend(folder: Path) -> list[Path]:
     """Set aside the torn end of the table in `folder`; return what was renamed."""
     log = folder / LOG
     while True:
-        commits = [_read(path) for path in _commits(log)[-TAIL:]]
+        try:
+            commits = [_read(path) for path in _commits(log)[-TAIL:]]
+        except FileNotFoundError:
+            continue  # gone since it was listed: Delta cleans up what a checkpoint stands for
         checkpoints = [path for path in log.glob("*.checkpoint*.parquet") if not _has_footer(path)]
         torn = _first_torn(folder, commits)
         gap = _first_gap(log, commits)
@@ -83,6 +89,8 @@ def _read(path: Path) -> _Commit:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
         actions = [read_json(line) for line in lines if line]
+    except FileNotFoundError:
+        raise
     except (OSError, ValueError):
         return _Commit(path, None)
     return _Commit(path, actions if all(isinstance(it, dict) for it in actions) else None)

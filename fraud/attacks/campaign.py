@@ -185,11 +185,10 @@ def reach_of(traffic: pl.LazyFrame, settings: Settings) -> Reach:
         picked = np.linspace(0, max(0, len(sorted_) - 1), min(KNOWN_MAX, len(sorted_))).astype(np.intp)
         entities[kind] = sorted_[picked]
     for field, name in enumerate(schema.categorical_names):
-        column = pl.col(f"categorical_{name}")
-        counted = traffic.select(
-            column.drop_nulls().value_counts(sort=True).struct.field(column.meta.output_name())
-        )
-        words[field] = [word for word in counted.collect().to_series().to_list() if word]
+        counted = traffic.group_by(word=pl.col(f"categorical_{name}")).len().drop_nulls("word").collect()
+        # Words that are as frequent as each other in an order that does not depend on how files lie.
+        ranked = counted.sort("len", "word", descending=[True, False])["word"]
+        words[field] = [word for word in ranked.to_list() if word]
     return Reach(entities, words)
 
 

@@ -37,14 +37,16 @@ def erase(
     name, token = _named(entity)
     with shell.client(target, deadline_s=120.0) as client:
         reply = client.erase_entity(name, token, dry_run=True)
+        before = reply.repeated
         if dry_run:
             _show(shell, reply, f"Would be erased: {name} {reply.surrogate}")
             return
-        if not (yes or reply.repeated):
+        if not (yes or before):
             _ask(shell, reply)
-        if not reply.repeated:
+        if not before:
             reply = client.erase_entity(name, token, actor=shell.signer(actor), reason=reason)
         reply = _wait(shell, client, reply)
+        reply.repeated = before  # asking how far it has come finds it begun, by this command
     _show(shell, reply, f"Erased: {name} {reply.surrogate}, ledger entry {reply.ledger_seq}")
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _POLL_S: Final = 0.1
 _DEADLINE_S = 600.0
-_FAILED = ("rollback refused", "retrain failed")
+_FAILED = ("rollback refused", "retrain failed", "not trained")
 
 
 def exclude(

@@ -61,7 +61,8 @@ def push(
     parts = parts_of(labels, limits.label_rows_max, limits.message_bytes_max)
     with shell.client(target, deadline_s=120.0, retries=9) as client:
         replies = list(_send(shell, client, parts, batch, source, who))
-    taken_before = sum(len(part) for part, reply in zip(parts, replies, strict=True) if reply.repeated)
+    sent = zip(parts, replies, strict=True)
+    taken_before = sum(len(part) - len(reply.refused) for part, reply in sent if reply.repeated)
     document = _summary(batch, parts, replies, broken) | {"taken_before": taken_before}
     _show(shell, document)
     if document["refused"]:

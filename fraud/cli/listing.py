@@ -6,7 +6,7 @@ import typer
 
 from fraud.cli.paging import first_of_pages
 from fraud.cli.shell import Shell, shell_of, table
-from fraud.cli.times import format_time, parse_time_us, service_now_us
+from fraud.cli.times import format_time, parse_moment_us, service_now_us
 from fraud.clock import LATEST_US
 from fraud.errors import InvalidInput
 
@@ -132,7 +132,7 @@ def _moment(shell: Shell, text: str) -> int:
         span_us = parse_duration_us(text)
     except ValueError:
         try:
-            return parse_time_us(text, "--until")
+            return parse_moment_us(text, "--until")
         except InvalidInput:
             remedy = "write it like 30d, or 2026-03-01T12:00:00Z"
             raise InvalidInput("--until", f"{text!r} is neither a duration nor a time", remedy) from None

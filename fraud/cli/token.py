@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fraud.cli.shell import Shell, shell_of, table, user_name
-from fraud.cli.times import format_time, parse_time_us
+from fraud.cli.times import format_time, parse_moment_us
 from fraud.clock import SECOND_US, WallClock
 from fraud.errors import ConfigError, InvalidInput
 
@@ -147,7 +147,7 @@ def _end(shell: Shell, text: str, now_us: int) -> int:
     try:
         return now_us + parse_duration_us(text)
     except ValueError:
-        return parse_time_us(text, "--expires")
+        return parse_moment_us(text, "--expires")
 
 
 def _span_us(text: str, option: str) -> int:

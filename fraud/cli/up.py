@@ -1,5 +1,6 @@
 """`fraud up`: the scorer and the retrainer as two supervised processes."""
 
+import json
 import signal
 import sys
 import threading
@@ -31,12 +32,19 @@ def up(ctx: typer.Context) -> None:
 
 
 class _Lines:
-    """Writes the lines of both processes to stdout, one at a time, each with its process's name."""
+    """Writes the lines of both processes to stdout, one at a time, each with its process's name.
+
+    In JSON, what is no JSON line becomes one: what happens to a process, and what a library prints.
+    """
 
     def __init__(self, shell: Shell) -> None:
         self._named = shell.output is Output.TABLE
         self._lock = threading.Lock()
 
     def __call__(self, name: str, line: str) -> None:
+        if self._named:
+            line = f"{name:<7} | {line}"
+        elif not line.startswith("{"):
+            line = json.dumps({"process": name, "event": line})
         with self._lock:
-            typer.echo(f"{name:<7} | {line}" if self._named else line)
+            typer.echo(line)

@@ -1,6 +1,7 @@
 """What labels say about each other: batches that contradict or repeat, submitters who are overturned.
 
-    contradictions   a batch against earlier labels, whoever was right
+    contradictions   a batch against earlier labels, whoever was right; or a submitter, whose batches are
+                     each too small to be judged
     overturned       what a submitter calls legitimate against better sources, whichever came first
 
 A bought analyst who clears frauds is contradicted only later, by honest chargebacks, and few at a time:
@@ -57,7 +58,39 @@ def contradicting(data: GuardData, rules: Guard) -> Iterator[Finding]:
             )
             found = True
     if not found:
-        yield from _dripping(data, rules)
+        given = list(_piecemeal(data, rules))
+        yield from given or _dripping(data, rules)
+
+
+def _piecemeal(data: GuardData, rules: Guard) -> Iterator[Finding]:
+    """Find submitters whose labels of the judged days contradict earlier ones, however they are cut up.
+
+    The best source is left out: it comes to contradict the others.
+    """
+    check = rules.contradictions
+    fresh = pl.when(pl.col("age") < data.recent).then(pl.col("hits")).otherwise(0)
+    counts = (
+        data.batches.filter(pl.col("source") != data.best_source)
+        .group_by("source", "submitter", "age")
+        .agg(rows=pl.col("labels").sum(), hits=pl.col("contradicting").sum())
+        .with_columns(fresh=fresh)
+    )
+    for it in stand_out(counts, data.recent, check.labels_min, check.rise, rules.p_value, UNKNOWN):
+        if 2 * it.hits < check.labels_min:
+            continue
+        text = (
+            f"{it.hits:,} of the {it.rows:,} labels that {it.submitter} ({it.source}) gave in "
+            f"{data.recent} d contradict earlier ones, where {it.usual:.1%} are usual"
+        )
+        yield Finding(
+            "contradictions",
+            it.submitter,
+            it.risen,
+            check.rise,
+            text,
+            effect_of(check.action),
+            suspect_of(it, data),
+        )
 
 
 def _dripping(data: GuardData, rules: Guard) -> Iterator[Finding]:

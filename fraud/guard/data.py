@@ -55,7 +55,7 @@ class GuardData:
     `foreseen` is float64[H]: the frauds that the scores given at the time expect among the
     payments let through, NaN on days of which too few were scored; empty when nobody asked.
 
-    Frames hold only what no exclusion hides:
+    `best_source` is the one that no other overturns. Frames hold only what no exclusion hides:
 
     batches     batch_id source submitter age arrival_from_us arrival_to_us labels frauds
                 legitimates contradicting repeated_within repeated_elsewhere; one row each
@@ -85,6 +85,7 @@ class GuardData:
     scored: pl.DataFrame
     certain: pl.DataFrame
     cleared: pl.DataFrame
+    best_source: str = ""
     foreseen: Floats = field(default_factory=lambda: np.empty(0))
     champion_low: float | None = None
     crossfit_low: float | None = field(default=None)

@@ -1,77 +1,37 @@
 """Makes the small tables that the guard judges from the archive's large ones.
 
     transactions, labels, outcomes of the archive (lazy), a view
-      → the last H days of one model, aged from the cut
+      → the last H days of one model, aged from the cut, and what labels of these days say (`verdicts`)
       → counts by day, feeds by day of event and of arrival, one row a batch
 
 Nothing larger than the labels of H days and a few columns of its transactions
 is held at once.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 import polars as pl
 
-from fraud.clock import DAY_US, HOUR_US
+from fraud.clock import HOUR_US
 from fraud.guard.data import ALL_SOURCES, Feed, Floats, GuardData, Hours, Ints
-from fraud.labels.exclusions import EVERYTHING, View
-from fraud.labels.standing import ConflictRule
-from fraud.labels.table import rank_of, standing_table
+from fraud.guard.scope import Scope
+from fraud.guard.verdicts import (
+    ENTITY,
+    ORDER,
+    batches_of,
+    certain_of,
+    cleared_of,
+    positives_of,
+    scored_of,
+    suspects_of,
+    verdicts_of,
+)
 from fraud.records import LabelValue, Outcome
 from fraud.settings.guard import Guard
 
-ENTITY, NUMERIC, CATEGORICAL = "entity_", "numeric_", "categorical_"
-SLACK_MAX_US = 7 * DAY_US
-"""Beyond the maturity, a payment without a label is decided after this at the latest."""
+NUMERIC, CATEGORICAL = "numeric_", "categorical_"
 SCORED_MIN = 0.9
 """Share of a day's payments that must have a score, or the scores say nothing of the day."""
 _FRAUD = int(LabelValue.FRAUD)
-_ORDER = ("position", "row")
-
-
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """What to look at: the cut, since when data was not yet judged, and by which rules. µs UTC."""
-
-    cut_time_us: int
-    judged_until_us: int
-    maturity_us: int
-    rules: Guard
-    conflict: ConflictRule
-    view: View = EVERYTHING
-    retracted: tuple[str, ...] = ()
-
-    @property
-    def matured(self) -> int:
-        """Days after which a payment is decided: the maturity, and as long again, at most a week."""
-        return -(-(self.maturity_us + min(self.maturity_us, SLACK_MAX_US)) // DAY_US)
-
-    @property
-    def days(self) -> int:
-        """Days looked at: the judged ones, and the history behind them."""
-        return self.recent + -(-self.rules.history // DAY_US) + self.matured
-
-    @property
-    def recent(self) -> int:
-        """Days to judge: since the data was last found fit, at least one."""
-        return int(max(1, -(-(self.cut_time_us - self.judged_until_us) // DAY_US)))
-
-    @property
-    def start_us(self) -> int:
-        """The moment before the first that is looked at."""
-        return self.cut_time_us - self.days * DAY_US
-
-    def age(self, column: str) -> pl.Expr:
-        """Return days from a time to the cut, 0 for the last."""
-        return ((self.cut_time_us - pl.col(column)) // DAY_US).cast(pl.Int64)
-
-    def hidden(self) -> pl.Expr:
-        """Tell which labels are retracted or excluded; the feed that brought them was not silent."""
-        hidden = pl.col("batch_id").is_in(list(self.retracted))
-        for exclusion in self.view.labels:
-            hidden |= exclusion.label_rows()
-        return hidden
 
 
 def gather(
@@ -87,7 +47,7 @@ def gather(
     """
     traffic = _traffic(transactions, scope)
     entity = _entity(traffic, scope.rules)
-    verdicts = _verdicts(labels, traffic, scope, entity)
+    verdicts = verdicts_of(labels, transactions, traffic, scope, entity)
     visible = verdicts.filter(~pl.col("hidden"))
     days = scope.days
     scored = traffic["score"].drop_nulls().drop_nans()
@@ -101,14 +61,15 @@ def gather(
         hours=_hours(transactions, traffic, scope),
         feeds=_feeds(verdicts, scope),
         outcomes=_outcomes(outcomes, traffic, scope),
-        batches=_batches(visible),
-        positives=_positives(visible),
-        suspects=_suspects(visible),
+        batches=batches_of(visible),
+        positives=positives_of(visible),
+        suspects=suspects_of(visible),
         missing=_missing(traffic),
-        scored=_scored(visible),
-        certain=_certain(traffic, verdicts, scope),
-        cleared=_cleared(visible, scope),
+        scored=scored_of(visible),
+        certain=certain_of(traffic, verdicts, scope),
+        cleared=cleared_of(verdicts, scope),
         foreseen=_foreseen(traffic, days),
+        best_source=scope.conflict.sources[0] if scope.conflict.sources else "",
         champion_low=None if low is None else float(low),
     )
 
@@ -191,54 +152,15 @@ def _entity(traffic: pl.DataFrame, rules: Guard) -> str:
     return entities[1] if len(entities) > 1 else ""
 
 
-def _verdicts(labels: pl.LazyFrame, traffic: pl.DataFrame, scope: Scope, entity: str) -> pl.DataFrame:
-    """Return the labels that came in, in log order, each beside its transaction and the label before."""
-    surrogate = f"{ENTITY}{entity}"
-    known = traffic.lazy().select(
-        "transaction_id",
-        "event_time_us",
-        "score",
-        event_age="age",
-        entity=pl.col(surrogate) if surrogate in traffic.columns else pl.lit(None, pl.Int32),
-    )
-    inside = pl.col("arrival_time_us").is_between(scope.start_us, scope.cut_time_us, closed="right")
-    hidden = scope.hidden()
-    same = ["hidden", "transaction_id"]
-    return (
-        labels.filter(inside)
-        .select(
-            *(
-                "transaction_id",
-                "value",
-                "source",
-                "submitter",
-                "batch_id",
-                "label_time_us",
-                "arrival_time_us",
-                *_ORDER,
-            ),
-            hidden=hidden,
-            age=scope.age("arrival_time_us"),
-        )
-        .join(known, on="transaction_id")
-        .with_columns(
-            before=pl.col("value").shift(1).over(same, order_by=_ORDER),
-            first_batch=pl.col("batch_id").first().over([*same, "source", "value"], order_by=_ORDER),
-            first_submitter=pl.col("submitter").first().over([*same, "source", "value"], order_by=_ORDER),
-            times=pl.int_range(pl.len()).over([*same, "source", "value"], order_by=_ORDER),
-        )
-        .sort(*_ORDER)
-        .collect()
-    )
-
-
 def _feeds(verdicts: pl.DataFrame, scope: Scope) -> tuple[Feed, ...]:
     """Return the fraud labels of each source, and of all together, by day of event and arrival.
 
-    One that was taken out of the configuration owes nothing any more, so its silence says nothing.
+    Of payments of the days looked at: how many labels are due is told from those. One that was taken out
+    of the configuration owes nothing any more, so its silence says nothing.
     """
     configured = pl.col("source").is_in(list(scope.conflict.sources))
-    frauds = verdicts.filter((pl.col("value") == _FRAUD) & configured).sort(*_ORDER)
+    recent = pl.col("event_time_us") > scope.start_us
+    frauds = verdicts.filter((pl.col("value") == _FRAUD) & configured & recent).sort(*ORDER)
     sources = sorted(frauds["source"].unique().to_list())
     names = [ALL_SOURCES, *sources] if len(sources) > 1 else sources
     return tuple(
@@ -267,61 +189,12 @@ def _outcomes(outcomes: pl.LazyFrame, traffic: pl.DataFrame, scope: Scope) -> Fe
     inside = pl.col("arrival_time_us").is_between(scope.start_us, scope.cut_time_us, closed="right")
     facts = (
         outcomes.filter(inside)
-        .select("transaction_id", *_ORDER, age=scope.age("arrival_time_us"), hidden=pl.lit(value=False))
+        .select("transaction_id", *ORDER, age=scope.age("arrival_time_us"), hidden=pl.lit(value=False))
         .join(traffic.lazy().select("transaction_id", event_age="age"), on="transaction_id")
-        .sort(*_ORDER)
+        .sort(*ORDER)
         .collect()
     )
     return None if facts.is_empty() else _feed("outcomes", facts, scope)
-
-
-def _batches(visible: pl.DataFrame) -> pl.DataFrame:
-    repeated = pl.col("times") > 0
-    elsewhere = pl.col("first_batch") != pl.col("batch_id")
-    # To withdraw a fraud label hides a fraud as well; to decide after a withdrawal contradicts nobody.
-    opposing = (pl.col("before") != pl.col("value")) & (
-        (pl.col("before") == _FRAUD)
-        | ((pl.col("before") == int(LabelValue.LEGITIMATE)) & (pl.col("value") == _FRAUD))
-    )
-    return (
-        visible.group_by("batch_id", "source", "submitter")
-        .agg(
-            age=pl.col("age").min(),
-            arrival_from_us=pl.col("arrival_time_us").min(),
-            arrival_to_us=pl.col("arrival_time_us").max(),
-            labels=pl.len().cast(pl.Int64),
-            frauds=(pl.col("value") == _FRAUD).sum().cast(pl.Int64),
-            legitimates=(pl.col("value") == int(LabelValue.LEGITIMATE)).sum().cast(pl.Int64),
-            contradicting=opposing.fill_null(value=False).sum().cast(pl.Int64),
-            repeated_within=(repeated & ~elsewhere).sum().cast(pl.Int64),
-            repeated_elsewhere=(repeated & elsewhere).sum().cast(pl.Int64),
-        )
-        .sort("arrival_from_us", "batch_id", "source", "submitter")
-    )
-
-
-def _first_frauds(visible: pl.DataFrame) -> pl.DataFrame:
-    frauds = visible.filter(pl.col("value") == _FRAUD).sort(*_ORDER)
-    return frauds.unique(["transaction_id", "source"], keep="first", maintain_order=True)
-
-
-def _positives(visible: pl.DataFrame) -> pl.DataFrame:
-    groups = _first_frauds(visible).group_by("age", "source", "submitter")
-    return groups.agg(frauds=pl.len().cast(pl.Int64)).sort("age", "source", "submitter")
-
-
-def _suspects(visible: pl.DataFrame) -> pl.DataFrame:
-    frauds = _first_frauds(visible).unique("transaction_id", keep="first", maintain_order=True)
-    return (
-        frauds.drop_nulls("entity")
-        .group_by("age", "entity")
-        .agg(
-            frauds=pl.len().cast(pl.Int64),
-            event_from_us=pl.col("event_time_us").min(),
-            event_to_us=pl.col("event_time_us").max(),
-        )
-        .sort("age", "entity")
-    )
 
 
 def _missing(traffic: pl.DataFrame) -> pl.DataFrame:
@@ -333,68 +206,3 @@ def _missing(traffic: pl.DataFrame) -> pl.DataFrame:
     long = counted.unpivot(on=fields, index=["age", "rows"], variable_name="field", value_name="missing")
     named = long.with_columns(pl.col("field").str.replace("^missing_(numeric|categorical)_", ""))
     return named.select(pl.col(name).cast(dtype) for name, dtype in schema.items()).sort("field", "age")
-
-
-def _scored(visible: pl.DataFrame) -> pl.DataFrame:
-    """Return the last verdict of each source on each transaction."""
-    return (
-        visible.unique(["transaction_id", "source"], keep="last", maintain_order=True)
-        .filter(pl.col("value") != int(LabelValue.WITHDRAWN))
-        .select(
-            *("transaction_id", "batch_id", "source", "first_submitter", "age"),
-            fraud=pl.col("value") == _FRAUD,
-            champion=pl.col("score"),
-            crossfit=pl.lit(None, pl.Float64),
-        )
-    )
-
-
-def _certain(traffic: pl.DataFrame, verdicts: pl.DataFrame, scope: Scope) -> pl.DataFrame:
-    """Count payments scored near 1 by when they were decided: labelled, or matured without a label.
-
-    A payment all of whose labels are hidden is not taken for one without.
-    """
-    visible = verdicts.filter(~pl.col("hidden"))
-    last = visible.unique("transaction_id", keep="last", maintain_order=True)
-    known = last.filter(pl.col("value") != int(LabelValue.WITHDRAWN)).select(
-        "transaction_id", "value", "batch_id", label_age="age"
-    )
-    silenced = verdicts.filter("hidden").join(visible, on="transaction_id", how="anti")
-    high = traffic.filter((pl.col("score") >= scope.rules.near_certain.certain) & ~pl.col("declined"))
-    counted = high.join(silenced, on="transaction_id", how="anti")
-    decided = counted.join(known, on="transaction_id", how="left").with_columns(
-        age=pl.coalesce("label_age", pl.col("age") - scope.matured),
-        legitimate=(pl.col("value") != _FRAUD).fill_null(value=True),
-    )
-    return (
-        decided.filter(pl.col("age") >= 0)
-        .group_by("age", pl.col("batch_id").fill_null(""))
-        .agg(rows=pl.len().cast(pl.Int64), legitimate=pl.col("legitimate").sum().cast(pl.Int64))
-        .sort("age", "batch_id")
-    )
-
-
-def _cleared(visible: pl.DataFrame, scope: Scope) -> pl.DataFrame:
-    """Count by submitter and day what is called legitimate, and what of it a better source says is fraud.
-
-    The last verdict of each submitter counts, against what stands.
-    """
-    standing = standing_table(visible.lazy(), scope.conflict).select(
-        "transaction_id", stands="value", by="source", answer_age=scope.age("arrival_time_us")
-    )
-    rank = rank_of(scope.conflict)
-    overturned = (pl.col("stands") == _FRAUD) & (rank_of(scope.conflict, "by") < rank)
-    return (
-        visible.lazy()
-        .unique(["transaction_id", "source", "submitter"], keep="last", maintain_order=True)
-        .filter(pl.col("value") == int(LabelValue.LEGITIMATE), rank > 0)
-        .join(standing, on="transaction_id")
-        .group_by("source", "submitter", "age")
-        .agg(
-            rows=pl.len().cast(pl.Int64),
-            hits=overturned.sum().cast(pl.Int64),
-            fresh=(overturned & (pl.col("answer_age") < scope.recent)).sum().cast(pl.Int64),
-        )
-        .sort("source", "submitter", "age")
-        .collect()
-    )

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from fraud.monitoring.metrics import Catalogue
+from fraud.monitoring.metrics import Catalogue, Labels
 from fraud.settings.monitoring import Alarms
 
 RETRAIN_SECONDS = (1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1_800, 3_600, 7_200, 21_600)
@@ -47,9 +47,10 @@ class RetrainerMetrics:
             self.catalogue.gauge("fraud_guard_findings").labels(model, check).set(count)
         self.catalogue.gauge("fraud_retrain_frozen").labels(model).set(frozen)
 
-    def probation(self, model: str, e_value: float) -> None:
-        """Set the E-value of frauds that only the former champion would have caught."""
-        self.catalogue.gauge("fraud_probation_e_value").labels(model, "frauds").set(e_value)
+    def probation(self, model: str, e_value: float | None) -> None:
+        """Show the E-value of frauds that only the former champion would have caught; None: no probation."""
+        shown: dict[Labels, float] = {} if e_value is None else {("frauds",): e_value}
+        self.catalogue.show("fraud_probation_e_value", model, shown)
 
     def took(self, part: str, seconds: float) -> None:
         """Show how long the last computation of a part of the monitoring took."""

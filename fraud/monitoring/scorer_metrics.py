@@ -183,7 +183,6 @@ class ScorerMetrics:
     def _bind_champion(self, models: Sequence[str]) -> None:
         catalogue = self._catalogue
         self._champion = catalogue.gauge("fraud_champion_info")
-        self._champion_age = catalogue.gauge("fraud_champion_age_seconds")
         self._champion_missing = catalogue.gauge("fraud_champion_missing")
         self._swaps = catalogue.counter("fraud_swaps")
         # What has not happened yet is 0, so that its first time is an increase.
@@ -204,7 +203,6 @@ class ScorerMetrics:
         self._shadow_disagreed = catalogue.counter("fraud_shadow_disagreed")
         self._shadow_seconds = catalogue.histogram("fraud_shadow_seconds")
         self._shadows: dict[str, Mapping[str, str]] = {}
-        self._probation = catalogue.gauge("fraud_probation_e_value")
 
     def call(self, service: str, method: str, kind: str = "unary") -> CallMetrics:
         """Return the bound metrics of a method, e.g. `fraud.v1.ScoringService`, `Score`.
@@ -302,9 +300,10 @@ class ScorerMetrics:
         """Say whether a model is without the champion that it should have."""
         self._champion_missing.labels(model).set(missing)
 
-    def champion_age(self, model: str, seconds: float) -> None:
-        """Set the age of the champion, seconds since its training cut."""
-        self._champion_age.labels(model).set(seconds)
+    def champion_age(self, model: str, seconds: float | None) -> None:
+        """Show the age of the champion, seconds since its training cut; None where none serves."""
+        age: dict[Labels, float] = {} if seconds is None else {(): seconds}
+        self._catalogue.show("fraud_champion_age_seconds", model, age)
 
     def swapped(self, model: str, result: Literal["applied", "refused"]) -> None:
         """Count a version put into service, or one that failed its checks and stays out."""
@@ -353,7 +352,10 @@ class ScorerMetrics:
         """Count the time a batch took for all shadows of a model."""
         self._shadow_seconds.labels(model).observe(seconds)
 
-    def probation(self, model: str, outcome: str, *, rise: float, fall: float) -> None:
-        """Set the E-values for a jump of an outcome's rate ("alerts", "declines") on probation."""
-        self._probation.labels(model, f"{outcome}_rise").set(rise)
-        self._probation.labels(model, f"{outcome}_fall").set(fall)
+    def probation(self, model: str, e_values: Mapping[str, float]) -> None:
+        """Show the E-values for a jump of an outcome's rate on probation, by side; none: of no probation.
+
+        Sides are `alerts_rise`, `alerts_fall`, `declines_rise`, `declines_fall`.
+        """
+        shown: dict[Labels, float] = {(side,): e_value for side, e_value in e_values.items()}
+        self._catalogue.show("fraud_probation_e_value", model, shown)

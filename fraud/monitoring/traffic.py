@@ -178,9 +178,11 @@ def oddities(limits: pl.Series, entities: Sequence[str]) -> dict[str, float]:
 def disagreement(rows: pl.DataFrame, version: str) -> float | None:
     """Return the share of payments that a version in shadow would alert on and were not, or the reverse.
 
-    Columns outcome, explored, shadows as archived; None where the version scored none of them.
+    Columns outcome, explored, rule, score, shadows as archived; those that a rule or list decided count for
+    neither. None where the version scored none of the others.
     """
-    seen = rows.with_columns(shadow_of(version).alias("own")).drop_nulls("own")
+    decided = rows.filter(pl.col("rule").is_null() & pl.col("score").is_not_null())
+    seen = decided.with_columns(shadow_of(version).alias("own")).drop_nulls("own")
     if seen.is_empty():
         return None
     alerted = (seen["outcome"] != int(Outcome.APPROVE)) | seen["explored"]

@@ -160,6 +160,7 @@ def _recorded(
 ) -> list[CycleVerdict]:
     """Run a cycle that has started, and record its end."""
     try:
+        shop.copy(order.cut.position)  # before there is an archive nobody can hold its files in place
         # Nobody may delete files that a lazy scan of the cycle has yet to read.
         with shop.archive.reading():
             raise_point("cycle.started", lambda: shop.archive.labels().collect().rows())

@@ -35,8 +35,9 @@ _SERIES = (
     *("fraud_recent_rows", "fraud_recent_outcome_share", "fraud_promised_outcome_share"),
     *("fraud_recent_alert_ratio", "fraud_score_drift", "fraud_feature_drift", "fraud_drift_findings"),
     *("fraud_estimated_precision", "fraud_estimated_recall", "fraud_estimated_frauds"),
+    "fraud_estimate_holds",
 )
-_COLUMNS = ("position", "event_time_us", "outcome", "explored", "shadows", "limits")
+_COLUMNS = ("position", "event_time_us", "outcome", "explored", "rule", "score", "shadows", "limits")
 
 
 @dataclass(frozen=True, slots=True)

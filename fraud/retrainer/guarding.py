@@ -23,7 +23,8 @@ from fraud.guard.data import GuardData
 from fraud.guard.delays import LabelDelay, label_delays, maturity_us
 from fraud.guard.examine import Ruling, examine, rule_on
 from fraud.guard.finding import CHECKS
-from fraud.guard.gathering import Scope, gather, recent_traffic
+from fraud.guard.gathering import gather, recent_traffic
+from fraud.guard.scope import Scope
 from fraud.labels.exclusions import EVERYTHING, Exclusion
 from fraud.labels.standing import ConflictRule
 from fraud.monitoring.retrainer_metrics import RetrainerMetrics
@@ -134,14 +135,15 @@ def _all_traffic(history: History, model: str) -> pl.LazyFrame:
 def _gathered(history: History, model: str, fit_until_us: int) -> tuple[GuardData, Scope]:
     settings, cut = history.settings, history.cut
     known = pl.col("arrival_time_us") <= cut.time_us
-    retracted = history.source.retractions(cut.position).filter(known).select("batch_id").collect()
+    retractions = history.source.retractions(cut.position).filter(known)
+    retracted = retractions.group_by("batch_id").agg(pl.col("arrival_time_us").min()).collect()
     scope = Scope(
         cut_time_us=cut.time_us,
         judged_until_us=fit_until_us or cut.time_us,
         maturity_us=settings.labels.maturity,
         rules=settings.guard,
         view=history.view,
-        retracted=tuple(retracted["batch_id"].to_list()),
+        retracted=dict(retracted.iter_rows()),
         conflict=ConflictRule.of(settings.labels),
     )
     own = _all_traffic(history, model)

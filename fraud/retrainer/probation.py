@@ -1,6 +1,7 @@
 """Judges probations by frauds: would the former champion have caught more?
 
 payments since the promotion, while both scored them → matured → scored by both from the logged features
+  (through what the guard dropped; while it has frozen the model nothing is decided)
 → the gate's evidence, the former champion standing as the challenger → superiority → RolledBack
 nothing shown once their last day has matured → ProbationEnded
 
@@ -41,6 +42,8 @@ class ProbationWatch:
         shop = self._shop
         for model in shop.settings.models:
             probation = probation_of(shop.state(), model)
+            if probation is None or self._judged.get(model, (0, 0))[0] != probation.seq:
+                shop.metrics.probation(model, None)  # what was shown was of another one
             if probation is None or probation.seq in self._unreadable:
                 continue
             try:
@@ -55,7 +58,9 @@ class ProbationWatch:
     def _judge(self, probation: Probation) -> None:
         shop, model = self._shop, probation.model
         matured_us = shop.clock.now_us() - shop.settings.labels.maturity
-        if matured_us <= probation.since_us:
+        report = shop.state().guard_reports.get(model)
+        # What the guard keeps from the gate proves nothing here either.
+        if matured_us <= probation.since_us or (report is not None and report.frozen):
             return
         zone = shop.settings.service.zone
         today, last = event_days(np.array([matured_us, probation.until_us - 1]), zone).tolist()
@@ -100,7 +105,10 @@ def judge_probation(shop: Workshop, probation: Probation) -> Demotion:
         ConfigError: one of the two reads features that are gone or mean something else now.
     """
     state = shop.state()
-    history = shop.history(shop.cut(), state.view(), sentinel_ids(state.sentinels.values()))
+    report = state.guard_reports.get(probation.model)
+    dropped = () if report is None else tuple(exclusion for _, exclusion in report.dropped)
+    view = state.view().with_(dropped)
+    history = shop.history(shop.cut(), view, sentinel_ids(state.sentinels.values()))
     former, champion = (shop.rival(state.version(it)) for it in (probation.former, probation.version))
     scored, rules = Casework(history, shop.bundles).scored(former, champion, since_us=probation.since_us)
     inside = scored.filter(pl.col("event_time_us") < probation.until_us)

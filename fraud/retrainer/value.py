@@ -37,7 +37,7 @@ def fall_seen(
     fall = _fall(scored, history, rules, trust, wanted)
     if fall is None or not fall.alarming:
         return fall
-    for group in _minor_submitters(scored, history, rules):
+    for group in _minor_submitters(only_trusted(scored, history, trust), history, rules):
         absent = tuple(Exclusion("labels", submitter=name) for name in group)
         without = _fall(scored, history, rules, replace(trust, odd=(*trust.odd, *absent)), wanted)
         if without is None or not without.alarming:
@@ -53,9 +53,12 @@ def _fall(
 
 
 def _minor_submitters(
-    scored: pl.DataFrame, history: History, rules: QualityRules
+    trusted: pl.DataFrame, history: History, rules: QualityRules
 ) -> Iterator[tuple[str, ...]]:
-    """Yield groups of submitters who gave less than `submitter_share_max` of the frauds before."""
+    """Yield groups of submitters who gave less than `submitter_share_max` of the frauds before.
+
+    Of `trusted` ones: labels that may not move a trigger do not make those minor that may.
+    """
     newest_us = day_start_us(rules.last_day + 1 - min(rules.windows), rules.zone)
     givers = (
         history.labels()
@@ -63,7 +66,7 @@ def _minor_submitters(
         .unique("label_position")
         .collect()
     )
-    frauds = scored.filter("is_fraud").join(givers, on="label_position")
+    frauds = trusted.filter("is_fraud").join(givers, on="label_position")
     before = pl.col("event_time_us") < newest_us
     found = (
         frauds.group_by("submitter")

@@ -121,18 +121,26 @@ class Feedback:
                     f"batch_id {batch_id!r} part {part} was taken before with other labels; "
                     "send corrections under a new batch_id"
                 )
-            return Taken(0, 0, (), repeated=True, digest=digest)
+            return Taken(0, 0, self._refused_then(batch_id, part, labels), repeated=True, digest=digest)
         # A time in another unit must not carry the clock that follows events out of the calendar.
         times_us = [label.label_time_us for label in labels if label.label_time_us <= LATEST_US]
         self._clock.observe(max(times_us, default=0))
-        latest_us = min(self._scorer.now_us() + self._future_us, LATEST_US)
-        accepted, refused = check_labels(labels, latest_us)
+        accepted, refused = check_labels(labels, self._latest_us(self._scorer.now_us()))
         event = LabelsSubmitted(batch_id, part, source, submitter, tuple(accepted), digest)
         known = coordinates_of(self._scorer.log.find([label.transaction_id for label in accepted]))
         self._check_waiting(event, known)
         joined, waiting = self._scorer.append_labels(event, known)
         self._count(event, known)
         return Taken(joined, waiting, tuple(refused), digest=digest)
+
+    def _refused_then(self, batch_id: str, part: int, labels: Sequence[Label]) -> tuple[RefusedLabel, ...]:
+        """Return the rows that were refused when these labels came first: whoever asks may not have heard."""
+        (first,) = (it for it in self._scorer.log.batch(batch_id) if it.part == part)
+        return tuple(check_labels(labels, self._latest_us(first.arrival_time_us))[1])
+
+    def _latest_us(self, now_us: int) -> int:
+        """Return the newest label time that is believed at a moment."""
+        return min(now_us + self._future_us, LATEST_US)
 
     def retract_batch(
         self, batch_id: str, submitter: str, reason: str, *, own_only: bool = False

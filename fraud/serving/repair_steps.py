@@ -1,7 +1,8 @@
 """How far the repair after an exclusion has come: a pure function of both logs.
 
     recorded ─► rolled back | rollback refused | kept, each model with a tainted champion ─► in force
-             ─► retrain requested ─► retrained | retrain failed        and once it is undone: undone
+             ─► retrain requested ─► retrained | not trained | retrain failed
+             and once it is undone: undone
 
 What a step was waiting for when the exclusion was undone is left out.
 """
@@ -13,6 +14,7 @@ from fraud.clock import format_time
 from fraud.labels.exclusions import FOREVER_US, Exclusion, View
 from fraud.records import Entry
 from fraud.registry.chain import LedgerEntry
+from fraud.registry.cycles import untrained
 from fraud.registry.exclusions import ExclusionState
 from fraud.registry.ledger import RegistryState
 from fraud.serving.service_record import applied_of
@@ -149,7 +151,11 @@ def _retrained(
         ended.step, ended.done, ended.text = "retrain failed", True, request.error
     elif request.state == "FINISHED":
         ended.done = promotions_serve
-        verdicts = [f"{it['model']}: {it['version']} {it['verdict']}" for it in request.verdicts]
+        if untrained(request.verdicts):
+            ended.step = "not trained"
+        verdicts = [
+            f"{it['model']}: {it['version'] or 'no version'} {it['verdict']}" for it in request.verdicts
+        ]
         ended.text = ", ".join(verdicts) or "no version came of it"
     else:
         ended.text = "runs" if request.state == "RUNNING" else "waits for the retrainer"

@@ -249,8 +249,10 @@ class ScoringProcess:
         if self.scorer.state is not None:
             self.metrics.listed(dict(self.scorer.state.lists.counts))
             self.metrics.labels_waiting.set(len(self.scorer.state.fold.waiting))
-        for model, champion in self.champions.all().items():
-            self.metrics.champion_age(model, max(0, now_us - champion.trained_until_us) / 1e6)
+        for model in self.settings.models:
+            champion = self.champions.get(model)
+            age_us = None if champion is None else max(0, now_us - champion.trained_until_us)
+            self.metrics.champion_age(model, None if age_us is None else age_us / 1e6)
 
     def _observe_exploration(self) -> None:
         state = self.scorer.state

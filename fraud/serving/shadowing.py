@@ -64,6 +64,8 @@ class Shadowing:
             places = shadows_of(state, model, now_us, self._settings.shadow_challengers)
             self._place(model, [place for place in places if place.version not in self._failed])
             probation = probation_of(state, model)
+            if probation is None or self._judged.get(model, (0, 0, 0))[0] != probation.seq:
+                self._metrics.probation(model, {})  # what was shown was of another one
             if probation is not None:
                 self._judge(probation)
 
@@ -99,14 +101,18 @@ class Shadowing:
             return  # no payment since; the ledger is looked at far more often than payments may come
         self._judged[probation.model] = seen
         before = self._foreseen(probation)
-        settings, required = self._settings.gate, _TESTS * self._settings.gate.e_value
-        for noun, pairs, share in (
-            ("alerts", live.alerts, before.share(before.alerts)),
-            ("declines", live.declines, before.share(before.declines)),
-        ):
-            rule = settings.probation
-            found = outcome_log_e(pairs, share, rule.outcome_ratio_max, rule.outcome_share_min)
-            self._metrics.probation(probation.model, noun, rise=e_of(found.rise), fall=e_of(found.fall))
+        required, rule = _TESTS * self._settings.gate.e_value, self._settings.gate.probation
+        looked = [
+            (noun, pairs, share, outcome_log_e(pairs, share, rule.outcome_ratio_max, rule.outcome_share_min))
+            for noun, pairs, share in (
+                ("alerts", live.alerts, before.share(before.alerts)),
+                ("declines", live.declines, before.share(before.declines)),
+            )
+        ]
+        shown = {f"{noun}_rise": e_of(found.rise) for noun, _, _, found in looked}
+        shown |= {f"{noun}_fall": e_of(found.fall) for noun, _, _, found in looked}
+        self._metrics.probation(probation.model, shown)
+        for noun, pairs, share, found in looked:
             if e_of(max(found.rise, found.fall)) >= required:
                 self._roll_back(probation, noun, pairs, share, found)
                 return

@@ -193,6 +193,12 @@ class Settings(Section):
                 "switch that on, or leave the trigger out"
             )
 
+        if triggers.value_detection is not None and len(self.monitoring.quality_windows) < 2:
+            raise ValueError(
+                "training.triggers.value_detection: holds the shortest of monitoring.quality_windows against "
+                "the rest of the longest, and there is one; give another, or leave the trigger out"
+            )
+
     def _attacks_fit(self) -> None:
         """Refuse control over what the schema does not have."""
         given, schema = self.attacks, self.schema_

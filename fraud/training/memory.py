@@ -104,7 +104,7 @@ def remembered(features: NDArray[np.float32], draws: NDArray[np.float64], most: 
     """
     if len(features) <= most:
         return np.arange(len(features))
-    order = np.argsort(draws, kind="stable")[:_CANDIDATES_MAX]
+    order = np.argsort(draws, kind="stable")[: max(_CANDIDATES_MAX, most)]
     pattern = patterns_of(features[order])
     turn = np.empty(len(order), np.int64)
     for each in np.unique(pattern):

@@ -9,8 +9,8 @@ from random import Random
 
 import pytest
 
-from fraud.archive import Archive
-from fraud.archive.mending import mend
+from fraud.archive import Archive, mending
+from fraud.archive.mending import added_by, mend
 from fraud.errors import Unavailable
 from fraud.eventlog import MemoryEventLog
 from tests.archive.history import FEATURES, HEADING, SCHEMA, history
@@ -193,3 +193,29 @@ def test_a_commit_missing_between_others_takes_along_what_came_after(tmp_path: P
     assert newest.with_name(f"{newest.name}.torn").is_file()
     assert again.copy_from(log) == 60
     assert same_entries(list(again.entries()), log.read(0, 10_000))
+
+
+def test_a_commit_that_is_cleaned_up_while_it_is_looked_at_is_not_torn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Delta deletes commits that a checkpoint stands for; whoever has listed them before finds them gone."""
+    folder = tmp_path / "transactions"
+    log = folder / "_delta_log"
+    log.mkdir(parents=True)
+    for version in range(3):
+        (log / f"{version:020d}.json").write_text('{"metaData": {}}\n')
+    listed, looks = mending._commits, 0
+
+    def then_cleaned_up(place: Path) -> list[Path]:
+        nonlocal looks
+        looks += 1
+        found = listed(place)
+        if looks == 1:
+            found[0].unlink()
+        return found
+
+    monkeypatch.setattr(mending, "_commits", then_cleaned_up)
+    assert mend(folder) == []
+    assert looks > 1
+    assert not list(log.glob("*.torn"))
+    assert added_by(log / f"{0:020d}.json") == []

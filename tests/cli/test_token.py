@@ -101,6 +101,7 @@ def test_the_plain_output_of_add_is_the_token_alone(fraud: Command) -> None:
         (("add", "x", "--role", "boss"), "role: 'boss' is none; give one or more of scorer"),
         (("add", "x", "--role", "scorer", "--certificate", "shop"), "certificate: 'shop' is no subject"),
         (("add", "x", "--role", "scorer", "--expires", "soon"), "--expires"),
+        (("add", "x", "--role", "scorer", "--expires", "1970-01-01T00:00:00Z"), "lies in the past"),
         (("rotate", "jane", "--grace", "soon"), "--grace: 'soon' is not a duration"),
     ],
 )

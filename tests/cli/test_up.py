@@ -1,5 +1,6 @@
 """`fraud up` with the real scorer and the real retrainer."""
 
+import json
 import os
 import re
 import signal
@@ -12,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from fraud.cli.main import run
+from fraud.cli.shell import Output, Shell
+from fraud.cli.up import _Lines
 from fraud.client import Client
 
 pytestmark = pytest.mark.process
@@ -67,3 +70,16 @@ def test_a_killed_scorer_comes_back_and_both_drain_on_sigterm(
     up.send_signal(signal.SIGTERM)
     wait_for(up, r"serve   \| stopped \(status 0\)")
     assert up.wait(START_S) == 0
+
+
+def test_every_line_of_json_output_is_json_and_says_which_process(config: Path) -> None:
+    lines = _Lines(Shell(config, Output.JSON))
+    with pytest.MonkeyPatch.context() as patch:
+        said: list[str] = []
+        patch.setattr("fraud.cli.up.typer.echo", said.append)
+        lines("serve", "started (pid 4711)")
+        lines("retrain", '{"event": "watching"}')
+    assert [json.loads(line) for line in said] == [
+        {"process": "serve", "event": "started (pid 4711)"},
+        {"event": "watching"},
+    ]

@@ -156,6 +156,17 @@ def test_labels_are_accepted_wait_and_are_counted_in_parts(
     assert [(each["part"], each["frauds"], each["legitimates"]) for each in parts] == [(0, 2, 0), (1, 0, 1)]
 
 
+def test_a_push_that_is_repeated_says_again_what_was_refused(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [("x" * 200, "FRAUD", "2026-01-09"), ("later-3", "FRAUD", "2026-01-09")]
+    for accepted, before in ((1, 0), (0, 1)):
+        status, document, _ = push(config, capsys, rows, "batch-refused")
+        assert status == 1
+        assert (document["refused"], document["taken_before"]) == (1, before)
+        assert document["accepted"] + document["waiting"] == accepted
+
+
 def test_the_same_batch_with_other_labels_is_refused(
     config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -37,6 +37,50 @@ def test_a_batch_that_takes_back_frauds_is_named(value: int) -> None:
     assert found_by("contradictions", payments, pl.concat([labels, taken_back])) == ["regret"]
 
 
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_batch_about_payments_of_long_ago_is_judged_like_any_other(seed: int) -> None:
+    """Whatever comes in may teach, however old its payment: the guard looks 57 days back here."""
+    payments = made_payments(seed)
+    labels = chargebacks(payments)
+    old = labels.filter(pl.col("arrival_time_us") < (FIRST_DAY + 15) * DAY_US)
+    turned = old.with_columns(
+        value=pl.lit(LEGITIMATE, pl.Int32),
+        arrival_time_us=pl.lit(LAST * DAY_US + 5 * HOUR_US),
+        batch_id=pl.lit("long ago"),
+    )
+    both = pl.concat([labels, turned])
+    assert found_by("contradictions", payments, both) == ["long ago"]
+    assert (
+        judged(payments, both, LAST).feeds[0].visible.sum()
+        == judged(payments, labels, LAST).feeds[0].visible.sum()
+    )
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_who_takes_frauds_back_one_a_batch_is_named(seed: int) -> None:
+    payments = made_payments(seed)
+    labels = honest(payments)
+    frauds = labels.filter(pl.col("value") == FRAUD, pl.col("arrival_time_us") // DAY_US == LAST - 3)
+    taken_back = frauds.with_columns(
+        value=pl.lit(LEGITIMATE, pl.Int32),
+        arrival_time_us=pl.lit(LAST * DAY_US + 5 * HOUR_US),
+        source=pl.lit("analyst"),
+        submitter=pl.lit("ann"),
+        batch_id=pl.format("regret-{}", "transaction_id"),
+    )
+    assert len(taken_back) >= 20
+    (found,) = (
+        it
+        for it in examine(judged(payments, pl.concat([labels, taken_back]), LAST), RULES)
+        if it.check == "contradictions"
+    )
+    assert (found.subject, found.action) == ("ann", "freeze")
+    assert found.suspect is not None
+    assert (found.suspect.source, found.suspect.submitter) == ("analyst", "ann")
+    few = taken_back.head(RULES.contradictions.labels_min // 2 - 1)
+    assert "ann" not in found_by("contradictions", payments, pl.concat([labels, few]))
+
+
 def test_to_decide_after_a_withdrawal_contradicts_nobody() -> None:
     payments = made_payments()
     labels = chargebacks(payments)
@@ -117,6 +161,43 @@ def test_a_bought_analyst_is_seen_within_days_of_the_first_chargebacks() -> None
     ]
     assert 7 <= seen[0] <= 11, "chargebacks take a week and a night"
     assert seen == list(range(seen[0], 20)), "and is not lost from sight"
+
+
+def with_answers(labels: pl.DataFrame) -> pl.DataFrame:
+    """What analyst-17 called legitimate and a chargeback fraud afterwards, with when that came."""
+    answers = labels.filter(source="chargeback").select("transaction_id", answered_us="arrival_time_us")
+    his = labels.filter(submitter="analyst-17", value=LEGITIMATE).join(answers, on="transaction_id")
+    return his.filter(pl.col("answered_us") > pl.col("arrival_time_us"))
+
+
+def test_who_corrects_himself_after_the_answer_is_overturned_all_the_same() -> None:
+    payments = made_payments()
+    labels = bought(10)(payments, honest(payments), LAST - 20)
+    his = with_answers(labels)
+    late = his.with_columns(
+        value=pl.lit(FRAUD, pl.Int32),
+        arrival_time_us=pl.col("answered_us") + HOUR_US,
+        batch_id=pl.format("sorry-{}", "transaction_id"),
+    ).drop("answered_us")
+    assert found_by("overturned", payments, pl.concat([labels, late])) == ["analyst-17"]
+    in_time = late.with_columns(arrival_time_us=his["arrival_time_us"] + 1)
+    assert found_by("overturned", payments, pl.concat([labels, in_time])) == []
+
+
+def test_who_takes_his_batches_back_after_the_answer_is_overturned_all_the_same() -> None:
+    payments = made_payments()
+    labels = bought(10)(payments, honest(payments), LAST - 20)
+    is_his = pl.col("submitter") == "analyst-17"
+    alone = pl.when(is_his).then(pl.format("his-{}", "transaction_id")).otherwise("batch_id")
+    labels = labels.with_columns(batch_id=alone)
+    his = with_answers(labels)
+
+    def found(retracted: dict[str, int]) -> list[str]:
+        data = judged(payments, labels, LAST, retracted=retracted)
+        return [it.subject for it in examine(data, RULES) if it.check == "overturned"]
+
+    assert found(dict(his.select("batch_id", pl.col("answered_us") + HOUR_US).iter_rows())) == ["analyst-17"]
+    assert found(dict(his.select("batch_id", pl.col("arrival_time_us") + 1).iter_rows())) == []
 
 
 def test_two_who_were_bought_do_not_excuse_each_other() -> None:

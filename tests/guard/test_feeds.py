@@ -97,7 +97,7 @@ def test_labels_that_are_excluded_are_no_silence() -> None:
     view = View((Exclusion("labels", source="chargeback", from_us=cut_us - 3 * DAY_US, to_us=cut_us),))
     assert not checks(examine(judged(payments, labels, LAST, view=view), RULES))
     batch = f"chargeback-{LAST}"
-    assert not checks(examine(judged(payments, labels, LAST, retracted=(batch,)), RULES))
+    assert not checks(examine(judged(payments, labels, LAST, retracted={batch: cut_us}), RULES))
 
 
 def test_without_history_a_feed_is_not_judged() -> None:

@@ -1,5 +1,7 @@
 """A made world for the guard: payments whose truth is known, honest feeds, and what is judged at a cut."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import polars as pl
 
@@ -7,7 +9,8 @@ from benchmarks.guard_feed import NO_REPORTS, chargebacks, desk, in_log
 from fraud.clock import DAY_US
 from fraud.guard.data import GuardData
 from fraud.guard.finding import Finding
-from fraud.guard.gathering import Scope, gather
+from fraud.guard.gathering import gather
+from fraud.guard.scope import Scope
 from fraud.labels.exclusions import EVERYTHING, View
 from fraud.labels.standing import ConflictRule
 from fraud.records import Outcome
@@ -71,7 +74,7 @@ def judged(
     reports: pl.DataFrame | None = None,
     view: View = EVERYTHING,
     rules: Guard = RULES,
-    retracted: tuple[str, ...] = (),
+    retracted: Mapping[str, int] | None = None,
     shuffle: int | None = None,
     conflict: ConflictRule = CONFLICT,
 ) -> GuardData:
@@ -80,7 +83,7 @@ def judged(
     With `shuffle`, a seed, the rows of every table come in any order.
     """
     cut_us = (day + 1) * DAY_US
-    scope = Scope(cut_us, cut_us - since * DAY_US, MATURITY_US, rules, conflict, view, retracted)
+    scope = Scope(cut_us, cut_us - since * DAY_US, MATURITY_US, rules, conflict, view, retracted or {})
     told = in_log(payments, labels)
     kept = NO_REPORTS if reports is None else in_log(payments, reports)
     if shuffle is not None:

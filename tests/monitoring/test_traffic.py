@@ -99,8 +99,11 @@ def test_oddities_are_counted_by_kind_a_row_once() -> None:
 def test_a_shadow_disagrees_where_one_alerts_and_the_other_does_not() -> None:
     rows = pl.DataFrame(
         {
-            "outcome": [1, 3, 1, 4, 1],
-            "explored": [False, False, True, False, False],
+            "outcome": [1, 3, 1, 4, 1, 4, 4],
+            "explored": [False, False, True, False, False, False, False],
+            # The last two were decided by a rule, and without a champion.
+            "rule": [None, None, None, None, None, "block:card", None],
+            "score": [0.1, 0.9, 0.1, 0.9, 0.1, 0.1, None],
             "shadows": [
                 [{"version": "card-2", "score": 0.1, "outcome": 1}],
                 [{"version": "card-2", "score": 0.1, "outcome": 4}],
@@ -110,6 +113,8 @@ def test_a_shadow_disagrees_where_one_alerts_and_the_other_does_not() -> None:
                     {"version": "card-2", "score": 0.1, "outcome": 1},
                 ],
                 None,
+                [{"version": "card-2", "score": 0.1, "outcome": 1}],
+                [{"version": "card-2", "score": 0.1, "outcome": 1}],
             ],
         },
         schema_overrides={

@@ -134,6 +134,32 @@ def test_a_champion_that_misses_frauds_gives_way_to_the_former_one(world: World)
     entry = world.ledger.find([probation.ended_seq])[probation.ended_seq]
     assert (entry.kind, entry.actor) == ("RolledBack", "probation")
     assert "only the former champion would have caught" in entry.reason
+    shown = {"model": "card", "side": "frauds"}
+    registry = shop.metrics.registry
+    assert (registry.get_sample_value("fraud_probation_e_value", shown) or 0.0) >= shop.settings.gate.e_value
+    watch.turn()
+    assert registry.get_sample_value("fraud_probation_e_value", shown) is None, "it was of this probation"
+
+
+def test_while_the_guard_has_frozen_the_model_a_probation_decides_nothing(world: World) -> None:
+    """What may not be brought before the gate may not roll back or pass either."""
+    knowing, blinded = world.train(), blind(world)
+    crown(world, knowing)
+    crown(world, blinded)
+    shop = shop_of(world)
+    watch = ProbationWatch(shop)
+
+    def report(*, frozen: bool) -> None:
+        said = {"model": "card", "request_seq": None, "cut_position": 1, "cut_time_us": 1}
+        found = {"findings": [], "frozen": frozen, "dropped": [], "overridden": []}
+        shop.record("GuardReported", said | found, "a test")
+
+    report(frozen=True)
+    last = PROMOTED_DAY + 2 * PROBATION_DAYS + 1
+    assert probation_of(state_after(world, watch, shop, last), "card") is not None
+    report(frozen=False)
+    watch.turn()
+    assert world.ledger.state().probations["card"][0].result
 
 
 def test_a_better_champion_passes_when_all_of_its_payments_have_matured(world: World) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from fraud.client import Client
+from fraud.clock import DAY_US
 from fraud.errors import FraudError, LimitExceeded, NotFound, Overloaded, Unavailable
 from fraud.records import Label, LabelValue, Transaction
 from fraud.serving.batcher import Answer, Batcher, Delivery, ScoreWork
@@ -300,6 +301,25 @@ def test_one_reader_never_takes_the_last_place(tmp_path: Path) -> None:
         await look
 
     inside(settings_in(tmp_path, FRAUD__SERVER__READ_CALLS_MAX="6"), body)
+
+
+def test_a_repeat_says_again_what_was_refused(tmp_path: Path) -> None:
+    """Whoever sends a part again may never have heard the first answer."""
+
+    async def body(here: Inside) -> None:
+        await here.score(Stream(seed=23), 3)
+        ahead_us = here.process.scorer.now_us() + 400 * DAY_US
+        labels = [Label("t23-1", LabelValue.FRAUD, 1), Label("", LabelValue.FRAUD, 1)]
+        labels += [Label("t23-2", LabelValue.UNSPECIFIED, 1), Label("t23-3", LabelValue.FRAUD, ahead_us)]
+        feedback = here.process.feedback
+        take = partial(feedback.take_labels, "some", 0, "analyst", "ann", labels)
+        # The clock follows the last of them, as it does where none is a mistake.
+        first: Taken = await here.process.batcher.feed(take, len(labels))
+        assert (first.accepted, [it.index for it in first.refused], first.repeated) == (2, [1, 2], False)
+        again: Taken = await here.process.batcher.feed(take, len(labels))
+        assert (again.accepted, again.refused, again.repeated) == (0, first.refused, True)
+
+    inside(settings_in(tmp_path), body)
 
 
 def test_a_label_time_in_another_unit_carries_no_clock_out_of_the_calendar(tmp_path: Path) -> None:

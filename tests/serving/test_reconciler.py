@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -190,9 +191,16 @@ def test_a_bundle_that_was_let_go_and_is_still_there_replaces_nobody_and_stops_n
 
     async def body(process: ScoringProcess) -> None:
         await score(process, Stream(seed=74), 50)
+        age = partial(
+            process.metrics.registry.get_sample_value, "fraud_champion_age_seconds", {"model": "card"}
+        )
+        process._observe()
+        assert age() is not None
         exclude(ledger, from_row(process, 20), 20)
         await until(process, lambda: process.follower.serving("card") == "")
         assert ledger.store.state().champion("card") == ""
+        process._observe()
+        assert age() is None, "nobody is so old"
         await until(process, lambda: view_of(process) != View())
 
     ledger.settings = settings_in(

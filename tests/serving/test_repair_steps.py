@@ -104,6 +104,18 @@ def test_a_retrain_has_ended_when_what_it_promoted_serves() -> None:
     assert ledger.steps(seq)[3] == ("retrained", True, 40)
 
 
+def test_a_retrain_that_made_no_version_says_so() -> None:
+    ledger = Ledger()
+    seq = ledger.exclude()
+    request = ledger.add(
+        "RetrainRequested", model="", cut_position=1, cut_time_us=1, trigger="exclusion", exclusion=seq
+    )
+    ledger.add("CycleStarted", request_seq=request, models=["card"])
+    frozen = [{"model": "card", "version": "", "verdict": "FROZEN", "reason": "too much at once"}]
+    ledger.add("CycleFinished", request_seq=request, verdicts=frozen, seconds=1.0)
+    assert ledger.steps(seq)[3] == ("not trained", True, 40)
+
+
 def test_a_muting_condemns_and_retrains_nothing() -> None:
     ledger = Ledger()
     seq = ledger.exclude(muted=True, retrain=False)

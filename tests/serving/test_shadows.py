@@ -210,6 +210,8 @@ def test_a_jump_on_probation_brings_the_former_champion_back(
         assert f"{direction} to" in entry.reason
         assert entry.body["probation"]["e_value"] >= 80
         assert ("former", "card-2") not in shadowed(process)
+        await process.follower.poll(process.batcher)
+        assert values(process, "fraud_probation_e_value") == {}, "they were of a probation that is over"
         after = await score(process, stream, 1)
         assert after[0].version == "card-2"
 
@@ -248,6 +250,8 @@ def test_an_ordinary_champion_stays(ledger: Ledger) -> None:
             await score(process, stream, 50)
         await process.follower.poll(process.batcher)
         assert ledger.store.state().champion("card") == "card-2"
+        sides = {f"{noun}_{way}" for noun in ("alerts", "declines") for way in ("rise", "fall")}
+        assert {side for _, side in values(process, "fraud_probation_e_value")} == sides
         pairs = process.scorer.shadows.pairs["card"]
         told: Counter[tuple[bool, bool]] = Counter()
         moved: set[tuple[int, int]] = set()

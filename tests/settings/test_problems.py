@@ -58,6 +58,9 @@ WRONG = {
     '[server.tls]\ncertificate = "c"': ["server.tls", "key: is not given, but certificate is"],
     '[server.tls]\nclients = "c"': ["server.tls", "certificate: is not given, but clients is"],
     "[server.bands]\nmedium = 950": ["server.bands", "(950, 950, 990) must rise"],
+    '[monitoring]\nquality_windows = ["7d"]\n[training.triggers.value_detection]\nfall = 0.2': [
+        "training.triggers.value_detection: holds the shortest of monitoring.quality_windows"
+    ],
     '[server.two_person]\nmethods = ["Promote"]': ["two_person.methods: nobody can tell two callers apart"],
     '[server.identities]\nfile = "i"\ntokens_bound = true': ["tokens_bound", "[server.tls] clients"],
     '[server.two_person]\nmethods = ["Score"]': ["methods.0", "'Promote', 'Rollback' or 'ExcludeData'"],

@@ -181,3 +181,13 @@ def test_replayed_frauds_stand_for_none_of_the_window(rows: TrainingSet) -> None
         settings = only_recent(frauds_min)
         (made,) = train_here({"card": rows}, SPEC, settings, {})
         assert isinstance(made, found)
+
+
+def test_a_larger_memory_holds_more_than_the_candidates_that_patterns_are_told_from(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("fraud.training.memory._CANDIDATES_MAX", 50)
+    rng = np.random.default_rng(3)
+    features, draws = rng.normal(size=(200, 3)).astype(np.float32), rng.random(200)
+    for most in (40, 50, 120, 199, 200):
+        assert len(remembered(features, draws, most)) == most
