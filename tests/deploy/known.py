@@ -50,6 +50,7 @@ def read_yaml(path: Path) -> Any:
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
+@cache
 def rules() -> list[dict[str, Any]]:
     """Every rule of every file."""
     return [

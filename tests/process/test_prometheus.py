@@ -58,6 +58,7 @@ rows_min = 200
 """
 LARGE = policy_pb2.Rule(name="large", when="amount >= 850", outcome=scoring_pb2.REVIEW, text="large")
 EMPTY = {
+    "Access ends in": "neither TLS nor identities",
     "Rules that failed or were refused": "no rule fails",
     "Findings by check": "only while the guard finds something",
     "Separate misses confirmed": "no emergency trigger is set",
