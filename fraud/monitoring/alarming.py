@@ -8,8 +8,9 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Literal
 
+from fraud.monitoring.names import ACCESS
 from fraud.monitoring.scrape import Sample, Samples
 
 Severity = Literal["page", "ticket", "notice"]
@@ -76,12 +77,6 @@ _LIMITS: tuple[tuple[str, str, Severity, str, str], ...] = (
     ("fraud_labels_waiting", "FraudLabelsWaiting", "ticket", "labels_waiting", "labels without a payment"),
 )
 """Figures that are alarming above a threshold."""
-
-_ACCESS: Final = {
-    "certificate": "the server's certificate",
-    "clients": "the last of the certificates that sign clients",
-    "identity": "an identity's last credential",
-}
 
 
 def _flags(seen: Samples) -> Iterator[Alarm]:
@@ -227,7 +222,7 @@ def _access(seen: Samples, thresholds: Mapping[str, float], wall_us: int) -> Ite
         left_s, what = sample.value - wall_us / 1e6, sample.labels["what"]
         if left_s < thresholds["access_left_seconds"]:
             text = f"ends in {left_s / 86_400:.0f} days" if left_s > 0 else "has ended"
-            yield Alarm("FraudAccessEnds", "ticket", f"{_ACCESS[what]} {text}")
+            yield Alarm("FraudAccessEnds", "ticket", f"{ACCESS[what]} {text}")
 
 
 def _ages(seen: Samples, thresholds: Mapping[str, float], now_us: int) -> Iterator[Alarm]:

@@ -26,6 +26,12 @@ Process = Literal["scorer", "retrainer"]
 
 BOUNDS: Final = ("point", "lower", "upper")
 DECISIONS, CHAMPION, FIRST, SHADOW = "decisions", "champion", "first", "shadow"
+ACCESS: Final = {
+    "certificate": "the server's certificate",
+    "clients": "the last of the certificates that sign clients",
+    "identity": "an identity's last credential",
+}
+"""What lets callers in and may end: the label `what`, and what it is in words."""
 OTHER: Final = "OTHER"
 
 _CALL = ("grpc_type", "grpc_service", "grpc_method")

@@ -11,7 +11,7 @@ from prometheus_client import Counter
 
 from fraud.monitoring.buckets import Buckets
 from fraud.monitoring.metrics import Catalogue, Labels
-from fraud.monitoring.names import OTHER
+from fraud.monitoring.names import ACCESS, OTHER
 from fraud.records import LabelValue, Outcome
 from fraud.settings.monitoring import Alarms
 
@@ -21,8 +21,6 @@ BATCH_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096)
 SCORES = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99, 1)
 DELAY_SECONDS = tuple(days * 86_400 for days in (1 / 24, 0.25, 1, 2, 4, 7, 14, 21, 30, 45, 60, 90, 120, 180))
 
-ACCESS = ("certificate", "clients", "identity")
-"""What lets callers in and may end: the server's certificate, who signs clients, the first identity."""
 LIMITS = (
     "UNSEEN_CATEGORY",
     "OUT_OF_RANGE",

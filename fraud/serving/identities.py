@@ -29,11 +29,13 @@ class Identities:
 
     def __init__(self, credentials: Iterable[Credential], raw_scores: Collection[str]) -> None:
         """`raw_scores` are the roles that see scores."""
-        self._all = tuple(credentials)
+        given = tuple(credentials)
+        self.end_us = min((end for end in last_ends(given).values() if end), default=0)
+        """When the first identity is left without a credential, or was, µs UTC; 0: none will be."""
         self._by_id: dict[str, tuple[Credential, Caller]] = {}
         self._by_subject: dict[str, tuple[Credential, Caller]] = {}
         seeing = {RAW_SCORES, *raw_scores}
-        for it in self._all:
+        for it in given:
             roles = frozenset(it.rights) - {RAW_SCORES}
             entry = it, Caller(it.name, roles, raw_scores=not seeing.isdisjoint(it.rights))
             if it.digest:
@@ -75,11 +77,6 @@ class Identities:
                 "'fraud token add --certificate' names one"
             )
         raise Unauthenticated("no token and no certificate; send 'authorization: Bearer ' and the token")
-
-    @property
-    def end_us(self) -> int:
-        """When the first identity is left without a credential, or was, µs UTC; 0: none will be."""
-        return min((end for end in last_ends(self._all).values() if end), default=0)
 
 
 def _valid(credential: Credential, caller: Caller, now_us: int) -> Caller:

@@ -9,8 +9,8 @@ from typing import Any
 
 import yaml
 
-from fraud.monitoring.names import BOUNDS, METRICS, OTHER
-from fraud.monitoring.scorer_metrics import ACCESS, GRPC_CODES, LIMITS
+from fraud.monitoring.names import ACCESS, BOUNDS, METRICS, OTHER
+from fraud.monitoring.scorer_metrics import GRPC_CODES, LIMITS
 from fraud.records import LabelValue, Outcome
 from fraud.settings.monitoring import Alarms
 from tests.deploy.promql import grouped, kept_by, selectors

@@ -101,6 +101,14 @@ def crown(world: World, version: str, half_days: int = 0) -> None:
     )
 
 
+def probation_after(world: World, former: str, champion: str) -> tuple[Workshop, ProbationWatch]:
+    """Crown one version after the other, so that the second is on probation; return who watches it."""
+    crown(world, former)
+    crown(world, champion)
+    shop = shop_of(world)
+    return shop, ProbationWatch(shop)
+
+
 def state_after(world: World, watch: ProbationWatch, shop: Workshop, day: int) -> RegistryState:
     """What the ledger says at the end of a day, once the archive has it and the watch has looked."""
     world.pass_days(day)
@@ -112,10 +120,7 @@ def state_after(world: World, watch: ProbationWatch, shop: Workshop, day: int) -
 
 def test_a_champion_that_misses_frauds_gives_way_to_the_former_one(world: World) -> None:
     knowing, blinded = world.train(), blind(world)
-    crown(world, knowing)
-    crown(world, blinded)
-    shop = shop_of(world)
-    watch = ProbationWatch(shop)
+    shop, watch = probation_after(world, knowing, blinded)
     assert state_after(world, watch, shop, PROMOTED_DAY + 4).champion("card") == blinded, (
         "nothing has matured"
     )
@@ -144,10 +149,7 @@ def test_a_champion_that_misses_frauds_gives_way_to_the_former_one(world: World)
 def test_while_the_guard_has_frozen_the_model_a_probation_decides_nothing(world: World) -> None:
     """What may not be brought before the gate may not roll back or pass either."""
     knowing, blinded = world.train(), blind(world)
-    crown(world, knowing)
-    crown(world, blinded)
-    shop = shop_of(world)
-    watch = ProbationWatch(shop)
+    shop, watch = probation_after(world, knowing, blinded)
 
     def report(*, frozen: bool) -> None:
         said = {"model": "card", "request_seq": None, "cut_position": 1, "cut_time_us": 1}
@@ -164,10 +166,7 @@ def test_while_the_guard_has_frozen_the_model_a_probation_decides_nothing(world:
 
 def test_a_better_champion_passes_when_all_of_its_payments_have_matured(world: World) -> None:
     knowing, blinded = world.train(), blind(world)
-    crown(world, blinded)
-    crown(world, knowing)
-    shop = shop_of(world)
-    watch = ProbationWatch(shop)
+    shop, watch = probation_after(world, blinded, knowing)
     last = PROMOTED_DAY + 2 * PROBATION_DAYS
     assert probation_of(state_after(world, watch, shop, last - 1), "card") is not None
     state = state_after(world, watch, shop, last)
@@ -199,10 +198,7 @@ def test_a_probation_ends_once_the_day_it_ended_on_has_been_judged(world: World)
 
 def test_a_probation_that_cannot_be_judged_is_tried_again_and_holds_up_nothing(world: Shadowed) -> None:
     knowing, blinded = world.train(), blind(world)
-    crown(world, knowing)
-    crown(world, blinded)
-    shop = shop_of(world)
-    watch = ProbationWatch(shop)
+    shop, watch = probation_after(world, knowing, blinded)
     bundle = shop.settings.places.bundles
     gone = bundle.rename(bundle.with_name("gone"))
     day = PROMOTED_DAY + PROBATION_DAYS + 2

@@ -4,6 +4,7 @@ import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from fraud.serving.batcher import Batcher
 from fraud.serving.fairness import EARNED_MAX_S
 from fraud.serving.roles import Caller, call_is_by
 from fraud.serving.shedding import answer_by, set_answer_by
+from fraud.settings.server import Server
 from tests.serving.test_limits import Slow, limits, payment
 from tests.waiting import wait_until
 
@@ -56,30 +58,36 @@ def test_a_flood_of_one_caller_leaves_the_next_batch_to_others_too() -> None:
     ]
 
 
-def test_one_caller_never_takes_the_last_place() -> None:
+def flooded(
+    given: Server, ask: Callable[[Batcher, str], Awaitable[Any]], flood: int, others: int
+) -> tuple[list[Any], list[Any]]:
+    """While a batch is held, let one caller ask so often and another after it; return what both got."""
+
     async def go() -> tuple[list[Any], list[Any]]:
         engine = Slow()
-        batcher = Batcher(engine, limits(128, 100))
+        batcher = Batcher(engine, given)
         first = await _held(engine, batcher)
-
-        def ask(name: str) -> "asyncio.Task[Any]":
-            return asyncio.create_task(
-                _calling(name, lambda: batcher.score((payment(name),), with_reasons=False))
-            )
-
-        flood = [ask("flood") for _ in range(200)]
-        await asyncio.sleep(0)
-        shop = [ask("shop") for _ in range(10)]
-        await asyncio.sleep(0)
+        calls = []
+        for name, count in (("flood", flood), ("other", others)):
+            call = partial(ask, batcher, name)
+            tasks = [asyncio.create_task(_calling(name, call)) for _ in range(count)]
+            await asyncio.sleep(0)
+            calls.append(tasks)
         engine.go.set()
-        floods = await asyncio.gather(*flood, return_exceptions=True)
-        shops = await asyncio.gather(*shop, return_exceptions=True)
+        got = [await asyncio.gather(*tasks, return_exceptions=True) for tasks in calls]
         await first
         await batcher.close()
-        assert batcher.queued_rows == 0
-        return floods, shops
+        assert batcher.queued_rows == batcher.fed_rows == 0
+        return got[0], got[1]
 
-    floods, shops = asyncio.run(go())
+    return asyncio.run(go())
+
+
+def test_one_caller_never_takes_the_last_place() -> None:
+    def ask(batcher: Batcher, name: str) -> Awaitable[Any]:
+        return batcher.score((payment(name),), with_reasons=False)
+
+    floods, shops = flooded(limits(128, 100), ask, 200, 10)
     refused = [error for error in floods if isinstance(error, Overloaded)]
     assert 100 < len(refused) < 200
     assert "server.queue_rows_max = 100" in str(refused[0])
@@ -112,33 +120,16 @@ def test_labels_wait_in_a_queue_of_their_own_within_its_bounds() -> None:
 
 
 def test_one_feed_never_takes_the_last_place_of_another() -> None:
-    async def go() -> tuple[list[Any], list[Any]]:
-        engine = Slow()
-        batcher = Batcher(engine, limits(128, 100, label_calls_max=20))
-        first = await _held(engine, batcher)
+    def ask(batcher: Batcher, name: str) -> Awaitable[Any]:
+        return batcher.feed(lambda: name, 1)
 
-        def feed(name: str) -> "asyncio.Task[Any]":
-            return asyncio.create_task(_calling(name, lambda: batcher.feed(lambda: name, 1)))
-
-        flood = [feed("flood") for _ in range(40)]
-        await asyncio.sleep(0)
-        bank = [feed("bank") for _ in range(2)]
-        await asyncio.sleep(0)
-        engine.go.set()
-        floods = await asyncio.gather(*flood, return_exceptions=True)
-        banks = await asyncio.gather(*bank, return_exceptions=True)
-        await first
-        await batcher.close()
-        assert batcher.fed_rows == 0
-        return floods, banks
-
-    floods, banks = asyncio.run(go())
+    floods, banks = flooded(limits(128, 100, label_calls_max=20), ask, 40, 2)
     refused = [error for error in floods if isinstance(error, Overloaded)]
     assert 20 < len(refused) < 40
     assert "16 of 16 yours (server.label_queue_rows_max = 50000, server.label_calls_max = 20)" in str(
         refused[-1]
     )
-    assert banks == ["bank", "bank"]
+    assert banks == ["other", "other"]
 
 
 def test_who_gives_up_frees_no_place_before_the_work_is_passed_over_and_nothing_of_it_runs() -> None:

@@ -32,6 +32,13 @@ class Ledger:
         counts = {"first_position": 1, "labels": 4, "transactions": 0}
         return self.add("DataExcluded", exclusion=DATA.to_dict(), **counts, muted=muted, retrain=retrain)
 
+    def retrain(self, exclusion: int) -> int:
+        """Ask for the retrain after an exclusion, and begin it; return what asked."""
+        asked = {"model": "", "cut_position": 1, "cut_time_us": 1, "trigger": "exclusion"}
+        request = self.add("RetrainRequested", **asked, exclusion=exclusion)
+        self.add("CycleStarted", request_seq=request, models=["card"])
+        return request
+
     def steps(
         self, seq: int, *applied: Applied, promotions_serve: bool = True
     ) -> list[tuple[str, bool, int]]:
@@ -93,10 +100,7 @@ def test_what_is_undone_before_it_was_in_force_is_undone_at_once() -> None:
 def test_a_retrain_has_ended_when_what_it_promoted_serves() -> None:
     ledger = Ledger()
     seq = ledger.exclude()
-    request = ledger.add(
-        "RetrainRequested", model="", cut_position=1, cut_time_us=1, trigger="exclusion", exclusion=seq
-    )
-    ledger.add("CycleStarted", request_seq=request, models=["card"])
+    request = ledger.retrain(seq)
     assert ledger.steps(seq)[2:] == [("retrain requested", True, 20), ("retrained", False, 0)]
     verdicts = [{"model": "card", "version": "card-2", "verdict": "PROMOTE", "reason": "better"}]
     ledger.add("CycleFinished", request_seq=request, verdicts=verdicts, seconds=1.0)
@@ -107,10 +111,7 @@ def test_a_retrain_has_ended_when_what_it_promoted_serves() -> None:
 def test_a_retrain_that_made_no_version_says_so() -> None:
     ledger = Ledger()
     seq = ledger.exclude()
-    request = ledger.add(
-        "RetrainRequested", model="", cut_position=1, cut_time_us=1, trigger="exclusion", exclusion=seq
-    )
-    ledger.add("CycleStarted", request_seq=request, models=["card"])
+    request = ledger.retrain(seq)
     frozen = [{"model": "card", "version": "", "verdict": "FROZEN", "reason": "too much at once"}]
     ledger.add("CycleFinished", request_seq=request, verdicts=frozen, seconds=1.0)
     assert ledger.steps(seq)[3] == ("not trained", True, 40)
