@@ -44,7 +44,8 @@ def verdicts_of(
     What was said of a payment before the days looked at is no label that came in, but what it may contradict.
     """
     inside = pl.col("arrival_time_us").is_between(scope.start_us, scope.cut_time_us, closed="right")
-    named = labels.filter(inside).select("transaction_id").unique()
+    # Read once, for both joins.
+    named = labels.filter(inside).select("transaction_id").unique().collect().lazy()
     known = _about(named, transactions, traffic, scope, entity)
     hidden = scope.hidden()
     same = ["hidden", "transaction_id"]
