@@ -72,6 +72,7 @@ class Table:
         self._folder = folder
         self._types = types
         self._kept: DeltaTable | None = None
+        self._scanned: DeltaTable | None = None
         self._lock = Lock()
         self._syncing = Syncing()
         self._looked_at = False
@@ -141,7 +142,7 @@ class Table:
         The files it names stay on disk while the archive's lease is held, and for a
         retention after they were replaced.
         """
-        table = self._load()
+        table = self._newest()
         if table is None:
             return pl.LazyFrame(schema=self._types)
         held = {field.name for field in table.schema().fields}
@@ -335,7 +336,7 @@ class Table:
         """Return what is read of the newest version, None where there is no table.
 
         A handle is kept for it: following the table's log is some twenty times cheaper than opening it.
-        Whatever reads lazily has a handle of its own, which nobody moves on.
+        Whatever reads lazily has another, which nobody moves on (`_newest`).
         """
         with self._lock:
             if self._kept is not None:
@@ -346,6 +347,17 @@ class Table:
                     pass  # cleaned away beyond two days, or another folder stands in its place
             self._kept = self._load()
             return None if self._kept is None else read(self._kept)
+
+    def _newest(self) -> DeltaTable | None:
+        """Return a handle of the newest version, the same to all who read that, None where there is no table.
+
+        To open one takes a thread for each file of the table's log.
+        """
+        version = self.version()
+        with self._lock:
+            if self._scanned is None or self._scanned.version() != version:
+                self._scanned = self._load()
+            return self._scanned
 
     def _load(self) -> DeltaTable | None:
         try:

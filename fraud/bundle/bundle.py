@@ -45,7 +45,7 @@ from fraud.bundle.bounds import (
     read_description,
 )
 from fraud.bundle.calibrator import Calibrator
-from fraud.bundle.manifest import canonical_json, check_manifest
+from fraud.bundle.manifest import Manifest, canonical_json, check_manifest
 from fraud.bundle.references import References
 from fraud.bundle.risk_scale import RiskScale
 from fraud.errors import Damaged
@@ -108,6 +108,8 @@ class Bundle:
 
     def __post_init__(self) -> None:
         check_manifest(self.manifest)
+        if not isinstance(self.manifest, Manifest):
+            object.__setattr__(self, "manifest", Manifest(self.manifest))
         if len(self.vocabularies) != len(self.categorical_names):
             raise ValueError(
                 f"{len(self.vocabularies)} vocabularies for {len(self.categorical_names)} columns"
@@ -328,6 +330,9 @@ class Bundle:
                 manifest=stored["manifest"],
             )
             made._check_tables()
+            made.__dict__["digest"] = digest_of_files(
+                files
+            )  # as `digest` would; to write all anew takes long
             return made
         except (KeyError, ValueError, TypeError, AttributeError, IndexError, xgb.core.XGBoostError) as error:
             raise Damaged(f"bundle cannot be read: {error}; restore it from a copy or retrain") from error

@@ -20,11 +20,12 @@ the same manifest are the same bytes. Keys every manifest has:
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from platform import python_version
-from typing import Any
+from typing import Any, Final
 
+from fraud.documents import Packed
 from fraud.errors import Damaged
 
 REQUIRED = (
@@ -44,6 +45,9 @@ REQUIRED = (
     "parent",
 )
 
+_BATCHES: Final = "label_batches"
+_PACKED_ROWS: Final = 1000
+"""Packed at a time, so that other threads get their turn in between."""
 _LIBRARIES = ("numpy", "polars", "scipy", "xgboost")
 
 
@@ -60,6 +64,36 @@ def canonical_json(value: Any) -> bytes:
 def library_versions() -> dict[str, str]:
     """Return the versions of everything that shapes a fitted model."""
     return {"python": python_version(), **{name: version(name) for name in _LIBRARIES}}
+
+
+class Manifest(Mapping[str, Any]):
+    """A manifest as a bundle in memory has it: the label batches packed, and decoded anew at every look.
+
+    A service that labels by the minute has tens of thousands of them, and nobody who scores asks for one.
+    """
+
+    def __init__(self, content: Mapping[str, Any]) -> None:
+        """Pack the content.
+
+        Raises:
+            KeyError, TypeError, ValueError: there are no label batches, or JSON does not spell them.
+        """
+        batches = content[_BATCHES]
+        self._rest = {**content, _BATCHES: None}
+        self._batches = [
+            Packed.of(batches[start : start + _PACKED_ROWS]) for start in range(0, len(batches), _PACKED_ROWS)
+        ]
+
+    def __getitem__(self, key: str) -> Any:
+        if key == _BATCHES:
+            return [batch for packed in self._batches for batch in packed.value()]
+        return self._rest[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rest)
+
+    def __len__(self) -> int:
+        return len(self._rest)
 
 
 def check_manifest(manifest: Mapping[str, Any]) -> None:

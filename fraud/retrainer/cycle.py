@@ -12,7 +12,7 @@ challengers that nobody promoted, and is run again.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,6 +20,7 @@ from typing import Any
 import structlog
 
 from fraud.archive.archive import Archive
+from fraud.bundle.bundle import Bundle
 from fraud.bundle.store import BundleStore
 from fraud.clock import Clock
 from fraud.errors import told
@@ -203,11 +204,7 @@ def _run(
         model: rival.bundle if rival and not rival.tainted and not rival.unreadable else None
         for model, rival in champions.items()
     }
-    sets = {
-        model: with_variants(training_rows(seen, model), seen, teachers[model])
-        for model, seen in histories.items()
-    }
-    fitted = train_challengers(open_pool(), sets, shop.spec, settings, teachers)
+    fitted = _train(shop, histories, teachers, settings, open_pool)
     verdicts += [_failed(failed) for failed in fitted if isinstance(failed, FailedRecipe)]
     made = [new for new in fitted if isinstance(new, Challenger)]
     for model in histories:
@@ -249,6 +246,21 @@ def _guard(
         else:
             histories[model] = history
     return histories, delays, frozen
+
+
+def _train(
+    shop: Workshop,
+    histories: Mapping[str, History],
+    teachers: Mapping[str, Bundle | None],
+    settings: Settings,
+    open_pool: Callable[[], TrainingPool],
+) -> list[Challenger | FailedRecipe]:
+    """Fit every recipe of every model; the training sets are let go before anything is judged."""
+    sets = {
+        model: with_variants(training_rows(seen, model), seen, teachers[model])
+        for model, seen in histories.items()
+    }
+    return train_challengers(open_pool(), sets, shop.spec, settings, teachers)
 
 
 def champion_of(shop: Workshop, state: RegistryState, model: str) -> Rival | None:

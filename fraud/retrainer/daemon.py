@@ -31,6 +31,7 @@ from fraud.registry.version import RequestState
 from fraud.registry.view import Registry
 from fraud.retrainer.compacting import CompactionWatch
 from fraud.retrainer.cycle import Order, Workshop, run_cycle
+from fraud.retrainer.freeing import given_back
 from fraud.retrainer.guarding import Judgement, judge_data
 from fraud.retrainer.judging import CycleVerdict
 from fraud.retrainer.probation import ProbationWatch
@@ -217,7 +218,8 @@ class Watch:
             give_up(self._shop)
             order = next_order(self._shop, self._monitor)
             if order is not None:
-                verdicts = run_cycle(self._shop, order, pool.open)
+                with given_back():
+                    verdicts = run_cycle(self._shop, order, pool.open)
                 _log.info("cycle finished", verdicts=[verdict.to_dict() for verdict in verdicts])
                 self._archived_at = 0.0
         except FraudError as error:
@@ -235,12 +237,16 @@ class Watch:
         every_s = self._settings.training.archive_every / 1e6
         if time.monotonic() - self._archived_at >= every_s:
             self._archived_at = time.monotonic()
-            self._copy()
-            self._compaction.turn()
-            with self._shop.archive.reading():
-                self._monitor.turn()
-                self._probations.turn()
-                self._shadows.turn()
+            with given_back():
+                self._copy()
+                self._compaction.turn()
+                self._watch()
+
+    def _watch(self) -> None:
+        with self._shop.archive.reading():
+            self._monitor.turn()
+            self._probations.turn()
+            self._shadows.turn()
 
     def _copy(self) -> None:
         try:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from deltalake import DeltaTable
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -235,3 +236,26 @@ def test_nobody_deletes_unnamed_files_while_files_are_merged(
     archive.compact()
     assert archive.small_files()["transactions"] == 1
     assert archive.drop_old_files(0) > 1
+
+
+def test_scans_of_one_version_share_its_handle_and_a_later_one_sees_what_others_commit(
+    log: MemoryEventLog, archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log.append(history(40, seed=3), 5, [])
+    archive.copy_from(log)
+    opened: list[str] = []
+    load = Table._load
+
+    def counted(table: Table) -> DeltaTable | None:
+        opened.append(table._folder.name)
+        return load(table)
+
+    monkeypatch.setattr(Table, "_load", counted)
+    before = archive.transactions(10**9)
+    for _ in range(5):
+        assert archive.transactions().collect().equals(before.collect())
+    assert opened.count("transactions") == 1
+    log.append(history(40, seed=4, start=40), 6, [])
+    Archive(tmp_path / "archive", SCHEMA, FEATURES).copy_from(log)
+    after = archive.transactions(10**9).collect()
+    assert len(before.collect()) < len(after) == archive.rows()["transactions"]

@@ -1,4 +1,5 @@
 import json
+import pickle
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -8,10 +9,11 @@ import numpy as np
 import pytest
 
 from fraud.bundle.booster_bytes import check_booster
-from fraud.bundle.bundle import Bundle, Range, SelfTest, digest_of_files
+from fraud.bundle.bundle import DESCRIPTION_FILE, Bundle, Range, SelfTest, digest_of_files
+from fraud.bundle.manifest import canonical_json
 from fraud.errors import Damaged
 from fraud.policy.thresholds import Thresholds
-from tests.bundle.made import FEATURES, made_bundle, made_rows
+from tests.bundle.made import FEATURES, made_bundle, made_manifest, made_rows
 
 
 @pytest.fixture(scope="module")
@@ -183,3 +185,23 @@ def test_a_code_that_no_word_has_costs_no_memory(bundle: Bundle) -> None:
 
 def test_the_policy_is_named_after_the_version(bundle: Bundle) -> None:
     assert bundle.policy_version("card-7") == f"card-7/{bundle.policy_digest}"
+
+
+def test_many_label_batches_come_back_as_they_were_and_lie_packed(bundle: Bundle) -> None:
+    batches = [{"batch_id": f"b{n}", "digest": f"{n:064x}", "labels": n} for n in range(12_345)]
+    told = {**made_manifest(), "label_batches": batches}
+    made = replace(bundle, manifest=told)
+    assert made.manifest == told
+    assert list(made.manifest) == list(told)
+    assert len(pickle.dumps(made.manifest)) < len(canonical_json(batches)) / 4
+    again = Bundle.from_files(made.files())
+    assert again.manifest == told
+    assert again.digest == digest_of_files(again.files()) == made.digest
+
+
+def test_a_manifest_without_label_batches_is_damaged(bundle: Bundle) -> None:
+    for batches in (7, None, {"b1": 1}):
+        description = json.loads(bundle.files()[DESCRIPTION_FILE])
+        description["manifest"]["label_batches"] = batches
+        with pytest.raises(Damaged, match="bundle cannot be read"):
+            Bundle.from_files({**bundle.files(), DESCRIPTION_FILE: canonical_json(description)})
