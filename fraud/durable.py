@@ -4,18 +4,22 @@ import os
 from pathlib import Path
 
 
+class NotSynced(OSError):
+    """A sync was tried and failed: what was written may be dropped, and a second one would not say so."""
+
+
 def sync(path: Path) -> None:
     """Wait until a file, or a folder's list of names, is on the disk, whoever wrote it.
 
     Raises:
-        OSError: it cannot be; `filename` says what.
+        NotSynced: it is not, and may never be.
+        OSError: nothing was tried, because it cannot be opened. In both `filename` says what.
     """
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     except OSError as error:
-        error.filename = str(path)
-        raise
+        raise NotSynced(error.errno, error.strerror, str(path)) from error
     finally:
         os.close(handle)
 

@@ -325,7 +325,10 @@ class Archive:
         Raises:
             Unavailable: the archive cannot be written.
         """
-        return [path for table in self._tables.values() for path in table.vacuum(retention)]
+        return self._vacuum(retention, alone=False)
+
+    def _vacuum(self, retention: timedelta, *, alone: bool) -> list[Path]:
+        return [path for table in self._tables.values() for path in table.vacuum(retention, alone=alone)]
 
     def traces(self, entity: str, surrogate: int, upto: int, categoricals: Sequence[str]) -> Traces:
         """Return what stands of an entity at or before `upto`; `categoricals` are fields marked personal."""
@@ -374,7 +377,7 @@ class Archive:
             Unavailable: others used the files for all of `wait_s`.
         """
         with self._lease.exclusive(wait_s):
-            return len(self.vacuum(timedelta(0)))
+            return len(self._vacuum(timedelta(0), alone=True))
 
 
 def _between(table: Table, after: int, upto: int) -> pl.LazyFrame:

@@ -9,7 +9,7 @@ another. What was synced once is not synced again: a commit costs its own files.
 from collections.abc import Iterable
 from pathlib import Path
 
-from fraud.durable import sync
+from fraud.durable import NotSynced, sync
 
 
 class Syncing:
@@ -25,17 +25,16 @@ class Syncing:
 
         Raises:
             FileNotFoundError: one is gone; a later version may not name it any more.
-            OSError: one cannot be synced, now or earlier. What the system has dropped, a
+            NotSynced: the sync of one failed, now or earlier. What the system has dropped, a
                 second sync would not bring back and not report; so it fails until a restart.
+            OSError: one cannot be opened now.
         """
         if self._failed:
-            raise OSError(f"{self._failed} could not be synced earlier")
+            raise NotSynced(f"{self._failed} could not be synced earlier")
         named = dict.fromkeys(files)
         try:
             sync_files(path for path in named if path not in self._done and path not in self._lately)
-        except FileNotFoundError:
-            raise
-        except OSError as error:
+        except NotSynced as error:
             self._failed = str(error.filename)
             raise
         # What no version names any more is forgotten, so that neither grows.
@@ -48,7 +47,7 @@ def sync_files(files: Iterable[Path]) -> None:
     """Sync files in the order given, then the folders they stand in and those above.
 
     Raises:
-        OSError: one cannot be synced; `filename` says which.
+        NotSynced, OSError: as `sync`; `filename` says which.
     """
     given = list(files)
     # The folder above, too: the first commit makes the table's own folders.

@@ -31,6 +31,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 
 from fraud.archive.mending import LOG, TAIL, added_by, mend, version_of
 from fraud.archive.syncing import Syncing
+from fraud.archive.unfinished import UNFINISHED, unfinished
 from fraud.errors import Damaged, Unavailable
 
 APP_ID = "log"
@@ -269,23 +270,30 @@ class Table:
         """Return how many files the newest version names that compacting would merge; 0 for no table."""
         return self._of_newest(_small_files) or 0
 
-    def unnamed(self, retention: timedelta) -> list[Path]:
-        """Return the files that no version younger than `retention` names."""
-        table = self._load()
-        return [] if table is None else self._vacuum(table, retention, dry_run=True)
+    def unnamed(self, retention: timedelta, *, alone: bool = False) -> list[Path]:
+        """Return the files that no version younger than `retention` names.
 
-    def vacuum(self, retention: timedelta) -> list[Path]:
+        Among them are those that a writer was killed at; `alone`: nobody writes, so they may be of now.
+        """
+        table = self._load()
+        left = unfinished(self._folder, timedelta(0) if alone else max(retention, UNFINISHED))
+        return left if table is None else sorted([*left, *self._vacuum(table, retention, dry_run=True)])
+
+    def vacuum(self, retention: timedelta, *, alone: bool = False) -> list[Path]:
         """Delete what `unnamed` returns, and return it; what takes its place is on the disk by then.
 
         Raises:
             Unavailable: the folder cannot be written.
         """
         self.secure()
+        gone = self.unnamed(retention, alone=alone)
         table = self._load()
         # A vacuum of nothing would still be two commits, which others had to go round.
-        if table is None or not self._vacuum(table, retention, dry_run=True):
-            return []
-        return self._vacuum(table, retention, dry_run=False)
+        if table is not None and self._vacuum(table, retention, dry_run=True):
+            self._vacuum(table, retention, dry_run=False)
+        for path in gone:
+            path.unlink(missing_ok=True)
+        return gone
 
     def _vacuum(self, table: DeltaTable, retention: timedelta, *, dry_run: bool) -> list[Path]:
         try:

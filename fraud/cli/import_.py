@@ -10,9 +10,6 @@ from fraud.cli.shell import shell_of, table
 from fraud.cli.times import format_time
 from fraud.errors import ConfigError
 
-LATER = "labels-later.csv"
-"""In the data folder: the frauds of a history that become known after it ends."""
-
 
 def import_(
     ctx: typer.Context,
@@ -23,13 +20,17 @@ def import_(
     settings = shell.settings
     if settings.import_ is None:
         raise ConfigError(f"{shell.config}: has no [import]; it maps the file's columns, see 'fraud init'")
-    from fraud.serving.history import import_history
+    from fraud.serving.history import LATER, import_history
 
+    later = settings.data_dir / LATER
     shell.write_logs()
     with shell.progress() as progress:
         task = progress.add_task("transactions", total=None)
         summary = import_history(
-            settings, file, lambda done, total: progress.update(task, completed=done, total=total)
+            settings,
+            file,
+            lambda done, total: progress.update(task, completed=done, total=total),
+            keep_later=lambda labels: write_labels(later, labels),
         )
     document = {
         "file": str(file),
@@ -42,12 +43,10 @@ def import_(
     rows = [(name.replace("_", " "), value) for name, value in document.items()]
     shell.show(document, table("Imported", ["", ""], rows))
     if summary.later:
-        path = settings.data_dir / LATER
-        write_labels(path, summary.later)
         source = settings.import_.label_source
         shell.note(
             f"{len(summary.later)} frauds are NOT loaded: they become known after the history ends. They are "
-            f"in {path}; push each when its time has come, or they will be learned as honest:\n"
-            f"  fraud label push {path} --batch later --source {source} --submitter YOU"
+            f"in {later}; push each when its time has come, or they will be learned as honest:\n"
+            f"  fraud label push {later} --batch later --source {source} --submitter YOU"
         )
     shell.note("next: fraud retrain --once, then fraud up")

@@ -7,6 +7,8 @@ Columns: transaction_id, value (FRAUD, LEGITIMATE or WITHDRAWN), label_time
 """
 
 import csv
+import json
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +16,8 @@ from typing import Any
 
 from fraud.cli.times import format_time, parse_time_us
 from fraud.documents import read_json
-from fraud.errors import InvalidInput, LimitExceeded
+from fraud.durable import sync
+from fraud.errors import InvalidInput, LimitExceeded, Unavailable
 from fraud.records import Label, LabelValue
 
 REQUIRED = ("transaction_id", "value", "label_time")
@@ -55,11 +58,31 @@ def read_labels(path: Path) -> tuple[list[Label], list[BrokenRow]]:
 
 
 def write_labels(path: Path, labels: Iterable[Label]) -> None:
-    """Write labels as a CSV that `read_labels` takes."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        rows = csv.writer(file)
-        rows.writerow(REQUIRED)
-        rows.writerows((it.transaction_id, it.value.name, format_time(it.label_time_us)) for it in labels)
+    """Write labels as JSON lines that `read_labels` takes, whole or not at all, durably.
+
+    No CSV: an id may begin with `=`, which a spreadsheet would calculate.
+
+    Raises:
+        Unavailable: the file cannot be written.
+    """
+    try:
+        _write_labels(path, labels)
+    except OSError as error:
+        raise Unavailable(
+            f"{path}: was not written ({error.strerror}); check the disk and the folder"
+        ) from None
+
+
+def _write_labels(path: Path, labels: Iterable[Label]) -> None:
+    aside = path.with_name(f".{path.name}.new")
+    with aside.open("w", encoding="utf-8") as file:
+        for it in labels:
+            values = (it.transaction_id, it.value.name, format_time(it.label_time_us))
+            file.write(json.dumps(dict(zip(REQUIRED, values, strict=True)), ensure_ascii=False) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    aside.replace(path)
+    sync(path.parent)
 
 
 def _rows(path: Path) -> Iterator[tuple[str, Mapping[Any, Any] | str]]:

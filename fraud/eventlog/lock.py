@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
+from fraud.durable import make_above, sync
 from fraud.errors import DataFolderLocked
 
 Role = Literal["scorer", "retrainer"]
@@ -31,7 +32,10 @@ def lock_data_folder(data_dir: Path, role: Role = "scorer") -> Iterator[None]:
     Raises:
         DataFolderLocked: another process has that role; the message names its pid.
     """
-    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if not data_dir.is_dir():
+        make_above(data_dir)
+        data_dir.mkdir(exist_ok=True, mode=0o700)
+        sync(data_dir.parent)
     path = data_dir / f"{role}.lock"
     with path.open("a+", encoding="ascii") as file:
         try:

@@ -22,7 +22,7 @@ class LogReader:
     def __init__(self, path: Path, own: sqlite3.Connection | None) -> None:
         self._path = path
         self._local = threading.local()
-        self._readers: list[sqlite3.Connection] = []
+        self._readers: dict[threading.Thread, sqlite3.Connection] = {}
         if own is not None:
             self._local.reader = own
 
@@ -53,7 +53,7 @@ class LogReader:
 
     def close(self) -> None:
         """Close the connections that threads have opened to read."""
-        for reader in self._readers:
+        for reader in list(self._readers.values()):
             reader.close()
 
     def _rows(self, query: str, values: Sequence[Any]) -> list[Row]:
@@ -72,7 +72,12 @@ class LogReader:
         if reader is None:
             reader = connect(self._path, LAYOUT, writable=False)
             self._local.reader = reader
-            self._readers.append(reader)
+            # A thread that has ended leaves its connection to whoever comes next.
+            for thread in [it for it in list(self._readers) if not it.is_alive()]:
+                left = self._readers.pop(thread, None)
+                if left is not None:
+                    left.close()
+            self._readers[threading.current_thread()] = reader
         return reader
 
     def _entry(self, row: Row) -> Entry:

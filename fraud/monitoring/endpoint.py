@@ -3,9 +3,11 @@
     accept ─► files changed? take them : go on ─► handshake, in the reader's thread ─► token right? ─► metrics
 
 Certificates and token are read again when their files change; what does not fit is
-told once and what there was stays. A reader that is slow holds up nobody else.
+told once and what there was stays. A reader that is slow holds up nobody else, and has
+an end; more than `monitoring.readers_max` at once are turned away.
 """
 
+import contextlib
 import errno
 import hmac
 import socket
@@ -13,7 +15,7 @@ import ssl
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Thread
+from threading import BoundedSemaphore, Thread, Timer
 from typing import Any, Final
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
@@ -28,6 +30,10 @@ from fraud.settings.monitoring import Monitoring
 _log = structlog.get_logger("fraud.monitoring.endpoint")
 TIMEOUT_S: Final = 10.0
 """A reader that says nothing for so long is let go."""
+DEADLINE_S: Final = 30.0
+"""One that is not done by then, too, whatever it says."""
+READERS_MAX: Final = 16
+"""At once, where nobody guards."""
 App = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 Stamp = tuple[tuple[int, int, int], ...]
 
@@ -43,6 +49,7 @@ class Guard:
         """
         tls = monitoring.tls
         self._tls, self._token_file = tls, monitoring.token_file
+        self.readers_max = monitoring.readers_max
         named = (tls.certificate, tls.key, tls.clients, monitoring.token_file)
         self._files = [path for path in named if path is not None]
         self._stamp, (self.context, self._token) = settled(lambda: (self._look(), self._read()), within_s)
@@ -127,6 +134,7 @@ class _Server(ThreadingWSGIServer):
     def __init__(self, address: tuple[str, int], family: socket.AddressFamily, guard: Guard | None) -> None:
         self.address_family = family
         self._guard = guard
+        self._places = BoundedSemaphore(READERS_MAX if guard is None else guard.readers_max)
         WSGIServer.__init__(self, address, _Quiet)
 
     def get_request(self) -> tuple[socket.socket, Any]:
@@ -141,6 +149,33 @@ class _Server(ThreadingWSGIServer):
                 )
         return connection, address
 
+    def verify_request(self, request: Any, client_address: Any) -> bool:
+        """Give a reader a place, if there is one."""
+        del request
+        free = self._places.acquire(blocking=False)
+        if not free:
+            _log.info("metrics were not read: too many readers", peer=str(client_address[0]))
+        return free
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Give the reader a thread."""
+        try:
+            super().process_request(request, client_address)
+        except RuntimeError:  # no thread could be started
+            self._places.release()
+            raise
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Serve a reader for so long at most, and take its place back."""
+        end = Timer(DEADLINE_S, _hang_up, [request])
+        end.daemon = True
+        end.start()
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            end.cancel()
+            self._places.release()
+
     def finish_request(self, request: Any, client_address: Any) -> None:
         """Shake hands, then answer."""
         if isinstance(request, ssl.SSLSocket):
@@ -151,6 +186,12 @@ class _Server(ThreadingWSGIServer):
         """Note a reader that was turned away, or hung up."""
         del request
         _log.info("metrics were not read", peer=str(client_address[0]), exc_info=True)
+
+
+def _hang_up(connection: socket.socket) -> None:
+    # Below TLS, which its own thread is in the middle of.
+    with contextlib.suppress(OSError):
+        socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
 
 @dataclass(slots=True)

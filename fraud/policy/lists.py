@@ -154,7 +154,11 @@ class Lists:
         }
 
     def resume(self, stored: Mapping[str, Any]) -> None:
-        """Go on from what `to_dict` gave, in place of what stood here."""
+        """Go on from what `to_dict` gave, in place of what stood here.
+
+        Raises:
+            TypeError, ValueError, AttributeError: it is something else; what stands here then is of no use.
+        """
         for name, listings in self._listings.items():
             for surrogate in list(listings):
                 self._drop(name, surrogate)

@@ -124,19 +124,29 @@ class Spending:
         }
 
     def resume(self, stored: Mapping[str, Any]) -> bool:
-        """Go on from what `to_dict` gave; False, and nothing changed, if other things were counted then."""
+        """Go on from what `to_dict` gave; False, and nothing changed, if other things were counted then.
+
+        Raises:
+            KeyError, TypeError, ValueError, AttributeError: it is something else; nothing is changed.
+        """
         counted = {name: [entity for entity, _ in budget.by_entity] for name, budget in self._budgets.items()}
         then = {name: model["entities"] for name, model in stored["models"].items()}
         if stored["zone"] != self.zone.key or then != counted:
             return False
-        self._until_us = stored["until_us"]
-        for name, model in stored["models"].items():
-            self.models[name] = DaySpending(
+        until_us = int(stored["until_us"])
+        models = {
+            name: DaySpending(
                 self._budgets[name],
-                model["rows"],
-                model["total_minor"],
-                {(entity, surrogate): minor for entity, surrogate, minor in model["by_entity"]},
+                int(model["rows"]),
+                int(model["total_minor"]),
+                {
+                    (int(entity), int(surrogate)): int(minor)
+                    for entity, surrogate, minor in model["by_entity"]
+                },
             )
+            for name, model in stored["models"].items()
+        }
+        self._until_us, self.models = until_us, models
         return True
 
 

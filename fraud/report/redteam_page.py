@@ -101,7 +101,8 @@ def read_redteam(
             )
         target = Target(rival.bundle, history.spec, settings)
         rows = training_rows(history, model)
-    since_us = history.cut.time_us - attacks.recent
+    # A payment without a label is honest once it has matured.
+    since_us = history.cut.time_us - attacks.recent - settings.labels.maturity
     caught = recoverable(results, target, rows, since_us, attacks.seed)
     return RedTeam(rival, history.cut.time_us, settings, tuple(results), caught)
 

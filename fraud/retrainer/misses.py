@@ -10,7 +10,7 @@ A champion that has served for R days can only have misses that became known wit
 cut the same way. What a cluster does after its first day adds nothing, today as then.
 
 Moved by whoever gets frauds confirmed: a thousand false disputes of one card or at one merchant of his own
-are one vote; a submitter who gave few of the misses before adds at most as many as all others give;
+are one vote; submitters who together gave few of the misses before add at most as many as all others give;
 strangers count as one submitter. What remains: many cards, disputed at many merchants, through a feed that
 always gave most of the misses. That looks like an attack, costs as much, and gains a retrain that guard and
 gate judge.
@@ -130,26 +130,30 @@ def _days_lived(facts: Facts) -> int:
 
 
 def bounded(now: Mapping[str, int], past: Mapping[str, int], share_max: float) -> int:
-    """Return how many votes count when no submitter who gave few before may give more than a share.
+    """Return how many votes count when those who together gave few before may not give more than a share.
 
-    `past` are the frauds that each gave before. Whoever gave at least that share of them is not bounded:
-    the feed is his.
+    `past` are the frauds that each gave before. Suspected of acting together are those with the most votes
+    for what they gave, as many as stay below `share_max` of the past. Whoever gave that share alone is
+    none of them: the feed is his.
 
     >>> bounded({"bank": 10, "jane": 90}, {"bank": 50, "jane": 10}, 0.5)
     20
+    >>> bounded({"bank": 1, "jane": 40, "somebody": 40}, {"bank": 100, "jane": 6}, 0.5)
+    2
     """
     total = sum(past.values())
-    by_name: Counter[str] = Counter()
-    for name, votes in now.items():
-        by_name[name if past.get(name, 0) >= STRANGER_CARDS else ""] += votes
-    everybody = by_name.total()
-    counted = 0
-    for name, votes in by_name.items():
-        usual = past.get(name, 0) / total if name and total else 0.0
-        others = everybody - votes
-        most = votes if usual >= share_max else int(share_max / (1 - share_max) * others + 1e-9)
-        counted += min(votes, most)
-    return counted
+    votes: Counter[str] = Counter()
+    for name, given in now.items():
+        votes[name if past.get(name, 0) >= STRANGER_CARDS else ""] += given
+    usual = {name: past[name] / total if name else 0.0 for name in votes}
+    suspected: set[str] = set()
+    # Strangers first, then whoever speaks up most.
+    for name in sorted(votes, key=lambda it: (usual[it] > 0, usual[it] / max(votes[it], 1), it)):
+        if sum(usual[it] for it in suspected) + usual[name] < share_max:
+            suspected.add(name)
+    theirs = sum(votes[name] for name in suspected)
+    others = votes.total() - theirs
+    return others + min(theirs, int(share_max / (1 - share_max) * others + 1e-9))
 
 
 def misses_of(history: History, model: str, reign: Reign, trust: Trust, rules: MissBurst) -> Facts:

@@ -12,11 +12,14 @@ Hold-down and budgets stand between an opponent and our training: what a fraudst
 provoke must not make us train on demand.
 
 Who can move which trigger, and what it gains him
+    new_frauds        whoever may hand in labels, of any source. Off unless a number is set; bounded by the
+                      hold-down and the day's places, of which it may take the last.
     misses            whoever gets frauds confirmed by a trusted source: real victims, false disputes of
-                      cards he holds, a bought analyst. Votes are per cluster of cards, one submitter's
-                      share is bounded, what the guard finds odd does not count (`misses`, `trusting`).
+                      cards he holds, bought analysts. Votes are per cluster of cards, the share of those who
+                      gave few before is bounded, what the guard finds odd does not count (`misses`,
+                      `trusting`).
     value_detection   the same people, with large amounts; the interval is by cluster, so a few weigh little,
-                      and it has to fall without any one submitter as well (`value`).
+                      and it has to fall without any one submitter, or a few, as well (`value`).
     probing           anybody with cards: payments need no label. Off unless it is switched on.
 At most he gains `emergencies_max` retrains in `emergencies_within`, less when they bring no promotion,
 since the hold-down doubles each time. A retrain by itself changes nothing: the guard judges the data before

@@ -113,7 +113,7 @@ def spelled(credentials: Iterable[Credential]) -> str:
     return f'{{"layout": {LAYOUT}, "credentials": [\n{rows}\n]}}\n'
 
 
-def read_credentials(text: str, place: str) -> tuple[Credential, ...]:
+def read_credentials(text: str | bytes, place: str) -> tuple[Credential, ...]:
     """Return the credentials of a file; `place` names it in errors.
 
     Raises:

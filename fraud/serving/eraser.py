@@ -18,9 +18,9 @@ import asyncio
 import hashlib
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import structlog
@@ -67,6 +67,10 @@ class ErasureReport:
     ledger_seq: int = 0
     repeated: bool = False
     upto: int = 0
+    since: int = 0
+    """Of a plan: a position before it was made."""
+    later: Mapping[int, int] = field(default_factory=dict)
+    """And the lowest surrogate that was not given then, by entity index."""
 
 
 class Eraser:
@@ -197,24 +201,26 @@ class Eraser:
         return surrogate
 
     def _plan(self, entity: str, surrogate: int) -> ErasureReport:
+        # In this order: what is later has all its payments behind `since`, and what is not is archived now.
+        since, later = self._log.head(), self._log.next_surrogates()
         self._archive.copy_from(self._log)
         upto = self._archive.position()
         traces = self._archive.traces(entity, surrogate, upto, self._fields)
         others = [name for name in self._personal_entities if name != entity]
-        gone = [number for name, number in self._registry.refresh().erased if name == entity]
-        linked = tuple(self._archive.linked(entity, surrogate, others, gone))
+        linked = tuple(self._archive.linked(entity, surrogate, others, self._gone(entity)))
         counts = len(traces.transactions), traces.fields, len(traces.comments)
-        return ErasureReport(entity, surrogate, *counts, linked, upto=upto)
+        return ErasureReport(entity, surrogate, *counts, linked, upto=upto, since=since, later=later)
+
+    def _gone(self, entity: str) -> list[int]:
+        """Return the surrogates of an entity that were erased, or are being: they are nobody."""
+        index = self._index(entity)
+        under_way = (key for it in self._log.erasures() for key in (it.key, *it.linked))
+        recorded = (number for name, number in self._registry.refresh().erased if name == entity)
+        return [*recorded, *(number for place, number in under_way if place == index)]
 
     def _begin(self, plan: ErasureReport, actor: str, reason: str) -> Erasure:
         """Take the tokens away; on the scoring thread, so nothing is scored in between."""
         state = self._scorer.state_now()
-        shared = self._shared_since(plan)
-        linked = [
-            it
-            for it in ((self._index(each.entity), number) for each in plan.linked for number in each.own)
-            if it not in shared
-        ]
         erasure = Erasure(
             self._index(plan.entity),
             plan.surrogate,
@@ -222,7 +228,7 @@ class Eraser:
             self._scorer.now_us(),
             actor,
             reason,
-            tuple(linked),
+            self._own(plan),
             plan.transactions,
             plan.fields,
             plan.comments,
@@ -232,18 +238,27 @@ class Eraser:
         pass_point("erasure.begun")
         return erasure
 
-    def _shared_since(self, plan: ErasureReport) -> set[tuple[int, int]]:
-        """Return which linked entities, by place and number, others have paid with since the plan."""
+    def _own(self, plan: ErasureReport) -> tuple[tuple[int, int], ...]:
+        """Return the personal entities, by place and number, that nobody else has paid with up to now.
+
+        To those of the plan come those that the person has paid with since for the first time.
+        """
         place = self._index(plan.entity)
-        linked = {(self._index(it.entity), number) for it in plan.linked for number in it.own}
-        found: set[tuple[int, int]] = set()
-        after = plan.upto
-        while linked and (entries := self._log.read(after, _ROWS)):
+        personal = {self._index(name) for name in self._personal_entities} - {place}
+        own = {(self._index(it.entity), number) for it in plan.linked for number in it.own}
+        shared: set[tuple[int, int]] = set()
+        after = plan.since
+        while personal and (entries := self._log.read(after, _ROWS)):
             after = entries[-1].position
             for event in (entry.event for entry in entries):
-                if isinstance(event, Scored) and event.surrogates[place] != plan.surrogate:
-                    found |= linked.intersection(enumerate(event.surrogates))
-        return found
+                if not isinstance(event, Scored):
+                    continue
+                paid = {(it, event.surrogates[it]) for it in personal}
+                if event.surrogates[place] == plan.surrogate:
+                    own |= {(it, number) for it, number in paid if number >= plan.later.get(it, 0)}
+                else:
+                    shared |= paid
+        return tuple(sorted(own - shared))
 
     def _go_on(self) -> None:
         for erasure in self._log.erasures():

@@ -10,15 +10,16 @@ through `fraud label push` when its time has come, or its payment counts as hone
 """
 
 import heapq
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import structlog
 from numpy.typing import NDArray
 
 from fraud.clock import WallClock
-from fraud.errors import ConfigError, NotAllowedNow
+from fraud.errors import ConfigError, NotAllowedNow, Unavailable
 from fraud.eventlog.entity_key import EntityKey
 from fraud.eventlog.lock import lock_data_folder
 from fraud.eventlog.log import NewToken
@@ -38,7 +39,10 @@ from fraud.serving.intake import TransactionIntake
 from fraud.serving.recovery import Beside, Snapshots, check_nothing_ahead
 from fraud.settings import Settings
 
+_log = structlog.get_logger("fraud.serving.history")
 _CHUNK_ROWS = 20_000
+LATER = "labels-later.jsonl"
+"""In the data folder: the frauds of a history that become known after it ends."""
 Progress = Callable[[int, int], None]
 
 
@@ -59,19 +63,22 @@ def import_history(
     progress: Progress | None = None,
     *,
     until_us: int | None = None,
+    keep_later: Callable[[Sequence[Label]], None] = lambda _: None,
 ) -> ImportSummary:
     """Load a CSV or Parquet history into the empty log of a data folder.
 
     All of it is there on return. An import that ends before, however it ends, leaves the log empty,
     and nobody sees a part of it. `progress(done, total)` is called per chunk of rows; `until_us`
-    leaves out events at or after it.
+    leaves out events at or after it. `keep_later` is given the labels that are not loaded, where there
+    are any, before the rest is.
 
     Raises:
         ConfigError: there is no `[import]` section.
         InvalidInput: the file lacks a column, or a row cannot be accepted; nothing is loaded.
         NotAllowedNow: the log is not empty, or a scorer owns the folder.
         Damaged: the folder holds archive or snapshots of another log.
-        Unavailable: the log cannot be written, and nothing is loaded; or the snapshot beside it cannot.
+        Unavailable: the log cannot be written, and nothing is loaded.
+        FraudError: what `keep_later` raises; nothing is loaded.
     """
     if settings.import_ is None:
         raise ConfigError("import: the section is missing; map the history's columns in [import]")
@@ -92,7 +99,7 @@ def import_history(
             log.hold_to_heading(heading_of(settings))
             snapshots = Snapshots(settings.places.state, settings.log.snapshots_kept)
             check_nothing_ahead(log, open_archive(settings), snapshots)
-            return _load(settings, history, log, snapshots, progress)
+            return _load(settings, history, log, snapshots, progress, keep_later)
         finally:
             log.close()
 
@@ -103,6 +110,7 @@ def _load(
     log: SqliteEventLog,
     snapshots: Snapshots,
     progress: Progress | None,
+    keep_later: Callable[[Sequence[Label]], None],
 ) -> ImportSummary:
     spec = FeatureSpec.of(settings)
     fold = FeatureFold(spec, ConflictRule.of(settings.labels))
@@ -120,10 +128,16 @@ def _load(
             pass_point("import.appended")
             if progress is not None:
                 progress(stop, total)
+        if labels.later():
+            keep_later(labels.later())
     # Nobody is listed yet, and a first start need not read the history to find that out.
     beside: dict[Beside, Spending | Lists] = {"lists": Lists(settings.schema_.entity_names)}
     log.secure()
-    snapshots.write(fold, beside)
+    try:
+        snapshots.write(fold, beside)
+    except Unavailable as error:
+        # The log has all of it, so that the first start takes longer and nothing is lost.
+        _log.warning("no snapshot of what was imported", why=error)
     times = history.rows.event_time_us
     return ImportSummary(total, labels.given, labels.later(), int(times[0]), int(times[-1]))
 

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from fraud.clock import LATEST_US
+from fraud.clock import LATEST_US, WallClock
 from fraud.errors import InvalidInput
 from fraud.features.fold import Coordinates
 from fraud.features.state import NUMERIC_MAX, Rows
@@ -115,7 +115,13 @@ def _open(path: Path, mapping: Import) -> pl.LazyFrame:
         frame = (
             pl.scan_parquet(path, glob=False)
             if path.suffix == ".parquet"
-            else pl.scan_csv(path, try_parse_dates=True, glob=False)
+            else pl.scan_csv(
+                path,
+                try_parse_dates=True,
+                # What looks like numbers or dates is text all the same: 0742 is another word than 742.
+                schema_overrides=dict.fromkeys(_texts(path, mapping), pl.String),
+                glob=False,
+            )
         )
         columns = frame.collect_schema().names()
     except UNREADABLE as error:
@@ -140,6 +146,12 @@ def _open(path: Path, mapping: Import) -> pl.LazyFrame:
     return frame
 
 
+def _texts(path: Path, mapping: Import) -> set[str]:
+    """Return the columns of a CSV file that hold ids, tokens and words."""
+    texts = {mapping.transaction_id, *mapping.entities.values(), *mapping.categorical.values()}
+    return texts & set(pl.scan_csv(path, infer_schema=False, glob=False).collect_schema().names())
+
+
 def _unread(path: Path, error: BaseException) -> InvalidInput:
     # Its own message quotes values, which end up in somebody's scroll-back or log.
     problem = f"{path.name} cannot be read as [import] says ({type(error).__name__})"
@@ -160,6 +172,8 @@ def _select(frame: pl.LazyFrame, mapping: Import, settings: Settings) -> pl.Data
             if name in mapping.numeric
             else pl.lit(None, pl.Float64)
         )
+        # One NaN for all that is missing: a file may hold others.
+        .fill_nan(None)
         .fill_null(float("nan"))
         .alias(f"n_{name}")
         for name in settings.schema_.numeric_names
@@ -209,6 +223,7 @@ def _check(frame: pl.DataFrame, settings: Settings) -> None:
         raise InvalidInput("file", "holds no rows", "give a history with transactions")
     required = [f"e_{name}" for name, field in schema.entities.items() if field.required]
     id_length = pl.col("id").str.len_chars()
+    ahead_us = schema.future_tolerance
     bad = {
         "transaction_id: missing": pl.col("id").is_null() | (pl.col("id") == ""),
         f"transaction_id: longer than {ID_LENGTH_MAX} characters": id_length > ID_LENGTH_MAX,
@@ -217,6 +232,9 @@ def _check(frame: pl.DataFrame, settings: Settings) -> None:
         "event_time: after 2099": pl.col("event") > LATEST_US,
         "arrival_time: missing or after 2099": (
             pl.col("arrival").is_null() | (pl.col("arrival") > LATEST_US)
+        ),
+        "event_time: ahead of its arrival by more than schema.future_tolerance": (
+            pl.col("event") > pl.col("arrival") + ahead_us
         ),
         "label_time: missing or after 2099 for a fraud": (
             pl.col("fraud") & ~pl.col("labelled").is_between(EVENT_TIME_MIN_US, LATEST_US)
@@ -227,6 +245,12 @@ def _check(frame: pl.DataFrame, settings: Settings) -> None:
         **{f"entity {name[2:]}: missing": pl.col(name).is_null() for name in required},
         **_bad_fields(schema),
     }
+    if settings.service.clock == "wall":
+        # One row would take the time of the service along, for good.
+        now_us = WallClock().now_us()
+        bad["arrival_time: after now by more than schema.future_tolerance"] = (
+            pl.col("arrival") > now_us + ahead_us
+        )
     for problem, rule in bad.items():
         rows = frame.filter(rule)
         if len(rows):

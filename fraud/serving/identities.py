@@ -144,6 +144,6 @@ class IdentityFile:
                 f"server.identities.file: {self._path}: others may write it, and make themselves operators; "
                 f"chmod 600 {self._path}"
             )
-        credentials = read_credentials(text.decode("utf-8", "replace"), str(self._path))
+        credentials = read_credentials(text, str(self._path))
         self.held = Identities(credentials, self._raw_scores)
         return True

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from fraud.clock import LATEST_US
+from fraud.durable import sync
 from fraud.errors import Conflict, InvalidInput, NotAllowedNow, NotFound
 from fraud.serving.credentials import (
     Credential,
@@ -39,7 +40,7 @@ class IdentityDesk:
             ConfigError: it is no file of identities.
         """
         try:
-            return read_credentials(self._path.read_text(encoding="utf-8"), str(self._path))
+            return read_credentials(self._path.read_bytes(), str(self._path))
         except FileNotFoundError:
             return ()
 
@@ -150,6 +151,8 @@ class IdentityDesk:
             file.flush()
             os.fsync(file.fileno())
         fresh.replace(self._path)
+        # Or a power cut might bring back who was revoked.
+        sync(self._path.parent)
 
 
 def _one_token(rows: Sequence[Credential], which: str, now_us: int) -> Credential:

@@ -9,8 +9,9 @@ Both together hold `server.read_calls_max` calls, of which one caller never take
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -147,6 +148,16 @@ class Queries:
         return await self._on(self._reader, query, *given)
 
     async def _on(self, worker: ThreadPoolExecutor, query: Callable[..., Result], *given: Any) -> Result:
+        with self.place():
+            return await asyncio.get_running_loop().run_in_executor(worker, query, *given)
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """Hold a place among the reads for the body of a `with`, for whoever calls.
+
+        Raises:
+            Overloaded: as `survey`.
+        """
         name, calls = name_of(calling()), self._calls
         if calls.free(name) < 1:
             raise Overloaded(
@@ -155,7 +166,7 @@ class Queries:
             )
         calls.enter(name)
         try:
-            return await asyncio.get_running_loop().run_in_executor(worker, query, *given)
+            yield
         finally:
             calls.leave(name)
 

@@ -40,6 +40,8 @@ from fraud.serving.scorer import State
 
 _log = structlog.get_logger("fraud.serving.recovery")
 _READ_ROWS = 5_000
+_NO_SUCH_FILE = (KeyError, TypeError, ValueError, AttributeError)
+"""What is raised by what reads a file that is JSON and not of ours."""
 Beside = Literal["exploration", "lists"]
 """What else folds from the log and is written beside a snapshot, by the beginning of its file's name."""
 
@@ -187,11 +189,16 @@ def _lists_at(
     position: int, entity_names: Sequence[str], log: EventLog, archive: Archive, snapshots: Snapshots
 ) -> Lists:
     """Return the lists at a position: from their file, else from the archive and the log up to there."""
-    lists = Lists(entity_names)
     stored = snapshots.read_beside("lists", position) if position else None
     if stored is not None:
-        lists.resume(stored)
-        return lists
+        lists = Lists(entity_names)
+        try:
+            lists.resume(stored)
+        except _NO_SUCH_FILE as error:
+            _log.warning("lists of a snapshot not usable", position=position, why=repr(error))
+        else:
+            return lists
+    lists = Lists(entity_names)
     for entry in listings_between(log, archive, 0, position):
         lists.take(entry)
     return lists
@@ -214,8 +221,11 @@ def listings_between(log: EventLog, archive: Archive, after: int, upto: int) -> 
 def _resume(spending: Spending, log: EventLog, snapshots: Snapshots, position: int) -> None:
     """Bring spending to a position: from its file, else from the log's last day up to there."""
     stored = snapshots.read_beside("exploration", position) if position else None
-    if position == 0 or (stored is not None and spending.resume(stored)):
-        return
+    try:
+        if position == 0 or (stored is not None and spending.resume(stored)):
+            return
+    except _NO_SUCH_FILE as error:
+        _log.warning("spending of a snapshot not usable", position=position, why=repr(error))
     after = 0
     since_us = day_of(log.last_arrival_us(), spending.zone)[0]
     while True:

@@ -132,7 +132,8 @@ class ScoringServicer:
         """Return a stored decision with its reasons."""
         entry = await self._queries.decision(request.transaction_id)
         assert isinstance(entry.event, Scored)
-        reasons = await self._desk.explain_one(entry)
+        with self._queries.place():
+            reasons = await self._desk.explain_one(entry)
         return scoring_pb2.GetDecisionResponse(decision=self._seen(entry_to_wire(entry, reasons)))
 
     async def list_decisions(

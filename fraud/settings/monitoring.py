@@ -127,6 +127,9 @@ class Monitoring(Section):
     token_file: Path | None = Field(default=None, description="holds what a reader shows as bearer token")
     scorer_port: int = Field(default=9464, ge=-1, le=65_535)
     retrainer_port: int = Field(default=9465, ge=-1, le=65_535)
+    readers_max: int = Field(
+        default=16, ge=1, le=1_000, description="of one process at once; who comes then is turned away"
+    )
     scorer_host: str | None = Field(
         default=None, min_length=1, description="where 'fraud status' finds the scorer's; unset: this machine"
     )

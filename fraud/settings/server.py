@@ -157,6 +157,12 @@ class Server(Section):
                 "two_person.methods: nobody can tell two callers apart without [server.identities] file; "
                 "give one, or leave methods empty"
             )
+        rates = (self.rates, *self.rates.identities.values())
+        if self.identities.file is None and any(it.calls_per_second or it.rows_per_second for it in rates):
+            raise ValueError(
+                "rates: nobody can tell callers apart without [server.identities] file, so nothing would be "
+                "bounded; give one, or leave rates out"
+            )
         return self
 
 

@@ -33,9 +33,9 @@ def red_team(
 ) -> list[list[Result]]:
     """Return a list of results for each bundle, all of one model; empty lists where no fraud is known.
 
-    `since_us` is the first event time of the frauds; default: `attacks.recent` before the cut. With
-    `among` int64[m] they are some of the frauds at these positions, the youngest ones too; without, of
-    all that have matured.
+    `since_us` is the first event time of the frauds, of which those count that have matured; default: all
+    that are known of `attacks.recent` before the cut. With `among` int64[m] they are some of the frauds at
+    these positions, the youngest ones too.
     """
     total, met = scenes_of(
         history, bundles[0].model, frauds=frauds, since_us=since_us, among=among, drawn=drawn
@@ -62,7 +62,8 @@ def scenes_of(
     """
     settings = history.settings
     first_us = history.cut.time_us - settings.attacks.recent if since_us is None else since_us
-    judged = history.judged(model, first_us, with_features=False, matured_only=among is None)
+    matured_only = among is None and since_us is not None
+    judged = history.judged(model, first_us, with_features=False, matured_only=matured_only)
     known = judged.filter(pl.col("is_fraud")).collect()
     if among is not None:
         known = known.filter(pl.Series(np.isin(known["position"].to_numpy(), among), dtype=pl.Boolean))

@@ -37,6 +37,7 @@ from fraud.registry.ledger import RegistryState
 from fraud.registry.store import LAYOUT as LEDGER_LAYOUT
 from fraud.registry.store import LedgerStore
 from fraud.registry.upkeep import vacuumed_by
+from fraud.serving.history import LATER
 from fraud.serving.recovery import Snapshots
 from fraud.settings import Settings
 from fraud.upkeep.inventory import CONFIGURATION, DATA, NAME, Inventory, Line, as_tar, copy_file, line_of
@@ -148,7 +149,8 @@ class _Copy:
             snapshot_at = self._snapshot(last_entry(state.log.connection)[0])
             self._sqlite(state.log, self._places.log)
             self._sqlite(state.ledger, self._places.ledger)
-            for path in held.files:
+            later = self._settings.data_dir / LATER
+            for path in (*held.files, *([later] if later.is_file() else [])):
                 self._file(path)
             with configuration.open("rb") as file:
                 self._lines.append(copy_file(file, self._aside / CONFIGURATION, CONFIGURATION))

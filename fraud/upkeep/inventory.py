@@ -3,7 +3,7 @@
     TARGET/ or TARGET.tar
       backup.json        this inventory, written last
       fraud.toml         the configuration it was made with; secrets of the environment are not in it
-      data/…             events.sqlite, registry.sqlite, archive, bundles, state
+      data/…             events.sqlite, registry.sqlite, archive, bundles, state; of an import what is not due
 
 A file that is not in the inventory does not exist; one that differs from its
 line by a bit is refused.

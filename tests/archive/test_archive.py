@@ -1,4 +1,6 @@
 import dataclasses
+import os
+import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 from fraud.archive import Archive
 from fraud.archive.lease import Lease
 from fraud.archive.table import Table
+from fraud.archive.unfinished import UNFINISHED
 from fraud.errors import ConfigError, Damaged, Unavailable
 from fraud.eventlog import MemoryEventLog
 from fraud.records import Event, Scored
@@ -259,3 +262,24 @@ def test_scans_of_one_version_share_its_handle_and_a_later_one_sees_what_others_
     Archive(tmp_path / "archive", SCHEMA, FEATURES).copy_from(log)
     after = archive.transactions(10**9).collect()
     assert len(before.collect()) < len(after) == archive.rows()["transactions"]
+
+
+def test_what_a_killed_writer_left_aside_is_vacuumed(
+    log: MemoryEventLog, archive: Archive, tmp_path: Path
+) -> None:
+    log.append(history(40, seed=3), 5, [])
+    archive.copy_from(log)
+    data = tmp_path / "archive" / "transactions" / "part-x.parquet#1"
+    commit = tmp_path / "archive" / "labels" / "_delta_log" / "00000000000000000009.json#2"
+    for path in (data, commit):
+        path.write_text("of a customer")
+    archive.vacuum(timedelta(0))
+    assert data.exists(), "its writer may be at work"
+    old = time.time() - 2 * UNFINISHED.total_seconds()
+    os.utime(data, (old, old))
+    assert archive.unnamed(timedelta(0)) == [data]
+    assert archive.vacuum(timedelta(0)) == [data]
+    assert not data.exists()
+    archive.drop_old_files(0.0)
+    assert not commit.exists(), "nobody writes beside an erasure"
+    assert same_entries(list(archive.entries()), log.read(0, 100))

@@ -1,11 +1,13 @@
 """The archive over power cuts: what it was relied upon for is there, and what was torn is copied anew."""
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
 
 import pytest
 
@@ -120,6 +122,26 @@ def test_every_file_of_the_version_is_synced_before_it_is_relied_upon(tmp_path: 
         archive.copy_from(log)
         data = {path for path in books.synced if path.suffix == ".parquet"}
         assert data == set(archive.held().files) - held - {it for it in books.synced if it.suffix == ".json"}
+
+
+def test_a_file_that_cannot_be_opened_for_a_moment_is_synced_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = MemoryEventLog()
+    log.append(history(50, seed=4), 1, [])
+    archive = opened(tmp_path)
+    archive.copy_from(log)
+    log.append(history(50, 4, 50), 1, [])
+    with monkeypatch.context() as crowded:
+
+        def refuse(path: object, *_: object) -> int:
+            raise OSError(errno.EMFILE, "simulated: too many open files", str(path))
+
+        within = SimpleNamespace(open=refuse, fsync=os.fsync, close=os.close, O_RDONLY=os.O_RDONLY)
+        crowded.setattr("fraud.durable.os", within)
+        with pytest.raises(Unavailable, match=r"cannot be made durable.*too many open files"):
+            archive.copy_from(log)
+    assert archive.copy_from(log) == archive.secure() == 100
 
 
 def test_a_copy_whose_files_cannot_be_synced_is_relied_upon_by_nobody(tmp_path: Path) -> None:

@@ -2,13 +2,17 @@
 
 import json
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
-from fraud.cli.import_ import LATER
-from fraud.cli.label_file import read_labels
+from fraud.cli.label_file import read_labels, write_labels
 from fraud.cli.main import run
-from fraud.records import LabelValue
+from fraud.errors import Unavailable
+from fraud.eventlog.folder import open_log
+from fraud.records import Label, LabelValue
+from fraud.serving.history import LATER
+from fraud.serving.recovery import Snapshots
 from tests.serving import test_history
 
 
@@ -37,3 +41,36 @@ def test_a_history_whose_frauds_are_all_known_leaves_no_such_file(
     document = json.loads(capsys.readouterr().out)
     assert (document["transactions"], document["frauds"], document["frauds_later"]) == (len(frame), 0, 0)
     assert not (settings.data_dir / LATER).exists()
+
+
+def test_a_history_that_is_loaded_leaves_its_later_frauds_whatever_comes_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = test_history.configured(tmp_path)
+    path, _ = test_history.made(tmp_path, seed=8)
+    full = Unavailable("no space is left for a snapshot")
+    monkeypatch.setattr(Snapshots, "write", Mock(side_effect=full))
+    assert run(["import", str(path), "--config", str(tmp_path / "fraud.toml")]) == 0
+    assert read_labels(settings.data_dir / LATER)[0]
+
+
+def test_later_frauds_that_cannot_be_kept_leave_the_log_empty(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = test_history.configured(tmp_path)
+    path, _ = test_history.made(tmp_path, seed=8)
+    (settings.data_dir / LATER).mkdir(parents=True)
+    assert run(["import", str(path), "--config", str(tmp_path / "fraud.toml")]) == 1
+    assert LATER in capsys.readouterr().err
+    log = open_log(settings)
+    assert log.head() == 0
+    log.close()
+    (settings.data_dir / LATER).rmdir()
+    assert run(["import", str(path), "--config", str(tmp_path / "fraud.toml")]) == 0
+
+
+def test_an_id_that_a_spreadsheet_would_calculate_comes_back_as_it_is(tmp_path: Path) -> None:
+    labels = [Label('=HYPERLINK("x","y")', LabelValue.FRAUD, 1_700_000_000_000_000)]
+    write_labels(tmp_path / LATER, labels)
+    assert read_labels(tmp_path / LATER) == (labels, [])
+    assert not (tmp_path / LATER).read_text().startswith("=")

@@ -67,6 +67,17 @@ def test_a_budget_of_one_try_finds_no_more_than_one_of_many(
     assert shares[0] < shares[1]
 
 
+def test_frauds_are_attacked_that_are_younger_than_the_maturity_of_labels(
+    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FRAUD__LABELS__MATURITY", "21d")
+    monkeypatch.setenv("FRAUD__ATTACKS__RECENT", "14d")
+    arguments = ["--config", str(world.folder / "fraud.toml"), "--output", "json", "redteam"]
+    assert run([*arguments, "--budget", "2", "--out", str(tmp_path / "page.html")]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["frauds"] == 20
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "says"),
     [

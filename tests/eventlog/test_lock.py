@@ -6,6 +6,7 @@ import pytest
 
 from fraud.errors import DataFolderLocked
 from fraud.eventlog import lock_data_folder
+from tests.archive.test_power import Books
 
 ROOT = Path(__file__).parents[2]
 
@@ -14,6 +15,12 @@ def test_a_folder_is_made_locked_and_freed(tmp_path: Path) -> None:
     for _ in range(2):
         with lock_data_folder(tmp_path / "new" / "data"):
             assert (tmp_path / "new" / "data").is_dir()
+
+
+def test_the_names_of_folders_that_are_made_are_durable(tmp_path: Path) -> None:
+    books = Books()
+    with books.kept(), lock_data_folder(tmp_path / "new" / "data"):
+        assert books.synced >= {tmp_path, tmp_path / "new"}
 
 
 def test_the_same_process_cannot_lock_it_twice(tmp_path: Path) -> None:

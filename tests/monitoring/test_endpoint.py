@@ -3,20 +3,24 @@
 import os
 import socket
 import ssl
+import threading
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry, Gauge
 
 from fraud.errors import ConfigError
+from fraud.monitoring import endpoint
 from fraud.monitoring.endpoint import Guard, MetricsServer, serve_metrics
 from fraud.monitoring.scrape import Endpoint, scrape
 from fraud.settings.access import ClientSection, TlsFiles
 from fraud.settings.monitoring import Monitoring
 from tests.serving.authority import Authority, Issued
+from tests.waiting import wait_until
 
 OURS, OTHERS = Authority(), Authority("others")
 SERVER = OURS.issue("metrics", alternative=["localhost"])
@@ -150,3 +154,45 @@ def test_a_file_that_cannot_be_used_is_named_at_the_start(tmp_path: Path, broken
     (tmp_path / broken).unlink()
     with pytest.raises(ConfigError, match=broken):
         Guard(monitoring, 0.0)
+
+
+def dripping(port: int) -> socket.socket:
+    connection = socket.create_connection(("127.0.0.1", port))
+    connection.sendall(b"GET / HTTP/1.1\r\nA: ")
+    return connection
+
+
+def hung_up(connection: socket.socket) -> bool:
+    """Tell whether the other side has closed, waiting for it."""
+    connection.settimeout(20)
+    try:
+        return connection.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
+def test_readers_have_an_end_and_more_than_fit_are_turned_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monitoring = Monitoring(token_file=put(tmp_path, "token", b"let-me-in"), readers_max=2)
+    begun: list[threading.Timer] = []
+
+    def noted(seconds: float, call: Callable[..., None], given: list[Any]) -> threading.Timer:
+        assert seconds == endpoint.DEADLINE_S
+        begun.append(threading.Timer(10**6, call, given))
+        return begun[-1]
+
+    monkeypatch.setattr(endpoint, "Timer", noted)
+    with served(monitoring) as server:
+        slow = [dripping(server.port) for _ in range(2)]
+        wait_until(lambda: len(begun) == 2)
+        with dripping(server.port) as third:
+            assert hung_up(third)
+        for timer in begun:
+            # As when the time is over, however much the reader says.
+            timer.function(*timer.args)
+        assert all(hung_up(connection) for connection in slow)
+        wait_until(lambda: server._server._places._value == 2)
+        assert answer(monitoring, ClientSection(), server) == 42
+        for connection in slow:
+            connection.close()

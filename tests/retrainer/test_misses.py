@@ -125,6 +125,18 @@ def test_no_submitter_who_gave_few_before_adds_more_than_the_share(
 
 
 @settings(max_examples=60, deadline=None)
+@given(counts, st.integers(6, 200), st.integers(0, 50), st.floats(0.2, 0.8))
+def test_together_they_add_no_more_than_one_of_them_could(
+    now: dict[str, int], bank: int, each: int, share: float
+) -> None:
+    past = {name: each for name in now if name != "bank"} | {"bank": bank}
+    rest = sum(past.values()) - bank
+    counted = bounded(now, past, share)
+    if rest / (rest + bank) < share <= bank / (rest + bank):
+        assert counted <= now.get("bank", 0) / (1 - share) + 1e-6
+
+
+@settings(max_examples=60, deadline=None)
 @given(st.integers(0, 40), st.integers(0, 400), st.integers(1, 6))
 def test_one_bought_submitter_cannot_start_a_retrain_whatever_he_sends(
     usual: int, bought: int, a_day: int

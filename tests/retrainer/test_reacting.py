@@ -5,20 +5,24 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
+import polars as pl
 import pytest
 
 from fraud.clock import DAY_US, HOUR_US, MINUTE_US
+from fraud.evaluation.days import day_start_us
+from fraud.monitoring.quality import QualityRules
 from fraud.records import Label, LabelsSubmitted, LabelValue, Outcome, Scored
 from fraud.registry.ledger import RegistryState
 from fraud.registry.view import Registry
-from fraud.retrainer import realised
+from fraud.retrainer import realised, value
 from fraud.retrainer.cycle import Order, Workshop
 from fraud.retrainer.daemon import Watch, next_order, open_workshop
 from fraud.retrainer.watching import Monitor
 from fraud.settings import Settings, load_settings
-from fraud.training.history import Cut
+from fraud.training.history import Cut, History
 from tests.retrainer.answering import EAGER, Scoring, answering
 from tests.retrainer.patterns import ROWS_A_DAY, START_US, World, pattern_of
 
@@ -299,6 +303,33 @@ def test_a_burst_is_answered_by_a_whole_cycle_that_the_ledger_explains(world: Sc
     assert not state.guard_reports["card"].frozen
     assert state.version("card-3").cut_position == world.log.head()
     assert state.version("card-3").verdicts, "and the gate judged what came of it"
+
+
+def test_who_gave_few_before_is_left_out_alone_and_together_whatever_he_says(world: Scoring) -> None:
+    settings = settings_of(world)
+    rules = QualityRules.of(settings, world.log.last_arrival_us())
+    newest_us = day_start_us(rules.last_day + 1 - min(rules.windows), rules.zone)
+    said = {"bank": (60, 1), "jane": (20, 9), "joe": (25, 8), "eve": (15, 7), "new": (0, 5)}
+    frames = []
+    for place, (submitter, (past, amount)) in enumerate(said.items()):
+        # What they say of the newest payments is that they are honest.
+        verdicts = [True] * past + [False]
+        frames.append(
+            pl.DataFrame(
+                {
+                    "label_position": [10**9 + place] * len(verdicts),
+                    "submitter": submitter,
+                    "is_fraud": verdicts,
+                    "event_time_us": [newest_us - 1] * past + [newest_us + 1],
+                    "amount_base_minor": [1] * past + [amount],
+                }
+            )
+        )
+    told = pl.concat(frames)
+    givers = told.select("submitter", position="label_position").lazy()
+    history = cast(History, SimpleNamespace(settings=settings, labels=lambda: givers))
+    groups = list(value._minor_submitters(told.drop("submitter"), history, rules))
+    assert groups == [("jane",), ("joe",), ("eve",), ("new",), ("jane", "joe", "new")]
 
 
 @pytest.mark.parametrize("submitter", ["bank", "mallory"])

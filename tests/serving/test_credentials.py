@@ -85,16 +85,17 @@ def test_scores_are_seen_by_the_roles_that_may_and_by_the_right(role: str) -> No
         assert caller == Caller("jane", frozenset([role]), raw_scores=seen)
 
 
-WRONG = {
+WRONG: dict[str | bytes, str] = {
     "[]": "TypeError",
     "{": "JSONDecodeError",
+    b'{"layout": 1, "credentials": "\xff"}': "UnicodeDecodeError",
     '{"layout": 2, "credentials": []}': "layout 2 is not 1",
     '{"layout": 1, "credentials": [{"id": "1"}]}': "KeyError",
 }
 
 
 @pytest.mark.parametrize(("text", "message"), WRONG.items())
-def test_what_is_no_file_of_identities_says_so(text: str, message: str) -> None:
+def test_what_is_no_file_of_identities_says_so(text: str | bytes, message: str) -> None:
     with pytest.raises(ConfigError, match=rf"place: is no file of identities \(.*{message}.*restore it"):
         read_credentials(text, "place")
 

@@ -253,6 +253,55 @@ def test_what_somebody_else_pays_with_while_the_plan_is_made_stays(
     service(personal_settings(tmp_path), body)
 
 
+def test_what_the_person_pays_with_while_the_plan_is_made_goes_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def body(here: Service) -> None:
+        stream = Stream(seed=47)
+        await here.fill(stream)
+        plan, loop = here.eraser._plan, asyncio.get_running_loop()
+        own, shared, others = stream.take(3)
+        own.entities["device"] = "ann's new phone"
+        shared.entities["device"] = others.entities["device"] = "a new phone of two"
+        own.entities["card"] = shared.entities["card"] = TOKEN
+
+        def meanwhile(entity: str, surrogate: int) -> ErasureReport:
+            made = plan(entity, surrogate)
+            asyncio.run_coroutine_threadsafe(here.score([own, shared, others]), loop).result()
+            return made
+
+        monkeypatch.setattr(here.eraser, "_plan", meanwhile)
+        await erase_ann(here)
+        devices = {token.token for token in here.process.log.tokens() if token.entity_index == 2}
+        assert "ann's new phone" not in devices
+        assert "a new phone of two" in devices
+        assert DEVICE not in devices
+
+    service(personal_settings(tmp_path), body)
+
+
+def test_what_two_shared_goes_with_the_second_though_the_first_still_waits(tmp_path: Path) -> None:
+    settings = personal_settings(tmp_path)
+
+    async def body(here: Service) -> None:
+        stream = Stream(seed=48)
+        await here.fill(stream)
+        wires = stream.take(2)
+        for wire, card in zip(wires, (TOKEN, "tok-of-bob"), strict=True):
+            wire.entities["card"], wire.entities["device"] = card, "theirs"
+        await here.score(wires)
+        here.process.archive.copy_from(here.process.log)
+        with open_archive(settings).reading():
+            ann = await here.eraser.plan("card", TOKEN)
+            await here.process.batcher.run(lambda: here.eraser._begin(ann, "dpo", "request"))
+            bob = await here.eraser.plan("card", "tok-of-bob")
+            await here.process.batcher.run(lambda: here.eraser._begin(bob, "dpo", "request"))
+        devices = {token.token for token in here.process.log.tokens() if token.entity_index == 2}
+        assert "theirs" not in devices
+
+    service(settings, body)
+
+
 def test_an_erasure_that_waits_for_a_reader_goes_on_by_itself(tmp_path: Path) -> None:
     settings = personal_settings(tmp_path)
 

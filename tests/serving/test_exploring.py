@@ -138,7 +138,7 @@ def test_budgets_of_a_day_hold_in_any_batches(tmp_path: Path) -> None:
     inside(exploring(tmp_path), body)
 
 
-@pytest.mark.parametrize("snapshot", ["none", "with spending", "spending lost"])
+@pytest.mark.parametrize("snapshot", ["none", "with spending", "spending lost", "spending spoiled"])
 def test_a_restart_goes_on_with_the_same_spending(tmp_path: Path, snapshot: str) -> None:
     stream, settings = Stream(seed=42), exploring(tmp_path)
     spent: dict[str, Any] = {}
@@ -157,9 +157,11 @@ def test_a_restart_goes_on_with_the_same_spending(tmp_path: Path, snapshot: str)
         assert spending_of(process) == folded(process)
 
     inside(settings, first)
-    if snapshot == "spending lost":
-        for path in settings.places.state.glob("exploration-*.json"):
+    for path in settings.places.state.glob("exploration-*.json"):
+        if snapshot == "spending lost":
             path.unlink()
+        if snapshot == "spending spoiled":
+            path.write_text("{}")
     inside(settings, second)
 
 

@@ -1,12 +1,13 @@
 """An import takes no row that the service would refuse, and names the column."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 
-from fraud.clock import LATEST_US
+from fraud.clock import DAY_US, LATEST_US, WallClock
 from fraud.errors import InvalidInput
 from fraud.features.state import NUMERIC_MAX
 from fraud.serving.history import import_history
@@ -164,3 +165,62 @@ def test_honest_rows_need_no_label_time(tmp_path: Path) -> None:
     assert history.label_us[history.is_fraud].tolist() == [START_US + 1]
     summary = import_history(settings, path)
     assert (summary.frauds, summary.later) == (1, ())
+
+
+def test_ids_tokens_and_words_of_a_csv_are_its_text(tmp_path: Path) -> None:
+    settings = configured(tmp_path)
+    rows = [
+        {**ROW, "id": "0000017", "card": "000123", "shop": "7", "channel": "0742"},
+        {**ROW, "id": "17", "card": "123", "shop": "007", "channel": "2026-01-09"},
+        {**ROW, "id": "2026-01-09T10:00:00Z", "card": "1e3", "shop": "true", "channel": "742"},
+    ]
+    path = tmp_path / "history.csv"
+    pl.DataFrame(rows, infer_schema_length=None).write_csv(path)
+    history = read_history(settings, path)
+    assert history.ids == [row["id"] for row in rows]
+    assert history.tokens[:2] == [[row["card"] for row in rows], [row["shop"] for row in rows]]
+    channel = settings.schema_.categorical_names.index("channel")
+    assert [words[channel] for words in history.categoricals] == [row["channel"] for row in rows]
+
+
+def test_every_nan_of_a_file_is_the_one_that_says_missing(tmp_path: Path) -> None:
+    settings = configured(tmp_path)
+    odd = np.array([0xFFF8000000000123], np.uint64).view(np.float64)[0]
+    path = tmp_path / "history.parquet"
+    pl.DataFrame([ROW]).with_columns(distance=pl.Series([odd])).write_parquet(path)
+    numerics = read_history(settings, path).rows.numerics
+    place = settings.schema_.numeric_names.index("distance")
+    assert numerics[0, place].tobytes() == np.float64("nan").tobytes()
+
+
+def test_a_row_ahead_of_its_own_arrival_is_not_imported(tmp_path: Path) -> None:
+    configured(tmp_path)
+    path = tmp_path / "fraud.toml"
+    path.write_text(path.read_text().replace("[import.entities]", 'arrival_time = "came"\n[import.entities]'))
+    settings = load_settings(path, {})
+    tolerance_us = settings.schema_.future_tolerance
+    for ahead_us, taken in ((tolerance_us, True), (tolerance_us + 1, False)):
+        rows = [{**ROW, "came": START_US}, {**ROW, "id": "u", "time": START_US + ahead_us, "came": START_US}]
+        pl.DataFrame(rows).write_parquet(tmp_path / "history.parquet")
+        if taken:
+            assert len(read_history(settings, tmp_path / "history.parquet").ids) == 2
+            continue
+        with pytest.raises(InvalidInput, match=r"event_time: ahead of its arrival .* in 1 rows, first row 2"):
+            read_history(settings, tmp_path / "history.parquet")
+
+
+def test_by_the_wall_clock_no_row_comes_from_the_future(tmp_path: Path) -> None:
+    configured(tmp_path)
+    path = tmp_path / "fraud.toml"
+    path.write_text(path.read_text().replace('clock = "log"', 'clock = "wall"'))
+    settings = load_settings(path, {})
+    year_us = 365 * DAY_US
+    for time_us, taken in ((WallClock().now_us(), True), (WallClock().now_us() + year_us, False)):
+        row = {**ROW, "time": time_us}
+        if taken:
+            imported(settings, row)
+            shutil.rmtree(settings.data_dir)
+            continue
+        with pytest.raises(InvalidInput, match=r"arrival_time: after now .* in 1 rows, first row 2"):
+            imported(settings, row)
+        assert not settings.places.log.exists()

@@ -219,7 +219,7 @@ def test_rules_that_no_longer_fit_are_refused_aloud_and_the_service_serves(tmp_p
         process.close()
 
 
-@pytest.mark.parametrize("snapshot", ["none", "with lists", "lists lost", "pruned"])
+@pytest.mark.parametrize("snapshot", ["none", "with lists", "lists lost", "lists spoiled", "pruned"])
 def test_who_is_listed_comes_back_after_a_restart(tmp_path: Path, snapshot: str) -> None:
     stream, settings = Stream(seed=66), settings_in(tmp_path)
 
@@ -247,9 +247,11 @@ def test_who_is_listed_comes_back_after_a_restart(tmp_path: Path, snapshot: str)
         assert again.rule == "block:card"
 
     inside(settings, first)
-    if snapshot in ("lists lost", "pruned"):
-        for path in settings.places.state.glob("lists-*.json"):
+    for path in settings.places.state.glob("lists-*.json"):
+        if snapshot in ("lists lost", "pruned"):
             path.unlink()
+        if snapshot == "lists spoiled":
+            path.write_text('{"card": [[1, "block"]]}')
     inside(settings, second)
 
 

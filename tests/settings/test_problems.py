@@ -64,6 +64,8 @@ WRONG = {
     '[server.two_person]\nmethods = ["Promote"]': ["two_person.methods: nobody can tell two callers apart"],
     '[server.identities]\nfile = "i"\ntokens_bound = true': ["tokens_bound", "[server.tls] clients"],
     '[server.two_person]\nmethods = ["Score"]': ["methods.0", "'Promote', 'Rollback' or 'ExcludeData'"],
+    "[server.rates]\nrows_per_second = 5": ["rates: nobody can tell callers apart without"],
+    "[server.rates.identities.shop]\ncalls_per_second = 5": ["rates: nobody can tell callers apart"],
     '[server.rates.identities."a b"]': ["server.rates.identities", "'a b' is no name of an identity"],
     "[server.rates]\ncalls_per_second = -1": ["server.rates.calls_per_second", "greater than or equal to 0"],
     '[monitoring]\nhost = "::"': ["monitoring: host: :: is reached from other machines", "insecure = true"],

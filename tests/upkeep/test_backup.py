@@ -17,6 +17,7 @@ from fraud.cli.main import run
 from fraud.errors import Damaged, FraudError, InvalidInput, NotAllowedNow, NotFound, OtherFormat, Unavailable
 from fraud.eventlog.folder import open_log
 from fraud.registry.store import LedgerStore
+from fraud.serving.history import LATER
 from fraud.settings import Settings, load_settings
 from fraud.upkeep.backup import back_up
 from fraud.upkeep.inventory import NAME, Inventory
@@ -56,6 +57,13 @@ def test_what_was_backed_up_comes_back(name: str, settings: Settings, tmp_path: 
     (tmp_path / "again.toml").write_text(text)
     assert run(["--config", str(tmp_path / "again.toml"), "replay"]) == 0
     assert run(["--config", str(tmp_path / "again.toml"), "doctor"]) == 0
+
+
+def test_labels_of_an_import_that_are_not_due_come_along(settings: Settings, tmp_path: Path) -> None:
+    (settings.data_dir / LATER).write_text("labels")
+    made(settings, tmp_path / "b.tar")
+    restore(settings, tmp_path / "b.tar", tmp_path / "again", verify=False)
+    assert (tmp_path / "again" / LATER).read_text() == "labels"
 
 
 def test_nothing_is_left_beside_a_backup_or_a_restore(settings: Settings, tmp_path: Path) -> None:
