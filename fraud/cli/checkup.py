@@ -176,7 +176,8 @@ def _champions(settings: Settings) -> Iterator[Finding]:
         if not version:
             outcome = settings.models[model].no_champion
             text = f"no champion yet; every answer is {outcome} with NO_CHAMPION"
-            yield Finding(f"model {model}", "warn", text, "fraud retrain --once, when labels are in")
+            remedy = "fraud retrain, when labels are in; with --once where no retrainer runs"
+            yield Finding(f"model {model}", "warn", text, remedy)
             continue
         try:
             bundle = BundleStore(settings.places.bundles).read(state.version(version).digest)

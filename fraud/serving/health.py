@@ -76,7 +76,8 @@ class Health(health_pb2_grpc.HealthServicer):
     ) -> None:
         """Tell how a service is, and again whenever that changes; what came in between is left out."""
         if self._watches >= WATCHES_MAX:
-            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, f"{WATCHES_MAX} watch already")
+            problem = f"{WATCHES_MAX} watch already; ask with Check, which has an end"
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, problem)
         self._watches += 1
         told: Status | None = None
         try:

@@ -254,11 +254,12 @@ def _facts(frame: pl.DataFrame, history: History) -> pl.DataFrame:
 def _parts(facts: pl.DataFrame, history: History) -> pl.DataFrame:
     """Return the parts of label batches that hold the facts."""
     positions = facts.lazy().select("position").unique()
+    # Every label repeats what its part is; the first of each says it once.
     return (
         history.labels()
+        .filter(pl.col("row") == 0)
         .join(positions, on="position", how="semi")
-        .group_by("position")
-        .agg(pl.col("batch_id", "source", "submitter", "arrival_time_us", "digest").first())
+        .select("position", "batch_id", "source", "submitter", "arrival_time_us", "digest")
         .sort("position")
         .collect()
     )

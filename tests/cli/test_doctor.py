@@ -195,3 +195,17 @@ def test_keys_and_readers_of_metrics_are_looked_at(
     status, found = doctor(config, capsys)
     assert status == 0
     assert any("under the entity key" in it["text"] for it in found["access"])
+
+
+def test_who_has_no_champion_is_told_to_ask_the_retrainer(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = config.parent / "data" / "registry.sqlite"
+    path.parent.mkdir(mode=0o700)
+    LedgerStore.open(path).close()
+    status, found = doctor(config, capsys)
+    assert status == 0
+    (finding,) = found["model card"]
+    assert "no champion yet" in finding["text"]
+    # A cycle of one's own is refused where a retrainer runs.
+    assert finding["remedy"].startswith("fraud retrain, when labels are in")

@@ -19,6 +19,8 @@ ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 RULES = DEPLOY / "prometheus" / "rules"
 ANYWHERE = {"service", "job", "instance"}
+UPKEEP_FAILED = "FraudUpkeepFailed"
+"""The alert that a unit sends by itself, without a rule."""
 FOREIGN: dict[str, set[str]] = {
     "up": set(),
     "ALERTS": {"alertname", "alertstate", "severity", "model"},

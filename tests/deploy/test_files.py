@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
+from fraud.clock import MINUTE_US
 from fraud.monitoring.endpoint import Guard, serve_metrics
 from fraud.monitoring.retrainer_metrics import RetrainerMetrics
 from fraud.monitoring.scrape import HEARTBEAT
 from fraud.settings import load_settings
+from fraud.settings.durations import parse_duration_us
 from fraud.settings.monitoring import Monitoring
 from tests.deploy.known import DEPLOY, ROOT, alerts, read_yaml
 from tests.serving.worlds import settings_in
@@ -21,9 +23,7 @@ from tests.serving.worlds import settings_in
 COMPOSE: dict[str, Any] = read_yaml(DEPLOY / "compose.yaml")
 SERVICES: dict[str, Any] = COMPOSE["services"]
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
-UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
-TIMER = DEPLOY / "systemd" / "fraud-backup.timer"
-SECRETS = "/etc/fraud/fraud.env"
+TLS: dict[str, Any] = read_yaml(DEPLOY / "compose.tls.yaml")["services"]
 ALERTMANAGER: dict[str, Any] = read_yaml(DEPLOY / "alertmanager" / "alertmanager.yml")
 
 
@@ -45,11 +45,8 @@ def test_logs_are_bounded() -> None:
 def test_secrets_may_be_given_by_environment_and_need_not_be() -> None:
     for name in ("scorer", "retrainer"):
         assert [it["required"] for it in SERVICES[name]["env_file"]] == [False], name
-    assert [unit.name for unit in UNITS if f"EnvironmentFile=-{SECRETS}\n" not in unit.read_text()] == []
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert SECRETS in readme
-    assert "deploy/fraud.env" in readme
-    assert (DEPLOY / ".gitignore").read_text(encoding="utf-8").split() == ["/fraud.env"]
+    assert "deploy/fraud.env" in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert (DEPLOY / ".gitignore").read_text(encoding="utf-8").split() == ["/fraud.env", "/tls"]
 
 
 def test_the_retrainers_health_is_asked_for_as_its_metrics_are_guarded(tmp_path: Path) -> None:
@@ -90,14 +87,42 @@ def test_images_are_pinned_by_version(name: str) -> None:
     assert re.fullmatch(r"[a-z]+/[a-z]+:v?\d+\.\d+\.\d+", SERVICES[name]["image"])
 
 
+def mounts(service: dict[str, Any]) -> dict[str, str]:
+    """What a service mounts, by the place where it does."""
+    found = {}
+    for mount in service.get("volumes", ()):
+        if isinstance(mount, str):
+            source, _, target = mount.removesuffix(":ro").rpartition(":")
+        else:
+            source, target = mount["source"], mount["target"]
+        found[target] = source
+    return found
+
+
 def test_every_file_mounted_exists_and_every_volume_is_declared() -> None:
     for name, service in SERVICES.items():
-        for mount in service.get("volumes", ()):
-            source = mount.rpartition(":/")[0]
+        for source in mounts(service).values():
             if source.startswith("."):
                 assert (DEPLOY / source).exists(), (name, source)
             elif not source.startswith("$"):
                 assert source in COMPOSE["volumes"], (name, source)
+
+
+def test_a_configuration_that_is_missing_is_an_error_and_not_a_folder() -> None:
+    for name in ("scorer", "retrainer"):
+        assert mounts(SERVICES[name])["/etc/fraud/fraud.toml"] == "${FRAUD_TOML:-../fraud.toml}"
+    given = [*SERVICES["scorer"]["volumes"], *TLS["prometheus"]["volumes"]]
+    bound = [it for it in given if isinstance(it, dict)]
+    assert len(bound) == 3
+    assert all(it["read_only"] and it["bind"] == {"create_host_path": False} for it in bound)
+
+
+def test_rays_store_fits_into_shared_memory() -> None:
+    retrainer = SERVICES["retrainer"]
+    assert retrainer["init"] is True
+    assert SERVICES["scorer"]["environment"].items() < retrainer["environment"].items()
+    store = int(retrainer["environment"]["RAY_DEFAULT_OBJECT_STORE_MAX_MEMORY_BYTES"])
+    assert 0.9 < store / (int(retrainer["shm_size"].removesuffix("gb")) * 2**30) < 0.95
 
 
 def test_ports_are_published_to_loopback_only() -> None:
@@ -233,7 +258,9 @@ def test_the_heartbeat_goes_nowhere_until_somebody_says_where() -> None:
         it for it in ALERTMANAGER["route"]["routes"] if it["matchers"] == [f'severity = "{HEARTBEAT}"']
     )
     assert {"name": route["receiver"]} in ALERTMANAGER["receivers"]
-    assert route["repeat_interval"] == route["group_interval"] == "1m"
+    repeated, looked = (parse_duration_us(route[name]) for name in ("repeat_interval", "group_interval"))
+    assert looked == MINUTE_US
+    assert repeated < looked, "as long, and every other turn is passed over"
 
 
 @pytest.mark.skipif(
@@ -243,71 +270,3 @@ def test_alertmanager_accepts_its_configuration() -> None:
     path = DEPLOY / "alertmanager" / "alertmanager.yml"
     done = subprocess.run(["amtool", "check-config", str(path)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-
-
-@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
-def test_systemd_accepts_the_units_and_finds_them_locked_in(tmp_path: Path) -> None:
-    copies = []
-    for unit in (*UNITS, TIMER):
-        text = unit.read_text(encoding="utf-8").replace("/opt/fraud/bin/fraud", "/bin/true")
-        copies.append(tmp_path / unit.name)
-        copies[-1].write_text(text, encoding="utf-8")
-    names = [str(path) for path in copies]
-    done = subprocess.run(["systemd-analyze", "verify", *names], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "Unknown" not in done.stderr
-    services = [name for name in names if name.endswith(".service")]
-    command = ["systemd-analyze", "security", "--offline=true", "--threshold=20", *services]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, "exposure above 2.0:\n" + done.stdout
-
-
-def test_units_start_what_exists_and_end_it_with_sigterm() -> None:
-    assert [unit.name for unit in UNITS] == [
-        "fraud-backup.service",
-        "fraud-retrain.service",
-        "fraud-serve.service",
-    ]
-    for unit, command in zip(UNITS[1:], ("retrain --watch", "serve"), strict=True):
-        text = unit.read_text(encoding="utf-8")
-        assert re.search(rf"^ExecStart=.* {command}$", text, re.MULTILINE)
-        for line in (
-            "KillSignal=SIGTERM",
-            "Restart=on-failure",
-            "NoNewPrivileges=true",
-            "ProtectSystem=strict",
-        ):
-            assert line in text.splitlines()
-
-
-def test_a_backup_is_made_daily_and_the_newest_are_kept(tmp_path: Path) -> None:
-    text = UNITS[0].read_text(encoding="utf-8")
-    lines = dict(re.findall(r"^(ExecStart\w*)=/bin/sh -c '(.*)'$", text, re.MULTILINE))
-    kept = re.search(r"^Environment=KEPT=(\d+)$", text, re.MULTILINE)
-    assert kept is not None
-    for day in range(1, 11):
-        (tmp_path / f"2020-01-{day:02}T033000Z.tar").touch()
-    left = tmp_path / ".2020-01-10T033000Z.tar.77"
-    left.mkdir()
-    others = ["keep.me", "of mine.tar"]
-    for name in others:
-        (tmp_path / name).touch()
-    env = {**os.environ, "STATE_DIRECTORY": str(tmp_path), "KEPT": kept[1]}
-    for step in ("ExecStartPre", "ExecStart", "ExecStartPost"):
-        told = (
-            lines[step]
-            .replace("$$", "$")
-            .replace("%%", "%")
-            .replace("exec /opt/fraud/bin/fraud", "touch_last")
-        )
-        script = f'touch_last() {{ for target; do :; done; : >"$target"; }}; {told}'
-        subprocess.run(["/bin/sh", "-c", script], env=env, check=True)
-    assert not left.exists()
-    found = sorted(path.name for path in tmp_path.iterdir() if path.name not in others)
-    assert all((tmp_path / name).exists() for name in others)
-    assert len(found) == int(kept[1])
-    assert found[:2] == ["2020-01-05T033000Z.tar", "2020-01-06T033000Z.tar"]
-    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d{6}Z\.tar", found[-1])
-    timer = TIMER.read_text(encoding="utf-8").splitlines()
-    assert "WantedBy=timers.target" in timer
-    assert "Persistent=true" in timer
