@@ -132,8 +132,8 @@ def _days_lived(facts: Facts) -> int:
 def bounded(now: Mapping[str, int], past: Mapping[str, int], share_max: float) -> int:
     """Return how many votes count when those who together gave few before may not give more than a share.
 
-    `past` are the frauds that each gave before. Suspected of acting together are those with the most votes
-    for what they gave, as many as stay below `share_max` of the past. Whoever gave that share alone is
+    `past` are the frauds that each gave before. Together below `share_max` of them are each one alone who is,
+    and as many as fit of those with the most votes for what they gave. Whoever gave that share by himself is
     none of them: the feed is his.
 
     >>> bounded({"bank": 10, "jane": 90}, {"bank": 50, "jane": 10}, 0.5)
@@ -146,14 +146,18 @@ def bounded(now: Mapping[str, int], past: Mapping[str, int], share_max: float) -
     for name, given in now.items():
         votes[name if past.get(name, 0) >= STRANGER_CARDS else ""] += given
     usual = {name: past[name] / total if name else 0.0 for name in votes}
-    suspected: set[str] = set()
-    # Strangers first, then whoever speaks up most.
-    for name in sorted(votes, key=lambda it: (usual[it] > 0, usual[it] / max(votes[it], 1), it)):
-        if sum(usual[it] for it in suspected) + usual[name] < share_max:
-            suspected.add(name)
-    theirs = sum(votes[name] for name in suspected)
-    others = votes.total() - theirs
-    return others + min(theirs, int(share_max / (1 - share_max) * others + 1e-9))
+    minor = [name for name in votes if usual[name] < share_max]
+    together: list[str] = []
+    for name in sorted(minor, key=lambda it: (usual[it] / max(votes[it], 1), it)):
+        if sum(usual[it] for it in together) + usual[name] < share_max:
+            together.append(name)
+    everybody = votes.total()
+    counted = everybody
+    for group in (together, *([name] for name in minor)):
+        theirs = sum(votes[name] for name in group)
+        others = everybody - theirs
+        counted = min(counted, others + int(share_max / (1 - share_max) * others + 1e-9))
+    return counted
 
 
 def misses_of(history: History, model: str, reign: Reign, trust: Trust, rules: MissBurst) -> Facts:

@@ -195,7 +195,7 @@ def _lists_at(
         try:
             lists.resume(stored)
         except _NO_SUCH_FILE as error:
-            _log.warning("lists of a snapshot not usable", position=position, why=repr(error))
+            _log.warning("lists of a snapshot not usable", position=position, why=error)
         else:
             return lists
     lists = Lists(entity_names)
@@ -225,7 +225,7 @@ def _resume(spending: Spending, log: EventLog, snapshots: Snapshots, position: i
         if position == 0 or (stored is not None and spending.resume(stored)):
             return
     except _NO_SUCH_FILE as error:
-        _log.warning("spending of a snapshot not usable", position=position, why=repr(error))
+        _log.warning("spending of a snapshot not usable", position=position, why=error)
     after = 0
     since_us = day_of(log.last_arrival_us(), spending.zone)[0]
     while True:
