@@ -2,9 +2,9 @@
 
     python -m benchmarks.crash --rounds 20 --seed 1
 
-    each round   start what is dead → payments, labels, retrains, promotions → SIGKILL of scorer,
-                 retrainer or both after a random time → log, ledger, archive and bundles are read
-    afterwards   start on logs of growing length, with and without a snapshot
+    each round   start what is dead → payments, labels, outcomes, listings, retrains, promotions → SIGKILL
+                 of scorer, retrainer or both after a random time → log, ledger, archive, bundles are read
+    afterwards   start on the log that is left, twice and three times its length, with and without a snapshot
 
 Lost: acknowledged and not there. Doubled: there twice, in log or archive. Unequal: state from the
 newest snapshot is not the fold of the log from its start.
@@ -19,6 +19,7 @@ import time
 from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -34,14 +35,22 @@ from fraud.eventlog.sqlite import SqliteEventLog
 from fraud.features.archive import open_archive
 from fraud.features.spec import FeatureSpec
 from fraud.labels.standing import ConflictRule
-from fraud.records import Label, LabelsSubmitted, LabelValue, Scored
+from fraud.records import (
+    EntityListed,
+    Label,
+    LabelsSubmitted,
+    LabelValue,
+    OutcomesReported,
+    Scored,
+)
 from fraud.registry.store import LedgerStore
 from fraud.serving.recovery import Snapshots, entries_after, restore
 from fraud.settings import Settings, load_settings
 from tests.serving.worlds import Process, Stream, settings_in, start
 
 ROUNDS = 20
-LENGTHS = (100_000, 200_000)
+TIMES = (1, 2, 3)
+"""Recovery is timed on logs so many times as long as the one that the rounds left."""
 FIRST_DAYS, DAY_ROWS = 10, 400
 WAIT_S = (0.3, 12.0)
 """A kill comes within this time after the clients have begun; a cycle takes a few seconds."""
@@ -101,6 +110,9 @@ def look(settings: Settings, crowd: Crowd) -> Found:
         parts = [event for event in events if isinstance(event, LabelsSubmitted)]
         batches = Counter(event.batch_id for event in parts)
         sizes = {event.batch_id: len(event.labels) for event in parts}
+        reports = (event.reports for event in events if isinstance(event, OutcomesReported))
+        outcomes = Counter(chain.from_iterable(reports))
+        listings = Counter(event.reason for event in events if isinstance(event, EntityListed))
         snapshots = Snapshots(settings.places.state, settings.log.snapshots_kept)
         kept = snapshots.latest(spec, rule, log.head())
         state = restore(spec, rule, log, archive, snapshots).fold
@@ -114,7 +126,9 @@ def look(settings: Settings, crowd: Crowd) -> Found:
         BundleStore(settings.places.bundles).read(digest).self_test()
     lost = len(crowd.payments - payments.keys()) + len(crowd.promotions - promoted)
     lost += sum(sizes.get(name) != size for name, size in crowd.batches.items())
+    lost += len(crowd.outcomes - outcomes.keys()) + len(crowd.listings - listings.keys())
     doubled = payments.total() - len(payments) + batches.total() - len(batches)
+    doubled += outcomes.total() - len(outcomes) + listings.total() - len(listings)
     doubled += len(versions) - len({version.digest for version in versions})
     positions = archive.transactions().select(pl.len() - pl.col("position").n_unique()).collect().item()
     return Found(len(events), behind, lost, doubled + int(positions), int(not state.equals(anew)))
@@ -171,7 +185,7 @@ def _row(
         "what": what,
         "killed": victims,
         "after s": waited_s,
-        "acknowledged": len(crowd.payments) + len(crowd.batches) + len(crowd.promotions),
+        "acknowledged": crowd.acknowledged(),
         "entries": found.entries,
         "folded": found.behind,
         "lost": found.lost,
@@ -181,14 +195,15 @@ def _row(
     }
 
 
-def recoveries(folder: Path, lengths: tuple[int, ...]) -> list[dict[str, Any]]:
-    """Time starts on logs of these lengths, from the newest snapshot and from nothing."""
+def recoveries(folder: Path, times: tuple[int, ...]) -> list[dict[str, Any]]:
+    """Time starts on logs so many times as long, from the newest snapshot and from nothing."""
     settings, stream, rows = load_settings(folder / "fraud.toml", {}), Stream(seed=10), []
     stream.skip_days(100)
-    for length in (0, *(length for length in lengths if length > _head(settings))):
+    for length in [_head(settings) * each for each in times]:
         process = start(folder)
         with process.client() as client:
-            fill(client, stream, max(0, length - _head(settings)))
+            while (lacking := length - _head(settings)) > 0:
+                fill(client, stream, lacking)
         process.kill()
         for kept in (True, False):
             if not kept:
@@ -226,12 +241,14 @@ def run(count: int, seed: int, *, quick: bool) -> Report:
     """Run the benchmark."""
     with workspace("crash") as folder:
         killed = rounds(folder, count, seed)
-        started = recoveries(folder, () if quick else LENGTHS)
+        started = recoveries(folder, TIMES[:1] if quick else TIMES)
     report = Report(f"Killed {count} times under load, seed {seed}", rows=[*killed, *started])
     for name in ("lost", "doubled", "unequal"):
         total = sum(row.get(name, 0) for row in killed)
         report.bars.append(Bar(f"{name} in all rounds", total, 0, at_least=False, fair_when_quick=True))
-    report.notes.append("acknowledged: payments, label batches and promotions, over all rounds so far")
+    report.notes.append(
+        "acknowledged: payments, label batches, outcomes, listings, promotions, of all rounds"
+    )
     report.notes.append("ready s: from the start of the process, imports included, to its first answer")
     return report
 

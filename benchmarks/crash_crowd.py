@@ -1,7 +1,7 @@
 """Clients of a service that will be killed; they note what was acknowledged.
 
-scorers × n   batch of payments → batch of labels → …      until an error, which is the kill
-operator × 1  retrain, promotion of what is clean, …       until told to stop
+scorers × n   payments → labels → outcomes → a listing → …   until an error, which is the kill
+operator × 1  retrain, promotion of what is clean, …           until told to stop
 """
 
 import contextlib
@@ -12,6 +12,7 @@ from random import Random
 from benchmarks.crowds import labels_of, promote_another
 from fraud.client import Client
 from fraud.errors import FraudError
+from fraud.records import OutcomeReport, PaymentOutcome
 from fraud.registry.store import LedgerStore
 from fraud.registry.view import Registry
 from fraud.settings import load_settings
@@ -19,6 +20,8 @@ from tests.serving.worlds import Stream
 
 ROWS = 20
 LABELS = 4
+LISTED = 40
+"""Tokens that no payment has, and that are put on lists."""
 PAUSE_S = 0.3
 SCORE_PAUSE_S = 0.02
 """A thread scores a few hundred payments a second: enough to be hit in the middle of anything."""
@@ -32,8 +35,16 @@ class Crowd:
         self.payments: set[str] = set()
         self.batches: dict[str, int] = {}
         self.promotions: set[int] = set()
+        self.outcomes: set[OutcomeReport] = set()
+        self.listings: set[str] = set()
+        """By their reason, which names one each."""
         self._threads: list[threading.Thread] = []
         self._over = threading.Event()
+
+    def acknowledged(self) -> int:
+        """Return how much was acknowledged so far."""
+        known = (self.payments, self.batches, self.promotions, self.outcomes, self.listings)
+        return sum(map(len, known))
 
     def begin(self, folder: Path, target: str, number: int, seed: int) -> None:
         """Start the threads of a round."""
@@ -65,7 +76,19 @@ class Crowd:
                 batch = f"crash-{seed}-{stream.count}"
                 client.submit_labels(batch, 0, "chargeback", "bank", labels)
                 self.batches[batch] = len(labels)
+                reports = [
+                    OutcomeReport(it.transaction_id, PaymentOutcome.COMPLETED, stream.now_us)
+                    for it in wires[LABELS : 2 * LABELS]
+                ]
+                client.report_outcomes(reports)
+                self.outcomes.update(reports)
+                self._list(client, seed, stream.count // ROWS)
                 self._over.wait(SCORE_PAUSE_S)
+
+    def _list(self, client: Client, seed: int, number: int) -> None:
+        token, reason = f"listed-{number % LISTED}", f"crash {seed} {number}"
+        client.set_listing("allow", "device", token, actor="benchmark", reason=reason)
+        self.listings.add(reason)
 
     def _operate(self, folder: Path, target: str, seed: int) -> None:
         random = Random(seed)

@@ -30,7 +30,7 @@ def format_of(folder: Path) -> int:
         return int(read_json(path.read_text(encoding="utf-8"))["format"])
     except FileNotFoundError:
         return 1
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise Damaged(f"{path}: cannot be read ({error!r}); restore it from a copy") from error
 
 

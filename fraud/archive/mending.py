@@ -9,6 +9,7 @@ torn held nothing that the log does not hold still: it is copied anew. Without a
 cut no commit is ever torn, since each comes into its place whole.
 """
 
+import errno
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -36,7 +37,7 @@ class _Commit:
     def named(self, action: str) -> dict[str, int]:
         """Return the files that an action ("add" or "remove") names, with their sizes."""
         return {
-            unquote(it[action]["path"]): it[action].get("size", 0)
+            unquote(it[action]["path"]): it[action].get("size") or 0
             for it in self.actions or ()
             if action in it
         }
@@ -93,7 +94,18 @@ def _read(path: Path) -> _Commit:
         raise
     except (OSError, ValueError):
         return _Commit(path, None)
-    return _Commit(path, actions if all(isinstance(it, dict) for it in actions) else None)
+    return _Commit(path, actions if all(map(_is_action, actions)) else None)
+
+
+def _is_action(value: object) -> bool:
+    """Tell whether Delta may have written this line, as far as it is looked at here."""
+    if not isinstance(value, dict):
+        return False
+    files = [value[name] for name in ("add", "remove") if name in value]
+    return all(
+        isinstance(it, dict) and isinstance(it.get("path"), str) and isinstance(it.get("size"), int | None)
+        for it in files
+    )
 
 
 def _first_torn(folder: Path, commits: list[_Commit]) -> int | None:
@@ -120,8 +132,12 @@ def _first_gap(log: Path, commits: list[_Commit]) -> int | None:
 def _size(path: Path) -> int:
     try:
         return path.stat().st_size
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # no name of a file, with a null byte in it
         return -1
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            return -1
+        raise
 
 
 def _has_footer(path: Path) -> bool:

@@ -11,7 +11,9 @@ is taken to be of the first one.
 import json
 import sqlite3
 
+from fraud.documents import read_json
 from fraud.errors import ConfigError
+from fraud.eventlog.tables import noting
 from fraud.records import Heading, Headings
 
 _KEY = "heading:"
@@ -56,7 +58,10 @@ def noted_headings(connection: sqlite3.Connection) -> list[tuple[int, Heading]]:
     """Return the headings noted, by position; none where no service was held to any yet."""
     found = []
     for key, value in connection.execute(f"SELECT key, value FROM meta WHERE key GLOB '{_KEY}*'"):
-        numerics, categoricals, features = json.loads(value)
-        pairs = tuple((name, definition) for name, definition in features)
-        found.append((int(key.removeprefix(_KEY)), Heading(tuple(numerics), tuple(categoricals), pairs)))
+        with noting(f"event log: {key}"):
+            numerics, categoricals, features = read_json(value)
+            pairs = tuple((str(name), str(definition)) for name, definition in features)
+            since = int(key.removeprefix(_KEY))
+            heading = Heading(tuple(map(str, numerics)), tuple(map(str, categoricals)), pairs)
+        found.append((since, heading))
     return sorted(found, key=lambda it: it[0])

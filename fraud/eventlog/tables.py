@@ -20,6 +20,7 @@ behind in the slack of a page. So rows that matter are never moved:
     tokens    appended at the end; an erased one is overwritten in place and keeps its surrogate
 """
 
+import contextlib
 import dataclasses
 import json
 import sqlite3
@@ -28,7 +29,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from fraud.errors import ConfigError, Unavailable
+from fraud.documents import read_json
+from fraud.errors import ConfigError, Damaged, Unavailable
 from fraud.eventlog.codec import blank, encode
 from fraud.eventlog.connection import Layout, transaction
 from fraud.eventlog.log import BatchSummary, Erasure, NewToken, check_taken, summarise
@@ -194,8 +196,9 @@ def count_entries(connection: sqlite3.Connection) -> int:
 def pruned_upto(connection: sqlite3.Connection) -> tuple[int, int]:
     """Return position and arrival (µs UTC) of the newest entry that pruning has passed."""
     (text,) = connection.execute("SELECT value FROM meta WHERE key = 'pruned'").fetchone()
-    position, arrival_us = json.loads(text)
-    return position, arrival_us
+    with noting("event log: how far it is pruned"):
+        position, arrival_us = read_json(text)
+        return int(position), int(arrival_us)
 
 
 def pass_pruned(connection: sqlite3.Connection, start: int, stop: int, kept_kind: int) -> int:
@@ -236,6 +239,19 @@ def position_before(connection: sqlite3.Connection, arrival_us: int) -> int:
     return low
 
 
+@contextlib.contextmanager
+def noting(what: str) -> Iterator[None]:
+    """Say of a note that the body of a `with` cannot read that it is damaged.
+
+    Raises:
+        Damaged: it is not what was written.
+    """
+    try:
+        yield
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+        raise Damaged(f"{what} cannot be read ({error!r}); restore the log from a copy") from error
+
+
 def check_entities(connection: sqlite3.Connection, path: Path, names: list[str], writable: bool) -> None:
     """Write the entity names into a new log, or hold them against those it was made for.
 
@@ -251,7 +267,8 @@ def check_entities(connection: sqlite3.Connection, path: Path, names: list[str],
         return
     if row is None:
         raise Unavailable(f"{path}: is being made by its writer; try again")
-    made_for = json.loads(row[0])
+    with noting(f"{path}: its entities"):
+        made_for = [str(it) for it in read_json(row[0])]
     if made_for != names:
         raise ConfigError(
             f"{path}: was made for the entities {', '.join(made_for)}, the configuration names "
@@ -327,9 +344,10 @@ def noted_erasures(connection: sqlite3.Connection) -> list[Erasure]:
     rows = connection.execute("SELECT * FROM erasures ORDER BY entity_index, surrogate")
     found = []
     for entity_index, surrogate, body in rows:
-        told = json.loads(body)
-        linked = tuple((int(entity), int(number)) for entity, number in told.pop("linked"))
-        found.append(Erasure(entity_index, surrogate, **told, linked=linked))
+        with noting("event log: an erasure that was begun"):
+            told = read_json(body)
+            linked = tuple((int(entity), int(number)) for entity, number in told.pop("linked"))
+            found.append(Erasure(entity_index, surrogate, **told, linked=linked))
     return found
 
 

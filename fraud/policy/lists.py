@@ -157,13 +157,15 @@ class Lists:
         """Go on from what `to_dict` gave, in place of what stood here.
 
         Raises:
-            TypeError, ValueError, AttributeError: it is something else; what stands here then is of no use.
+            KeyError, TypeError, ValueError, AttributeError, OverflowError: it is something else; what stands
+                here then is of no use.
         """
         for name, listings in self._listings.items():
             for surrogate in list(listings):
                 self._drop(name, surrogate)
             for surrogate, list_name, since_us, until_us, actor, reason in stored.get(name, ()):
-                self._add(Listing(list_name, name, surrogate, since_us, until_us, actor, reason))
+                times_us = int(since_us), int(until_us)
+                self._add(Listing(list_name, name, int(surrogate), *times_us, str(actor), str(reason)))
         self._note_used()
 
     def _add(self, listing: Listing) -> None:

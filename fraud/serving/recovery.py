@@ -40,7 +40,7 @@ from fraud.serving.scorer import State
 
 _log = structlog.get_logger("fraud.serving.recovery")
 _READ_ROWS = 5_000
-_NO_SUCH_FILE = (KeyError, TypeError, ValueError, AttributeError)
+_NO_SUCH_FILE = (KeyError, TypeError, ValueError, AttributeError, OverflowError)
 """What is raised by what reads a file that is JSON and not of ours."""
 Beside = Literal["exploration", "lists"]
 """What else folds from the log and is written beside a snapshot, by the beginning of its file's name."""

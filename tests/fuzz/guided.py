@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 INSTRUMENTED = (
-    *("fraud.adversary.strategy", "fraud.arrays", "fraud.bundle", "fraud.cli", "fraud.documents"),
+    *("fraud.adversary.strategy", "fraud.archive.marking", "fraud.archive.mending", "fraud.arrays"),
+    *("fraud.bundle", "fraud.cli", "fraud.documents"),
     *("fraud.eventlog", "fraud.features", "fraud.labels", "fraud.policy", "fraud.registry", "fraud.records"),
     *("fraud.serving.convert", "fraud.serving.credentials", "fraud.serving.history_table"),
     *(
         "fraud.serving.intake",
+        "fraud.serving.recovery",
         "fraud.settings",
         "fraud.upkeep",
         "json",

@@ -8,21 +8,27 @@ import tarfile
 import tempfile
 import tomllib
 from collections.abc import Mapping
+from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import polars as pl
+from google.protobuf.json_format import MessageToDict
 
 from fraud.bundle.bundle import BOOSTER_FILE, DESCRIPTION_FILE, SELFTEST_FILE
 from fraud.bundle.manifest import canonical_json
 from fraud.errors import Damaged
 from fraud.eventlog.codec import encode
+from fraud.eventlog.log import Erasure
+from fraud.eventlog.memory import MemoryEventLog
 from fraud.features.fold import FeatureFold
 from fraud.features.spec import FeatureSpec
 from fraud.features.state import Rows
 from fraud.labels.standing import ConflictRule
+from fraud.policy.lists import Lists
+from fraud.policy.spending import Spending
 from fraud.records import BatchRetracted, EntityListed
 from fraud.registry.chain import LedgerEntry, entry_hash
 from fraud.serving.credentials import Credential, spelled
@@ -34,6 +40,16 @@ from tests.eventlog.events import applied, labels, outcomes, scored
 from tests.serving.worlds import CONFIG, START_US, Stream
 
 NOW_US: Final = START_US + 30 * 86_400_000_000
+SNAPSHOT_AT: Final = 3
+"""Where a snapshot stands in `short_log`."""
+_EXPLORATION: Final = """
+[models.card.policy.exploration]
+rate = 0.5
+key = "a key of enough letters"
+amount_max_minor = 30000
+budget_minor = 60000
+entity_budget_minor = { merchant = 25000 }
+"""
 _IMPORT: Final = """
 [import]
 model = "card"
@@ -133,6 +149,76 @@ def ledgers() -> list[bytes]:
         ("RetrainRequested", {"model": "", "cut_position": 3, "cut_time_us": 4, "trigger": "by hand"}),
     ]
     return [b"\n".join(f"{kind} {json.dumps(body)}".encode() for kind, body in rows)]
+
+
+def short_log() -> MemoryEventLog:
+    """Return a log of a few entries."""
+    log = MemoryEventLog()
+    listed = EntityListed("block", "card", 7, 0, "ann", "stolen")
+    log.append([scored("t-1"), listed, scored("t-2"), labels("b")], START_US, [])
+    return log
+
+
+def exploring() -> Settings:
+    """Return a configuration with budgets for exploration."""
+    return settings_from(tomllib.loads(CONFIG + _EXPLORATION), {}, Path("fraud.toml"))
+
+
+def payments() -> list[bytes]:
+    """Return payments as `fraud score` takes them, a JSON object a line."""
+    rows = [json.dumps(MessageToDict(it, preserving_proto_field_name=True)) for it in Stream(seed=3).take(3)]
+    rows = [json.dumps(json.loads(it) | {"event_time_us": START_US, "amount_minor": 5}) for it in rows]
+    return ["\n".join(rows).encode(), b"\xef\xbb\xbf" + rows[0].encode(), rows[1].encode()]
+
+
+def lists() -> list[bytes]:
+    """Return lists as they lie beside a snapshot."""
+    held = Lists(settings_from(tomllib.loads(CONFIG), {}, Path("fraud.toml")).schema_.entity_names)
+    for place, (name, entity) in enumerate((("block", "card"), ("allow", "card"), ("block", "device"))):
+        until_us = (0, NOW_US + 5, NOW_US - 5)[place]
+        held.put(EntityListed(name, entity, place, until_us, "ann", "stolen"), START_US)
+    return [json.dumps(held.to_dict()).encode()]
+
+
+def spendings() -> list[bytes]:
+    """Return spending as it lies beside a snapshot."""
+    held = Spending.of(exploring())
+    held.turn(START_US)
+    held.models["card"].take((4, 2, -1), 700)
+    return [json.dumps(held.to_dict()).encode()]
+
+
+def commits() -> list[bytes]:
+    """Return commits of a Delta table: one that makes it, and one that adds and removes a file, too."""
+    first = [
+        {"protocol": {"minReaderVersion": 1, "minWriterVersion": 2}},
+        {"metaData": {"id": "1", "format": {"provider": "parquet", "options": {}}, "schemaString": "{}"}},
+        {"commitInfo": {"timestamp": 1, "operation": "CREATE TABLE"}},
+    ]
+    later = [
+        {"add": {"path": "part-0%201.parquet", "size": 0, "partitionValues": {}, "modificationTime": 1}},
+        {"remove": {"path": "part-0%201.parquet", "deletionTimestamp": 2, "dataChange": False}},
+    ]
+    return ["\n".join(map(json.dumps, lines)).encode() for lines in (first, [*first, *later])]
+
+
+def archive_formats() -> list[bytes]:
+    """Return the file that says which format an archive has."""
+    return [b'{"format": 1}']
+
+
+def log_notes() -> list[bytes]:
+    """Return notes of a log, each behind its key."""
+    heading = (["distance"], ["channel"], [["amount", "the amount"], ["hour", "of the day"]])
+    erasure = asdict(Erasure(0, 0, 9, START_US, "ann", "case 17", ((1, 2),), 3, 2, 1))
+    told = {name: erasure[name] for name in erasure if name not in ("entity_index", "surrogate")}
+    notes = {
+        "entities": ["card", "merchant", "device"],
+        "heading:1": heading,
+        "pruned": [0, 0],
+        "erasure": told,
+    }
+    return [f"{key} {json.dumps(text)}".encode() for key, text in notes.items()]
 
 
 @functools.cache

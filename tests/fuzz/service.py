@@ -36,9 +36,8 @@ class Service:
 
     def __init__(self, process: ScoringProcess, port: int) -> None:
         self.process = process
-        self._channel = grpc.insecure_channel(
-            f"127.0.0.1:{port}", options=[("grpc.max_receive_message_length", -1)]
-        )
+        self.target = f"127.0.0.1:{port}"
+        self._channel = grpc.insecure_channel(self.target, options=[("grpc.max_receive_message_length", -1)])
 
     def call(
         self,

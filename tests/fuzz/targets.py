@@ -1,6 +1,6 @@
 """What reads bytes that somebody else may have written, each as one function of bytes.
 
-    bytes ─▶ read ─▶ returns, or raises a `FraudError`; anything else is a finding
+    bytes ─▶ read ─▶ returns, or raises one of the errors that the target allows; anything else is a finding
 
 The same targets are tried by hypothesis in the test run and by coverage with
 `python -m tests.fuzz` (`make fuzz`).
@@ -8,6 +8,9 @@ The same targets are tried by hypothesis in the test run and by coverage with
 
 import contextlib
 import functools
+import json
+import shutil
+import sqlite3
 import tempfile
 import tomllib
 from collections.abc import Callable, Mapping
@@ -17,17 +20,26 @@ from types import MappingProxyType
 from typing import Final
 
 from fraud.adversary.strategy import read_strategies
+from fraud.archive import mending
+from fraud.archive.marking import NAME as MARK
+from fraud.archive.marking import check_format, format_of
 from fraud.bundle.bundle import BOOSTER_FILE, DESCRIPTION_FILE, SELFTEST_FILE, Bundle
 from fraud.cli.id_file import read_ids
 from fraud.cli.label_file import read_labels
 from fraud.cli.rule_file import read_rules
-from fraud.errors import FraudError
+from fraud.cli.score import _message, _read
+from fraud.errors import ConfigError, Conflict, Damaged, FraudError, InvalidInput, NotAllowedNow, NotFound
 from fraud.eventlog import codec
 from fraud.eventlog.codec import decode, encode
+from fraud.eventlog.sqlite import SqliteEventLog
+from fraud.features.archive import open_archive
 from fraud.features.fold import FeatureFold
 from fraud.features.spec import FeatureSpec
 from fraud.labels.standing import ConflictRule
+from fraud.policy.lists import Lists
+from fraud.policy.spending import Spending
 from fraud.registry.ledger import RegistryState
+from fraud.serving import recovery
 from fraud.serving.credentials import read_credentials
 from fraud.serving.edge import decoder
 from fraud.serving.history_table import read_history
@@ -42,21 +54,22 @@ MESSAGE_BYTES_MAX: Final = 65_536
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A reader of bytes; `seeds` gives bytes that it takes."""
+    """A reader of bytes; `seeds` gives bytes that it takes, `allowed` is how it may refuse others."""
 
     name: str
     read: Callable[[bytes], object]
     seeds: Callable[[], list[bytes]]
+    allowed: tuple[type[FraudError], ...]
 
     def try_(self, data: bytes) -> str:
         """Read some bytes; return the code of the error that named what is wrong, "" where they were taken.
 
         Raises:
-            Exception: whatever is no `FraudError`, which is a finding.
+            Exception: whatever is not allowed, which is a finding.
         """
         try:
             self.read(data)
-        except FraudError as error:
+        except self.allowed as error:
             code, text = error.code, str(error)
         else:
             return ""
@@ -165,7 +178,7 @@ def environment(data: bytes) -> object:
 
 def identities(data: bytes) -> object:
     """Read a file of identities."""
-    return read_credentials(data.decode("utf-8", "replace"), "identities.json")
+    return read_credentials(data, "identities.json")
 
 
 def rules(data: bytes) -> object:
@@ -187,6 +200,90 @@ def archive(data: bytes) -> object:
         return told
 
 
+def payments(data: bytes) -> object:
+    """Read the payments that `fraud score` is given, as a file and, where it is one alone, as an argument."""
+    given = [str(at("payments.jsonl", data))]
+    if data.startswith(b"{") and b"\n" not in data:
+        given.append(data.decode("utf-8", "replace"))
+    return [[_message(row, where) for row, where in _read(each)] for each in given]
+
+
+def lists_beside(data: bytes) -> object:
+    """Take the lists that lie beside a snapshot, or those of the log; a payment must be decided by them."""
+    at(f"lists-{seeds.SNAPSHOT_AT:020d}.json", data)
+    snapshots, log = recovery.Snapshots(folder(), 1), seeds.short_log()
+    names = settings().schema_.entity_names
+    archive = open_archive(settings(), folder() / "no archive")
+    lists = recovery._lists_at(seeds.SNAPSHOT_AT, names, log, archive, snapshots)
+    lists.turn(seeds.NOW_US)
+    assert len(lists) >= 0
+    lists.deciding((1, -1, 7), seeds.NOW_US)
+    again = Lists(names)
+    again.resume(json.loads(json.dumps(lists.to_dict())))
+    assert list(again.listings(seeds.NOW_US)) == list(lists.listings(seeds.NOW_US))
+    return lists
+
+
+def spending_beside(data: bytes) -> object:
+    """Take the spending that lies beside a snapshot, or that of the log; more must be spent on top of it."""
+    at(f"exploration-{seeds.SNAPSHOT_AT:020d}.json", data)
+    spending, log = Spending.of(seeds.exploring()), seeds.short_log()
+    recovery._resume(spending, log, recovery.Snapshots(folder(), 1), seeds.SNAPSHOT_AT)
+    spending.turn(log.last_arrival_us())
+    for spent in spending.models.values():
+        spent.take((1, 2, -1), 500)
+        assert spent.left_minor is None or spent.left_minor >= 0
+    json.dumps(spending.to_dict())
+    return spending
+
+
+def commit(data: bytes) -> object:
+    """Read a commit of a Delta table, and set it aside where it is torn."""
+    with tempfile.TemporaryDirectory(dir=folder()) as table:
+        path = Path(table) / mending.LOG / f"{0:020d}.json"
+        path.parent.mkdir()
+        path.write_bytes(data)
+        added = mending.added_by(path)
+        assert all(isinstance(name, str) for name in added)
+        mending.mend(Path(table))
+        assert mending.mend(Path(table)) == [], "what is mended stays so"
+        return added
+
+
+def archive_format(data: bytes) -> object:
+    """Read which format an archive has."""
+    at(MARK, data)
+    check_format(folder())
+    return format_of(folder())
+
+
+def log_notes(data: bytes) -> object:
+    """Read what stands in a log beside its entries: entity names, headings, how far it is pruned, erasures.
+
+    The bytes are the key of a note, a space, and its text.
+    """
+    key, _, text = data.decode("utf-8", "replace").partition(" ")
+    path = folder() / "noted.sqlite"
+    shutil.copy(_log(), path)
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        if key == "erasure":
+            connection.execute("INSERT INTO erasures VALUES (0, 0, ?)", (text,))
+        else:
+            connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, text))
+        connection.commit()
+    names = settings().schema_.entity_names
+    with contextlib.closing(SqliteEventLog.open(path, writable=False, entity_names=names)) as log:
+        return log.head(), log.first(), list(log.headings()), log.erasures()
+
+
+@functools.cache
+def _log() -> Path:
+    """Return a log without entries."""
+    path = folder() / "empty.sqlite"
+    SqliteEventLog.open(path, writable=True, entity_names=settings().schema_.entity_names).close()
+    return path
+
+
 def _reader(name: str, read: Callable[[Path], object]) -> Callable[[bytes], object]:
     return lambda data: read(at(name, data))
 
@@ -195,32 +292,46 @@ def _history(path: Path) -> object:
     return read_history(seeds.importing(), path)
 
 
+_Errors = tuple[type[FraudError], ...]
+_NONE: _Errors = ()
+_FILE: _Errors = (InvalidInput,)
+_STORED: _Errors = (Damaged,)
+_CONFIG: _Errors = (ConfigError,)
+_NOTES: _Errors = (Damaged, ConfigError)
+_LEDGER: _Errors = (Damaged, InvalidInput, NotFound, NotAllowedNow, Conflict)
+
 TARGETS: Final[Mapping[str, Target]] = MappingProxyType(
     {
-        name: Target(name, read, given)
-        for name, read, given in (
-            ("transaction", transaction, seeds.transactions),
-            ("event", event, seeds.events),
-            ("blanked", blanked, seeds.events),
-            ("ledger", ledger, seeds.ledgers),
-            ("bundle", bundle, seeds.descriptions),
-            ("selftest", selftest, seeds.selftests),
-            ("booster", booster, seeds.boosters),
-            ("snapshot", features, seeds.snapshots),
-            ("settings", configuration, seeds.configurations),
-            ("environment", environment, seeds.environments),
-            ("labels-csv", _reader("labels.csv", read_labels), seeds.label_tables),
-            ("labels-lines", _reader("labels.jsonl", read_labels), seeds.label_lines),
-            ("labels-parquet", _reader("labels.parquet", read_labels), seeds.label_parquet),
-            ("history-csv", _reader("history.csv", _history), seeds.history_tables),
-            ("history-parquet", _reader("history.parquet", _history), seeds.history_parquet),
-            ("ids", _reader("ids.csv", read_ids), seeds.id_files),
-            ("rules", rules, seeds.rule_files),
-            ("identities", identities, seeds.identity_files),
-            ("strategies", _reader("strategies.toml", read_strategies), seeds.strategy_files),
-            ("strategies-json", _reader("strategies.json", read_strategies), seeds.strategy_json),
-            ("inventory", inventory, seeds.inventories),
-            ("backup", archive, seeds.backups),
+        name: Target(name, read, given, allowed)
+        for name, read, given, allowed in (
+            ("transaction", transaction, seeds.transactions, _FILE),
+            ("payments", payments, seeds.payments, _FILE),
+            ("event", event, seeds.events, _STORED),
+            ("blanked", blanked, seeds.events, _STORED),
+            ("ledger", ledger, seeds.ledgers, _LEDGER),
+            ("bundle", bundle, seeds.descriptions, _STORED),
+            ("selftest", selftest, seeds.selftests, _STORED),
+            ("booster", booster, seeds.boosters, _STORED),
+            ("snapshot", features, seeds.snapshots, _STORED),
+            ("lists-beside", lists_beside, seeds.lists, _NONE),
+            ("spending-beside", spending_beside, seeds.spendings, _NONE),
+            ("commit", commit, seeds.commits, _NONE),
+            ("archive-format", archive_format, seeds.archive_formats, _STORED),
+            ("log-notes", log_notes, seeds.log_notes, _NOTES),
+            ("settings", configuration, seeds.configurations, _CONFIG),
+            ("environment", environment, seeds.environments, _CONFIG),
+            ("labels-csv", _reader("labels.csv", read_labels), seeds.label_tables, _FILE),
+            ("labels-lines", _reader("labels.jsonl", read_labels), seeds.label_lines, _FILE),
+            ("labels-parquet", _reader("labels.parquet", read_labels), seeds.label_parquet, _FILE),
+            ("history-csv", _reader("history.csv", _history), seeds.history_tables, _FILE),
+            ("history-parquet", _reader("history.parquet", _history), seeds.history_parquet, _FILE),
+            ("ids", _reader("ids.csv", read_ids), seeds.id_files, _FILE),
+            ("rules", rules, seeds.rule_files, _FILE),
+            ("identities", identities, seeds.identity_files, _CONFIG),
+            ("strategies", _reader("strategies.toml", read_strategies), seeds.strategy_files, _CONFIG),
+            ("strategies-json", _reader("strategies.json", read_strategies), seeds.strategy_json, _CONFIG),
+            ("inventory", inventory, seeds.inventories, _STORED),
+            ("backup", archive, seeds.backups, _STORED),
         )
     }
 )

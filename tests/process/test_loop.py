@@ -1,18 +1,24 @@
 """The loop with real parts: score, label, retrain on Ray, gate, promote, hot swap."""
 
 import os
+import re
 import shutil
+import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 
+from fraud.bundle.bundle import BOOSTER_FILE, Bundle, SelfTest
+from fraud.bundle.store import BundleStore
 from fraud.client import Client
 from fraud.eventlog.folder import open_log
 from fraud.records import Applied, Label, LabelValue
@@ -34,8 +40,11 @@ watch(load_settings(Path(sys.argv[1]), {}))
 """
 FINISHED = models_pb2.GetRetrainResponse.FINISHED
 FAILED = models_pb2.GetRetrainResponse.FAILED
-IN_TIME_S = 5.0
-"""Within this a payment is answered while a cycle runs, at the first try."""
+RUNNING = models_pb2.GetRetrainResponse.RUNNING
+PATIENCE_S = 20.0
+"""A payment has so long, at the first try; one that waits for a cycle that stands still has not enough."""
+MEANWHILE = 50
+"""Payments that are answered while a cycle stands still."""
 
 
 def start_retrainer(
@@ -92,6 +101,7 @@ class Probe:
     def __init__(self, process: Process, deadline_s: float | None = None) -> None:
         self.failures: list[Exception] = []
         self.versions: set[str] = set()
+        self.answers = 0
         self._stop = threading.Event()
         if deadline_s is None:
             client = process.client()
@@ -106,8 +116,15 @@ class Probe:
             while not self._stop.is_set():
                 try:
                     self.versions.add(client.score(stream.next(step_us=2)).version)
+                    self.answers += 1
                 except Exception as error:  # noqa: BLE001 — every kind of failure counts
                     self.failures.append(error)
+
+    def answered(self, more: int) -> None:
+        """Wait until so many more are answered, and see that none fails."""
+        upto = self.answers + more
+        wait_until(lambda: self.answers >= upto or self.failures, f"{more} answers")
+        assert not self.failures
 
     def stop(self) -> None:
         self._stop.set()
@@ -178,6 +195,23 @@ def gives_way(pid: int, niceness: int) -> bool:
     return False
 
 
+@contextmanager
+def standing_still(pid: int) -> Iterator[None]:
+    """Stop a process and all under it, wherever they are, for the body of a `with`."""
+    stopped = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+
+    def send(sign: signal.Signals) -> None:
+        for child in stopped:
+            with suppress(psutil.NoSuchProcess):
+                child.send_signal(sign)
+
+    send(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        send(signal.SIGCONT)
+
+
 def session_of(pid: int) -> str:
     """Return what the kernel says of the group that a session's share of the cores is by; "" for nothing."""
     try:
@@ -193,7 +227,7 @@ def test_from_nothing_to_a_champion_without_a_failed_request(filled: Path, tmp_p
     with serving(folder) as process, process.client() as client, ExitStack() as stack:
         seq = client.trigger_retrain("card", "first champion", "test")
         retrainer = stack.enter_context(retraining(folder))
-        with probing(process, IN_TIME_S) as probe:
+        with probing(process, PATIENCE_S) as probe:
             wait_until(
                 lambda: gives_way(retrainer.pid, niceness),
                 "a worker that gives way",
@@ -203,6 +237,9 @@ def test_from_nothing_to_a_champion_without_a_failed_request(filled: Path, tmp_p
             assert niceness > psutil.Process(process.child.pid).nice(), "than the scorer"
             assert modes_of(retrainer.pid, settings.places.log) == {"r"}, "it only reads the log"
             assert "r+" in modes_of(process.child.pid, settings.places.log)
+            with standing_still(retrainer.pid):
+                probe.answered(MEANWHILE)
+                assert client.get_retrain(seq).state == RUNNING, "answered in the middle of a cycle"
             reply = wait_for(client, seq)
             before = client.score(stream.next())
         assert reply.state == FINISHED, reply.text
@@ -279,17 +316,48 @@ def test_a_champion_whose_features_are_taken_out_is_followed_by_the_next_retrain
         assert process.stop() == 0
 
 
-def test_a_damaged_bundle_stays_out_and_the_scorer_serves_on(folder: Path) -> None:
+def missing(_: BundleStore, bundle: Bundle) -> str:
+    return bundle.digest
+
+
+def changed_on_disk(bundles: BundleStore, bundle: Bundle) -> str:
+    digest = bundles.write(bundle)
+    path = bundles._place(digest) / BOOSTER_FILE
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    return digest
+
+
+def not_as_at_training(bundles: BundleStore, bundle: Bundle) -> str:
+    """Whole, and its trees give other margins than those that stand beside them."""
+    margins = bundle.selftest.margins.copy()
+    margins[0] = np.nextafter(margins[0], np.float32(np.inf))
+    return bundles.write(replace(bundle, selftest=SelfTest(bundle.selftest.matrix, margins)))
+
+
+DAMAGES: dict[str, Callable[[BundleStore, Bundle], str]] = {
+    "is not in the store": missing,
+    "on disk; restore": changed_on_disk,
+    "1 of .* self-test rows differ from training": not_as_at_training,
+}
+
+
+@pytest.mark.parametrize(("why", "damage"), DAMAGES.items(), ids=[it.__name__ for it in DAMAGES.values()])
+def test_a_damaged_bundle_stays_out_and_the_scorer_serves_on(
+    folder: Path, why: str, damage: Callable[[BundleStore, Bundle], str]
+) -> None:
     stream = later(8)
     with serving(folder) as process, process.client() as client:
         settings = load_settings(folder / "fraud.toml", {})
-        store = LedgerStore.open(settings.places.ledger)
+        store, bundles = LedgerStore.open(settings.places.ledger), BundleStore(settings.places.bundles)
         first = RegistryState.fold(store.read()).version("card-1")
+        bundle = bundles.read(first.digest)
         body = {
             "version": "card-2",
             "model": "card",
             "recipe": "full",
-            "digest": "0" * 64,
+            "digest": damage(bundles, replace(bundle, manifest={**bundle.manifest, "seed": 8})),
             "parent": "",
             "attempt": 1,
             "challengers": 1,
@@ -297,7 +365,7 @@ def test_a_damaged_bundle_stays_out_and_the_scorer_serves_on(folder: Path) -> No
             "cut_time_us": first.cut_time_us,
             "manifest": first.manifest,
         }
-        store.append("VersionRegistered", body, actor="test", reason="a bundle that is not there", time_us=1)
+        store.append("VersionRegistered", body, actor="test", reason="its bundle is damaged", time_us=1)
         store.append(
             "Promoted",
             {"model": "card", "version": "card-2", "expected": "card-1"},
@@ -306,7 +374,14 @@ def test_a_damaged_bundle_stays_out_and_the_scorer_serves_on(folder: Path) -> No
             time_us=1,
         )
         store.close()
-        wait_until(lambda: client.get_champion("card").intended_version == "card-2", "the promotion seen")
+
+        def refusals() -> list[str]:
+            with closing(open_log(settings)) as log:
+                applied = [it.event for it in log.applied()]
+            return [it.refused for it in applied if isinstance(it, Applied) and it.refused]
+
+        wait_until(refusals, "the promotion refused")
+        assert re.search(f"^card-2: .*{why}", refusals()[0])
         champion = client.get_champion("card")
         assert (champion.intended_version, champion.version) == ("card-2", "card-1")
         decision = client.score(stream.next())

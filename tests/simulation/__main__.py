@@ -1,4 +1,7 @@
-"""Simulates the service with drawn seeds, or one again: `python -m tests.simulation --seed 7`."""
+"""Simulates the service with drawn seeds, or one again: `python -m tests.simulation --seed 7`.
+
+`--plant` puts a bug in on purpose, which has to be found.
+"""
 
 import argparse
 import logging
@@ -11,6 +14,7 @@ from random import SystemRandom
 
 import structlog
 
+from tests.simulation.planted import PLANTED
 from tests.simulation.promises import BrokenPromise
 from tests.simulation.world import simulate
 
@@ -27,12 +31,12 @@ def main() -> int:
         started = time.monotonic()
         with tempfile.TemporaryDirectory(prefix="simulation-") as folder:
             try:
-                ran = simulate(Path(folder), seed, options.steps)
+                ran = simulate(Path(folder), seed, options.steps, options.plant)
             except BrokenPromise as error:
                 print(f"\n{error}")  # noqa: T201
                 return 1
         counts.update(ran.counts)
-        print(f"held, {time.monotonic() - started:.1f} s, {ran.digest[:12]}", flush=True)  # noqa: T201
+        print(f"held, {time.monotonic() - started:.1f} s, {ran.digest}", flush=True)  # noqa: T201
         if options.trace:
             print("\n".join(ran.trace))  # noqa: T201
         if options.seed is not None or time.monotonic() >= end:
@@ -47,6 +51,13 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, help="one run, with this seed; default: new ones are drawn")
     parser.add_argument("--steps", type=int, default=300, help="steps of a run (300)")
     parser.add_argument("--minutes", type=float, default=1.0, help="draw seeds for so long (1)")
+    parser.add_argument(
+        "--plant",
+        choices=list(PLANTED),
+        default="",
+        metavar="NAME",
+        help=f"a bug to put in: {', '.join(map(repr, PLANTED))}",
+    )
     parser.add_argument("--trace", action="store_true", help="print what was done, step by step")
     return parser.parse_args()
 

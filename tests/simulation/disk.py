@@ -7,20 +7,26 @@ write      one write fails
 sync       one sync fails, and what it should have made durable is lost
 slow       every sync takes seconds of the simulated clock
 ledger     the ledger's file can be neither read, written nor opened
+
+Of a file that is written whole, a part is there after a write that failed.
 """
 
+import errno
 import os
 import shutil
 import tempfile
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Literal
 
 from tests.simulation.power import Change, Pages, Tree
+from tests.simulation.whole import standing_between
 
 Kind = Literal["crash", "full", "write", "sync", "slow", "ledger"]
 KINDS: tuple[Kind, ...] = ("crash", "full", "write", "sync", "slow", "ledger")
@@ -30,6 +36,8 @@ SLOW_US = 2_000_000
 FOLDERS = ("bundles", "state")
 RETRAINER = "retrainer"
 """Threads whose name begins like this are those of the retraining process."""
+Begin = Callable[[float], object]
+"""Does a share of a write, after which it fails."""
 
 
 @dataclass(slots=True)
@@ -39,7 +47,7 @@ class Fault:
     kind: Kind
     after: int = 0
     torn: float = 0.5
-    """Share of the last write that still happens, for a crash."""
+    """Share of the last write that still happens."""
 
 
 class Disk:
@@ -51,21 +59,21 @@ class Disk:
         self.tree = Tree(root, FOLDERS)
         self.fault: Fault | None = None
         self.frozen: set[str] = set()
-        self.hits = 0
-        """Faults that took effect."""
-        self.changes = 0
+        self.struck: Counter[str] = Counter()
+        """Faults that took effect, by kind, and by kind and what of the data folder they hit."""
         self.watching = False
-        """True while the simulation itself reads: no fault is for it."""
+        """True while the simulation itself reads or writes: no fault is for it."""
         self._pass_time = pass_time
         self._fsync = os.fsync
         self._kept = Path(tempfile.mkdtemp(prefix="simulation-"))
 
     @contextmanager
     def below(self) -> Iterator[None]:
-        """Stand between `os.fsync` and the system for the body of a `with`."""
+        """Stand between the service's whole files and the system for the body of a `with`."""
         os.fsync = self.fsync  # type: ignore[assignment]
         try:
-            yield
+            with standing_between(self.tree.covers, partial(self.step, "write")):
+                yield
         finally:
             os.fsync = self._fsync
             self.tree.forget()
@@ -84,8 +92,13 @@ class Disk:
         """Return the process that the calling thread belongs to."""
         return RETRAINER if threading.current_thread().name.startswith(RETRAINER) else "scorer"
 
-    def permit(self, kind: Literal["write", "sync"], path: str, owner: str) -> int:
-        """Return OK or the code of what goes wrong with a change; a crash freezes its process."""
+    def permit(
+        self, kind: Literal["write", "sync"], path: str, owner: str, begin: Begin = lambda _: None
+    ) -> int:
+        """Return OK or the code of what goes wrong with a change; a crash freezes its process.
+
+        `begin` does a part of a write that then fails, or is the last.
+        """
         if self.watching:
             return OK
         if owner in self.frozen:
@@ -93,33 +106,44 @@ class Disk:
         fault = self.fault
         if fault is None:
             return OK
-        self.changes += 1
         if fault.kind == "slow":
-            self._pass_time(SLOW_US if kind == "sync" else 0)
+            if kind == "sync":
+                self._pass_time(SLOW_US)
+                self._note(fault, path)
             return OK
         if fault.kind == "ledger":
-            return self._hit(IOERR_WRITE) if "registry" in path else OK
+            return self._hit(fault, path, IOERR_WRITE) if "registry" in path else OK
         if fault.after > 0:
             fault.after -= 1
             return OK
-        return self._strike(fault, kind, owner)
+        return self._strike(fault, kind, path, owner, begin)
 
-    def _strike(self, fault: Fault, kind: str, owner: str) -> int:
+    def _strike(self, fault: Fault, kind: str, path: str, owner: str, begin: Begin) -> int:
         match fault.kind:
             case "crash":
+                begin(fault.torn)
                 self.freeze(owner)
-                return self._hit(IOERR)
+                return self._hit(fault, path, IOERR)
             case "full" if kind == "write":
-                return self._hit(FULL)
-            case "write" | "sync" if kind == fault.kind:
+                begin(fault.torn)
+                return self._hit(fault, path, FULL)
+            case "write" if kind == "write":
+                begin(fault.torn)
                 self.fault = None
-                return self._hit(IOERR_WRITE if kind == "write" else IOERR_FSYNC)
+                return self._hit(fault, path, IOERR_WRITE)
+            case "sync" if kind == "sync":
+                self.fault = None
+                return self._hit(fault, path, IOERR_FSYNC)
             case _:
                 return OK
 
-    def _hit(self, code: int) -> int:
-        self.hits += 1
+    def _hit(self, fault: Fault, path: str, code: int) -> int:
+        self._note(fault, path)
         return code
+
+    def _note(self, fault: Fault, path: str) -> None:
+        parts = Path(path).relative_to(self.root).parts
+        self.struck.update((fault.kind, f"{fault.kind}: {parts[0].partition('.')[0] if parts else '.'}"))
 
     def readable(self, path: str, owner: str) -> bool:
         """Tell whether a file can be read now."""
@@ -128,7 +152,7 @@ class Disk:
         if owner in self.frozen:
             return False
         if self.fault is not None and self.fault.kind == "ledger" and "registry" in path:
-            self.hits += 1
+            self._note(self.fault, path)
             return False
         return True
 
@@ -138,7 +162,7 @@ class Disk:
             self.frozen.add(owner)
             return
         self.frozen.add(owner)
-        # Whole files are written past us, so what stands now is put back when the process is gone.
+        # Whole files are moved and deleted past us, so what stands now is put back when the process is gone.
         for name in FOLDERS:
             if (self.root / name).is_dir():
                 _copy(self.root / name, self._kept / name)
@@ -175,14 +199,16 @@ class Disk:
         """Note a write that reached the page cache."""
         self.pages.waiting[path].append(Change(offset, data))
 
-    def step(self, kind: Literal["write", "sync"], path: Path) -> None:
+    def step(self, kind: Literal["write", "sync"], path: Path, begin: Begin = lambda _: None) -> None:
         """Permit a change that is made past us, or fail it.
 
         Raises:
             OSError: it must not happen, or its maker must not learn that it did.
         """
-        if self.permit(kind, str(path), self.owner()) != OK:
-            raise OSError(5, "simulated: input/output error", str(path))
+        code = self.permit(kind, str(path), self.owner(), begin)
+        if code != OK:
+            number = errno.ENOSPC if code == FULL else errno.EIO
+            raise OSError(number, f"simulated: {os.strerror(number)}", str(path))
 
     def cut_off(self, path: str, size: int) -> None:
         """Note that a file is cut to a size."""
@@ -190,7 +216,8 @@ class Disk:
 
     def put(self, path: Path, content: bytes) -> None:
         """Write a file from outside the service, durable at once."""
-        path.write_bytes(content)
+        with self.watched():
+            path.write_bytes(content)
         with path.open("rb") as file:
             self.tree.synced(file.fileno())
 

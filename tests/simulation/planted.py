@@ -1,8 +1,11 @@
 """Bugs that are put in on purpose: each must be found, or the simulation proves nothing."""
 
 import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from types import MappingProxyType
+from typing import Any, Final, Self
 
 import polars as pl
 from deltalake import DeltaTable, write_deltalake
@@ -46,15 +49,13 @@ class _LedgerInTwo(LedgerStore):
     """Compares when it is read and swaps when it is written; in between others may have written."""
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
-        super().__init__(path, connection)
         self._seen = RegistryState()
+        super().__init__(path, connection)
 
-    def read(self, after: int = 0) -> list[LedgerEntry]:
-        found = super().read(after)
-        for entry in found:
-            if entry.seq == self._seen.seq + 1:
-                self._seen.apply(entry)
-        return found
+    def follow(self, state: RegistryState) -> None:
+        super().follow(state)
+        if state is not self._seen:
+            super().follow(self._seen)
 
     def append(
         self,
@@ -126,21 +127,46 @@ def _trust_every_bundle(process: ScoringProcess) -> None:
     process.loader.load = load  # type: ignore[method-assign]
 
 
+def _forget_the_champion(process: ScoringProcess) -> None:
+    """Start without what served last, and never look for it."""
+
+    def nothing(*_: Any, **__: Any) -> None:
+        pass
+
+    process.follower._resume = nothing  # type: ignore[method-assign]
+    process.follower._look_for_missing = nothing  # type: ignore[method-assign]
+
+
+@dataclass(frozen=True, slots=True)
+class Planted:
+    """A bug: the parts that have it, and (a regular expression) the promise it breaks."""
+
+    parts: Parts
+    breaks: str
+
+
 _ENDS_EARLY = "does not start: log: ends at"
 """What a start says of a log that lost what archive or snapshots were made of."""
-PLANTED: dict[str, tuple[Parts, str]] = {
-    "a log that skips its fsync": (Parts(log=_LogWithoutSync), f"acknowledged|{_ENDS_EARLY}"),
-    "a log that commits late": (
-        Parts(log=_LogBehind),
-        f"acknowledged|once in the log|gapless|{_ENDS_EARLY}",
-    ),
-    "a promote in two steps": (Parts(ledger=_LedgerInTwo), "promoted over|one champion at any moment"),
-    "a copy that forgets its position": (Parts(table=_TableWithoutPosition), "exactly once in the archive"),
-    "a bundle that is not synced": (Parts(bundles=_BundlesWithoutSync), "registered is durable"),
-    "a state that keeps what was not logged": (Parts(tamper=_keep_state), "state in memory|replay equal"),
-    "a bundle that nobody checks": (
-        Parts(tamper=_trust_every_bundle),
-        "bad bundle never serves|serves other",
-    ),
-}
-"""Bug → the parts that have it, and (a regular expression) the promise it breaks."""
+PLANTED: Final[Mapping[str, Planted]] = MappingProxyType(
+    {
+        "a log that skips its fsync": Planted(Parts(log=_LogWithoutSync), f"acknowledged|{_ENDS_EARLY}"),
+        "a log that commits late": Planted(
+            Parts(log=_LogBehind), f"acknowledged|once in the log|gapless|{_ENDS_EARLY}"
+        ),
+        "a promote in two steps": Planted(
+            Parts(ledger=_LedgerInTwo), "promoted over|one champion at any moment"
+        ),
+        "a copy that forgets its position": Planted(
+            Parts(table=_TableWithoutPosition), "exactly once in the archive"
+        ),
+        "a bundle that is not synced": Planted(Parts(bundles=_BundlesWithoutSync), "registered is durable"),
+        "a state that keeps what was not logged": Planted(
+            Parts(tamper=_keep_state), "state in memory|replay equal"
+        ),
+        "a bundle that nobody checks": Planted(
+            Parts(tamper=_trust_every_bundle), "bad bundle never serves|serves other"
+        ),
+        "a champion lost at a restart": Planted(Parts(tamper=_forget_the_champion), "decides no more"),
+    }
+)
+"""What can be planted, by its name."""

@@ -100,6 +100,7 @@ class Tree:
         self._below = below
         self._files: dict[int, _Held] = {}
         self._names: dict[int, dict[str, int]] = {}
+        self._folders: dict[int, int] = {}
 
     def covers(self, path: Path) -> bool:
         """Tell whether a path is one of ours."""
@@ -111,6 +112,9 @@ class Tree:
         number = os.fstat(handle).st_ino
         if path.is_dir():
             self._names[number] = {entry.name: entry.stat().st_ino for entry in path.iterdir()}
+            # A handle here too: a folder made later must not be taken for one that is gone.
+            if number not in self._folders:
+                self._folders[number] = os.dup(handle)
             return
         former = self._files.get(number)
         held = _Held(os.dup(handle) if former is None else former.handle, path.read_bytes())
@@ -131,9 +135,9 @@ class Tree:
 
     def forget(self) -> None:
         """Let every handle go."""
-        for held in self._files.values():
-            os.close(held.handle)
-        self._files, self._names = {}, {}
+        for handle in (*(held.handle for held in self._files.values()), *self._folders.values()):
+            os.close(handle)
+        self._files, self._names, self._folders = {}, {}, {}
 
     def cut(self, random: Random) -> None:
         """Leave what a power cut may leave."""

@@ -4,7 +4,8 @@
 every crash, reads everything.
 """
 
-from collections import defaultdict
+import hashlib
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +17,17 @@ from fraud.features.fold import FeatureFold
 from fraud.features.replay import replay
 from fraud.labels.exclusions import View
 from fraud.labels.standing import ConflictRule
-from fraud.records import Applied, BatchRetracted, Entry, LabelsSubmitted, Scored
+from fraud.policy.lists import Lists, list_of
+from fraud.records import (
+    Applied,
+    BatchRetracted,
+    EntityListed,
+    Entry,
+    LabelsSubmitted,
+    OutcomeReport,
+    OutcomesReported,
+    Scored,
+)
 from fraud.registry.ledger import RegistryState
 from fraud.registry.store import LedgerStore
 from fraud.serving.feedback import coordinates_of
@@ -56,6 +67,11 @@ def look(world: "World") -> None:
             promise(state.version(champion.version).digest == found, f"{champion.version} serves other bytes")
             serving = process.follower.serving(model)
             promise(serving == champion.version, f"{champion.version} decides, {serving} was applied")
+        for model in world.settings.models:
+            serving = process.follower.serving(model)
+            if serving and process.champions.get(model) is None:
+                lost = state.version(serving).digest not in world.spoilt
+                promise(not lost, f"{serving} was applied, and decides no more")
 
 
 def check_ledger(world: "World") -> RegistryState:
@@ -87,9 +103,12 @@ def audit(world: "World") -> None:
         head = process.log.head()
         entries = list(entries_after(process.log, process.archive, 0, head))
         _check_order(entries, head)
+        _check_past(world, entries)
         _check_answers(world, entries)
         _check_labels(world, entries)
-        _check_champions(entries, check_ledger(world))
+        _check_outcomes(world, entries)
+        _check_listings(world, entries)
+        _check_champions(world, entries, check_ledger(world))
         _check_state(process, entries)
         _check_archive(process, entries)
         _check_bundles(world)
@@ -100,6 +119,17 @@ def _check_order(entries: list[Entry], head: int) -> None:
     promise(positions == list(range(1, head + 1)), f"positions are gapless to {head}")
     arrivals = [entry.arrival_time_us for entry in entries]
     promise(arrivals == sorted(arrivals), "arrival times never go down")
+
+
+def _check_past(world: "World", entries: list[Entry]) -> None:
+    """What was seen in the log stands there as it was: nobody is erased here."""
+    digests = []
+    for entry in entries:
+        kind, body = encode(entry.event)
+        digests.append(hashlib.sha256(b"%d %d " % (entry.arrival_time_us, kind) + body).digest())
+    for place, (was, now) in enumerate(zip(world.clients.logged, digests, strict=False), 1):
+        promise(was == now, f"the log is never rewritten: position {place} is not what it was")
+    world.clients.logged = digests
 
 
 def _check_answers(world: "World", entries: list[Entry]) -> None:
@@ -127,7 +157,47 @@ def _check_labels(world: "World", entries: list[Entry]) -> None:
     promise(clients.retracted <= set(retracted), "acknowledged is durable: a retraction is gone")
 
 
-def _check_champions(entries: list[Entry], state: RegistryState) -> None:
+def _check_outcomes(world: "World", entries: list[Entry]) -> None:
+    held: Counter[OutcomeReport] = Counter()
+    for entry in entries:
+        if isinstance(entry.event, OutcomesReported):
+            held.update(entry.event.reports)
+    gone = world.clients.reported - held
+    promise(not gone, f"acknowledged is durable: outcomes of {_some_of(gone)} are gone")
+    unsent = held - world.clients.sent_reports
+    promise(not unsent, f"outcomes of {_some_of(unsent)} stand in the log, and nobody sent them")
+
+
+def _some_of(reports: Counter[OutcomeReport]) -> list[str]:
+    return sorted({report.transaction_id for report in reports})[:3]
+
+
+def _check_listings(world: "World", entries: list[Entry]) -> None:
+    """Listings that were told are there, decide what comes after, and are those in memory."""
+    clients, process = world.clients, world.process
+    lists = Lists(world.settings.schema_.entity_names)
+    held: dict[str, EntityListed] = {}
+    for entry in entries:
+        event = entry.event
+        lists.take(entry)
+        if isinstance(event, EntityListed):
+            promise(event.reason not in held, f"{event.reason} stands once in the log")
+            held[event.reason] = event
+        elif isinstance(event, Scored):
+            due, rule = lists.deciding(event.surrogates, entry.arrival_time_us), event.decision.rule
+            decided = rule if list_of(rule) else ""
+            promise(decided == due, f"position {entry.position}: by {decided or 'no list'}, not {due}")
+    for name, told in clients.listed.items():
+        promise(held.get(name) == told, f"acknowledged is durable: {name} is gone")
+    promise(held.keys() <= clients.sent_listings, "nothing is listed that nobody sent")
+    state = process.scorer.state
+    if state is not None:
+        now_us = process.log.last_arrival_us()
+        found, folded = list(state.lists.listings(now_us)), list(lists.listings(now_us))
+        promise(found == folded, "lists in memory are the fold of the log")
+
+
+def _check_champions(world: "World", entries: list[Entry], state: RegistryState) -> None:
     """One champion at any moment of the log, and each of them intended by the ledger."""
     applied: dict[str, str] = defaultdict(str)
     reigns = {
@@ -148,10 +218,12 @@ def _check_champions(entries: list[Entry], state: RegistryState) -> None:
             applied[event.model] = event.version
         elif isinstance(event, Scored):
             version = event.decision.version
-            # "": the champion's bundle could not be read at a start, so none served.
+            serving = applied[event.model]
+            # Its bundle was spoilt by the time of a start, so it could not be loaded and none decides.
+            none = version == "" and serving != "" and state.version(serving).digest in world.spoilt
             promise(
-                version in ("", applied[event.model]),
-                f"position {entry.position}: {version} decided while {applied[event.model]} served",
+                none or version == serving,
+                f"position {entry.position}: {version or 'none'} decided while {serving or 'none'} served",
             )
 
 
@@ -187,6 +259,8 @@ def _check_archive(process: ScoringProcess, entries: list[Entry]) -> None:
     for name, scan, key in (
         ("transactions", archive.transactions(), ["position"]),
         ("labels", archive.labels(), ["position", "row"]),
+        ("outcomes", archive.outcomes(), ["position", "row"]),
+        ("listings", archive.listings(), ["position"]),
         ("applied", archive.applied(), ["position"]),
         ("retractions", archive.retractions(), ["position"]),
     ):

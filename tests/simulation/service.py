@@ -9,7 +9,7 @@ Each call is waited for before the next one begins, so a schedule has one order 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -100,17 +100,26 @@ class Scoring:
     @classmethod
     async def start(cls, site: Site) -> "Scoring":
         """Start as `fraud serve` does: lock, open, restore, load champions, look at the ledger."""
+        lock = lock_data_folder(site.settings.data_dir)
+        with ExitStack() as opened:
+            opened.enter_context(lock)
+            process = await cls._open(site, opened)
+            opened.pop_all()
+        return cls(process, lock)
+
+    @staticmethod
+    async def _open(site: Site, opened: ExitStack) -> ScoringProcess:
         settings = site.settings
-        lock = lock_data_folder(settings.data_dir)
-        lock.__enter__()
         log = site.parts.log.open(
             settings.places.log, writable=True, entity_names=settings.schema_.entity_names
         )
+        opened.callback(log.close)
         without_thread(log)
         log.hold_to_heading(heading_of(settings))
         archive, snapshots = site.archive(), Snapshots(settings.places.state, settings.log.snapshots_kept)
         check_nothing_ahead(log, archive, snapshots)
         registry = Registry(site.parts.ledger.open(settings.places.ledger))
+        opened.callback(registry.store.close)
         registry.store.verify()
         registry.refresh()
         bundles = site.parts.bundles(settings.places.bundles)
@@ -121,7 +130,7 @@ class Scoring:
         process.follower.start()
         process.batcher.start(asyncio.get_running_loop())
         await process.look()
-        return cls(process, lock)
+        return process
 
     async def stop(self, *, snapshot: bool) -> None:
         """Stop; `snapshot` as on SIGTERM, without it as far as the disk lets it."""

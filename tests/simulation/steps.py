@@ -19,12 +19,17 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 Act = Callable[["World"], Awaitable[str]]
+AHEAD_US = 10 * DAY_US
+"""So far ahead, what came yesterday is older than any horizon."""
 
 
 async def score(world: "World") -> str:
     """Score payments of one to three calls as one batch; some stand in it twice, or came before."""
     pick = world.random
-    wires = [world.clients.payment(world.clock.true_us) for _ in range(pick.randrange(1, 40))]
+    clock = world.clock
+    # A clock that is ahead is so for many: their payments come from ahead, too.
+    now_us = max(clock.true_us, clock.now_us())
+    wires = [world.clients.payment(now_us, clock.true_us) for _ in range(pick.randrange(1, 40))]
     if pick.random() < 0.3:
         wires.append(pick.choice(wires))
     former = world.clients.again()
@@ -131,6 +136,25 @@ async def retract(world: "World") -> str:
     return "done"
 
 
+async def report(world: "World") -> str:
+    """Report what became of payments."""
+    reports = world.clients.reports(world.clock.true_us)
+    feedback = world.process.feedback
+    taken = await world.process.batcher.run(lambda: feedback.take_outcomes(reports))
+    refused = {row.index for row in taken.refused}
+    world.clients.reported.update(it for place, it in enumerate(reports) if place not in refused)
+    return f"took {len(reports) - len(refused)}"
+
+
+async def list_entity(world: "World") -> str:
+    """Put an entity on a list, or take it off."""
+    event, token = world.clients.listing(world.clock.now_us())
+    scorer = world.process.scorer
+    listed = await world.process.batcher.run(lambda: scorer.append_listing(event, token))
+    world.clients.listed[listed.reason] = listed
+    return f"{listed.list_name or 'none'} has {listed.entity} {listed.surrogate}"
+
+
 async def follow(world: "World") -> str:
     """Let the scorer look at the ledger."""
     await world.process.follower.poll(world.process.batcher)
@@ -157,13 +181,18 @@ async def snapshot(world: "World") -> str:
 
 async def prune(world: "World") -> str:
     """Prune what the archive and a snapshot hold."""
-    keeper = world.process.keeper
-    upto = keeper._prunable()
+    keeper, log = world.process.keeper, world.process.log
+    upto, before = keeper._prunable(), log.first() - 1
     if not upto:
         return "nothing"
     keeper._prune(upto)
+    horizon_us, sent_us = world.clock.true_us - keeper._horizon_us, world.clients.sent_us
+    for entry in world.process.archive.entries(before, log.first() - 1):
+        if isinstance(entry.event, Scored) and sent_us[entry.event.transaction_id] > horizon_us:
+            world.count("pruned early")
+            break
     await world.process.batcher.run(keeper._forget)
-    return f"to {world.process.log.first() - 1}"
+    return f"to {log.first() - 1}"
 
 
 async def checkpoint(world: "World") -> str:
@@ -179,7 +208,7 @@ async def pass_time(world: "World") -> str:
 
 async def jump(world: "World") -> str:
     """Set the machine's clock: back, ahead, or right."""
-    skew_us = world.random.choice((0, 0, 0, -HOUR_US, -2 * DAY_US, 2 * HOUR_US))
+    skew_us = world.random.choice((0, 0, 0, -HOUR_US, -2 * DAY_US, 2 * HOUR_US, AHEAD_US))
     world.clock.skew_us = skew_us
     return f"by {skew_us / HOUR_US:g} h"
 
@@ -215,10 +244,12 @@ STEPS: tuple[tuple[str, Act, int], ...] = (
     ("label", label, 14),
     ("label again", label_again, 5),
     ("retract", retract, 2),
+    ("report", report, 5),
+    ("list", list_entity, 4),
     ("follow", follow, 5),
     ("copy", copy, 7),
     ("compact", compact, 2),
-    ("snapshot", snapshot, 3),
+    ("snapshot", snapshot, 6),
     ("prune", prune, 4),
     ("checkpoint", checkpoint, 3),
     ("pass time", pass_time, 3),

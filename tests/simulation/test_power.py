@@ -7,7 +7,16 @@ from random import Random
 
 import pytest
 
-from tests.simulation.disk import Disk, Fault
+from fraud.bundle.store import BundleStore
+from fraud.errors import Unavailable
+from fraud.features.fold import FeatureFold
+from fraud.features.spec import FeatureSpec
+from fraud.labels.standing import ConflictRule
+from fraud.policy.lists import Lists
+from fraud.serving.recovery import Snapshots
+from tests.serving.worlds import settings_in
+from tests.simulation.disk import Disk, Fault, Kind
+from tests.simulation.operators import bundle_of
 from tests.simulation.power import Change, Pages
 from tests.simulation.vfs import below_sqlite
 
@@ -122,10 +131,59 @@ def test_a_frozen_process_changes_nothing_and_its_files_are_put_back(tmp_path: P
     disk = Disk(tmp_path, lambda _: None)
     with disk.below():
         disk.freeze("scorer")
-        (tmp_path / "state" / "kept").write_bytes(b"after")
-        (tmp_path / "state" / "new").write_bytes(b"after")
+        with pytest.raises(OSError, match="simulated"):
+            (tmp_path / "state" / "kept").write_bytes(b"after")
+        (tmp_path / "state" / "kept").rename(tmp_path / "state" / "new")
         with (tmp_path / "state" / "new").open("rb") as file, pytest.raises(OSError, match="simulated"):
             os.fsync(file.fileno())
         disk.thaw(Random(1), power=False)
     assert (tmp_path / "state" / "kept").read_bytes() == b"before"
     assert not (tmp_path / "state" / "new").exists()
+
+
+def _bundle_written(root: Path, kind: Kind, after: int) -> tuple[Disk, list[str]]:
+    """Write a bundle while a fault is on; return the disk, and what lies beside bundles afterwards."""
+    disk = Disk(root, lambda _: None)
+    with disk.below():
+        disk.fault = Fault(kind, after)
+        with pytest.raises(Unavailable, match="was not stored"):
+            BundleStore(root / "bundles").write(bundle_of(1))
+        disk.thaw(Random(1), power=False)
+    return disk, sorted(path.relative_to(root).as_posix() for path in (root / "bundles").rglob("*"))
+
+
+@pytest.mark.parametrize("after", [0, 1, 2])
+@pytest.mark.parametrize("kind", ["full", "write"])
+def test_a_bundle_that_has_no_room_leaves_nothing(tmp_path: Path, kind: Kind, after: int) -> None:
+    disk, left = _bundle_written(tmp_path, kind, after)
+    assert disk.struck[f"{kind}: bundles"] >= 1
+    assert left == []
+
+
+def test_a_writer_killed_in_a_bundle_leaves_what_it_wrote_under_a_name_that_is_told_again(
+    tmp_path: Path,
+) -> None:
+    for name in ("once", "again"):
+        (tmp_path / name).mkdir()
+        _, left = _bundle_written(tmp_path / name, "crash", 2)
+        aside = "bundles/.writing-00000001"
+        names = list(bundle_of(1).files())
+        assert left == sorted([aside, f"{aside}/{names[0]}", f"{aside}/{names[1]}"])
+        size = (tmp_path / name / aside / names[1]).stat().st_size
+        assert size == len(bundle_of(1).files()[names[1]]) // 2, "the second is half done"
+
+
+@pytest.mark.parametrize("kind", ["full", "write"])
+def test_a_snapshot_that_has_no_room_is_not_there(tmp_path: Path, kind: Kind) -> None:
+    settings = settings_in(tmp_path)
+    fold = FeatureFold(FeatureSpec.of(settings), ConflictRule.of(settings.labels))
+    disk, snapshots = Disk(tmp_path, lambda _: None), Snapshots(tmp_path / "state", 2)
+    with disk.below():
+        for after in range(4):
+            disk.fault = Fault(kind, after)
+            with pytest.raises(Unavailable, match="no snapshot was written"):
+                snapshots.write(fold, {"lists": Lists(("card",))})
+            assert snapshots.paths() == []
+        disk.fault = None
+        assert snapshots.write(fold) == snapshots.paths()[0]
+    assert disk.struck[f"{kind}: state"] >= 4

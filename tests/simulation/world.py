@@ -6,6 +6,7 @@ choose a step ─► perhaps a fault ─► do it ─► did a process die? star
 
 import asyncio
 import hashlib
+import shlex
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from tests.simulation import promises
 from tests.simulation.clients import Clients
 from tests.simulation.clock import SimulatedClock
 from tests.simulation.disk import KINDS, Disk, Fault
+from tests.simulation.planted import PLANTED
 from tests.simulation.service import Parts, Retraining, Scoring, Site
 from tests.simulation.vfs import below_sqlite
 
@@ -105,7 +107,8 @@ class World:
             await self.crash(power=self.random.random() < 0.5)
         elif self.disk.fault is not None and self.random.random() < 0.5:
             self.disk.fault = None
-        if not self.process.scorer.ready:
+        scorer = self.process.scorer
+        if not scorer.ready or scorer.unwritable:
             await self._try_again()
         promises.look(self)
         if number % AUDIT_EVERY == 0:
@@ -117,13 +120,20 @@ class World:
             kind = self.random.choice((*KINDS, "crash", "crash"))
             after = int(CHANGES_MAX * self.random.random() ** 3)
             self.disk.fault = Fault(kind, after, self.random.random())
-            self.count(f"fault {kind}")
+            self.count(f"armed {kind}")
 
     async def _try_again(self) -> None:
-        """Restore, as the readiness check does when the disk is well again."""
+        """Restore and try the disk, as the readiness check does when the disk is well; at times later."""
+        if self.disk.fault is not None and self.random.random() < 0.5:
+            return
         self.disk.fault = None
-        await self.process.batcher.run(self.process.scorer.recover)
-        self.count("restored again")
+        process = self.process
+        if not process.scorer.ready:
+            await process.batcher.run(process.scorer.recover)
+            self.count("restored again")
+        if process.scorer.unwritable:
+            await process.batcher.run(process.scorer.try_disk)
+            self.count("written again")
 
     async def crash(self, *, power: bool) -> None:
         """End what died where the disk left it, and start it again; `power`: both processes."""
@@ -153,18 +163,18 @@ class World:
         return found.hexdigest()
 
 
-def simulate(folder: Path, seed: int, steps: int, parts: Parts | None = None) -> Ran:
-    """Run a simulation in an empty folder.
+def simulate(folder: Path, seed: int, steps: int, bug: str = "") -> Ran:
+    """Run a simulation in an empty folder; `bug`: with one of `PLANTED` in it.
 
     Raises:
         BrokenPromise: which one, at which step of which seed, and how to see it again.
     """
-    return asyncio.run(_simulate(folder, seed, steps, parts or Parts()))
+    return asyncio.run(_simulate(folder, seed, steps, bug))
 
 
-async def _simulate(folder: Path, seed: int, steps: int, parts: Parts) -> Ran:
+async def _simulate(folder: Path, seed: int, steps: int, bug: str) -> Ran:
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
-    world = World(folder, seed, parts)
+    world = World(folder, seed, PLANTED[bug].parts if bug else Parts())
     number = 0
     with world.disk.below(), below_sqlite(world.disk), world.clock.measures():
         try:
@@ -173,12 +183,14 @@ async def _simulate(folder: Path, seed: int, steps: int, parts: Parts) -> Ran:
                 await world.step(number)
             world.disk.fault = None
             promises.audit(world)
-            return Ran(tuple(world.trace), world.counts, world.digest())
+            counts = world.counts | {f"struck {what}": times for what, times in world.disk.struck.items()}
+            return Ran(tuple(world.trace), counts, world.digest())
         except AssertionError as error:
             last = "\n".join(world.trace[-12:])
+            plant = f" --plant {shlex.quote(bug)}" if bug else ""
             raise promises.BrokenPromise(
                 f"seed {seed}, step {number}: {error}\nlast steps:\n{last}\n"
-                f"again: python -m tests.simulation --seed {seed} --steps {steps}"
+                f"again: python -m tests.simulation --seed {seed} --steps {steps}{plant}"
             ) from error
         finally:
             world.disk.freeze("scorer")
