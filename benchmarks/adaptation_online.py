@@ -3,7 +3,8 @@
     decide   a payment at a time: probability of fraud ─ above the running threshold: declined
     learn    at the end of a day, one at a time in random order: frauds that have become known, and a share
              of approved payments that have matured unlabelled
-             → threshold: a quantile of the week's scores of what has not turned out fraud
+             → threshold: a quantile of what the forest now says of a sample of the week's payments that have
+               not turned out fraud; a decline whose owner answered stands for those whose did not
 
 River is an extra (`fraud[peers]`). The forest reads drift from its own errors and replaces trees
 (Gomes et al. 2017, "Adaptive random forests for evolving data stream classification"). Rows of the
@@ -14,13 +15,14 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fraud.adversary.contest import Answers
 from fraud.adversary.gang import Filing
-from fraud.adversary.honest import Bools, Floats, HonestTraffic, Ints, Payments
+from fraud.adversary.honest import Bools, HonestTraffic, Ints, Payments
 from fraud.clock import DAY_US
 from fraud.features.fold import Coordinates, FeatureFold
 from fraud.features.spec import FeatureSpec
@@ -31,6 +33,7 @@ INSTALL = "river is not installed, so the online learner is left out; pip instal
 _FPR = 0.005
 _THRESHOLD_DAYS = 7
 _KEPT_DAYS = 30
+_SAMPLE_ROWS = 4_000
 _NOT_GIVEN = -1.0
 
 
@@ -52,7 +55,18 @@ class _Span:
     event_time_us: Ints
     matrix: NDArray[np.float32]
     approved: Bools
-    scores: Floats
+
+
+class Learner(Protocol):
+    """Learns from one row at a time, fields by number; River's classifiers do."""
+
+    def learn_one(self, x: dict[int, float], y: bool) -> None:
+        """Take a row, and whether it is fraud."""
+        ...
+
+    def predict_proba_one(self, x: dict[int, float]) -> dict[bool | str | int, float]:
+        """Return the probability of each, as far as it is known."""
+        ...
 
 
 def is_installed() -> bool:
@@ -64,7 +78,8 @@ class OnlineDefender:
     """A `Defender` that never starts afresh: it learns what each day has brought. Mutable, one owner.
 
     It declines from the end of `first_day` on; an unlabelled payment is legitimate when it was
-    approved and is `maturity_us` old. `retrains` stays 0: it never stops learning.
+    approved and is `maturity_us` old. `retrains` stays 0: it never stops learning. `learner` is a forest by
+    default.
     """
 
     name = "online"
@@ -78,13 +93,10 @@ class OnlineDefender:
         seed: int,
         first_day: int = 14,
         forest: Forest | None = None,
+        learner: Learner | None = None,
     ) -> None:
-        from river.forest import ARFClassifier
-
         self._forest = forest or Forest()
-        self._model = ARFClassifier(
-            n_models=self._forest.trees, max_depth=self._forest.max_depth, leaf_prediction="nba", seed=seed
-        )
+        self._model = learner or _forest_of(self._forest, seed)
         rule = ConflictRule.of(traffic.settings.labels)
         spec = FeatureSpec.of(traffic.settings)
         self._fold = FeatureFold(spec, rule)
@@ -109,7 +121,7 @@ class OnlineDefender:
             scores = np.array([self._probability(row) for row in matrix])
         approved = ~(scores >= self._threshold)
         if len(ids):
-            self._keep(_Span(tuple(ids), payments.event_time_us, matrix, approved, scores), payments)
+            self._keep(_Span(tuple(ids), payments.event_time_us, matrix, approved), payments)
         return Answers(approved, scores)
 
     def learn(self, filings: Sequence[Filing], now_us: int) -> None:
@@ -169,15 +181,17 @@ class OnlineDefender:
 
     def _quantile(self, now_us: int) -> float:
         """Return the score that the false positives allowed are above, from what the forest says now."""
-        found = []
-        for span in self._spans:
-            if span.event_time_us[-1] >= now_us - _THRESHOLD_DAYS * DAY_US:
-                usable = self._usable(span)
-                scores = span.scores[usable]
-                if np.isnan(scores).any():
-                    scores = np.array([self._probability(row) for row in span.matrix[usable]])
-                found.append(scores)
-        return float(np.quantile(np.concatenate(found), 1 - _FPR, method="higher"))
+        spans = [span for span in self._spans if span.event_time_us[-1] >= now_us - _THRESHOLD_DAYS * DAY_US]
+        approved = np.concatenate([span.approved for span in spans])
+        known = np.array([name in self._known for span in spans for name in span.ids], np.bool_)
+        usable = np.concatenate([self._usable(span) for span in spans])
+        answered = np.count_nonzero(known & ~approved)
+        of_each = np.count_nonzero(~approved) / answered if answered else 1.0
+        weights = usable * np.where(approved, 1.0, of_each)
+        matrix = np.concatenate([span.matrix for span in spans])
+        drawn = self._rng.choice(len(matrix), _SAMPLE_ROWS, p=weights / weights.sum())
+        scores = np.array([self._probability(row) for row in matrix[drawn]])
+        return float(np.quantile(scores, 1 - _FPR, method="higher"))
 
     def _probability(self, row: NDArray[np.float32]) -> float:
         return float(self._model.predict_proba_one(_named(row)).get(True, 0.0))
@@ -189,6 +203,15 @@ class OnlineDefender:
                 del self._rows[name]
                 self._known.pop(name, None)
         self._fold.forget_before(oldest_us)
+
+
+def _forest_of(forest: Forest, seed: int) -> Learner:
+    from river.forest import ARFClassifier
+
+    made: Learner = ARFClassifier(
+        n_models=forest.trees, max_depth=forest.max_depth, leaf_prediction="nba", seed=seed
+    )
+    return made
 
 
 def _named(row: NDArray[np.float32]) -> dict[int, float]:

@@ -25,7 +25,7 @@ from benchmarks.adaptation_rows import (
     Played,
 )
 from benchmarks.adaptation_runs import Run
-from benchmarks.adaptation_worlds import BANDIT, POISONER, held_out
+from benchmarks.adaptation_worlds import BANDIT, POISONERS, held_out
 from benchmarks.report import Bar, Report
 from fraud.adversary.contest_figures import RECOVERED_SHARE
 from fraud.evaluation.resampling import Interval
@@ -166,7 +166,7 @@ def _bars_of(table: Table, key: Key, report: Report) -> None:
     if key[1] == BANDIT:
         _against_schedules(rows, name, service, report)
         _against_oracle(service, oracle_of(table, key), name, report)
-    elif key[1] == POISONER:
+    elif key[1] in POISONERS:
         _against_poisoner(rows, name, service, report)
     elif held_out(key[1]):
         known = (key[0], BANDIT, key[2])
@@ -210,9 +210,13 @@ def _against_oracle(service: Seeds, oracle: Seeds | None, name: str, report: Rep
 def _against_poisoner(rows: Mapping[str, Seeds], name: str, service: Seeds, report: Report) -> None:
     budget = max(service.service("emergencies_max"))
     driven = [sum(played.service["triggers"].get(it, 0) for it in EMERGENCIES) for played in service.runs]
-    report.bars.append(Bar(f"{name}: emergency retrains ≤ the budget's", max(driven), budget, False))
+    together = max(service.service("emergencies_together"))
+    report.bars.append(
+        Bar(f"{name}: emergency retrains within a span of their budget", together, budget, False)
+    )
     report.notes.append(
-        f"{name}: emergency retrains a run {np.mean(driven):.1f} of {budget} allowed, retrains in all "
+        f"{name}: emergency retrains a run {np.mean(driven):.1f}, {together} within a span of their budget "
+        f"at most, of {budget} allowed; retrains in all "
         f"{service.mean(RETRAINS):.1f}"
     )
     pairs = _pairs(service, rows.get(UNDEFENDED), LOST)

@@ -2,10 +2,11 @@
 
     never                          one model, at the end of day 14
     weekly, daily  -28d, -90d      the same, on a calendar, with a window of training rows
-    daily-analysts                 daily-90d with the service's analysts, and as the service does it learns
-                                   from verdicts at once; only where asked for
+    daily-90d-fresh                daily-90d, and labels mean what they mean to the service: verdicts teach at
+                                   once, and silence counts as legitimate after as few days
+    daily-analysts                 the same with the service's analysts; only where asked for
     online                         River's adaptive random forest
-    service                        the running service: triggers, gate, guard, probation; analysts beside it
+    service                        the running service: schedule, emergencies, gate, guard; analysts beside it
     undefended                     the service with guard off, a gate that proves nothing, no sentinels
     oracle                         daily, every truth known at the end of its day
 
@@ -13,15 +14,17 @@ All have the kernel's features and the same numbers of the same booster. Of the 
 by default only the service has analysts, who look at `REVIEWS` payments a day.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from benchmarks import adaptation_online
 from benchmarks.adaptation_operator import Operated
-from benchmarks.adaptation_worlds import POISONER, Scenario, Sources, config_of, held_out
+from benchmarks.adaptation_worlds import POISONERS, Scenario, Sources, config_of, held_out
 from fraud.adversary.contest import Contest, ContestSettings, Defender
 from fraud.adversary.contest_figures import ContestDay, ContestResult
 from fraud.adversary.defenders import KernelDefender, Policy
@@ -32,23 +35,27 @@ from fraud.clock import DAY_US
 from fraud.guard.finding import CHECKS
 from fraud.registry.ledger import VERDICTS
 from fraud.registry.loop import RESULTS
-from fraud.settings.triggers import Triggers
 
 FIRST_DAY = 14
 REVIEWS = 20
 MATURITY_DAYS = 3
 """The service takes a payment without a verdict for legitimate after so long, though some labels come
-later: fresh, if not quite clean. Fixed schedules wait until every label has come."""
+later: fresh, if not quite clean. So do rows in `FRESH`; other schedules wait until every label has come."""
 WINDOWS = (28, 90)
 NEVER, ONLINE, SERVICE, UNDEFENDED, ORACLE = "never", "online", "service", "undefended", "oracle"
+DAILY = f"daily-{max(WINDOWS)}d"
+DAILY_FRESH, DAILY_ANALYSTS = f"{DAILY}-fresh", "daily-analysts"
 SCHEDULES = {
-    f"{name}-{window}d": (every, window)
-    for name, every in (("weekly", 7), ("daily", 1))
-    for window in WINDOWS
+    **{
+        f"{name}-{window}d": (every, window)
+        for name, every in (("weekly", 7), ("daily", 1))
+        for window in WINDOWS
+    },
+    DAILY_FRESH: (1, max(WINDOWS)),
 }
 """Fixed schedules: days between retrains, and days of training rows."""
-DAILY = f"daily-{max(WINDOWS)}d"
-DAILY_ANALYSTS = "daily-analysts"
+FRESH = (DAILY_FRESH, DAILY_ANALYSTS)
+"""Schedules to which verdicts and silence mean what they mean to the service."""
 PLAIN = (NEVER, *SCHEDULES, ONLINE, SERVICE)
 """Rows at each label delay; the oracle has none."""
 ON_REQUEST = (DAILY_ANALYSTS,)
@@ -56,11 +63,11 @@ ON_REQUEST = (DAILY_ANALYSTS,)
 POISONED_SETTINGS = {
     "FRAUD__TRAINING__TRIGGERS__HOLD_DOWN": "0s",
     "FRAUD__TRAINING__TRIGGERS__PER_DAY_MAX": "3",
-    "FRAUD__TRAINING__TRIGGERS__MISSES__LEAST": "20",
-    "FRAUD__TRAINING__TRIGGERS__VALUE_DETECTION__FALL": "0.1",
     "FRAUD__TRAINING__TRIGGERS__PROBING": "true",
+    "FRAUD__MONITORING__TRAFFIC_EVERY": "1s",
 }
-"""Beside a poisoner all emergency triggers are on, so that he has something to drive."""
+"""Beside a poisoner all emergency triggers are on, and nothing but a budget keeps emergencies apart: he has
+something to drive."""
 UNDEFENDED_SETTINGS = {
     **{f"FRAUD__GUARD__{check.upper()}__ACTION": "off" for check in CHECKS},
     "FRAUD__GATE__ALERT_SHIFT_MAX": "1e6",
@@ -109,7 +116,7 @@ class Played:
 
 def rows_of(scenario: Scenario) -> tuple[str, ...]:
     """Return the rows that a scenario has, the longest runs first."""
-    if scenario.attackers == POISONER:
+    if scenario.attackers in POISONERS:
         return (SERVICE, UNDEFENDED)
     if scenario.delay == "0d":
         return (ORACLE,)
@@ -135,7 +142,7 @@ def play(
     frauds: set[str] = set()
     settings = ContestSettings(seed=scenario.seed, days=sources.days, rules=scenario.rules)
     service: dict[str, Any] = {}
-    with _defender(row, scenario, sources, traffic, folder, frauds, service) as defender:
+    with _defender(row, scenario, traffic, folder, frauds, service) as defender:
         result = Contest(traffic, attacker, defender, settings, frauds).play(progress)
     return Played(row, scenario.name, result, service)
 
@@ -144,7 +151,6 @@ def play(
 def _defender(
     row: str,
     scenario: Scenario,
-    sources: Sources,
     traffic: HonestTraffic,
     folder: Path,
     frauds: set[str],
@@ -152,12 +158,12 @@ def _defender(
 ) -> Iterator[Defender]:
     """Build a row; what the service says of itself is put into `told` at the end."""
     if row in (SERVICE, UNDEFENDED):
-        given = {"FRAUD__LABELS__MATURITY": f"{min(scenario.maturity_us // DAY_US, MATURITY_DAYS)}d"}
+        given = {"FRAUD__LABELS__MATURITY": f"{fresh_maturity_us(scenario.maturity_us) // DAY_US}d"}
         given |= UNDEFENDED_SETTINGS if row == UNDEFENDED else {}
-        given |= POISONED_SETTINGS if scenario.attackers == POISONER else {}
+        given |= POISONED_SETTINGS if scenario.attackers in POISONERS else {}
         config = config_of(scenario.world).read_text(encoding="utf-8")
         with ServiceDefender(traffic, folder, config, given, first_day=FIRST_DAY, name=row) as service:
-            if row == SERVICE and scenario.attackers == POISONER:
+            if row == SERVICE and scenario.attackers in POISONERS:
                 with Operated(service, traffic, FIRST_DAY - 1) as operated:
                     yield Reviewed(operated, REVIEWS, frauds.__contains__)
                     told["repairs"] = [asdict(repair) for repair in operated.repairs]
@@ -173,7 +179,10 @@ def _defender(
                 "promotions": service.loop.promotions[MODEL],
                 "rollbacks": service.loop.rollbacks[MODEL],
                 "triggers": dict(sorted(service.started.items())),
-                "emergencies_max": _emergencies_max(service.stage.settings.training.triggers, sources.days),
+                "emergencies_max": service.stage.settings.training.triggers.emergencies_max,
+                "emergencies_together": most_within(
+                    service.emergencies_us, service.stage.settings.training.triggers.emergencies_within
+                ),
                 "failed": len(service.failed),
                 "failures": service.failed[:5],
             }
@@ -182,17 +191,16 @@ def _defender(
             traffic, maturity_us=scenario.maturity_us, seed=scenario.seed, first_day=FIRST_DAY
         )
     elif row == DAILY_ANALYSTS:
-        policy = replace(policy_of(DAILY, scenario.maturity_us), fresh=True)
-        daily = KernelDefender(traffic, policy, seed=scenario.seed)
+        daily = KernelDefender(traffic, policy_of(row, scenario.maturity_us), seed=scenario.seed)
         yield Reviewed(daily, REVIEWS, frauds.__contains__)
     else:
         yield KernelDefender(traffic, policy_of(row, scenario.maturity_us), seed=scenario.seed)
 
 
-def _emergencies_max(triggers: Triggers, days: int) -> int:
-    """Return how many emergency retrains the budget allows from the first model to the end of `days`."""
-    spans = -(-(days - FIRST_DAY) * DAY_US // triggers.emergencies_within)
-    return triggers.emergencies_max * spans if triggers.emergencies else 0
+def most_within(times_us: Sequence[int], span_us: int) -> int:
+    """Return how many of some moments, which rise, lie within less than a span of each other, at most."""
+    times = np.asarray(times_us, np.int64)
+    return int(np.max(np.searchsorted(times, times + span_us) - np.arange(len(times)), initial=0))
 
 
 def policy_of(row: str, maturity_us: int) -> Policy:
@@ -205,7 +213,14 @@ def policy_of(row: str, maturity_us: int) -> Policy:
         return Policy(row, FIRST_DAY, None, maturity_us=maturity_us)
     if row == ORACLE:
         return Policy(row, FIRST_DAY, 1, max(WINDOWS) * DAY_US, maturity_us)
-    if row not in SCHEDULES:
+    if row not in SCHEDULES and row not in FRESH:
         raise ValueError(f"row {row!r}: give one of {', '.join((*PLAIN, UNDEFENDED, ORACLE))}")
-    every, window = SCHEDULES[row]
-    return Policy(row, FIRST_DAY, every, window * DAY_US, maturity_us)
+    every, window = SCHEDULES[DAILY if row == DAILY_ANALYSTS else row]
+    fresh = row in FRESH
+    mature_us = fresh_maturity_us(maturity_us) if fresh else maturity_us
+    return Policy(row, FIRST_DAY, every, window * DAY_US, mature_us, fresh=fresh)
+
+
+def fresh_maturity_us(maturity_us: int) -> int:
+    """Return from which age on silence counts as legitimate to the service, and to rows in `FRESH`."""
+    return min(maturity_us, MATURITY_DAYS * DAY_US)

@@ -3,9 +3,10 @@
     handbook/bandit/7d/seed-3      traffic / attackers / label delay / seed
 
 Nothing of a scenario depends on who defends. `bandit` chooses among the eight strategies of
-development; `poisoner` is the bandit's gang with false disputes and a bought analyst; `mutated-8`
-are eight random mutants of the known strategies, drawn from the seed; any other name of attackers
-is a file's, without its ending.
+development; `poisoner` is the bandit's gang with false disputes and a bought analyst, `poisoner-bursts`
+the same with its disputes in four days of each 24, as many, which is how one would force retrains;
+`mutated-8` are eight random mutants of the known strategies, drawn from the seed; any other name of
+attackers is a file's, without its ending.
 """
 
 from collections.abc import Mapping
@@ -28,7 +29,13 @@ from fraud.clock import DAY_US
 from fraud.settings import load_settings
 
 WORLDS = ("handbook", "own")
-BANDIT, POISONER, MUTATED = "bandit", "poisoner", "mutated"
+BANDIT, MUTATED = "bandit", "mutated"
+POISONER, BURSTS = "poisoner", "poisoner-bursts"
+POISONERS: Mapping[str, PoisonSettings] = {
+    POISONER: PoisonSettings(),
+    BURSTS: PoisonSettings(burst_days=4, quiet_days=20),
+}
+"""Who files false labels beside the bandit's gang, and how."""
 CARDS_PER_DAY = 6.0
 CARDS_SHARE = 0.25
 _UNREPORTED, _ASKED = 0.05, 0.7
@@ -65,7 +72,7 @@ class Scenario:
     def rules(self) -> LabelRules:
         """How truth turns into labels; where an analyst will be bought, he is there from the start."""
         rules = RULES[self.delay]
-        return replace(rules, analysts=ANALYSTS) if self.attackers == POISONER else rules
+        return replace(rules, analysts=ANALYSTS) if self.attackers in POISONERS else rules
 
     @property
     def maturity_us(self) -> int:
@@ -88,16 +95,17 @@ class Sources:
                 EconomySettings(seed=scenario.seed, days=self.days, cards=2_500, transactions_per_day=2_400)
             )
         settings = load_settings(config_of(scenario.world), {})
-        return RecordedTraffic(settings, self.data, CARDS_SHARE, part=scenario.seed)
+        return RecordedTraffic(settings, self.data, CARDS_SHARE, scenario.seed)
 
     def attacker(self, scenario: Scenario, traffic: HonestTraffic) -> Attacker:
         """Return the attackers of a scenario, who have learned nothing yet."""
         tariff = Tariff.of(traffic.settings)
         chooser = EpsilonGreedy(self.strategies_of(scenario, tariff))
         gang = Gang(traffic, chooser, tariff, cards_per_day=CARDS_PER_DAY, seed=scenario.seed)
-        if scenario.attackers != POISONER:
+        settings = POISONERS.get(scenario.attackers)
+        if settings is None:
             return gang
-        return Poisoner(gang, traffic, PoisonSettings(), tariff.prices, seed=scenario.seed)
+        return Poisoner(gang, traffic, settings, tariff.prices, seed=scenario.seed)
 
     def strategies_of(self, scenario: Scenario, tariff: Tariff) -> tuple[Strategy, ...]:
         """Return what the attackers choose from; mutants are such as `tariff` lets play.
@@ -106,7 +114,7 @@ class Sources:
             ConfigError: the file of strategies cannot be read.
             ValueError: the attackers' name is none of those known.
         """
-        if scenario.attackers in (BANDIT, POISONER):
+        if not held_out(scenario.attackers):
             return known_strategies()
         if scenario.attackers.startswith(f"{MUTATED}-"):
             return mutants(int(scenario.attackers.removeprefix(f"{MUTATED}-")), scenario.seed, tariff)
@@ -138,4 +146,4 @@ def _allowed(parent: Strategy, name: str, rng: np.random.Generator, tariff: Tari
 
 def held_out(attackers: str) -> bool:
     """Say whether these attackers use what was not there in development."""
-    return attackers not in (BANDIT, POISONER)
+    return attackers != BANDIT and attackers not in POISONERS

@@ -50,7 +50,7 @@ class Recovery:
     """A change of the strategy that most is attempted with, and how long recall took to come back.
 
     `days` is 0 where it never fell below, None where it did not come back before the next
-    change or the end.
+    change or the end, or where there was no recall to come back to.
     """
 
     day: int
@@ -68,8 +68,12 @@ class ContestResult:
     days: tuple[ContestDay, ...]
 
     def recall(self, first: int, end: int) -> float:
-        """Return recall at `FPR` over days [first, end), frauds pooled; NaN when nothing was scored."""
-        days = [day for day in self.days[first:end] if day.caught is not None]
+        """Return recall at `FPR` over days [first, end), frauds pooled; NaN before anything was scored.
+
+        Once there is a model, a day that was not scored as a whole caught nothing.
+        """
+        measured = next((at for at, day in enumerate(self.days) if day.caught is not None), len(self.days))
+        days = self.days[max(first, measured) : end]
         frauds = sum(day.frauds for day in days)
         return sum(day.caught or 0 for day in days) / frauds if frauds else float("nan")
 
@@ -84,17 +88,23 @@ class ContestResult:
         return sum(day.lost_minor for day in days) / len(days) if days else float("nan")
 
     def recoveries(self, first: int) -> list[Recovery]:
-        """Return each change of strategy from a day on, and the days to 90 % of the recall before it."""
+        """Return each change of strategy from a day on, and the days to 90 % of the recall before it.
+
+        The recall of the week before a change, or before an earlier one where that was better: a fall
+        that was never made good sets no lower goal. Without any there is nothing to come back to.
+        """
         used = _dominant(self.days)
         changes = [day for day in range(max(first, 1), len(used)) if used[day] != used[day - 1]]
-        found = []
+        found, best = [], 0.0
         for change, following in zip(changes, [*changes, len(used)][1:], strict=True):
-            goal = RECOVERED_SHARE * self.recall(max(0, change - _BEFORE_DAYS), change)
+            before = self.recall(max(0, change - _BEFORE_DAYS), change)
+            best = float(np.fmax(best, before))
             below = [
-                self.recall(max(change, day - _SMOOTH_DAYS + 1), day + 1) < goal
+                not self.recall(max(change, day - _SMOOTH_DAYS + 1), day + 1) >= RECOVERED_SHARE * best
                 for day in range(change, following)
             ]
-            found.append(Recovery(change, used[change - 1], used[change], _days_below(below)))
+            days = _days_below(below) if best else None
+            found.append(Recovery(change, used[change - 1], used[change], days))
         return found
 
     def row(self, first: int, end: int) -> dict[str, Any]:

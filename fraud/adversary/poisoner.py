@@ -33,6 +33,10 @@ class PoisonSettings:
     """How much is filed. `disputes_per_day` on average, `cleared_per_day` at most; 0 is none of it.
 
     `from_day` on. A dispute comes in `dispute_delay_us` after its payment.
+
+    Disputed payments come in bursts: for `burst_days` at a time, which begin on some day of each
+    `burst_days + quiet_days`, and none between; without quiet days every day alike. What confirmed misses
+    are held against is quiet then, which is how one would force retrains.
     """
 
     disputes_per_day: float = 5.0
@@ -41,6 +45,24 @@ class PoisonSettings:
     dispute_delay_us: int = DAY_US
     feed: str = CHARGEBACK
     account: str = ACCOUNT
+    burst_days: int = 1
+    quiet_days: int = 0
+
+    def __post_init__(self) -> None:
+        if self.burst_days < 1 or self.quiet_days < 0:
+            raise ValueError(
+                f"burst_days: {self.burst_days}, quiet_days: {self.quiet_days}; give at least 1 and 0"
+            )
+
+    def disputes_on(self, day: int, seed: int) -> float:
+        """Return how many payments of a day will be disputed, on average."""
+        period = self.burst_days + self.quiet_days
+        number, place = divmod(day - self.from_day, period)
+        if number < 0:
+            return 0.0
+        start = int(np.random.default_rng([seed, 28, number]).integers(self.quiet_days + 1))
+        inside = start <= place < start + self.burst_days
+        return self.disputes_per_day * period / self.burst_days if inside else 0.0
 
 
 class Poisoner:
@@ -53,6 +75,7 @@ class Poisoner:
         self._traffic = traffic
         self._settings = settings
         self._prices = prices
+        self._seed = seed
         self._rng = np.random.default_rng([seed, 22])
         self._card = required_kind(traffic.settings, CARD)
         self._merchant = required_kind(traffic.settings, MERCHANT)
@@ -118,9 +141,10 @@ class Poisoner:
 
     def _payments(self, day: int, from_us: int, until_us: int) -> Payments:
         """Return payments of accomplices: those of honest customers of last week, on other cards."""
-        count = self._rng.poisson(self._settings.disputes_per_day * (until_us - from_us) / DAY_US)
+        wanted = self._settings.disputes_on(day, self._seed) * (until_us - from_us) / DAY_US
         source = self._traffic.day(max(0, day - _TEMPLATE_DAYS))
-        drawn = source.take(self._rng.integers(0, max(1, len(source)), count if self._active else 0))
+        count = self._rng.poisson(wanted) if len(source) else 0
+        drawn = source.take(self._rng.integers(0, max(1, len(source)), count))
         n = len(drawn)
         surrogates = drawn.surrogates.copy()
         surrogates[:, self._card] = self._rng.choice(self._traffic.cards(day), n)

@@ -23,14 +23,14 @@ _KNOWN_DAYS = 14
 class RecordedTraffic:
     """Genuine payments of a history file, by day (UTC), as `HonestTraffic`.
 
-    `cards_share` keeps so many of the cards, by a hash of their number: `part` 0, 1, … others each,
-    until all have been had.
+    `cards_share` keeps so many of the cards, drawn by their number with a seed: others with each seed,
+    and some of them again.
 
     Raises:
         InvalidInput: the file cannot be read, or has no genuine payment.
     """
 
-    def __init__(self, settings: Settings, path: Path, cards_share: float = 1.0, part: int = 0) -> None:
+    def __init__(self, settings: Settings, path: Path, cards_share: float = 1.0, seed: int = 0) -> None:
         if not 0 < cards_share <= 1:
             raise ValueError(f"cards_share: {cards_share} is not within (0, 1]")
         self.settings = settings
@@ -40,7 +40,7 @@ class RecordedTraffic:
         self._tokens = history.tokens
         self.words, codes = _coded(history)
         surrogates = history.rows.surrogates
-        kept = np.flatnonzero(~history.is_fraud & _hashed(surrogates[:, self._card], cards_share, part))
+        kept = np.flatnonzero(~history.is_fraud & drawn(surrogates[:, self._card], cards_share, seed))
         if not len(kept):
             raise InvalidInput("file", f"{path.name} holds no genuine payment", "give a history that does")
         order = kept[np.argsort(history.rows.event_time_us[kept], kind="stable")]
@@ -108,10 +108,12 @@ def _coded(history: History) -> tuple[tuple[tuple[str, ...], ...], Ints]:
     return tuple(words), np.column_stack(columns) if columns else np.empty((n, 0), np.int64)
 
 
-def _hashed(numbers: NDArray[np.int32], share: float, part: int) -> Bools:
-    """Mark a share of the numbers; the same ones whatever the file's order (Knuth's multiplicative hash)."""
-    width = int(share * 2**32)
-    begin = part * width % 2**32
-    hashed = (numbers.astype(np.uint64) * np.uint64(2_654_435_761) - np.uint64(begin)) % np.uint64(2**32)
-    marked: Bools = hashed < np.uint64(width)
+def drawn(numbers: NDArray[np.int32], share: float, seed: int) -> Bools:
+    """Mark the rows of a share of the numbers, which are 0 or more; whatever rows there are, the same ones.
+
+    >>> drawn(np.array([0, 1, 2, 3, 1]), 0.5, seed=1).tolist()
+    [False, True, True, True, True]
+    """
+    chances = np.random.default_rng([seed, 27]).random(int(numbers.max(initial=-1)) + 1)
+    marked: Bools = chances[numbers] < share
     return marked

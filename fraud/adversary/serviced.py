@@ -7,7 +7,8 @@
 Time is the log clock, so nothing may go on while the retrainer works: an hour of training must
 not cost a simulated day. It has looked when it has copied the log for the third time since: the
 second copy belongs to a turn that began after the labels came, and by the third that turn is over,
-cycle included. The retrainer is started at the end of a first day, so that its calendar runs from
+cycle included. For what asks for an emergency it looks every so often by the wall, so that is waited
+for first. The retrainer is started at the end of a first day, so that its calendar runs from
 midnight, as a fixed schedule's does.
 """
 
@@ -28,13 +29,16 @@ from fraud.adversary.gang import Filing
 from fraud.adversary.honest import HonestTraffic, Payments, wire_rows
 from fraud.adversary.stage import Stage, free_port
 from fraud.client import Client
-from fraud.clock import DAY_US
+from fraud.clock import DAY_US, SECOND_US
 from fraud.errors import ConfigError, FraudError, NotAllowedNow, Unavailable
 from fraud.monitoring.scrape import Endpoint, scrape
 from fraud.records import Outcome
 from fraud.registry.chain import LedgerEntry
+from fraud.registry.cycles import EMERGENCIES
 from fraud.registry.loop import LoopCounts
 from fraud.registry.store import LedgerStore
+from fraud.settings import Settings
+from fraud.settings.durations import format_duration
 
 MODEL = "card"
 CALL_ROWS = 500
@@ -43,6 +47,8 @@ DAY_SECONDS = 600.0
 """The longest that the retrainer may take over what a day brought."""
 _DEADLINE_SECONDS = 60.0
 _POLL_SECONDS = 0.03
+LOOK_SECONDS = 1.0
+"""The longest from one look to the next for what asks for an emergency, by the wall: days pass in seconds."""
 _TURNS = 3
 _COPIES = "fraud_archive_copy_seconds_count"
 
@@ -57,7 +63,8 @@ class ServiceDefender:
 
     Raises:
         NotAllowedNow: the folder holds what no stage wrote.
-        ConfigError: the configuration is wrong, or follows the wall clock.
+        ConfigError: the configuration is wrong, follows the wall clock, or looks too rarely for what should
+            start an emergency.
         Unavailable: a process did not start.
     """
 
@@ -85,6 +92,7 @@ class ServiceDefender:
         self.stage = Stage(out, config, {**environment, **ports})
         if self.stage.settings.service.clock != "log":
             raise ConfigError('service.clock: a contest keeps simulated time; set it to "log"')
+        self._looks_s = _looks_s(self.stage.settings)
         self._client = Client(self.stage.target, deadline_s=_DEADLINE_SECONDS, retries=0)
         self._ledger: LedgerStore | None = None
         self._loop = LoopCounts()
@@ -113,6 +121,11 @@ class ServiceDefender:
     def retrains(self) -> int:
         """Cycles so far that registered at least one version."""
         return self._trained.count
+
+    @property
+    def emergencies_us(self) -> Sequence[int]:
+        """When emergency retrains have started so far, µs UTC, in order."""
+        return tuple(self._trained.emergencies_us)
 
     @property
     def started(self) -> Mapping[str, int]:
@@ -174,6 +187,7 @@ class ServiceDefender:
 
     def _settle(self) -> None:
         """Wait until the retrainer has looked, has started nothing since, and its champion serves."""
+        time.sleep(self._looks_s)
         end = time.monotonic() + DAY_SECONDS
         while True:
             before = self._read_ledger()
@@ -214,19 +228,45 @@ class ServiceDefender:
         return reply.version == reply.intended_version
 
 
+def _looks_s(settings: Settings) -> float:
+    """Return how often the retrainer looks for what asks for an emergency, in seconds; 0 where nothing does.
+
+    Raises:
+        ConfigError: too rarely for days that pass in seconds.
+    """
+    triggers, monitoring = settings.training.triggers, settings.monitoring
+    spans = {"quality_every": monitoring.quality_every} if triggers.emergencies else {}
+    if triggers.emergencies and triggers.probing:
+        spans["traffic_every"] = monitoring.traffic_every
+    for name, span_us in spans.items():
+        if span_us > LOOK_SECONDS * SECOND_US:
+            raise ConfigError(
+                f"monitoring.{name}: is {format_duration(span_us)} by the wall, and days of a contest pass "
+                f"in seconds, so no emergency would ever start; give {LOOK_SECONDS:g}s or less"
+            )
+    return max(spans.values(), default=0) / SECOND_US
+
+
 class TrainedCycles:
-    """Counts cycles from the ledger: those that registered a version, and those that each trigger started."""
+    """Counts cycles from the ledger: those that registered a version, and those that each trigger started.
+
+    `emergencies_us` are the times of emergencies, µs UTC, in order.
+    """
 
     def __init__(self) -> None:
         self.count = 0
         self.started: Counter[str] = Counter()
+        self.emergencies_us: list[int] = []
         self._registered = False
 
     def apply(self, entry: LedgerEntry) -> None:
         """Take the next entry."""
         if entry.kind == "CycleStarted":
             self._registered = False
-            self.started[entry.body.get("trigger", "")] += 1
+            trigger = entry.body.get("trigger", "")
+            self.started[trigger] += 1
+            if trigger in EMERGENCIES:
+                self.emergencies_us.append(entry.time_us)
         elif entry.kind == "VersionRegistered" and not self._registered:
             self._registered = True
             self.count += 1

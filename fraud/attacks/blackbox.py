@@ -4,10 +4,13 @@
       ─▶ a payment on the stolen card, folded like any other ─▶ accepted or not ─▶ the arm's counts
 
 Each try is a real payment: later ones see it in their velocity features, and time goes on
-between them. A card is given up when its value is taken or the budget of tries is used.
+between them. A card is given up when its value is taken or the budget of tries is used; after one accepted
+payment where `[attacks]` lets nobody split. Each payment is `amount.least_share` or more: what would be
+left over for less goes with the payment before.
 The threat model is that of FRAUD-RLA (arXiv 2502.02290).
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -23,7 +26,6 @@ from fraud.records import Outcome
 
 SHARES = (1.0, 0.5, 0.25, 0.1)
 """Shares of the value that a try may ask for; those below `amount.least_share` are left out."""
-_TAKEN = 0.999
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +57,7 @@ class Prober:
         self._target = target
         self._allowed = allowed
         self._rng = np.random.default_rng([seed, 1])
-        # What one more payment costs does not hang on who looks for it.
-        self._another = 0.0 if allowed.settings.split is None else allowed.settings.split.payment_share
+        self._split = allowed.settings.split
         self._arms: dict[tuple[float, tuple[str, ...]], _Arm] = {}
 
     def probe(self, rehearsal: Rehearsal, fraud: Fraud, choices: Sequence[Choice]) -> Probe:
@@ -69,10 +70,11 @@ class Prober:
         value, taken, spent, first, tries = fraud.value_minor, 0, 0.0, None, 0
         got: list[tuple[Payment, NDArray[np.float32], tuple[str, ...]]] = []
         with rehearsal.undone([choice.payment for group in ways.values() for choice in group]):
-            while tries < settings.queries and taken < _TAKEN * value:
+            most = 1 if self._split is None else value
+            while tries < settings.queries and taken < most:
                 share, way = self._draw(ways)
                 choice = ways[way][int(self._rng.integers(len(ways[way])))]
-                amount = min(max(1, int(share * value)), value - taken)
+                amount = self._amount(fraud, share, value - taken)
                 later_us = choice.payment.event_time_us + tries * settings.query_apart
                 payment = replace(choice.payment, amount_minor=amount, event_time_us=later_us)
                 tries += 1
@@ -83,7 +85,9 @@ class Prober:
                 if outcome == Outcome.DECLINE:
                     rehearsal.decline()
                 if accepted:
-                    spent += choice.cost * amount / value + (self._another if taken else 0.0)
+                    # What one more payment costs does not hang on who looks for it.
+                    another = self._split.payment_share if self._split is not None and taken else 0.0
+                    spent += choice.cost * amount / value + another
                     taken, first = taken + amount, first or tries
                     got.append((payment, features, way))
         if first is None:
@@ -92,6 +96,12 @@ class Prober:
         waited_days = (tries - 1) * settings.query_apart / DAY_US
         spent += 0.0 if pace is None else pace.day_share * waited_days
         return Probe(tries, first, taken, 1 - taken / value + spent, _evasion(got, 1 - taken / value + spent))
+
+    def _amount(self, fraud: Fraud, share: float, left: int) -> int:
+        """Return what a try of a share of the value asks for while `left` of it is there."""
+        least, _ = self._allowed.amounts(fraud)
+        wanted = max(least, math.ceil(share * fraud.value_minor))
+        return wanted if left - wanted >= least else left
 
     def _draw(self, ways: dict[tuple[str, ...], list[Choice]]) -> tuple[float, tuple[str, ...]]:
         """Return the arm that promises most in one draw of what is known of each."""

@@ -12,11 +12,13 @@ any more, and one amount below each jump is tried as well. Nothing else is searc
 steps of its own: who, which words, how late are tried as `Capabilities.choices` gives
 them.
 
-What is found is accepted; that nothing is cheaper is shown of what was tried alone. Where
-`combinations` are few for the choices, each is tried at some amounts only, and given up when
-all of these are stopped. Parts are equal, `split.apart` from one another, and by the cheapest
-choices. A prober has other ways, unequal parts in shorter pauses, and may pay less: the better
-of both is `campaign.Result.best`, and whoever searches on pays that or less.
+What is found is accepted; that nothing is cheaper is shown of what was tried alone. The bundle is asked
+about `combinations` single payments at most: half of them are some amounts of each choice, so that one
+whose amounts are all stopped is given up, and the rest are amounts above those accepted, the cheapest
+first. Where the rest does not reach, a cheaper amount may be missed. Sums in parts come on top: equal
+parts, `split.apart` from one another, by the cheapest choices. A prober has other ways, unequal parts in
+shorter pauses, and may pay less: the better of both is `campaign.Result.best`, and whoever searches on
+pays that or less.
 """
 
 from collections.abc import Sequence
@@ -55,16 +57,27 @@ def cheapest(
     target: Target, rehearsal: Rehearsal, fraud: Fraud, choices: Sequence[Choice], allowed: Capabilities
 ) -> Evasion | None:
     """Return the cheapest evasion found; None where nothing within reach is accepted."""
-    found: tuple[Choice, int, float] | None = None
-    most = max(AMOUNTS_MIN, allowed.settings.combinations // max(1, len(choices)))
+    least, greatest = allowed.amounts(fraud)
+    left = allowed.settings.combinations
+    most = max(AMOUNTS_MIN, left // (2 * max(1, len(choices))))
+    met: list[_Met] = []
     for start in range(0, len(choices), _BLOCK):
         block = choices[start : start + _BLOCK]
-        if found is not None and block[0].cost >= found[2]:
+        if block[0].cost >= min((it.cost for it in met), default=np.inf):
             break
-        better = _best_of(target, rehearsal, fraud, block, allowed, most, np.inf if not found else found[2])
-        if better is not None and (found is None or better[2] < found[2]):
-            found = better
-    single = None if found is None else _one(rehearsal, fraud, *found)
+        payments = [choice.payment for choice in block]
+        every = steps(target, rehearsal, payments, least, greatest)
+        tried = [
+            amounts[np.unique(np.linspace(0, len(amounts) - 1, most).astype(np.intp))] for amounts in every
+        ]
+        left -= sum(map(len, tried))
+        best = _greatest(target, rehearsal, payments, tried)
+        met += [
+            _Met(choice, amounts, amount, _cost(choice, amount, fraud))
+            for choice, amounts, amount in zip(block, every, best, strict=True)
+        ]
+    found = _cheaper(target, rehearsal, fraud, [it for it in met if it.amount], left)
+    single = None if found is None else _one(rehearsal, fraud, found)
     return _split(target, rehearsal, fraud, choices, allowed, single)
 
 
@@ -93,35 +106,37 @@ def steps(
     return [each[(each >= least) & (each <= most)] for each in every]
 
 
-def _best_of(
-    target: Target,
-    rehearsal: Rehearsal,
-    fraud: Fraud,
-    choices: Sequence[Choice],
-    allowed: Capabilities,
-    most: int,
-    bound: float,
-) -> tuple[Choice, int, float] | None:
-    """Return choice, amount and cost of the cheapest accepted payment of some choices.
+@dataclass(frozen=True, slots=True, eq=False)
+class _Met:
+    """A choice, the amounts that stand for all of it, the greatest accepted so far (0: none) and its cost."""
 
-    One that costs more than `bound` may be missed.
-    """
-    least, greatest = allowed.amounts(fraud)
-    payments = [choice.payment for choice in choices]
-    every = steps(target, rehearsal, payments, least, greatest)
-    tried = [amounts[np.unique(np.linspace(0, len(amounts) - 1, most).astype(np.intp))] for amounts in every]
-    best = _greatest(target, rehearsal, payments, tried)
-    costs = [_cost(choice, amount, fraud) for choice, amount in zip(choices, best, strict=True)]
-    bound = min(bound, *costs)
-    rest = []
-    for choice, amounts, amount in zip(choices, every, best, strict=True):
-        more = amounts[amounts > amount] if amount else amounts[:0]
-        rest.append(more[choice.cost + np.maximum(0.0, 1 - more / fraud.value_minor) <= bound])
-    above = _greatest(target, rehearsal, payments, rest)
-    best = [max(amount, other) for amount, other in zip(best, above, strict=True)]
-    costs = [_cost(choice, amount, fraud) for choice, amount in zip(choices, best, strict=True)]
-    place = int(np.argmin(costs))
-    return (choices[place], best[place], costs[place]) if best[place] else None
+    choice: Choice
+    every: NDArray[np.int64]
+    amount: int
+    cost: float
+
+
+def _cheaper(
+    target: Target, rehearsal: Rehearsal, fraud: Fraud, met: Sequence[_Met], left: int
+) -> _Met | None:
+    """Return the cheapest accepted payment of choices that have one, after a look at `left` others."""
+    if not met:
+        return None
+    best = min(met, key=lambda it: it.cost)
+    above = [it.every[it.every > it.amount] for it in met]
+    of = np.repeat(np.arange(len(met)), [len(amounts) for amounts in above])
+    amounts = np.concatenate(above)
+    costs = np.array([it.choice.cost for it in met])[of] + np.maximum(0.0, 1 - amounts / fraud.value_minor)
+    order = np.argsort(costs, kind="stable")
+    order = np.sort(order[costs[order] < best.cost][: max(0, left)])
+    rest = [amounts[order[of[order] == place]] for place in range(len(met))]
+    found = _greatest(target, rehearsal, [it.choice.payment for it in met], rest)
+    better = [
+        replace(it, amount=amount, cost=_cost(it.choice, amount, fraud))
+        for it, amount in zip(met, found, strict=True)
+        if amount
+    ]
+    return min([best, *better], key=lambda it: it.cost)
 
 
 def _greatest(
@@ -146,10 +161,10 @@ def _cost(choice: Choice, amount: int, fraud: Fraud) -> float:
     return choice.cost + max(0.0, 1 - amount / fraud.value_minor) if amount else float("inf")
 
 
-def _one(rehearsal: Rehearsal, fraud: Fraud, choice: Choice, amount: int, cost: float) -> Evasion:
-    payment = replace(choice.payment, amount_minor=amount)
-    changed = (*choice.changed, *(("amount",) if amount != fraud.value_minor else ()))
-    return Evasion((payment,), cost, changed, rehearsal.peek([payment]))
+def _one(rehearsal: Rehearsal, fraud: Fraud, met: _Met) -> Evasion:
+    payment = replace(met.choice.payment, amount_minor=met.amount)
+    changed = (*met.choice.changed, *(("amount",) if met.amount != fraud.value_minor else ()))
+    return Evasion((payment,), met.cost, changed, rehearsal.peek([payment]))
 
 
 def _split(

@@ -1,56 +1,74 @@
 """A challenger must not be easier to get past than the champion: a hard guard, on the same attacked frauds.
 
     frauds that neither side learned from ─ white box alone, each side ─▶ through at a cost of c or less?
-      difference of the two shares, paired by fraud:  d = (b − c) ÷ n,  error √(b + c − (b − c)² ÷ n) ÷ n
+      difference of the two shares, paired by fraud:  d = Σ s ÷ n,  error √Σ s² ÷ n
 
-b get through the challenger alone, c through the champion alone; frauds that were never
-stopped get through at no cost. It fails when d is above the margin and chance does not
-explain it (95 %). Asking for proof that d is below the margin would reject equal challengers:
+s is summed over a ring: its frauds that get through the challenger alone, less those that get through
+the champion alone. Frauds of a ring are one attack and move together, so each ring is one draw; frauds that
+were never stopped get through at no cost. It fails when d is above the margin and chance does not explain
+it: 95 %, Student's t with a degree of freedom less than there are rings. That takes `RINGS_MIN` rings, and
+fewer are only reported. Asking for proof that d is below the margin would reject equal challengers:
 a hundred frauds cannot show five points.
+
+A ring is what shared cards, merchants and devices show (`fraud.gate.clusters`). One that shares none of
+them cannot be known for one: its frauds count apart, and the error is too small by as much.
 """
 
 import math
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import t as student
+
 from fraud.errors import InvalidInput
+from fraud.evaluation.metrics import Bools
 from fraud.gate.checks import Check, check
 
 FRAUDS_MIN = 30
 """Fewer attacked frauds are only reported."""
-_NORMAL_95 = 1.96
+RINGS_MIN = 7
+"""Of six rings that all say the same, Student's t does not say that chance is out of the question."""
+_TAIL = 0.025
 
 
-@dataclass(frozen=True, slots=True)
-class EvasionCount:
-    """Of `frauds` attacked, those that get through at `cost` or less: both sides, and one side alone."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Through:
+    """Which of n attacked frauds get through at `cost` or less, bool[n] a side, and their `rings`, int[n]."""
 
     cost: float
-    frauds: int
-    both: int
-    challenger_only: int
-    champion_only: int
+    challenger: Bools
+    champion: Bools
+    rings: NDArray[np.integer]
 
     def __post_init__(self) -> None:
-        counts = (self.both, self.challenger_only, self.champion_only)
-        if min(counts) < 0 or sum(counts) > self.frauds:
-            raise InvalidInput("evasion", f"counts {counts} of {self.frauds} frauds", "count each fraud once")
+        sizes = (len(self.challenger), len(self.champion), len(self.rings))
+        if len(set(sizes)) > 1:
+            raise InvalidInput("evasion", f"columns of {sizes} frauds", "tell the same of each fraud")
 
 
-def evasion(count: EvasionCount, margin: float) -> Check:
-    """Hold the share that gets through against the champion's; information with too few frauds."""
-    n, more, less = count.frauds, count.challenger_only, count.champion_only
+def evasion(through: Through, margin: float) -> Check:
+    """Hold the share that gets through against the champion's; information with too few frauds or rings."""
+    n = len(through.rings)
     if not n:
         return check("evasion", math.nan, None, "no fraud to attack with is known yet", bound=margin)
-    difference = (more - less) / n
-    error = math.sqrt(max(0.0, more + less - (more - less) ** 2 / n)) / n
-    low, high = difference - _NORMAL_95 * error, difference + _NORMAL_95 * error
-    mine, theirs = (count.both + more) / n, (count.both + less) / n
+    more = through.challenger.astype(np.int64) - through.champion.astype(np.int64)
+    _, ring = np.unique(through.rings, return_inverse=True)
+    sums = np.bincount(ring, weights=more)
+    rings, difference = len(sums), float(more.mean())
+    half = math.nan
+    if rings > 1:
+        half = float(student.isf(_TAIL, rings - 1) * np.sqrt(np.sum(sums**2)) / n)
+    low, high = difference - half, difference + half
     reason = (
-        f"{mine:.0%} of {n} frauds get through at {count.cost:.0%} of the value, {theirs:.0%} at the champion"
+        f"{through.challenger.mean():.0%} of {n} frauds get through at {through.cost:.0%} of the value, "
+        f"{through.champion.mean():.0%} at the champion"
     )
     passed: bool | None = not (difference > margin and low > 0)
     if n < FRAUDS_MIN:
         passed, reason = None, f"{reason}; {FRAUDS_MIN} frauds are needed to judge"
+    elif rings < RINGS_MIN:
+        passed, reason = None, f"{reason}; they are of {rings} rings, and {RINGS_MIN} are needed to judge"
     elif not passed:
         reason += f"; more by over {margin:.0%}, and not by chance"
     return check("evasion", difference, passed, reason, bound=margin, low=low, high=high)

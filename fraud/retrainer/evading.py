@@ -1,17 +1,35 @@
 """The gate's evasion check: both sides attacked with frauds that neither learned from.
 
 frauds that neither has seen ─ one fold of the past ─▶ scenes ─▶ champion, once │ each challenger ─▶ check
+all rows of their time ─▶ which of them are one ring
 """
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
 
 from fraud.attacks.campaign import Result, Scene
 from fraud.bundle.bundle import Bundle
+from fraud.evaluation.metrics import Bools
 from fraud.gate.checks import Check
-from fraud.gate.evasion import EvasionCount, evasion
+from fraud.gate.evasion import Through, evasion
+from fraud.monitoring.quality import ENTITY_PREFIX
+from fraud.retrainer.misses import by_cluster
 from fraud.training.history import History
 from fraud.training.redteam import attack_in, scenes_of
 from fraud.training.unseen import Unseen
 
 _Frauds = tuple[str, int, tuple[Unseen, Unseen]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Met:
+    """Scenes of frauds, and the number of each one's ring, int64[n]."""
+
+    scenes: list[Scene]
+    rings: NDArray[np.int64]
 
 
 class Evading:
@@ -21,13 +39,13 @@ class Evading:
     one fold of the past and one attack on the champion, however many recipes it has.
 
     Attacked is with the search of the trees alone, no prober. He learns from card to card, so what he
-    gets from one fraud hangs on those before, and the check counts each fraud as a vote by itself.
+    gets from one fraud hangs on those before, and the check counts each ring of frauds as a draw by itself.
     That a challenger is easier to probe is seen by `fraud redteam`, not here.
     """
 
     def __init__(self, history: History) -> None:
         self._history = history
-        self._scenes: dict[_Frauds, list[Scene]] = {}
+        self._met_before: dict[_Frauds, _Met] = {}
         self._results: dict[tuple[str, _Frauds], list[Result]] = {}
 
     def checks(self, challenger: Bundle, champion: Bundle | None, since_us: int) -> tuple[Check, ...]:
@@ -40,31 +58,42 @@ class Evading:
             return ()
         both = Unseen.by(challenger.manifest), Unseen.by(champion.manifest)
         frauds: _Frauds = challenger.model, since_us, both
-        mine, theirs = self._attacked(challenger, frauds), self._attacked(champion, frauds)
-        through = [
-            (one.cost <= attacks.gate_cost, other.cost <= attacks.gate_cost)
-            for one, other in zip(mine, theirs, strict=True)
-        ]
-        count = EvasionCount(
+        through = Through(
             attacks.gate_cost,
-            len(through),
-            both=through.count((True, True)),
-            challenger_only=through.count((True, False)),
-            champion_only=through.count((False, True)),
+            self._through(challenger, frauds),
+            self._through(champion, frauds),
+            self._met(frauds).rings,
         )
-        return (evasion(count, attacks.gate_margin),)
+        return (evasion(through, attacks.gate_margin),)
+
+    def _through(self, bundle: Bundle, frauds: _Frauds) -> Bools:
+        """Mark the frauds that get through a bundle at the cost that is judged."""
+        most = self._history.settings.attacks.gate_cost
+        return np.array([result.cost <= most for result in self._attacked(bundle, frauds)], np.bool_)
 
     def _attacked(self, bundle: Bundle, frauds: _Frauds) -> list[Result]:
         key = bundle.digest, frauds
         if key not in self._results:
-            met = self._met(frauds)
+            met = self._met(frauds).scenes
             self._results[key] = attack_in(met, self._history, [bundle], black_box=False)[0]
         return self._results[key]
 
-    def _met(self, frauds: _Frauds) -> list[Scene]:
-        if frauds not in self._scenes:
+    def _met(self, frauds: _Frauds) -> _Met:
+        if frauds not in self._met_before:
             model, since_us, unseen = frauds
             most = self._history.settings.attacks.gate_frauds
             _, met = scenes_of(self._history, model, frauds=most, since_us=since_us, unseen=unseen)
-            self._scenes[frauds] = list(met)
-        return self._scenes[frauds]
+            scenes = list(met)
+            rings = self._rings(model, since_us)
+            numbers = np.array([rings[scene.fraud.position] for scene in scenes], np.int64)
+            self._met_before[frauds] = _Met(scenes, numbers)
+        return self._met_before[frauds]
+
+    def _rings(self, model: str, since_us: int) -> dict[int, int]:
+        """Return the ring of each fraud since a moment by its position, as all payments since then show."""
+        history = self._history
+        entities = [f"{ENTITY_PREFIX}{name}" for name in history.settings.schema_.entity_names]
+        judged = history.judged(model, since_us, with_features=False)
+        rows = by_cluster(judged.select("position", "is_fraud", *entities).sort("position").collect())
+        frauds = rows.filter(pl.col("is_fraud"))
+        return dict(zip(frauds["position"].to_list(), frauds[entities[0]].to_list(), strict=True))

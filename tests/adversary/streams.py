@@ -34,8 +34,8 @@ def write_history(path: Path, economy: Economy) -> pl.DataFrame:
     return frame
 
 
-def recorded(folder: Path, cards_share: float = 1.0, part: int = 0) -> RecordedTraffic:
+def recorded(folder: Path, cards_share: float = 1.0, seed: int = 0) -> RecordedTraffic:
     """Return a recorded history as honest traffic."""
     path = folder / "transactions.parquet"
     write_history(path, Economy(SMALL))
-    return RecordedTraffic(load_settings(HANDBOOK, {}), path, cards_share, part)
+    return RecordedTraffic(load_settings(HANDBOOK, {}), path, cards_share, seed)

@@ -224,6 +224,33 @@ def test_a_change_that_nothing_notices_takes_no_days() -> None:
     assert change.days == 0
 
 
+def test_a_fall_that_was_never_made_good_sets_no_lower_goal() -> None:
+    used = ["ladder"] * 10 + ["bursts"] * 14 + ["slow"] * 14
+    fallen = tuple(_day(i, 8 if i < 10 else 1, each) for i, each in enumerate(used))
+    changes = ContestResult("test", 1, fallen).recoveries(1)
+    assert [change.days for change in changes] == [None, None]
+    back = tuple(_day(i, 1 if 10 <= i < 28 else 8, each) for i, each in enumerate(used))
+    assert [change.days for change in ContestResult("test", 1, back).recoveries(1)] == [None, 3]
+
+
+@pytest.mark.parametrize("caught", [0, None])
+def test_where_nothing_was_ever_caught_there_is_nothing_to_come_back_to(caught: int | None) -> None:
+    days = tuple(replace(_day(i, 0, "a" if i < 6 else "b"), caught=caught) for i in range(12))
+    result = ContestResult("test", 1, days)
+    assert [change.days for change in result.recoveries(1)] == [None]
+    assert result.row(1, 12)["recovered"] == 0
+
+
+def test_a_day_without_scores_counts_once_there_was_a_model() -> None:
+    days = [_day(i, 8, "a") for i in range(4)]
+    unscored = [replace(day, caught=None) if day.day in (0, 2) else day for day in days]
+    result = ContestResult("test", 1, tuple(unscored))
+    assert np.isnan(result.recall(0, 1))
+    assert result.recall(0, 2) == 0.8
+    assert result.recall(2, 3) == 0
+    assert result.recall(0, 4) == pytest.approx(0.8 * 2 / 3)
+
+
 def test_figures_over_days_pool_frauds_and_amounts() -> None:
     result = ContestResult("test", 1, (_day(0, 9, "a"), _day(1, 1, "a")))
     assert result.recall(0, 2) == 0.5

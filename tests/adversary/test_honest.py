@@ -1,5 +1,6 @@
 """One suite for all honest traffic, recorded and our own."""
 
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 from fraud.adversary.economy import Economy
 from fraud.adversary.honest import HonestTraffic, Payments, wire_rows
-from fraud.adversary.recorded import RecordedTraffic
+from fraud.adversary.recorded import RecordedTraffic, drawn
 from fraud.client.scoring import to_message
 from fraud.clock import DAY_US
 from fraud.errors import InvalidInput
@@ -97,11 +98,23 @@ def test_a_share_of_the_cards_keeps_all_their_payments(tmp_path: Path) -> None:
         assert np.array_equal(whole.day(index).amount_minor[rows], part.day(index).amount_minor)
 
 
-def test_parts_have_other_cards_each_until_all_have_been_had(tmp_path: Path) -> None:
-    parts = [recorded(tmp_path, 0.25, part) for part in range(5)]
-    cards = [set(part.cards(part.days - 1).tolist()) for part in parts]
-    assert cards[4] == cards[0]
-    assert sum(map(len, cards[:4])) == len(set().union(*cards[:4])) == len(recorded(tmp_path).cards(15))
+def test_each_seed_draws_the_share_of_other_cards(tmp_path: Path) -> None:
+    whole = len(recorded(tmp_path).cards(15))
+    cards = [set(recorded(tmp_path, 0.25, seed).cards(15).tolist()) for seed in (1, 2, 5)]
+    assert all(0.15 < len(each) / whole < 0.35 for each in cards)
+    assert all(len(one & other) < 0.6 * len(one) for one, other in combinations(cards, 2))
+    assert cards[0] == set(recorded(tmp_path, 0.25, 1).cards(15).tolist())
+
+
+def test_the_masks_of_seeds_differ_pairwise_and_each_keeps_the_share() -> None:
+    numbers = np.arange(5_000, dtype=np.int32)
+    masks = [drawn(numbers, 0.25, seed) for seed in range(1, 9)]
+    assert [float(mask.mean()) for mask in masks] == pytest.approx([0.25] * 8, abs=0.02)
+    for one, other in combinations(masks, 2):
+        assert np.mean(one & other) == pytest.approx(0.25**2, abs=0.015), "drawn independently"
+    assert np.array_equal(drawn(numbers[::-1], 0.25, 3), masks[2][::-1])
+    assert drawn(numbers, 1.0, 1).all()
+    assert drawn(numbers[:0], 0.25, 1).tolist() == []
 
 
 def test_a_history_of_frauds_alone_is_refused(tmp_path: Path) -> None:

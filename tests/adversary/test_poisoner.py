@@ -3,7 +3,7 @@ import pytest
 from fraud.adversary.choosers import Scripted
 from fraud.adversary.economy import Economy
 from fraud.adversary.gang import Filing, Gang
-from fraud.adversary.honest import wire_rows
+from fraud.adversary.honest import Payments, wire_rows
 from fraud.adversary.poisoner import ACCOUNT, Poisoner, PoisonSettings
 from fraud.adversary.statements import Statements
 from fraud.adversary.strategy import known_strategies
@@ -116,3 +116,55 @@ def test_answers_reach_the_payments_they_belong_to(played: Played) -> None:
     frauds = [name for name, is_fraud in played.is_fraud.items() if is_fraud and played.approved[name]]
     assert played.gang.purse.approved == len(frauds)
     assert played.gang.purse.stolen_minor == sum(played.amount_minor[name] for name in frauds)
+
+
+def test_bursts_are_as_many_disputes_in_few_days_by_seed() -> None:
+    steady, burst = PoisonSettings(), PoisonSettings(burst_days=4, quiet_days=20)
+    days = range(14 + 24 * 3)
+    for seed in range(5):
+        wanted = [burst.disputes_on(day, seed) for day in days]
+        assert sum(wanted) == pytest.approx(sum(steady.disputes_on(day, seed) for day in days))
+        assert {*wanted} == {0.0, 5.0 * 24 / 4}
+        for start in range(14, len(days), 24):
+            busy = [day for day in days[start : start + 24] if wanted[day]]
+            assert busy == list(range(busy[0], busy[0] + 4))
+    schedules = {tuple(burst.disputes_on(day, seed) for day in days) for seed in range(5)}
+    assert len(schedules) == 5
+    with pytest.raises(ValueError, match="burst_days: 0"):
+        PoisonSettings(burst_days=0)
+
+
+def test_disputes_of_a_burst_come_in_together_and_none_between() -> None:
+    settings = PoisonSettings(disputes_per_day=4.0, burst_days=2, quiet_days=3, from_day=1)
+    filed = Played(settings).filed
+    by_day = {
+        day: sum(label.value is LabelValue.FRAUD for label in filing.labels)
+        for day, filing in filed
+        if filing.submitter == "chargeback"
+    }
+    wanted = [settings.disputes_on(day, 1) for day in range(ECONOMY.days - 1)]
+    assert {day - 1 for day in by_day} <= {day for day, rate in enumerate(wanted) if rate}
+    assert sum(by_day.values()) == pytest.approx(sum(wanted), rel=0.35)
+    assert 0.0 in wanted
+
+
+def test_a_week_ago_without_payments_gives_nothing_to_dispute() -> None:
+    gang = Gang(ECONOMY, Scripted(known_strategies()), TARIFF, cards_per_day=6.0, seed=1)
+    settings = PoisonSettings(disputes_per_day=50.0, from_day=1)
+    poisoner = Poisoner(gang, Closed(SMALL), settings, TARIFF.prices, seed=1)
+    for day, count in ((Closed.CLOSED + 7, 0), (Closed.CLOSED + 8, 50)):
+        from_us = ECONOMY.start_us + day * DAY_US
+        attempts = poisoner.plan(day, from_us, from_us + DAY_US, Statements(ECONOMY))
+        ids = [f"{day}-{place}" for place in range(len(attempts.payments))]
+        assert attempts.strategies.count("false_dispute") == pytest.approx(count, abs=20 * bool(count))
+        poisoner.see(ids, attempts.payments.amount_minor > 0)
+
+
+class Closed(Economy):
+    """An economy in which nobody pays on one day."""
+
+    CLOSED = 3
+
+    def day(self, index: int) -> Payments:
+        paid = super().day(index)
+        return paid.part(0, 0) if index == self.CLOSED else paid

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,7 @@ SETTINGS = EconomySettings(seed=3, days=9, cards=300, merchants=60, transactions
 FIRST_DAY, DAYS = 6, 9
 SHORT = {
     "FRAUD__LABELS__MATURITY": "1d",
+    "FRAUD__TRAINING__TRIGGERS__EVERY": "1d",
     "FRAUD__TRAINING__CALIBRATION": "1d",
     "FRAUD__TRAINING__EVIDENCE": "1d",
     "FRAUD__GATE__FLOOR_AVERAGE_PRECISION": "0",
@@ -61,11 +63,30 @@ def test_a_retrain_is_a_cycle_that_registered_something() -> None:
     for seq, kind in enumerate(kinds, 1):
         trained.apply(_entry(seq, kind))
     assert trained.count == 2
+    assert trained.emergencies_us == []
+    trained.apply(replace(_entry(99, "CycleStarted"), time_us=7, body={"trigger": "misses"}))
+    assert (trained.emergencies_us, trained.started["misses"]) == ([7], 1)
 
 
 def test_a_service_by_the_wall_clock_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"service\.clock"):
         ServiceDefender(Economy(SETTINGS), tmp_path, CONFIG, {"FRAUD__SERVICE__CLOCK": "wall"})
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ({"FRAUD__MONITORING__QUALITY_EVERY": "1h"}, "quality_every: is 1h"),
+        ({"FRAUD__TRAINING__TRIGGERS__PROBING": "true"}, "traffic_every: is 1d"),
+    ],
+)
+def test_a_service_whose_emergencies_would_sleep_through_the_contest_is_refused(
+    tmp_path: Path, given: dict[str, str], name: str
+) -> None:
+    with pytest.raises(ConfigError, match=rf"monitoring\.{name} by the wall"):
+        ServiceDefender(Economy(SETTINGS), tmp_path, CONFIG, given)
+    off = {**given, "FRAUD__TRAINING__TRIGGERS__EMERGENCIES_MAX": "0"}
+    ServiceDefender(Economy(SETTINGS), tmp_path, CONFIG, off)
 
 
 @pytest.mark.process

@@ -9,7 +9,7 @@ import pytest
 
 from fraud.attacks.blackbox import Probe
 from fraud.attacks.campaign import Result
-from fraud.attacks.curve import summarize, wilson
+from fraud.attacks.curve import effective, point, summarize, wilson
 from fraud.attacks.payment import Fraud
 from fraud.attacks.whitebox import Evasion
 from fraud.training.redteam import red_team
@@ -20,6 +20,30 @@ from tests.attacks.worlds import World
 def test_an_interval_holds_its_share_and_stays_a_share(hits: int, n: int) -> None:
     low, high = wilson(hits, n)
     assert 0 <= low <= hits / n <= high <= 1
+
+
+def test_frauds_of_one_card_that_go_together_are_one_vote() -> None:
+    rng = np.random.default_rng(2)
+    costs = np.where(rng.random(40) < 0.5, 0.1, 1.0)
+    apart = point(costs, np.arange(40), 0.25)
+    assert (apart.low, apart.high) == pytest.approx(wilson(40 * apart.share, 40), abs=0.01)
+    same = point(np.repeat(costs, 5), np.repeat(np.arange(40), 5), 0.25)
+    assert same.share == apart.share
+    assert (same.low, same.high) == pytest.approx((apart.low, apart.high), abs=0.01)
+    assert effective(np.ones(9, np.bool_), np.repeat(np.arange(3), 3)) == 3
+    assert math.isnan(point(costs[:0], np.arange(0), 0.25).share)
+
+
+def test_intervals_cover_though_cards_have_many_frauds_each() -> None:
+    rng = np.random.default_rng(3)
+    covered = []
+    for _ in range(400):
+        sizes = rng.integers(1, 8, 40)
+        chances = np.repeat(rng.beta(0.5, 0.5, 40), sizes)
+        costs = np.where(rng.random(len(chances)) < chances, 0.1, 1.0)
+        found = point(costs, np.repeat(np.arange(40), sizes), 0.25)
+        covered.append(found.low <= 0.5 <= found.high)
+    assert np.mean(covered) > 0.92
 
 
 def test_curves_rise_and_who_knows_the_trees_finds_more_than_who_tries_card_by_card(world: World) -> None:
@@ -44,7 +68,9 @@ def test_curves_rise_and_who_knows_the_trees_finds_more_than_who_tries_card_by_c
 
 def test_each_fraud_meets_the_state_of_its_moment(world: World) -> None:
     (results,) = red_team(world.history, [world.bundle], frauds=300, black_box=False)
-    logged = world.known.filter(pl.col("position").is_in([each.fraud.position for each in results]))
+    known = world.history.judged("card", matured_only=False).filter(pl.col("is_fraud")).sort("position")
+    among = pl.col("position").is_in([each.fraud.position for each in results])
+    logged = known.filter(among).collect()
     features = logged.select(f"f_{name}" for name in world.spec.names).to_numpy().astype(np.float32)
     words = [each.fraud.payment.words for each in results]
     assert len(results) > 150

@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from fraud.bundle.bundle import Bundle
 from fraud.bundle.store import BundleStore
 from fraud.gate.verdict import judge
@@ -10,7 +12,13 @@ from fraud.registry.version import VersionState
 from fraud.retrainer.casework import Casework, Rival
 from fraud.retrainer.evading import Evading
 from fraud.training.history import History
-from tests.attacks.worlds import START_US, World
+from tests.attacks.worlds import MERCHANTS, START_US, World, made
+
+
+@pytest.fixture(scope="module")
+def apart(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """A world whose frauds are at any merchant, so that each card's are a ring of their own."""
+    return made(tmp_path_factory.mktemp("apart"), fraud_merchants=MERCHANTS)
 
 
 def with_gate(world: World, **update: object) -> History:
@@ -23,33 +31,44 @@ def test_it_is_off_unless_asked_for_and_needs_a_champion(world: World) -> None:
     assert Evading(with_gate(world)).checks(world.bundle, None, START_US) == ()
 
 
-def test_a_champion_against_itself_differs_in_nothing_and_a_lax_challenger_fails(world: World) -> None:
-    champion = unseeing(world.bundle)
-    (same,) = Evading(with_gate(world)).checks(champion, champion, START_US)
+def test_a_champion_against_itself_differs_in_nothing_and_a_lax_challenger_fails(apart: World) -> None:
+    champion = unseeing(apart.bundle)
+    (same,) = Evading(with_gate(apart)).checks(champion, champion, START_US)
     assert (same.value, same.passed) == (0, True)
-    # A review threshold so high that most frauds need no evasion.
-    lax = replace(champion, thresholds=replace(champion.thresholds, review=0.999, decline=None))
-    cheap = with_gate(world, gate_cost=0.01)
+    cheap = with_gate(apart, gate_cost=0.01)
     evading = Evading(cheap)
-    (worse,) = evading.checks(lax, champion, START_US)
+    (worse,) = evading.checks(lax(champion), champion, START_US)
     assert worse.passed is False
-    (better,) = evading.checks(champion, lax, START_US)
+    (better,) = evading.checks(champion, lax(champion), START_US)
     assert better.passed is True
     assert better.value == -(worse.value or 0)
-    (alone,) = Evading(cheap).checks(lax, champion, START_US)
+    (alone,) = Evading(cheap).checks(lax(champion), champion, START_US)
     assert alone == worse, "what challengers share changes no verdict"
 
 
-def test_frauds_that_one_side_may_have_learned_from_attack_nobody(world: World) -> None:
-    history, champion = with_gate(world), unseeing(world.bundle)
+def test_frauds_at_few_merchants_are_few_rings_and_prove_nothing(world: World) -> None:
+    champion = unseeing(world.bundle)
+    (check,) = Evading(with_gate(world, gate_cost=0.01)).checks(lax(champion), champion, START_US)
+    assert (check.value or 0) > 0.3
+    assert check.passed is None
+    assert "they are of 1 rings" in check.reason
+
+
+def test_frauds_that_one_side_may_have_learned_from_attack_nobody(apart: World) -> None:
+    history, champion = with_gate(apart), unseeing(apart.bundle)
     (check,) = Evading(history).checks(champion, champion, START_US)
     assert "of 40 frauds" in check.reason
-    from_us = world.known["event_time_us"].sort()[-12]
-    late = unseeing(world.bundle, from_us)
+    from_us = apart.known["event_time_us"].sort()[-12]
+    late = unseeing(apart.bundle, from_us)
     for challenger, other in ((late, champion), (champion, late)):
         (few,) = Evading(history).checks(challenger, other, START_US)
         assert "of 12 frauds" in few.reason
         assert few.passed is None
+
+
+def lax(bundle: Bundle) -> Bundle:
+    """A review threshold so high that most frauds need no evasion."""
+    return replace(bundle, thresholds=replace(bundle.thresholds, review=0.999, decline=None))
 
 
 def unseeing(bundle: Bundle, from_us: int = START_US) -> Bundle:

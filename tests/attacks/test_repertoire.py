@@ -1,16 +1,20 @@
 """Ways that are drawn: within reach and cost, whoever defends; a prober pays for each payment too."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from fraud.attacks.blackbox import Prober
 from fraud.attacks.campaign import Drawn
-from fraud.attacks.payment import Capabilities
+from fraud.attacks.payment import Capabilities, Payment
+from fraud.attacks.rehearsal import Rehearsal
 from fraud.attacks.repertoire import PAUSES_MAX, Attempt, attempts
 from fraud.attacks.target import Target
 from fraud.clock import MINUTE_US
+from fraud.records import Outcome
 from fraud.settings.attacks import AmountControl, SplitControl
 from tests.attacks.worlds import World, attack
 
@@ -161,3 +165,75 @@ def test_a_prober_pays_for_each_payment_after_the_first(world: World) -> None:
             assert probe.cost == pytest.approx(known + price * (len(probe.evasion.payments) - 1))
             costs.append(len(probe.evasion.payments))
         assert max(costs) > 1, "some seed pays in parts"
+
+
+class _Noting(Rehearsal):
+    """Keeps the amounts of what is folded."""
+
+    def __init__(self, of: Rehearsal) -> None:
+        super().__init__(of._state)
+        self.amounts: list[int] = []
+
+    def fold(self, payments: Sequence[Payment]) -> NDArray[np.float32]:
+        self.amounts += [payment.amount_minor for payment in payments]
+        return super().fold(payments)
+
+
+@pytest.mark.parametrize("least_share", [0.1, 0.3, None])
+@pytest.mark.parametrize("splits", [True, False])
+def test_a_prober_sends_no_less_than_he_may_and_once_where_nobody_splits(
+    world: World, least_share: float | None, *, splits: bool
+) -> None:
+    settings = world.settings.attacks
+    amount = None if least_share is None else AmountControl(least_share=least_share)
+    update: dict[str, object] = {"amount": amount, "split": settings.split if splits else None}
+    allowed = Capabilities(world.settings.model_copy(update={"attacks": settings.model_copy(update=update)}))
+    free = replace(world.bundle.thresholds, challenge=None, review=None, decline=None)
+    targets = [world.target, Target(replace(world.bundle, thresholds=free), world.spec, world.settings)]
+    accepted = set()
+    for fraud in world.frauds(6):
+        value, choices = fraud.value_minor, allowed.choices(fraud, world.reach, 7)
+        for target in targets:
+            rehearsal = _Noting(world.before(fraud)[0])
+            probe = Prober(target, allowed, 3).probe(rehearsal, fraud, choices)
+            least, most = allowed.amounts(fraud)
+            assert least <= min(rehearsal.amounts) <= max(rehearsal.amounts) <= most
+            assert probe.taken_minor == 0 or least <= probe.taken_minor <= value
+            payments = () if probe.evasion is None else probe.evasion.payments
+            accepted.add(len(payments))
+            assert splits or len(payments) <= 1
+            assert target is world.target or not splits or probe.taken_minor == value
+    assert max(accepted) > 1 or not splits or least_share != 0.1
+
+
+class _Small(Target):
+    """Lets through what is at most `most` in major units."""
+
+    most = 20.0
+
+    def outcomes(
+        self,
+        features: NDArray[np.float32],
+        words: Sequence[tuple[str, ...]],
+        of: NDArray[np.intp] | None = None,
+    ) -> NDArray[np.int64]:
+        del words, of
+        small = features[:, self._index[self.bundle.feature_names.index("amount")]] <= self.most
+        return np.where(small, int(Outcome.APPROVE), int(Outcome.DECLINE))
+
+
+def test_a_prober_who_learns_to_stay_small_never_goes_below_his_least(world: World) -> None:
+    target = _Small(world.bundle, world.spec, world.settings)
+    prober = Prober(target, world.allowed, 3)
+    seen: set[int] = set()
+    for fraud in world.frauds(12):
+        odd = replace(fraud, payment=replace(fraud.payment, amount_minor=10_007))
+        rehearsal = _Noting(world.before(fraud)[0])
+        probe = prober.probe(rehearsal, odd, world.allowed.choices(odd, world.reach, 7)[:1])
+        least, _ = world.allowed.amounts(odd)
+        assert min(rehearsal.amounts) >= least == 1_001
+        amounts = [] if probe.evasion is None else [it.amount_minor for it in probe.evasion.payments]
+        assert probe.taken_minor == sum(amounts)
+        assert probe.taken_minor == 10_007 or 10_007 - probe.taken_minor >= least
+        seen |= {*amounts}
+    assert least in seen, "a tenth was tried and taken"

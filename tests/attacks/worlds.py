@@ -31,6 +31,7 @@ from fraud.training.history import Cut, History
 
 START_US = 19_000 * DAY_US
 DAYS, ROWS = 40, 8_000
+MERCHANTS = 80
 CONFIG = """
 [service]
 data_dir = "data"
@@ -104,8 +105,8 @@ channel = "channel"
 """
 
 
-def table(seed: int = 3) -> pl.DataFrame:
-    """Payments of 200 cards; one in thirty is a fraud: large, by `moto`, at one of ten merchants."""
+def table(seed: int = 3, fraud_merchants: int = 10) -> pl.DataFrame:
+    """Payments of 200 cards; one in thirty is a fraud: large, by `moto`, at one of a few merchants."""
     rng = np.random.default_rng(seed)
     time_us = np.sort(rng.integers(START_US, START_US + DAYS * DAY_US, ROWS))
     fraud = rng.random(ROWS) < 1 / 30
@@ -117,7 +118,9 @@ def table(seed: int = 3) -> pl.DataFrame:
             "card": [f"c{each}" for each in rng.integers(200, size=ROWS)],
             "merchant": [
                 f"m{each}"
-                for each in np.where(fraud, rng.integers(10, size=ROWS), rng.integers(80, size=ROWS))
+                for each in np.where(
+                    fraud, rng.integers(fraud_merchants, size=ROWS), rng.integers(MERCHANTS, size=ROWS)
+                )
             ],
             "device": [f"d{each}" for each in rng.integers(150, size=ROWS)],
             "age": rng.integers(1, 2_000, ROWS).astype(np.float64),
@@ -205,10 +208,10 @@ def attack(
     return play(fold.state, met, targets, allowed, black_box=black_box)
 
 
-def made(folder: Path) -> World:
+def made(folder: Path, fraud_merchants: int = 10) -> World:
     """Import the history and make the bundle the champion."""
     (folder / "fraud.toml").write_text(CONFIG)
-    table().write_parquet(folder / "history.parquet")
+    table(fraud_merchants=fraud_merchants).write_parquet(folder / "history.parquet")
     world = World(folder)
     settings = world.settings
     import_history(settings, folder / "history.parquet")

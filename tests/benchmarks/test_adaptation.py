@@ -1,45 +1,57 @@
 """The adaptation benchmark: permanent scenarios, equal models, honest ratios, bars that can fail."""
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmarks.adaptation import arguments, scenarios_of
+from benchmarks.adaptation import arguments, main, scenarios_of
 from benchmarks.adaptation_figure import draw
 from benchmarks.adaptation_intervals import mean_interval, paired_ratio
-from benchmarks.adaptation_online import Forest, OnlineDefender
 from benchmarks.adaptation_report import FIRST_DAY, best_schedule, report_of, table_of
 from benchmarks.adaptation_rows import (
     DAILY,
+    DAILY_ANALYSTS,
+    DAILY_FRESH,
     NEVER,
     ON_REQUEST,
     ORACLE,
     PLAIN,
+    POISONED_SETTINGS,
     SCHEDULES,
     SERVICE,
     UNDEFENDED,
     UNDEFENDED_SETTINGS,
     Played,
+    most_within,
     play,
     policy_of,
     rows_of,
 )
 from benchmarks.adaptation_runs import Results, Run, runs_of
-from benchmarks.adaptation_worlds import BANDIT, POISONER, WORLDS, Scenario, Sources, config_of, mutants
-from fraud.adversary.choosers import Scripted
-from fraud.adversary.contest import Contest, ContestSettings
+from benchmarks.adaptation_worlds import (
+    BANDIT,
+    BURSTS,
+    POISONERS,
+    WORLDS,
+    Scenario,
+    Sources,
+    config_of,
+    mutants,
+)
+from fraud import adversary
 from fraud.adversary.contest_figures import ContestDay, ContestResult
 from fraud.adversary.defenders import LIGHT
-from fraud.adversary.economy import Economy, EconomySettings, demo_settings
-from fraud.adversary.gang import Gang
+from fraud.adversary.economy import demo_settings
 from fraud.adversary.strategy import known_strategies
 from fraud.adversary.tariff import Tariff
-from fraud.adversary.verdicts import LabelRules
-from fraud.clock import DAY_US
+from fraud.clock import DAY_US, SECOND_US
 from fraud.guard.finding import CHECKS
+from fraud.registry.cycles import CycleStart
+from fraud.retrainer.triggers import Alarm, CyclesBefore, due
 from fraud.settings import load_settings
 
 DAYS = 30
@@ -51,7 +63,7 @@ def test_the_default_scenarios_keep_their_names_and_rows() -> None:
     names = {scenario.name for scenario in found}
     assert {"handbook/bandit/7d/seed-5", "own/bandit/1d/seed-1", "own/bandit/0d/seed-3"} <= names
     assert {name for name in names if "poisoner" in name} == {
-        f"{world}/poisoner/7d/seed-{seed}" for world in WORLDS for seed in (1, 2)
+        f"{world}/{name}/7d/seed-1" for world in WORLDS for name in ("poisoner", "poisoner-bursts")
     }
     assert len(names) == len(found) == 2 * (3 * 5 + 2)
     rows = {rows_of(scenario) for scenario in found if scenario.delay != "0d"}
@@ -65,7 +77,7 @@ def test_strategies_held_out_come_by_file_or_as_mutants(tmp_path: Path) -> None:
     place.write_text("[slow]\namount_minor = 5_000\ngap_minutes = 600\n", encoding="utf-8")
     found = scenarios_of(arguments(["--strategies", str(place), "--mutated", "5", "--seeds", "2"]))
     names = {scenario.attackers for scenario in found}
-    assert names == {BANDIT, POISONER, "mutated-5", "unseen"}
+    assert names == {BANDIT, *POISONERS, "mutated-5", "unseen"}
     for held in ("mutated-5", "unseen"):
         rows = {row for it in found if it.attackers == held for row in rows_of(it)}
         assert rows == {SERVICE, DAILY, ORACLE}
@@ -132,10 +144,62 @@ def test_schedules_wait_for_labels_as_long_as_the_scenario_says() -> None:
     for row, (every, window) in SCHEDULES.items():
         policy = policy_of(row, DAY_US)
         assert (policy.every_days, policy.window_us, policy.maturity_us) == (every, window * DAY_US, DAY_US)
+        assert policy.fresh == (row == DAILY_FRESH)
+        late = policy_of(row, 7 * DAY_US)
+        assert late.maturity_us == (3 if row == DAILY_FRESH else 7) * DAY_US
+    fresh, analysts = policy_of(DAILY_FRESH, 7 * DAY_US), policy_of(DAILY_ANALYSTS, 7 * DAY_US)
+    assert replace(fresh, name=DAILY_ANALYSTS) == analysts, "they differ by who looks at payments"
+    assert replace(fresh, name=DAILY, fresh=False, maturity_us=DAY_US) == policy_of(DAILY, DAY_US)
     assert policy_of(NEVER, 7 * DAY_US).every_days is None
     assert policy_of(ORACLE, 0).maturity_us == 0
     with pytest.raises(ValueError, match="row 'other'"):
         policy_of("other", 0)
+
+
+@pytest.mark.parametrize("given", [{}, POISONED_SETTINGS, UNDEFENDED_SETTINGS | POISONED_SETTINGS])
+def test_triggers_are_awake_in_contests_that_pass_in_minutes(given: dict[str, str]) -> None:
+    places = [config_of(world) for world in WORLDS]
+    places += [Path(adversary.__file__).with_name("demo.toml")] if not given else []
+    for place in places:
+        settings = load_settings(place, given)
+        triggers, monitoring = settings.training.triggers, settings.monitoring
+        assert {"misses", "value_detection"} <= set(triggers.emergencies_wanted)
+        assert triggers.emergencies
+        assert monitoring.quality_every <= SECOND_US
+        assert not triggers.probing or monitoring.traffic_every <= SECOND_US
+    assert triggers.probing or not given
+
+
+def test_the_service_retrains_no_more_often_than_a_daily_schedule() -> None:
+    """An evening has one retrain at most, whatever alarms, and emergencies have evenings left."""
+    for world in WORLDS:
+        triggers = SETTINGS[world].training.triggers
+        assert triggers.hold_down == DAY_US
+        assert triggers.every == 2 * DAY_US
+        assert triggers.per_day_max == 2
+        starts: list[CycleStart] = []
+        for day in range(FIRST_DAY, 90):
+            alarm = Alarm("misses", "card", "many", day * DAY_US)
+            before = CyclesBefore(["card"], starts, alarms=[alarm])
+            wanted = due(triggers, before, day * DAY_US)
+            if wanted is not None:
+                starts.append(_cycle(day * DAY_US, wanted.trigger))
+        triggered = [it.trigger for it in starts]
+        assert len(starts) <= 90 - FIRST_DAY
+        assert 20 < triggered.count("misses") <= 3 * 11
+
+
+def test_emergencies_together_are_those_of_the_fullest_span() -> None:
+    days = [DAY_US * day for day in (0, 1, 6, 7, 8, 20)]
+    assert most_within(days, 7 * DAY_US) == 3
+    assert most_within(days, 7 * DAY_US + 1) == 4
+    assert most_within([], DAY_US) == 0
+
+
+def _cycle(time_us: int, trigger: str) -> CycleStart:
+    return CycleStart(
+        time_us, time_us, trigger, fruitful=True, models=("card",), ended="finished", trained=("card",)
+    )
 
 
 def test_a_ratio_is_of_sums_and_its_interval_is_paired() -> None:
@@ -158,7 +222,7 @@ def test_intervals_of_means_cover_as_often_as_they_say() -> None:
 
 
 def _played(
-    run: Run, *, lost: int, caught: int, retrains: int = 1, declined: int = 12, driven: int = 6
+    run: Run, *, lost: int, caught: int, retrains: int = 1, declined: int = 12, driven: int = 3
 ) -> Played:
     days = tuple(
         ContestDay(
@@ -167,7 +231,8 @@ def _played(
         )
         for day in range(DAYS)
     )
-    told = {"failed": 0, "triggers": {"misses": driven}, "emergencies_max": 6, "cycles": {"frozen": 2}}
+    told = {"failed": 0, "triggers": {"misses": 9}, "cycles": {"frozen": 2}}
+    told |= {"emergencies_max": 3, "emergencies_together": driven}
     service = told if "service" in run.row else {}
     return Played(run.row, run.scenario.name, ContestResult(run.row, run.scenario.seed, days), service)
 
@@ -186,11 +251,11 @@ def _done(**changed: dict[str, int]) -> dict[Run, Played]:
     ]
     runs += [Run(ORACLE, Scenario("own", BANDIT, "0d", seed)) for seed in (1, 2)]
     runs += [Run(ORACLE, Scenario("own", "mutated-4", "0d", 1))]
-    runs += [Run(SERVICE, Scenario("own", name, "7d", 1)) for name in ("mutated-4", POISONER)]
+    runs += [Run(SERVICE, Scenario("own", name, "7d", 1)) for name in ("mutated-4", *POISONERS)]
     return {
         run: _played(
             run,
-            **(figures[run.row] | changed.get(f"{run.scenario.attackers.partition('-')[0]}_{run.row}", {})),
+            **(figures[run.row] | changed.get(f"{run.scenario.attackers.removesuffix('-4')}_{run.row}", {})),
         )
         for run in runs
     }
@@ -203,7 +268,7 @@ def _short(done: dict[Run, Played]) -> list[str]:
 def test_all_bars_are_met_by_a_service_that_meets_them() -> None:
     report = report_of(_done(), DAYS)
     assert not _short(_done())
-    assert len(report.bars) == 10
+    assert len(report.bars) == 12
     row = next(it for it in report.rows if it["row"] == SERVICE and it["scenario"] == "own/bandit/7d")
     assert row["÷ schedule"] == pytest.approx(10 / 15)
     assert row["÷ oracle"] == pytest.approx(2.0)
@@ -223,7 +288,14 @@ def test_all_bars_are_met_by_a_service_that_meets_them() -> None:
         ({"bandit_service": {"caught": 11}}, "own/bandit/7d: recall"),
         ({"mutated_service": {"caught": 13}}, "own/mutated-4/7d: recall at .5 % FPR ÷ known strategies'"),
         ({"mutated_service": {"lost": 15_000}}, "own/mutated-4/7d: value detected ÷ known strategies'"),
-        ({"poisoner_service": {"driven": 7}}, "own/poisoner/7d: emergency retrains ≤ the budget's"),
+        (
+            {"poisoner_service": {"driven": 4}},
+            "own/poisoner/7d: emergency retrains within a span of their budget",
+        ),
+        (
+            {"poisoner-bursts_service": {"driven": 4}},
+            f"own/{BURSTS}/7d: emergency retrains within a span of their budget",
+        ),
     ],
 )
 def test_each_bar_is_short_when_its_figure_is(changed: dict[str, dict[str, int]], bar: str) -> None:
@@ -286,6 +358,28 @@ def test_the_figure_is_drawn_with_a_panel_a_world(tmp_path: Path) -> None:
         draw(table_of(_done(), DAYS), "1d", place)
 
 
+def test_what_was_played_is_reported_though_nothing_can_be_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = Run(ORACLE, Scenario("own", BANDIT, "0d", 1))
+    Results(tmp_path, Sources(DAYS, tmp_path)).write(run, _played(run, lost=1, caught=12), 1.0)
+    words = f"--rows oracle --worlds own --seeds 1 --poisoner-seeds 0 --days {DAYS}"
+    words += f" --resume {tmp_path} --figure {tmp_path / 'none.svg'}"
+    monkeypatch.setattr(sys, "argv", ["adaptation", *words.split()])
+    assert main() == 0
+    said = capsys.readouterr()
+    assert "own/bandit/0d" in said.out
+    assert "no figure: no run of bandit/7d to draw" in said.out
+    assert not (tmp_path / "none.svg").exists()
+
+
+def test_the_slowest_labels_are_those_of_held_out_strategies_and_poisoners_in_any_order() -> None:
+    for words in ("7d 1d", "1d 7d"):
+        found = scenarios_of(arguments(["--delays", *words.split(), "--mutated", "4"]))
+        assert {it.delay for it in found if it.attackers in POISONERS} == {"7d"}
+        assert {it.delay for it in found if it.attackers == "mutated-4"} == {"7d", "0d"}
+
+
 def test_rows_of_one_scenario_meet_the_same_opponents_and_differ_by_what_they_answer(tmp_path: Path) -> None:
     sources = Sources(FIRST_DAY - 4, tmp_path / "none")
     runs = {
@@ -299,19 +393,3 @@ def test_rows_of_one_scenario_meet_the_same_opponents_and_differ_by_what_they_an
     assert all(
         played == Played.from_json(json.loads(json.dumps(played.as_json()))) for played in runs.values()
     )
-
-
-def test_the_online_learner_comes_to_see_frauds_at_its_false_positives() -> None:
-    pytest.importorskip("river", reason="the extra `peers` is not installed")
-    economy = Economy(EconomySettings(seed=2, days=16, cards=400, merchants=80, transactions_per_day=600))
-    chooser = Scripted(known_strategies()[:1])
-    gang = Gang(economy, chooser, Tariff.of(economy.settings), cards_per_day=8.0, seed=1)
-    forest = Forest(trees=3, max_depth=6)
-    learner = OnlineDefender(economy, maturity_us=DAY_US, seed=1, first_day=7, forest=forest)
-    settings = ContestSettings(seed=1, days=16, rounds=4, rules=LabelRules(0, DAY_US, 0.0, 1.0, DAY_US))
-    result = Contest(economy, gang, learner, settings).play()
-    assert all(day.caught is None for day in result.days[:8])
-    late = result.days[10:]
-    assert sum(day.detected for day in late) > 0.6 * sum(day.frauds for day in late)
-    assert sum(day.false_declines for day in late) < 0.03 * sum(day.honest for day in late)
-    assert learner.retrains == 0

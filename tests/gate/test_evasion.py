@@ -4,13 +4,31 @@ import numpy as np
 import pytest
 
 from fraud.errors import InvalidInput
-from fraud.gate.evasion import FRAUDS_MIN, EvasionCount, evasion
+from fraud.gate.evasion import FRAUDS_MIN, RINGS_MIN, Through, evasion
+
+
+def counted(frauds: int, *, both: int, more: int, less: int) -> Through:
+    """So many frauds, each a ring of its own, that get through both sides, or one side alone."""
+    place = np.arange(frauds)
+    challenger = place < both + more
+    champion = (place < both) | ((place >= both + more) & (place < both + more + less))
+    return Through(0.25, challenger, champion, place)
+
+
+def in_rings(challenger: list[bool], champion: list[bool], each: int) -> Through:
+    """Rings of `each` frauds that get through together or not at all."""
+    return Through(
+        0.25,
+        np.repeat(challenger, each),
+        np.repeat(champion, each),
+        np.repeat(np.arange(len(challenger)), each),
+    )
 
 
 def test_an_equal_challenger_passes_and_one_that_is_much_easier_to_evade_does_not() -> None:
-    equal = evasion(EvasionCount(0.25, 100, both=40, challenger_only=8, champion_only=8), 0.05)
+    equal = evasion(counted(100, both=40, more=8, less=8), 0.05)
     assert (equal.value, equal.passed) == (0, True)
-    worse = evasion(EvasionCount(0.25, 100, both=40, challenger_only=20, champion_only=4), 0.05)
+    worse = evasion(counted(100, both=40, more=20, less=4), 0.05)
     assert worse.value == pytest.approx(0.16)
     assert worse.low is not None
     assert worse.high is not None
@@ -20,12 +38,21 @@ def test_an_equal_challenger_passes_and_one_that_is_much_easier_to_evade_does_no
 
 
 def test_harm_within_the_margin_or_within_chance_passes_and_few_frauds_are_only_reported() -> None:
-    assert evasion(EvasionCount(0.25, 400, 100, 16, 0), 0.05).passed is True
-    assert evasion(EvasionCount(0.25, 40, 10, 5, 2), 0.05).passed is True
-    assert evasion(EvasionCount(0.25, FRAUDS_MIN - 1, 0, 20, 0), 0.05).passed is None
-    assert evasion(EvasionCount(0.25, FRAUDS_MIN, 0, 20, 0), 0.05).passed is False
-    none = evasion(EvasionCount(0.25, 0, 0, 0, 0), 0.05)
+    assert evasion(counted(400, both=100, more=16, less=0), 0.05).passed is True
+    assert evasion(counted(40, both=10, more=5, less=2), 0.05).passed is True
+    assert evasion(counted(FRAUDS_MIN - 1, both=0, more=20, less=0), 0.05).passed is None
+    assert evasion(counted(FRAUDS_MIN, both=0, more=20, less=0), 0.05).passed is False
+    none = evasion(counted(0, both=0, more=0, less=0), 0.05)
     assert (none.value, none.passed) == (None, None)
+
+
+def test_few_rings_are_only_reported_however_many_frauds_they_are() -> None:
+    few = evasion(in_rings([True] * (RINGS_MIN - 1), [False] * (RINGS_MIN - 1), 50), 0.05)
+    assert (few.value, few.passed) == (1, None)
+    assert f"{RINGS_MIN - 1} rings, and {RINGS_MIN} are needed" in few.reason
+    assert evasion(in_rings([True] * RINGS_MIN, [False] * RINGS_MIN, 50), 0.05).passed is False
+    one = evasion(in_rings([True], [False], 50), 0.05)
+    assert (one.passed, one.low, one.high) == (None, None, None)
 
 
 def test_equal_challengers_are_rejected_by_chance_in_one_of_forty_at_most() -> None:
@@ -33,22 +60,33 @@ def test_equal_challengers_are_rejected_by_chance_in_one_of_forty_at_most() -> N
     failed = 0
     for _ in range(2_000):
         more, less, both = rng.multinomial(100, [0.1, 0.1, 0.4, 0.4])[:3]
-        failed += evasion(EvasionCount(0.25, 100, int(both), int(more), int(less)), 0.05).passed is False
+        failed += evasion(counted(100, both=both, more=more, less=less), 0.05).passed is False
     assert failed / 2_000 < 0.035
+
+
+@pytest.mark.parametrize("rings", [5, 7, 8, 11, 20])
+def test_frauds_of_rings_reject_equal_challengers_no_more_often(rings: int) -> None:
+    """A coin for each ring says which side alone it gets through."""
+    rng = np.random.default_rng(7)
+    failed = 0
+    for _ in range(1_000):
+        coins = rng.random(rings) < 0.5
+        failed += evasion(in_rings(coins.tolist(), (~coins).tolist(), 100 // rings), 0.05).passed is False
+    assert failed / 1_000 < 0.035
 
 
 @pytest.mark.parametrize(("more", "least", "most"), [(0.05, 0.15, 0.3), (0.2, 0.85, 1.0)])
 def test_what_a_hundred_frauds_show(more: float, least: float, most: float) -> None:
-    """Challengers with so much more evasion: at the margin a fourth is rejected, at .2 nearly all."""
+    """Challengers with so much more evasion: at the margin a fifth is rejected, at .2 nearly all."""
     rng = np.random.default_rng(6)
     shares = [0.05 + more, 0.05, 0.4, 0.5 - more]
     failed = [
-        evasion(EvasionCount(0.25, 100, int(both), int(alone), int(less)), 0.05).passed is False
-        for alone, less, both, _ in rng.multinomial(100, shares, 2_000)
+        evasion(counted(100, both=both, more=alone, less=less), 0.05).passed is False
+        for alone, less, both, _ in rng.multinomial(100, shares, 2_000).tolist()
     ]
     assert least <= np.mean(failed) <= most, np.mean(failed)
 
 
-def test_counts_that_cannot_be_are_refused() -> None:
-    with pytest.raises(InvalidInput, match="count each fraud once"):
-        EvasionCount(0.25, 10, 8, 2, 1)
+def test_columns_that_do_not_belong_together_are_refused() -> None:
+    with pytest.raises(InvalidInput, match="the same of each fraud"):
+        Through(0.25, np.ones(3, np.bool_), np.ones(3, np.bool_), np.arange(2))
