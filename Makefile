@@ -3,13 +3,18 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
-# Tests run two files at a time; the tests of a file share what they set up. The slowest are named at the end.
-SPREAD := -n 2 --dist loadfile --durations=20 --durations-min=5
+# Tests run two files at a time, in the order of tests/conftest.py; the tests of a file share what they set up. The
+# slowest, and what was skipped, are named at the end.
+SPREAD := -n 2 --dist loadfile --no-loadscope-reorder --durations=20 --durations-min=5 -rfEs
 BENCHMARKS := scoring features training handbook replay guard pollution selection gate stability evasion alerts monitoring world adaptation crash overload soak
 
-.PHONY: setup demo test quick check lint types proto dashboards bench simulate fuzz clean
+.PHONY: setup compiled demo test quick check lint types proto dashboards bench simulate fuzz clean
 
 setup: $(STAMP)
+
+# Tests start hundreds of processes: none of them has to compile the sources again, whatever the environment says.
+compiled: setup
+	$(BIN)/python -m compileall -q -x '/[.]peers/' fraud tests benchmarks deploy
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.11 …" if sys.version_info < (3, 11) else 0)'
@@ -21,11 +26,11 @@ demo: setup
 	$(BIN)/fraud demo --out demo
 
 # Every rule of the repository is a test: lint, types, import direction, sizes, generated code.
-test: setup
+test: compiled
 	$(BIN)/python -m pytest $(SPREAD)
 
 # Unit and property tests alone: nothing that starts and kills processes.
-quick: setup
+quick: compiled
 	$(BIN)/python -m pytest $(SPREAD) -m "not process"
 
 check: lint types test

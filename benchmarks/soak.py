@@ -29,7 +29,7 @@ from benchmarks.workspace import workspace
 from fraud.client import Client, Credentials
 from fraud.records import Label, LabelValue
 from fraud.serving.identity_desk import IdentityDesk
-from tests.serving.worlds import Process, Stream, settings_in, start
+from tests.serving.worlds import Process, Stream, settings_in, start, train_at_once
 
 MINUTES, QUICK_MINUTES = 120.0, 0.6
 SLICES = 16
@@ -93,6 +93,8 @@ def main() -> int:
 def soak(folder: Path, minutes: float, seed: int) -> tuple[list[Slice], Crowd]:
     """Run the service under load for so long; return what each slice of the time saw."""
     settings_in(folder)
+    if minutes <= QUICK_MINUTES:
+        train_at_once(folder)
     desk = IdentityDesk(folder / "identities.json", made_by="soak")
     token = desk.add("crowd", RIGHTS, now_us=1, expires_us=0)[1]
     stream = Stream(seed)

@@ -31,11 +31,11 @@ from math import isfinite
 from typing import Any, Self
 
 import numpy as np
-import xgboost as xgb
 from numpy.typing import NDArray
 
 from fraud.arrays import read_arrays
 from fraud.bundle.booster_bytes import check_booster
+from fraud.bundle.boosting import xgb
 from fraud.bundle.bounds import (
     BOOSTER_BYTES_MAX,
     DESCRIPTION_BYTES_MAX,

@@ -21,7 +21,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from scipy.stats import binom
 
 from fraud.evaluation.metrics import Bools, Days
 from fraud.records import MISSING_SURROGATE
@@ -93,6 +92,9 @@ class _BusyValues:
     """Rows and frauds of every entity value that has a fraud, cumulated by day."""
 
     def __init__(self, surrogates: Surrogates, is_fraud: Bools, days: Days) -> None:
+        # Not above: a scorer, which knows a `Unit` by name and counts none, needs none of it.
+        from scipy.stats import binom
+
         calendar, day = np.unique(days, return_inverse=True)
         self._calendar = calendar
         share = np.cumsum(np.bincount(day, weights=is_fraud)) / np.cumsum(np.bincount(day))

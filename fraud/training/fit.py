@@ -10,9 +10,9 @@ parameters and seed give the same UBJ bytes whatever the number of threads.
 from collections.abc import Sequence
 
 import numpy as np
-import xgboost as xgb
 from numpy.typing import NDArray
 
+from fraud.bundle.boosting import xgb
 from fraud.bundle.bundle import feature_types
 from fraud.settings.learning import Recipe
 

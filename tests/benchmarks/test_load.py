@@ -96,7 +96,8 @@ def test_a_closed_loop_sends_each_call_its_own_id_and_time(recorder: Recorder) -
 
 def test_an_open_loop_keeps_its_rate_whatever_comes_back(recorder: Recorder) -> None:
     load = _run(Plan(recorder.address, PATH, rate=300, seconds=1.0, warm_up=0.0), _template())
-    assert load.answered_in_all == pytest.approx(300, rel=0.3)
+    # A machine that has other things to do may take the last part of the second away; it never adds calls.
+    assert 150 < load.begun == load.answered_in_all < 390
     assert len(load.latencies_us) == load.answered
 
 

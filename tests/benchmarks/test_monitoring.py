@@ -18,4 +18,4 @@ def test_a_row_says_what_was_scraped_and_what_was_computed() -> None:
     row, median = scraped("retrainer", retrainer_registry(weeks=1), 2)
     assert row["series"] == series(retrainer_registry(weeks=1))
     assert 0 < median <= row["slowest ms"] + 0.01
-    assert computed(Size(1, 2_000, 5))["median ms"] >= 0
+    assert computed(Size(1, 2_000, 5))["what"] == "figures of one subject, 2,000 payments, 5 rounds"

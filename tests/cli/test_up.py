@@ -4,14 +4,15 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from benchmarks.processes import free_port
 from fraud.cli.main import run
 from fraud.cli.shell import Output, Shell
 from fraud.cli.up import _Lines
@@ -25,9 +26,7 @@ START_S = 90.0
 def config(tmp_path: Path) -> Path:
     path = tmp_path / "fraud.toml"
     assert run(["init", "--config", str(path)]) == 0
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    text = path.read_text().replace("#port = 50051", f"port = {port}")
+    text = path.read_text().replace("#port = 50051", f"port = {free_port()}")
     for key, default in (("scorer_port", 9464), ("retrainer_port", 9465)):
         text = text.replace(f"#{key} = {default}", f"{key} = -1")
     path.write_text(text.replace("#scoring_rows_max", "scoring_rows_max"))
@@ -38,20 +37,30 @@ def config(tmp_path: Path) -> Path:
 def up(config: Path) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-m", "fraud.cli", "--config", str(config), "up"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-        yield process
-        process.terminate()
-        process.wait(START_S)
+        try:
+            yield process
+        finally:
+            process.terminate()
+            try:
+                process.wait(START_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
 
 
 def wait_for(process: subprocess.Popen[str], pattern: str) -> re.Match[str]:
-    """Read lines until one matches."""
+    """Read lines until one matches; it is told to end when none does in time."""
     assert process.stdout is not None
     heard = []
-    for line in process.stdout:
-        heard.append(line)
-        found = re.search(pattern, line)
-        if found:
-            return found
+    limit = threading.Timer(START_S, process.terminate)
+    limit.start()
+    try:
+        for line in process.stdout:
+            heard.append(line)
+            found = re.search(pattern, line)
+            if found:
+                return found
+    finally:
+        limit.cancel()
     raise AssertionError(f"{pattern!r} was never said:\n{''.join(heard)}")
 
 

@@ -1,9 +1,6 @@
 """The commands against a real scorer, started by the command line."""
 
 import json
-import os
-import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.processes import free_port
 from fraud.cli.main import run
 from fraud.client import Client
 
@@ -24,8 +22,7 @@ T = 1_767_225_600_000_000
 def config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     path = tmp_path_factory.mktemp("service") / "fraud.toml"
     assert run(["init", "--config", str(path)]) == 0
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     text = (
         path.read_text()
         .replace("#port = 50051", f"port = {port}")
@@ -43,8 +40,11 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             client.wait_ready(START_S)
         yield path
     finally:
-        os.kill(server.pid, signal.SIGTERM)
-        assert server.wait(START_S) == 0, (path.parent / "serve.log").read_text()
+        server.terminate()
+        try:
+            assert server.wait(START_S) == 0, (path.parent / "serve.log").read_text()
+        finally:
+            server.kill()
 
 
 def fraud(

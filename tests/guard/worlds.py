@@ -1,5 +1,6 @@
 """A made world for the guard: payments whose truth is known, honest feeds, and what is judged at a cut."""
 
+import functools
 from collections.abc import Mapping
 
 import numpy as np
@@ -25,10 +26,14 @@ SEEDS = (1, 2, 3)
 CONFLICT = ConflictRule("LABELER_PRIORITY", ("chargeback", "analyst", "issuer", "customer"))
 
 
+@functools.lru_cache(maxsize=16)
 def made_payments(
     seed: int = 1, days: int = DAYS, a_day: int = A_DAY, fraud_share: float = 0.05
 ) -> pl.DataFrame:
-    """Payments of two models' worth of fields; frauds score high, a fifth of them no higher than others."""
+    """Payments of two models' worth of fields; frauds score high, a fifth of them no higher than others.
+
+    The same again where the same is asked for: nobody changes a frame in place.
+    """
     rng = np.random.default_rng(seed)
     rows = days * a_day
     event_time_us = np.sort(rng.integers(FIRST_DAY * DAY_US, (FIRST_DAY + days) * DAY_US, rows))

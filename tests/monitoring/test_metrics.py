@@ -203,14 +203,14 @@ def test_metrics_can_be_switched_off() -> None:
 
 
 def test_an_update_on_the_scoring_path_costs_microseconds_at_most() -> None:
-    """The bound is twenty times what it takes, for busy machines; the least of several runs counts."""
+    """Of this thread's own time, for busy machines; the bound is twenty times what it takes."""
     metrics = scorer()
     call = metrics.call("fraud.v1.ScoringService", "Score")
     for update in (call.started, lambda: call.handled("OK", 0.002), lambda: metrics.batch_rows.observe(3)):
         runs = []
         for _ in range(5):
-            started = time.perf_counter()
+            started = time.thread_time()
             for _ in range(2_000):
                 update()
-            runs.append((time.perf_counter() - started) / 2_000)
+            runs.append((time.thread_time() - started) / 2_000)
         assert min(runs) < 20e-6

@@ -3,6 +3,8 @@
 import shutil
 from pathlib import Path
 
+import pytest
+
 from fraud.bundle.store import BundleStore
 from fraud.cli.main import run
 from fraud.client import Client
@@ -10,14 +12,20 @@ from fraud.records import Label, LabelValue
 from fraud.registry.ledger import RegistryState
 from fraud.registry.store import LedgerStore, promote
 from fraud.settings import Settings, load_settings
+from tests.process.made_once import made_once
 from tests.process.test_loop import FINISHED, fill, retraining, wait_for
-from tests.serving.worlds import Stream, serving, settings_in
+from tests.serving.worlds import Stream, serving, settings_in, train_at_once
 
 BAD = "bad"
 SEED = 31
 
 
-def make(folder: Path, *, polluted: bool = True) -> Stream:
+def shared(factory: pytest.TempPathFactory) -> Path:
+    """The folder of `make`, made once in a run and written to by nobody."""
+    return made_once(factory, "polluted", make)
+
+
+def make(folder: Path, *, polluted: bool = True) -> None:
     """Ten days, card-1; the bad batch; two days, card-2, promoted by hand.
 
     Unpolluted: neither the batch nor card-2. The gate is made to let card-2 wait
@@ -25,6 +33,7 @@ def make(folder: Path, *, polluted: bool = True) -> Stream:
     """
     stream = Stream(SEED)
     settings_in(folder)
+    train_at_once(folder)
     path = folder / "fraud.toml"
     gate = "[gate]\nalert_shift_max = 1e6\ncalibration_ratio_max = 1e6\ne_value = 1e9\n"
     path.write_text(path.read_text().replace("[gate]\n", gate))
@@ -51,7 +60,6 @@ def make(folder: Path, *, polluted: bool = True) -> Stream:
         with serving(folder) as process, process.client() as client:
             assert client.get_champion("card").version == "card-2"
             process.stop()
-    return stream
 
 
 def settings_of(folder: Path) -> Settings:

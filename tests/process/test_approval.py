@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from fraud.client import Client
-from tests.process.test_loop import FINISHED, Probe, fill, retraining, wait_for
-from tests.serving.worlds import Stream, serving, settings_in
+from tests.process.test_loop import FINISHED, fill, probing, retraining, wait_for
+from tests.serving.worlds import Stream, serving, settings_in, train_at_once
 
 pytestmark = pytest.mark.process
 
@@ -17,6 +17,7 @@ def waiting(client: Client) -> list[str]:
 
 def test_a_version_waits_through_retrains_and_serves_when_a_person_promotes_it(tmp_path: Path) -> None:
     settings_in(tmp_path)
+    train_at_once(tmp_path)
     config = tmp_path / "fraud.toml"
     config.write_text(config.read_text().replace("[gate]\n", '[gate]\nmode = "approval"\n'))
     stream = Stream(seed=12)
@@ -34,9 +35,8 @@ def test_a_version_waits_through_retrains_and_serves_when_a_person_promotes_it(t
         assert client.get_champion("card").version == ""
         newest = waiting(client)[0]
 
-        probe = Probe(process)
-        done = client.promote(newest, actor="ann", reason="agreed")
-        probe.stop()
+        with probing(process) as probe:
+            done = client.promote(newest, actor="ann", reason="agreed")
         assert probe.failures == []
         assert (done.applied, done.overridden, waiting(client)) == (True, "", [])
         assert client.score(stream.next()).version == newest

@@ -14,7 +14,7 @@ from fraud.registry.ledger import RegistryState
 from fraud.registry.store import LedgerStore
 from fraud.settings import load_settings
 from tests.process.test_loop import FINISHED, retraining, wait_for
-from tests.serving.worlds import Stream, serving, settings_in
+from tests.serving.worlds import Stream, serving, settings_in, train_at_once
 
 pytestmark = pytest.mark.process
 
@@ -54,6 +54,7 @@ def test_a_silent_feed_freezes_a_retrain_until_it_is_passed_over(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings_in(tmp_path)
+    train_at_once(tmp_path)
     config = tmp_path / "fraud.toml"
     config.write_text(config.read_text() + GUARD)
     stream, waiting = Stream(seed=5), list[str]()

@@ -23,9 +23,7 @@ TRANSACTIONS = Selection(transactions=True, from_us=DURING_US, to_us=DURING_US +
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("polluted")
-    polluted.make(folder)
-    return folder
+    return polluted.shared(tmp_path_factory)
 
 
 def of(prefix: str) -> list[str]:

@@ -13,9 +13,10 @@ from fraud.registry.chain import LedgerEntry
 from fraud.registry.store import LedgerStore
 from fraud.settings import Settings
 from fraud.v1 import models_pb2
+from tests.process.made_once import made_once
 from tests.process.polluted import copy, settings_of
 from tests.process.test_loop import FINISHED, WATCH, filled_in, retraining, start_retrainer, wait_for
-from tests.serving.worlds import serving
+from tests.serving.worlds import serving, train_at_once
 
 pytestmark = pytest.mark.process
 
@@ -35,12 +36,14 @@ LedgerStore.append = append_and_die
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return filled_in(tmp_path_factory.mktemp("filled"), seed=21)
+    return made_once(tmp_path_factory, "filled", lambda folder: filled_in(folder, seed=5))
 
 
 @pytest.fixture
 def folder(made: Path, tmp_path: Path) -> Path:
-    return copy(made, tmp_path)
+    folder = copy(made, tmp_path)
+    train_at_once(folder)
+    return folder
 
 
 def entries(settings: Settings) -> list[LedgerEntry]:

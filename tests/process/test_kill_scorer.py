@@ -33,7 +33,9 @@ class Load:
         self.batches: dict[str, int] = {}
         self.enough = threading.Event()
         self._process = process
-        self._threads = [threading.Thread(target=self._run, args=(seed * 100 + i,)) for i in range(threads)]
+        self._threads = [
+            threading.Thread(target=self._run, args=(seed * 100 + i,), daemon=True) for i in range(threads)
+        ]
         for thread in self._threads:
             thread.start()
 
@@ -109,15 +111,15 @@ def test_a_killed_scorer_loses_nothing_it_acknowledged(tmp_path: Path, seed: int
 
 def test_state_after_a_kill_is_the_fold_of_the_log(tmp_path: Path) -> None:
     with serving(tmp_path) as process:
+        settings = load_settings(tmp_path / "fraud.toml", {})
+        snapshots = Snapshots(settings.places.state, 2)
         load = Load(process, seed=3)
         assert load.enough.wait(120)
+        wait_until(snapshots.paths, "a snapshot while it runs")
         process.kill()
         load.join()
-    settings = load_settings(tmp_path / "fraud.toml", {})
     log, archive, spec = _open(settings)
     rule = ConflictRule.of(settings.labels)
-    snapshots = Snapshots(settings.places.state, 2)
-    assert snapshots.paths(), "the load is long enough for a snapshot while it runs"
     from_snapshot = restore(spec, rule, log, archive, snapshots).fold
     from_nothing = restore(spec, rule, log, archive, Snapshots(tmp_path / "none", 2)).fold
     log.close()

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
+from benchmarks.processes import free_port
 from fraud import faults
-from fraud.adversary.stage import free_port
 from fraud.client import Client
 from fraud.errors import FraudError
 from fraud.records import Label, LabelValue
@@ -43,7 +43,7 @@ class Running:
     written: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._reader = threading.Thread(target=self._read)
+        self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
     def _read(self) -> None:

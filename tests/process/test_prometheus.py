@@ -23,7 +23,7 @@ from fraud.v1 import policy_pb2, scoring_pb2
 from fraud.v1.transaction_pb2 import Transaction
 from tests.deploy.known import dashboards, panels
 from tests.process.test_loop import FINISHED, retraining, wait_for
-from tests.serving.worlds import Stream, serving, settings_in
+from tests.serving.worlds import Stream, serving, settings_in, train_at_once
 from tests.waiting import wait_until
 
 pytestmark = [
@@ -108,6 +108,7 @@ def play(client: Client, stream: Decaying, days: int) -> None:
 def configure(folder: Path) -> dict[str, list[str]]:
     """Write the configuration and return where each job is scraped."""
     settings_in(folder)
+    train_at_once(folder)
     path = folder / "fraud.toml"
     ports = {"scorer": free_port(), "retrainer": free_port()}
     text = path.read_text(encoding="utf-8").partition("[monitoring]")[0] + MONITORING.format(**ports)
@@ -115,7 +116,6 @@ def configure(folder: Path) -> dict[str, list[str]]:
     text = text.replace('calibration = "2d"\nevidence = "3d"', 'calibration = "1d"\nevidence = "2d"')
     text = text.replace("cpus = 1\n", 'cpus = 1\narchive_every = "300ms"\n')
     text = text.replace("alert_share = 0.03", "alert_share = 0.06\nrisk_rows_min = 100000")
-    text = text.replace('hold_down = "0s"', 'hold_down = "0s"\nevery = "never"')
     path.write_text(text, encoding="utf-8")
     return {f"fraud-{name}": [f"127.0.0.1:{port}"] for name, port in ports.items()}
 

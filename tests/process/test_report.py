@@ -8,7 +8,7 @@ import pytest
 
 from fraud.cli.main import run
 from fraud.v1.models_pb2 import Selection
-from tests.process.polluted import BAD, in_force, make
+from tests.process.polluted import BAD, copy, in_force, shared
 from tests.report.pages import Page, check_self_contained
 from tests.serving.worlds import serving
 from tests.waiting import wait_until
@@ -18,8 +18,7 @@ pytestmark = pytest.mark.process
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("made")
-    make(made)
+    made = copy(shared(tmp_path_factory), tmp_path_factory.mktemp("made"))
     with serving(made) as process, process.client() as client:
         selection = Selection(batch_id=BAD)
         seq = client.exclude(selection, actor="ann", reason="a bad export", no_retrain=True).exclusion_seq

@@ -25,10 +25,17 @@ from tests.retrainer.answering import EAGER, LAST_DAY, Scoring, answering, look,
 from tests.retrainer.patterns import ROWS_A_DAY, START_US, World, ids_of
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("answering")
+    answering(place).close()
+    return place
+
+
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scoring]:
+def world(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scoring]:
     monkeypatch.setattr(realised, "RESTS", 0.0)
-    opened = answering(tmp_path)
+    opened = Scoring(shutil.copytree(folder, tmp_path / "world"))
     yield opened
     opened.close()
 

