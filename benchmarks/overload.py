@@ -28,10 +28,11 @@ from benchmarks.fixture import Service, make_service
 from benchmarks.load import Load, Plan, drive
 from benchmarks.peers import mlserver, rayserve
 from benchmarks.peers.environments import MLSERVER, RAYSERVE
-from benchmarks.processes import Server, free_port
+from benchmarks.processes import Server
 from benchmarks.report import Bar, Report, finish, parser
 from benchmarks.scoring import LOAD_CORE, OURS, SERVER_CORE, Contestant, serving
 from benchmarks.workspace import workspace
+from fraud.adversary.stage import free_port
 
 DEADLINE_S = 0.2
 IN_FLIGHT = 64

@@ -18,8 +18,9 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.pollution_feed import BATCH, SUBMITTER, Feed
-from benchmarks.processes import Server, free_port, is_healthy, running
+from benchmarks.processes import Server, is_healthy, running
 from benchmarks.stream import calls_of, messages_of, of_day, submit
+from fraud.adversary.stage import free_port
 from fraud.client import Client
 from fraud.clock import DAY_US
 from fraud.errors import FraudError

@@ -1,8 +1,6 @@
 """Servers under test as processes: started on a core, waited for, measured, stopped."""
 
-import contextlib
 import os
-import secrets
 import signal
 import socket
 import subprocess
@@ -20,7 +18,6 @@ from benchmarks.report import REPOSITORY
 
 START_PATIENCE_S = 120.0
 STOP_PATIENCE_S = 20.0
-PORTS = range(20_000, 32_000)
 _POLL_S = 0.05
 
 
@@ -43,18 +40,6 @@ class Server:
     def memory_bytes(self) -> int:
         """Return the resident memory of the process."""
         return int(self.process.memory_info().rss)
-
-
-def free_port() -> int:
-    """Return a TCP port of the loopback interface that nobody listens on.
-
-    It lies below those that outgoing connections get, so that none of them takes it meanwhile.
-    """
-    while True:
-        with socket.socket() as listener, contextlib.suppress(OSError):
-            listener.bind(("127.0.0.1", secrets.choice(PORTS)))
-            port: int = listener.getsockname()[1]
-            return port
 
 
 @contextmanager

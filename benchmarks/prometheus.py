@@ -22,8 +22,8 @@ from urllib.request import urlopen
 
 import yaml
 
-from benchmarks.processes import free_port
 from benchmarks.report import REPOSITORY
+from fraud.adversary.stage import free_port
 
 RULES = REPOSITORY / "deploy" / "prometheus" / "rules"
 _START_S, _STOP_S, _POLL_S, _ANSWER_S = 30.0, 20.0, 0.1, 30.0

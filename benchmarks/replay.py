@@ -25,7 +25,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from benchmarks.handbook_data import CONFIG, is_there, take_data
-from benchmarks.processes import free_port, is_healthy, running
+from benchmarks.processes import is_healthy, running
 from benchmarks.report import Bar, Report, finish, parser
 from benchmarks.stream import (
     BATCH_ROWS,
@@ -38,6 +38,7 @@ from benchmarks.stream import (
     submit,
 )
 from benchmarks.workspace import workspace
+from fraud.adversary.stage import free_port
 from fraud.bundle.store import BundleStore
 from fraud.client import Client
 from fraud.clock import DAY_US

@@ -34,9 +34,10 @@ from benchmarks.fixture import VERSION, Service, add_challengers, make_service, 
 from benchmarks.load import Load, Plan, drive
 from benchmarks.peers import mlserver, rayserve
 from benchmarks.peers.environments import MLSERVER, RAYSERVE
-from benchmarks.processes import Server, free_port, is_connectable, is_healthy, running
+from benchmarks.processes import Server, is_connectable, is_healthy, running
 from benchmarks.report import Bar, Report, finish, parser
 from benchmarks.workspace import workspace
+from fraud.adversary.stage import free_port
 from fraud.serving.identity_desk import IdentityDesk
 from fraud.v1 import scoring_pb2 as pb
 

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from benchmarks.load import ID_MARK, varint
 from benchmarks.peers.environments import MLSERVER
-from benchmarks.processes import Server, free_port, is_connectable, running
+from benchmarks.processes import Server, is_connectable, running
+from fraud.adversary.stage import free_port
 
 PATH = "/inference.GRPCInferenceService/ModelInfer"
 MODEL = "card"

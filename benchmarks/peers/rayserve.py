@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from benchmarks.peers.environments import RAYSERVE
 from benchmarks.peers.rayserve_app import METHOD, SERVICE
-from benchmarks.processes import Server, free_port, running
+from benchmarks.processes import Server, running
+from fraud.adversary.stage import free_port
 
 PATH = f"/{SERVICE}/{METHOD}"
 _APP = Path(__file__).with_name("rayserve_app.py")

@@ -6,7 +6,9 @@ The scorer and the retrainer are started through the command line, as an
 operator would; ports are given by environment, so two stages do not collide.
 """
 
+import contextlib
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -27,6 +29,7 @@ from fraud.settings import Settings, load_settings
 _MARKER = ".fraud-demo"
 _OURS = ("fraud.toml", "data", "logs", "report.html", "figures.json")
 _STOP_SECONDS = 20.0
+_PORTS = range(20_000, 32_000)
 
 
 class Stage:
@@ -167,8 +170,12 @@ def _leave(number: int, _frame: object) -> None:
 
 
 def free_port() -> int:
-    """Return a TCP port of the loopback interface that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
+    """Return a TCP port of the loopback interface that nobody listens on.
+
+    It lies below those that outgoing connections get, so that none of them takes it meanwhile.
+    """
+    while True:
+        with socket.socket() as listener, contextlib.suppress(OSError):
+            listener.bind(("127.0.0.1", secrets.choice(_PORTS)))
+            port: int = listener.getsockname()[1]
+            return port

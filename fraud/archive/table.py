@@ -276,8 +276,8 @@ class Table:
         Among them are those that a writer was killed at; `alone`: nobody writes, so they may be of now.
         """
         table = self._load()
-        left = unfinished(self._folder, timedelta(0) if alone else max(retention, UNFINISHED))
-        return left if table is None else sorted([*left, *self._vacuum(table, retention, dry_run=True)])
+        named = [] if table is None else self._vacuum(table, retention, dry_run=True)
+        return sorted([*self._unfinished(retention, alone=alone), *named])
 
     def vacuum(self, retention: timedelta, *, alone: bool = False) -> list[Path]:
         """Delete what `unnamed` returns, and return it; what takes its place is on the disk by then.
@@ -286,14 +286,17 @@ class Table:
             Unavailable: the folder cannot be written.
         """
         self.secure()
-        gone = self.unnamed(retention, alone=alone)
+        left = self._unfinished(retention, alone=alone)
+        for path in left:
+            path.unlink(missing_ok=True)
         table = self._load()
         # A vacuum of nothing would still be two commits, which others had to go round.
-        if table is not None and self._vacuum(table, retention, dry_run=True):
-            self._vacuum(table, retention, dry_run=False)
-        for path in gone:
-            path.unlink(missing_ok=True)
-        return gone
+        if table is None or not self._vacuum(table, retention, dry_run=True):
+            return left
+        return sorted([*left, *self._vacuum(table, retention, dry_run=False)])
+
+    def _unfinished(self, retention: timedelta, *, alone: bool) -> list[Path]:
+        return unfinished(self._folder, timedelta(0) if alone else max(retention, UNFINISHED))
 
     def _vacuum(self, table: DeltaTable, retention: timedelta, *, dry_run: bool) -> list[Path]:
         try:

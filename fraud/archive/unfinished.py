@@ -1,5 +1,6 @@
 """Files that a writer was killed at: written aside, and never given their name. Delta does not list them."""
 
+import contextlib
 import re
 import time
 from datetime import timedelta
@@ -15,6 +16,10 @@ _ASIDE = re.compile(r"#\d+$")
 def unfinished(folder: Path, age: timedelta) -> list[Path]:
     """Return those below a folder that are so old at least."""
     before_s = time.time() - age.total_seconds()
-    return [
-        path for path in folder.rglob("*#*") if _ASIDE.search(path.name) and path.stat().st_mtime <= before_s
-    ]
+    found = []
+    for path in folder.rglob("*#*"):
+        # One that is at work gives its file its name meanwhile.
+        with contextlib.suppress(FileNotFoundError):
+            if _ASIDE.search(path.name) and path.stat().st_mtime <= before_s:
+                found.append(path)
+    return sorted(found)

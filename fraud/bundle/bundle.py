@@ -330,9 +330,8 @@ class Bundle:
                 manifest=stored["manifest"],
             )
             made._check_tables()
-            made.__dict__["digest"] = digest_of_files(
-                files
-            )  # as `digest` would; to write all anew takes long
+            # What `digest` would find, without writing all of it anew.
+            made.__dict__["digest"] = digest_of_files(files)
             return made
         except (KeyError, ValueError, TypeError, AttributeError, IndexError, xgb.core.XGBoostError) as error:
             raise Damaged(f"bundle cannot be read: {error}; restore it from a copy or retrain") from error

@@ -32,8 +32,6 @@ TIMEOUT_S: Final = 10.0
 """A reader that says nothing for so long is let go."""
 DEADLINE_S: Final = 30.0
 """One that is not done by then, too, whatever it says."""
-READERS_MAX: Final = 16
-"""At once, where nobody guards."""
 App = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 Stamp = tuple[tuple[int, int, int], ...]
 
@@ -131,22 +129,21 @@ class _Quiet(WSGIRequestHandler):
 class _Server(ThreadingWSGIServer):
     """Serves in a thread per reader, where the handshake happens, too."""
 
-    def __init__(self, address: tuple[str, int], family: socket.AddressFamily, guard: Guard | None) -> None:
+    def __init__(self, address: tuple[str, int], family: socket.AddressFamily, guard: Guard) -> None:
         self.address_family = family
         self._guard = guard
-        self._places = BoundedSemaphore(READERS_MAX if guard is None else guard.readers_max)
+        self._places = BoundedSemaphore(guard.readers_max)
         WSGIServer.__init__(self, address, _Quiet)
 
     def get_request(self) -> tuple[socket.socket, Any]:
         """Accept a connection; what is said on it comes later."""
         connection, address = super().get_request()
         connection.settimeout(TIMEOUT_S)
-        if self._guard is not None:
-            self._guard.renew()
-            if self._guard.context is not None:
-                connection = self._guard.context.wrap_socket(
-                    connection, server_side=True, do_handshake_on_connect=False
-                )
+        self._guard.renew()
+        if self._guard.context is not None:
+            connection = self._guard.context.wrap_socket(
+                connection, server_side=True, do_handshake_on_connect=False
+            )
         return connection, address
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
@@ -216,12 +213,15 @@ def serve_metrics(
 ) -> MetricsServer:
     """Serve a registry at `/metrics`; port 0 takes any free one, −1 serves nothing.
 
+    Without a `guard` whoever comes may read.
+
     Raises:
         ConfigError: the host is not ours.
         Unavailable: the port is taken, or the host's address is not there yet.
     """
     if port == -1:
         return MetricsServer(-1)
+    guard = guard or Guard(Monitoring())
     try:
         family, _, _, _, address = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)[0]
         server = _Server((str(address[0]), port), family, guard)
@@ -247,9 +247,9 @@ def is_late(error: OSError) -> bool:
     return unnamed or error.errno == errno.EADDRNOTAVAIL
 
 
-def _guarded(app: Any, guard: Guard | None) -> App:
+def _guarded(app: Any, guard: Guard) -> App:
     def answer(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
-        if guard is not None and not guard.admits(environ.get("HTTP_AUTHORIZATION", "")):
+        if not guard.admits(environ.get("HTTP_AUTHORIZATION", "")):
             start("401 Unauthorized", [("WWW-Authenticate", "Bearer")])
             return [b"# show the token of monitoring.token_file as a bearer token\n"]
         reply: Iterable[bytes] = app(environ, start)

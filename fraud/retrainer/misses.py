@@ -17,7 +17,7 @@ gate judge.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -145,19 +145,31 @@ def bounded(now: Mapping[str, int], past: Mapping[str, int], share_max: float) -
     votes: Counter[str] = Counter()
     for name, given in now.items():
         votes[name if past.get(name, 0) >= STRANGER_CARDS else ""] += given
-    usual = {name: past[name] / total if name else 0.0 for name in votes}
-    minor = [name for name in votes if usual[name] < share_max]
-    together: list[str] = []
-    for name in sorted(minor, key=lambda it: (usual[it] / max(votes[it], 1), it)):
-        if sum(usual[it] for it in together) + usual[name] < share_max:
-            together.append(name)
+    gave = {name: past[name] if name else 0 for name in votes}
+    minor = [name for name in votes if not total or gave[name] / total < share_max]
+    loudest = sorted(minor, key=lambda it: (gave[it] / max(votes[it], 1), it))
     everybody = votes.total()
     counted = everybody
-    for group in (together, *([name] for name in minor)):
+    for group in (below_share([(it, gave[it]) for it in loudest], total, share_max), *([it] for it in minor)):
         theirs = sum(votes[name] for name in group)
         others = everybody - theirs
         counted = min(counted, others + int(share_max / (1 - share_max) * others + 1e-9))
     return counted
+
+
+def below_share(gave: Iterable[tuple[str, int]], total: int, share_max: float) -> list[str]:
+    """Return as many of some submitters, in order, as together gave less than a share of the past.
+
+    >>> below_share([("jane", 30), ("joe", 30), ("eve", 10)], 100, 0.5)
+    ['jane', 'eve']
+    """
+    chosen: list[str] = []
+    theirs = 0
+    for name, past in gave:
+        if not total or (theirs + past) / total < share_max:
+            chosen.append(name)
+            theirs += past
+    return chosen
 
 
 def misses_of(history: History, model: str, reign: Reign, trust: Trust, rules: MissBurst) -> Facts:

@@ -19,7 +19,7 @@ from fraud.evaluation.days import day_start_us
 from fraud.labels.exclusions import Exclusion
 from fraud.monitoring.quality import QualityRules, judged_rows
 from fraud.monitoring.quality_fall import Fall, value_fall
-from fraud.retrainer.misses import STRANGER_CARDS, by_cluster
+from fraud.retrainer.misses import STRANGER_CARDS, below_share, by_cluster
 from fraud.retrainer.trusting import Trust, only_trusted
 from fraud.settings.triggers import ValueFall
 from fraud.training.history import History
@@ -81,18 +81,17 @@ def _minor_submitters(
     )
     total = int(found["past"].sum())
     share_max = history.settings.training.triggers.submitter_share_max
+    minor = [
+        (submitter, past)
+        for submitter, past, amount in found.iter_rows()
+        if amount and (not total or past / total < share_max)
+    ]
     strangers: list[str] = []
-    together: list[str] = []
-    theirs = alone = 0
-    for submitter, past, amount in found.iter_rows():
-        if not amount or (total and past / total >= share_max):
-            continue
-        if not total or (theirs + past) / total < share_max:
-            together.append(submitter)
-            theirs += past
+    alone = 0
+    for submitter, past in minor:
         if past < STRANGER_CARDS or alone == SUBMITTERS_MAX:
             strangers.append(submitter)
         else:
             alone += 1
             yield (submitter,)
-    yield from (tuple(group) for group in (strangers, together) if group)
+    yield from (tuple(group) for group in (strangers, below_share(minor, total, share_max)) if group)

@@ -51,7 +51,7 @@ _ROWS = 1_000
 
 @dataclass(frozen=True, slots=True)
 class ErasureReport:
-    """What an erasure holds, and how far it has come; counts are of what there was to blank up to `upto`.
+    """What an erasure holds, and how far it has come; counts are of what there was to blank.
 
     `waiting_for` says why it is not complete, "" where it is or was not begun.
     """
@@ -66,7 +66,6 @@ class ErasureReport:
     waiting_for: str = ""
     ledger_seq: int = 0
     repeated: bool = False
-    upto: int = 0
     since: int = 0
     """Of a plan: a position before it was made."""
     later: Mapping[int, int] = field(default_factory=dict)
@@ -209,7 +208,7 @@ class Eraser:
         others = [name for name in self._personal_entities if name != entity]
         linked = tuple(self._archive.linked(entity, surrogate, others, self._gone(entity)))
         counts = len(traces.transactions), traces.fields, len(traces.comments)
-        return ErasureReport(entity, surrogate, *counts, linked, upto=upto, since=since, later=later)
+        return ErasureReport(entity, surrogate, *counts, linked, since=since, later=later)
 
     def _gone(self, entity: str) -> list[int]:
         """Return the surrogates of an entity that were erased, or are being: they are nobody."""

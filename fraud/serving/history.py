@@ -128,8 +128,9 @@ def _load(
             pass_point("import.appended")
             if progress is not None:
                 progress(stop, total)
-        if labels.later():
-            keep_later(labels.later())
+        later = labels.later()
+        if later:
+            keep_later(later)
     # Nobody is listed yet, and a first start need not read the history to find that out.
     beside: dict[Beside, Spending | Lists] = {"lists": Lists(settings.schema_.entity_names)}
     log.secure()
@@ -139,7 +140,7 @@ def _load(
         # The log has all of it, so that the first start takes longer and nothing is lost.
         _log.warning("no snapshot of what was imported", why=error)
     times = history.rows.event_time_us
-    return ImportSummary(total, labels.given, labels.later(), int(times[0]), int(times[-1]))
+    return ImportSummary(total, labels.given, later, int(times[0]), int(times[-1]))
 
 
 def _stored(settings: Settings, tokens: list[list[str]]) -> list[list[str]]:

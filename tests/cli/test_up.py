@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.processes import free_port
+from fraud.adversary.stage import free_port
 from fraud.cli.main import run
 from fraud.cli.shell import Output, Shell
 from fraud.cli.up import _Lines

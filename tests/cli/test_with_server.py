@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.processes import free_port
+from fraud.adversary.stage import free_port
 from fraud.cli.main import run
 from fraud.client import Client
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.processes import free_port
+from fraud.adversary.stage import free_port
 from fraud.monitoring.scorer_metrics import ScorerMetrics
 from fraud.monitoring.scrape import Endpoint, Samples, scrape
 from tests.serving.worlds import Stream, serving

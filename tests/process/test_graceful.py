@@ -15,7 +15,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2
 
-from benchmarks.processes import free_port
+from fraud.adversary.stage import free_port
 from fraud.client import Client
 from fraud.errors import FraudError, Unavailable
 from fraud.eventlog.sqlite import SqliteEventLog

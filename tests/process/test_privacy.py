@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from benchmarks.processes import free_port
 from fraud import faults
+from fraud.adversary.stage import free_port
 from fraud.client import Client
 from fraud.errors import FraudError
 from fraud.records import Label, LabelValue

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.processes import free_port
 from benchmarks.prometheus import Prometheus, is_installed, prometheus
+from fraud.adversary.stage import free_port
 from fraud.client import Client
 from fraud.clock import DAY_US
 from fraud.errors import NotFound
