@@ -9,6 +9,8 @@ names the layout of the tables.
 """
 
 import contextlib
+import fcntl
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -45,7 +47,7 @@ def connect(
         NotFound: no such file, and not to be created.
         Damaged: not a SQLite file.
         OtherFormat: another layout than this release reads.
-        Unavailable: the file cannot be opened or is locked.
+        Unavailable: the file cannot be opened, is locked, or is only being made by its writer.
     """
     if not (writable and create) and not path.exists():
         raise NotFound(
@@ -64,11 +66,23 @@ def connect(
     except sqlite3.Error as error:
         raise Unavailable(f"{path}: cannot be opened ({error}); check folder and permissions") from error
     try:
-        _prepare(connection, path, layout, writable, durability)
+        with _one_at_a_time(path.parent) if writable else contextlib.nullcontext():
+            _prepare(connection, path, layout, writable, durability)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+@contextlib.contextmanager
+def _one_at_a_time(folder: Path) -> Iterator[None]:
+    """Let no two processes make a file at once: SQLite fails, unwaited, where both turn to its write-ahead log."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _prepare(
@@ -88,8 +102,15 @@ def _prepare(
         raise Unavailable(f"{path}: cannot be opened ({error}); see who else uses it") from error
     except sqlite3.DatabaseError as error:
         raise Damaged(f"{path}: is no {layout.what} ({error}); restore it from a copy") from error
+    if version == 0 and not writable:
+        raise being_made(path)
     if version != layout.version:
         raise OtherFormat(str(path), layout.what, version, layout.version)
+
+
+def being_made(path: Path) -> Unavailable:
+    """Return the error of a reader that came before the writer was done with making the file."""
+    return Unavailable(f"{path}: is being made by its writer; try again, or start it if it was killed there")
 
 
 def _create(connection: sqlite3.Connection, layout: Layout) -> None:

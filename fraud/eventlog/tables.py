@@ -30,9 +30,9 @@ from pathlib import Path
 from typing import Any
 
 from fraud.documents import read_json
-from fraud.errors import ConfigError, Damaged, Unavailable
+from fraud.errors import ConfigError, Damaged
 from fraud.eventlog.codec import blank, encode
-from fraud.eventlog.connection import Layout, transaction
+from fraud.eventlog.connection import Layout, being_made, transaction
 from fraud.eventlog.log import BatchSummary, Erasure, NewToken, check_taken, summarise
 from fraud.records import Applied, BatchRetracted, Event, LabelsSubmitted, Scored
 
@@ -266,7 +266,7 @@ def check_entities(connection: sqlite3.Connection, path: Path, names: list[str],
             connection.execute("INSERT INTO meta VALUES ('entities', ?)", (json.dumps(names),))
         return
     if row is None:
-        raise Unavailable(f"{path}: is being made by its writer; try again")
+        raise being_made(path)
     with noting(f"{path}: its entities"):
         made_for = [str(it) for it in read_json(row[0])]
     if made_for != names:

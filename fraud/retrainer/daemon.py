@@ -17,7 +17,7 @@ from typing import Any, Self
 import structlog
 
 from fraud.bundle.store import BundleStore
-from fraud.errors import ConfigError, FraudError
+from fraud.errors import ConfigError, FraudError, NotAllowedNow, Unavailable
 from fraud.eventlog.folder import clock_of, open_log
 from fraud.eventlog.lock import lock_data_folder
 from fraud.features.archive import open_archive
@@ -135,12 +135,30 @@ def watch(settings: Settings) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
-    while not settings.places.log.is_file():
-        if stopping.wait(_POLL_S):
-            return
+    if not await_log(settings, stopping):
+        return
     with lock_data_folder(settings.data_dir, "retrainer"):
         give_way_as_session(settings.training.niceness)
         Watch(settings, stopping).run()
+
+
+def await_log(settings: Settings, stopping: threading.Event) -> bool:
+    """Wait until the scorer has made the log, saying what for; False when told to stop before.
+
+    Raises:
+        ConfigError, Damaged, OtherFormat: it is there, and none that waiting would make usable.
+    """
+    told = ""
+    while not stopping.is_set():
+        try:
+            open_log(settings).close()
+            return True
+        except (NotAllowedNow, Unavailable) as error:
+            if str(error) != told:
+                told = str(error)
+                _log.info("waiting for the event log", why=error)
+        stopping.wait(_POLL_S)
+    return False
 
 
 class _Pool:

@@ -114,7 +114,9 @@ def service(folder: Path, level: str, output: str) -> Iterator[Service]:
             made.running.append(Running(child))
         with Client(made.target) as client:
             client.wait_ready(200.0)
-        wait_until(lambda: "watching" in made.running[1].text, timeout_s=200.0)
+        other = made.running[1]
+        wait_until(lambda: "watching" in other.text or other.child.poll() is not None, timeout_s=200.0)
+        assert other.child.poll() is None, other.text
         yield made
     finally:
         for each in made.running:

@@ -9,15 +9,17 @@ from typing import Any, Self
 import pytest
 
 from fraud.clock import DAY_US
+from fraud.eventlog import SqliteEventLog
 from fraud.monitoring.retrainer_metrics import PARTS
 from fraud.registry.cycles import deaths_of, trained_us
 from fraud.retrainer import daemon
 from fraud.retrainer.cycle import Workshop
-from fraud.retrainer.daemon import DEATHS_MAX, Watch, give_up, next_order, open_workshop
+from fraud.retrainer.daemon import DEATHS_MAX, Watch, await_log, give_up, next_order, open_workshop
 from fraud.retrainer.watching import Monitor
 from fraud.settings import load_settings
 from tests.retrainer.answering import shown
-from tests.retrainer.patterns import START_US, World
+from tests.retrainer.patterns import CONFIG, START_US, World
+from tests.waiting import wait_until
 
 CUT_US = START_US + DAY_US
 
@@ -190,3 +192,33 @@ def test_a_ray_that_has_lost_a_task_is_started_anew(world: World, monkeypatch: p
     pool.look_after()
     assert ended == [first]
     assert pool.open() is not first
+
+
+@pytest.mark.parametrize("unfinished", [False, True])
+def test_watching_begins_when_the_scorer_has_made_the_log(
+    tmp_path: Path, unfinished: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "fraud.toml").write_text(CONFIG)
+    settings = load_settings(tmp_path / "fraud.toml", {})
+    log = settings.places.log
+    log.parent.mkdir()
+    if unfinished:
+        log.touch()
+    stopping = threading.Event()
+    waiting = threading.Thread(target=await_log, args=(settings, stopping))
+    waiting.start()
+    said = ""
+
+    def says(what: str) -> bool:
+        nonlocal said
+        said += "".join(capsys.readouterr())
+        return what in said
+
+    reason = "being made by its writer" if unfinished else "no event log yet"
+    wait_until(lambda: says(reason))
+    SqliteEventLog.open(log, writable=True, entity_names=settings.schema_.entity_names).close()
+    waiting.join(60)
+    assert not waiting.is_alive()
+    assert said.count(reason) == 1, "once, however long it waits"
+    stopping.set()
+    assert not await_log(settings, stopping)
