@@ -2,11 +2,14 @@
 
 import os
 import shutil
+import sys
 import tempfile
+import threading
 from collections import Counter
 from collections.abc import Generator
 
 import pytest
+import structlog
 from hypothesis import settings
 
 from tests.order import seconds_of, spread
@@ -22,6 +25,7 @@ MAY_SKIP = (
     "glibc alone keeps such pages",
     "mounting is not allowed here",
     "no Chromium here",
+    "openssl is not installed",
     "promtool is not installed",
     "systemd-analyze is not installed",
     "the kernel shares cores out by something else than sessions",
@@ -46,6 +50,19 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     if made is not None:
         del os.environ[RAY_FOLDER]
         shutil.rmtree(made, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def process_as_before() -> Generator[None]:
+    """Put back what a command that a test ran in this process has set for the whole of it."""
+    cores, interval_s = os.sched_getaffinity(0), sys.getswitchinterval()
+    hooks, logs = (sys.excepthook, threading.excepthook), structlog.get_config()
+    yield
+    os.sched_setaffinity(0, cores)
+    sys.setswitchinterval(interval_s)
+    sys.excepthook, threading.excepthook = hooks
+    if structlog.get_config() != logs:
+        structlog.configure(**logs)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

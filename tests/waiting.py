@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 
 def wait_until(
-    holds: Callable[[], object], what: str = "", *, timeout_s: float = 60.0, every_s: float = 0.01
+    holds: Callable[[], object], what: str = "", *, timeout_s: float = 180.0, every_s: float = 0.01
 ) -> None:
     """Wait until something holds; fail, and say what did not, when it does not in time."""
     end, pause = time.monotonic() + timeout_s, threading.Event()

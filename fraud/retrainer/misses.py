@@ -30,13 +30,11 @@ from fraud.evaluation.quiet import WEEK, forecast
 from fraud.gate.clusters import numbered, units
 from fraud.records import MISSING_SURROGATE, Outcome
 from fraud.retrainer.thinning import one_in
-from fraud.retrainer.trusting import Trust, confirmed
+from fraud.retrainer.trusting import STRANGER_CARDS, Trust, confirmed
 from fraud.settings.triggers import MissBurst
 from fraud.training.history import History
 
 SPANS: Final = (1, 2, 3, 7)
-STRANGER_CARDS: Final = 5
-"""Whoever gave frauds of fewer cards before is a stranger; strangers count as one submitter."""
 TRAFFIC_ROWS: Final = 200_000
 """Payments that tell which merchants are out of line; of more, an even part."""
 _ENTITY = "entity_"

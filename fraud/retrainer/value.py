@@ -6,7 +6,8 @@
                   without as many as together gave few ─▶ it has to stand every time
 
 So large amounts in the hands of bought analysts do not start a retrain: without them nothing was lost. Nor
-do they when they call large frauds honest that were found.
+do they when they call large frauds honest that were found. What remains: whoever always gave most of the
+verdicts on what is held back can say that nothing of it is fraud any more, and gains a retrain.
 """
 
 from collections.abc import Iterator
@@ -19,8 +20,8 @@ from fraud.evaluation.days import day_start_us
 from fraud.labels.exclusions import Exclusion
 from fraud.monitoring.quality import QualityRules, judged_rows
 from fraud.monitoring.quality_fall import Fall, value_fall
-from fraud.retrainer.misses import STRANGER_CARDS, below_share, by_cluster
-from fraud.retrainer.trusting import Trust, only_trusted
+from fraud.retrainer.misses import below_share, by_cluster
+from fraud.retrainer.trusting import STRANGER_CARDS, Trust, held_back, only_trusted
 from fraud.settings.triggers import ValueFall
 from fraud.training.history import History
 
@@ -58,9 +59,8 @@ def _minor_submitters(
 ) -> Iterator[tuple[str, ...]]:
     """Yield groups of submitters who gave less than `submitter_share_max` of the frauds before.
 
-    Of `trusted` ones: labels that may not move a trigger do not make those minor that may. Amounts are those
-    of the newest payments that one said anything of. The last group are as many as stay below the share
-    together, the largest amounts first.
+    Each is held against those who speak of the same: of what was let through, or of what was held back. Of
+    `trusted` ones: labels that may not move a trigger do not make those minor that may.
     """
     newest_us = day_start_us(rules.last_day + 1 - min(rules.windows), rules.zone)
     givers = (
@@ -69,8 +69,21 @@ def _minor_submitters(
         .unique("label_position")
         .collect()
     )
-    told = trusted.join(givers, on="label_position")
-    before = pl.col("event_time_us") < newest_us
+    told = trusted.join(givers, on="label_position").with_columns(
+        held_back=held_back(), before=pl.col("event_time_us") < newest_us
+    )
+    share_max = history.settings.training.triggers.submitter_share_max
+    groups = (group for held in (False, True) for group in _minor(told.filter(held_back=held), share_max))
+    yield from dict.fromkeys(groups)
+
+
+def _minor(told: pl.DataFrame, share_max: float) -> Iterator[tuple[str, ...]]:
+    """Yield the groups among those who speak of the same payments.
+
+    Amounts are those of the newest payments that one said anything of. The last group are as many as stay
+    below the share together, the largest amounts first.
+    """
+    before = pl.col("before")
     found = (
         told.group_by("submitter")
         .agg(
@@ -80,7 +93,6 @@ def _minor_submitters(
         .sort(["amount", "submitter"], descending=[True, False])
     )
     total = int(found["past"].sum())
-    share_max = history.settings.training.triggers.submitter_share_max
     minor = [
         (submitter, past)
         for submitter, past, amount in found.iter_rows()

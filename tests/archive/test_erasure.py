@@ -163,7 +163,7 @@ def test_erasing_and_copying_at_once_leave_every_row_once_and_blank(tmp_path: Pa
     log.append([payment(f"t{i}", 8, "word-0") for i in range(600, 900)], 2, [])
     archive.erase("card", ANN, upto, ["country"], traces)
     for copier in copiers:
-        copier.communicate(timeout=60)
+        copier.communicate(timeout=180)
         assert copier.returncode == 0
     assert archive.position() == 900
     archive.drop_old_files(10.0)

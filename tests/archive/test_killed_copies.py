@@ -62,7 +62,7 @@ def test_two_copies_at_once_archive_every_position_once(tmp_path: Path) -> None:
     log.append(history(400, seed=8), 1, [])
     copiers = [start_copier(log_path, folder, upto=400) for _ in range(2)]
     for copier in copiers:
-        out, _ = copier.communicate(timeout=60)
+        out, _ = copier.communicate(timeout=180)
         assert copier.returncode == 0
         assert out.endswith("copied 400\n")
     held_once(folder, log)

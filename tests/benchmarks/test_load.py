@@ -103,7 +103,7 @@ def test_an_open_loop_keeps_its_rate_whatever_comes_back(recorder: Recorder) -> 
 
 def test_refused_calls_count_as_failed_and_not_as_answered(recorder: Recorder) -> None:
     load = _run(
-        Plan(recorder.address, PATH, in_flight=2, seconds=0.2, warm_up=0.0), _template(model="unknown")
+        Plan(recorder.address, PATH, in_flight=2, seconds=1.0, warm_up=0.0), _template(model="unknown")
     )
     assert load.failed == load.answered_in_all > 0
     assert load.answered == 0
@@ -119,7 +119,7 @@ def test_a_deadline_goes_with_every_call_and_refusals_are_told_apart() -> None:
         return pb.ScoreResponse()
 
     with _serving(score, workers=1) as address:
-        plan = Plan(address, PATH, seconds=0.2, warm_up=0.0, token="fraud_1_secret", deadline=7.5)
+        plan = Plan(address, PATH, seconds=1.0, warm_up=0.0, token="fraud_1_secret", deadline=7.5)
         load = _run(plan, _template())
     assert all(0 < seconds <= 7.5 for seconds in left)
     assert load.failed > 1
@@ -136,7 +136,8 @@ def test_what_a_caller_held_back_is_no_part_of_the_time_to_a_refusal() -> None:
         return pb.ScoreResponse()
 
     with _serving(score, workers=1, streams_max=1) as address:
-        plan = Plan(address, PATH, rate=20_000, seconds=0.3, warm_up=0.0, deadline=5.0)
+        # Until the server has said how many calls may be open, all are sent as they are due.
+        plan = Plan(address, PATH, rate=20_000, seconds=1.0, warm_up=0.3, deadline=5.0)
         load = _run(plan, _template())
     assert load.refused == len(load.refusals_us) == len(load.refusals_due_us) > 0
     waited = [due - sent for sent, due in zip(load.refusals_us, load.refusals_due_us, strict=True)]

@@ -3,6 +3,8 @@
 import json
 import socket
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -171,10 +173,11 @@ def test_a_broken_chain_names_the_entry_and_the_scorer_does_not_start(
     assert status == 1
     assert found["ledger"][0]["state"] == "fail"
     assert says in found["ledger"][0]["text"]
-    assert run(["serve", "--config", str(config)]) == 1
-    told = capsys.readouterr().err
-    assert says in told
-    assert "restore the ledger from a copy" in told
+    serve = [sys.executable, "-m", "fraud.cli", "serve", "--config", str(config)]
+    told = subprocess.run(serve, stderr=subprocess.PIPE, text=True, timeout=180, check=False)
+    assert told.returncode == 1
+    assert says in told.stderr
+    assert "restore the ledger from a copy" in told.stderr
 
 
 def test_keys_and_readers_of_metrics_are_looked_at(

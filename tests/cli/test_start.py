@@ -87,7 +87,7 @@ def test_the_scorer_ends_with_a_status_that_starts_it_again(tmp_path: Path, take
         env={**os.environ, f"FRAUD__{key}": str(taken)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
     assert done.returncode == 1, done.stderr

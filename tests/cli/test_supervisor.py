@@ -16,7 +16,7 @@ from fraud.cli.backoff import Backoff
 from fraud.cli.supervisor import Supervisor
 
 pytestmark = pytest.mark.process
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 STEADY = (
     "import signal; stop = {signal.SIGTERM}; signal.pthread_sigmask(signal.SIG_BLOCK, stop);"
@@ -60,9 +60,11 @@ class Heard:
 
 
 @contextmanager
-def running(codes: dict[str, str], grace_s: float = WAIT_S) -> Iterator[tuple[Supervisor, Heard]]:
+def running(
+    codes: dict[str, str], grace_s: float = WAIT_S, program: str = sys.executable
+) -> Iterator[tuple[Supervisor, Heard]]:
     heard = Heard()
-    commands = {name: [sys.executable, "-c", code] for name, code in codes.items()}
+    commands = {name: [program, "-c", code] for name, code in codes.items()}
     supervisor = Supervisor(commands, heard, grace_s=grace_s, backoff=lambda: Backoff(0.01, 0.05, 60.0))
     thread = threading.Thread(target=supervisor.run)
     thread.start()
@@ -146,7 +148,7 @@ def _runs(pid: int) -> bool:
     try:
         with open(f"/proc/{pid}/stat") as file:  # noqa: PTH123 — a kernel file
             return file.read().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False
 
 
@@ -168,3 +170,42 @@ def test_a_line_that_nobody_takes_ends_no_supervision() -> None:
     finally:
         supervisor.stop()
         thread.join()
+
+
+def test_a_program_that_is_away_while_it_is_replaced_is_started_once_it_is_back(tmp_path: Path) -> None:
+    program = tmp_path / "python"
+    with running({"serve": STEADY}, program=str(program)) as (_, heard):
+        heard.wait(lambda: len(heard.of("serve", "not started")) == 2)
+        program.symlink_to(sys.executable)
+        heard.wait(lambda: heard.of("serve", "ready"))
+    said = heard.of("serve", "not started")
+    assert "No such file or directory" in said[0]
+    assert [line.rpartition("; ")[2] for line in said[:2]] == [
+        "starting again in 0.01 s",
+        "starting again in 0.02 s",
+    ]
+
+
+def test_a_child_that_no_thread_is_left_to_read_is_killed_and_started_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    start, refused = threading.Thread.start, list[threading.Thread]()
+
+    def refuse_once(thread: threading.Thread) -> None:
+        if thread.daemon and not refused:
+            refused.append(thread)
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse_once)
+    with running({"serve": STEADY}) as (supervisor, heard):
+        heard.wait(lambda: heard.of("serve", "ready"))
+        first, second = (int("".join(filter(str.isdigit, it))) for it in heard.of("serve", "started"))
+        assert not _runs(first)
+        assert supervisor.pid("serve") == second
+    assert heard.of("serve", "not started (can't start new thread); starting again")
+
+
+def test_one_that_cannot_be_started_keeps_nobody_from_stopping(tmp_path: Path) -> None:
+    with running({"serve": STEADY}, program=str(tmp_path / "nothing")) as (_, heard):
+        heard.wait(lambda: heard.of("serve", "not started"))

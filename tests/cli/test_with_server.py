@@ -14,7 +14,7 @@ from fraud.cli.main import run
 from fraud.client import Client
 
 pytestmark = pytest.mark.process
-START_S = 60.0
+START_S = 180.0
 T = 1_767_225_600_000_000
 
 

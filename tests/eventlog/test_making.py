@@ -12,13 +12,13 @@ from fraud.eventlog import SqliteEventLog
 from fraud.eventlog.connection import connect
 from fraud.registry.store import LAYOUT
 
-FILES, WRITERS = 60, 3
+FILES, WRITERS = 40, 3
 
 
 def make_all(folder: Path, together: Barrier, failed: "multiprocessing.Queue[list[str]]") -> None:
     errors = []
     for i in range(FILES):
-        together.wait(60)
+        together.wait(180)
         try:
             connect(folder / f"{i}.sqlite", LAYOUT, writable=True).close()
         except Unavailable as error:
@@ -27,14 +27,14 @@ def make_all(folder: Path, together: Barrier, failed: "multiprocessing.Queue[lis
 
 
 def test_who_makes_a_file_at_once_with_others_waits_for_them(tmp_path: Path) -> None:
-    fork = multiprocessing.get_context("spawn")
-    together, failed = fork.Barrier(WRITERS), fork.Queue()
-    writers = [fork.Process(target=make_all, args=(tmp_path, together, failed)) for _ in range(WRITERS)]
+    spawning = multiprocessing.get_context("spawn")
+    together, failed = spawning.Barrier(WRITERS), spawning.Queue()
+    writers = [spawning.Process(target=make_all, args=(tmp_path, together, failed)) for _ in range(WRITERS)]
     for writer in writers:
         writer.start()
-    assert [failed.get(timeout=60) for _ in writers] == [[]] * WRITERS
+    assert [failed.get(timeout=180) for _ in writers] == [[]] * WRITERS
     for writer in writers:
-        writer.join(60)
+        writer.join(180)
     assert len(list(tmp_path.glob("*.sqlite"))) == FILES
 
 

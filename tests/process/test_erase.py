@@ -25,7 +25,7 @@ from tests.serving.persons import (
     take,
     verdicts,
 )
-from tests.serving.worlds import Process, Stream, serving, start
+from tests.serving.worlds import Process, Stream, serving, start, train_at_once
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.process
@@ -139,6 +139,7 @@ def test_a_retrain_after_an_erasure_gives_the_same_boosters_byte_for_byte(tmp_pa
     whole, without = tmp_path / "whole", tmp_path / "without"
     whole.mkdir()
     personal_settings(whole)
+    train_at_once(whole)
     stream = Stream(seed=63)
     with serving(whole) as process, process.client() as client:
         for _ in range(10):

@@ -179,7 +179,7 @@ def test_a_scorer_that_restores_is_up_but_not_ready_and_says_how_far_it_is(fille
     try:
         wait_until(lambda: starting.health() == NOT_SERVING)
         assert starting.progress() == 0
-        with Client(f"127.0.0.1:{starting.port}", retries=0) as client:
+        with Client(f"127.0.0.1:{starting.port}", deadline_s=20, retries=0) as client:
             with pytest.raises(Unavailable, match="restoring its state"):
                 client.score(Stream(4).next())
             hold.unlink()

@@ -49,7 +49,7 @@ class Load:
 
     def _run(self, seed: int) -> None:
         stream = Stream(seed)
-        with Client(self._process.target, deadline_s=5, retries=0) as client:
+        with Client(self._process.target, deadline_s=20, retries=0) as client:
             try:
                 while True:
                     self._score(client, stream)

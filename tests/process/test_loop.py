@@ -26,7 +26,7 @@ from fraud.registry.ledger import RegistryState
 from fraud.registry.store import LedgerStore
 from fraud.settings import load_settings
 from fraud.v1 import models_pb2, scoring_pb2
-from tests.serving.worlds import START_US, Process, Stream, serving
+from tests.serving.worlds import START_US, Process, Stream, serving, train_at_once
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.process
@@ -80,7 +80,7 @@ def fill(client: Client, stream: Stream, days: int, rows_a_day: int = 400) -> No
         waiting = [Label(t.transaction_id, LabelValue.FRAUD, 1) for t in stream.frauds[before:]]
 
 
-def wait_for(client: Client, seq: int, timeout_s: float = 120) -> models_pb2.GetRetrainResponse:
+def wait_for(client: Client, seq: int, timeout_s: float = 300) -> models_pb2.GetRetrainResponse:
     """Wait until a retrain has ended and what it promoted serves."""
     end = time.monotonic() + timeout_s
     pause = threading.Event()
@@ -165,6 +165,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def crowned(filled: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same with card-1, which was promoted and served."""
     folder = shutil.copytree(filled, tmp_path_factory.mktemp("crowned") / "copy")
+    train_at_once(folder)
     with serving(folder) as process, process.client() as client:
         seq = client.trigger_retrain("card", "first champion", "test")
         with retraining(folder):
@@ -231,13 +232,13 @@ def test_from_nothing_to_a_champion_without_a_failed_request(filled: Path, tmp_p
             wait_until(
                 lambda: gives_way(retrainer.pid, niceness),
                 "a worker that gives way",
-                timeout_s=120,
+                timeout_s=300,
                 every_s=0.05,
             )
-            assert niceness > psutil.Process(process.child.pid).nice(), "than the scorer"
-            assert modes_of(retrainer.pid, settings.places.log) == {"r"}, "it only reads the log"
-            assert "r+" in modes_of(process.child.pid, settings.places.log)
             with standing_still(retrainer.pid):
+                assert niceness > psutil.Process(process.child.pid).nice(), "than the scorer"
+                assert modes_of(retrainer.pid, settings.places.log) == {"r"}, "it only reads the log"
+                assert "r+" in modes_of(process.child.pid, settings.places.log)
                 probe.answered(MEANWHILE)
                 assert client.get_retrain(seq).state == RUNNING, "answered in the middle of a cycle"
             reply = wait_for(client, seq)

@@ -1,5 +1,6 @@
 """A real service while state is rebuilt without excluded transactions: it serves, follows and ends."""
 
+import contextlib
 import shutil
 import time
 from pathlib import Path
@@ -45,12 +46,17 @@ def span(folder: Path) -> Selection:
 
 def children(pid: int) -> list[int]:
     """Return the processes that rebuild state for a scorer."""
-    found = [
-        int(child)
-        for task in Path(f"/proc/{pid}/task").iterdir()
-        for child in (task / "children").read_text().split()
-    ]
-    return [it for it in found if b"spawn_main" in Path(f"/proc/{it}/cmdline").read_bytes()]
+    found = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            found += [int(child) for child in (task / "children").read_text().split()]
+    return [it for it in found if b"spawn_main" in _command_line(it)]
+
+
+def _command_line(pid: int) -> bytes:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    return b""
 
 
 def test_while_state_is_rebuilt_everything_else_takes_effect(folder: Path) -> None:

@@ -145,7 +145,7 @@ def test_two_processes_never_fork_the_chain_and_never_promote_over_each_other(tm
     ]
     appended = promoted = 0
     for writer in writers:
-        out, _ = writer.communicate(timeout=60)
+        out, _ = writer.communicate(timeout=180)
         assert writer.returncode == 0
         _, by_it, crowned = map(int, out.split())
         appended += by_it

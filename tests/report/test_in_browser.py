@@ -51,7 +51,8 @@ def look_at(text: str, folder: Path) -> dict[str, Any]:
     page.write_text(text, encoding="utf-8")
     frame.write_text(LOOK % page.as_uri(), encoding="utf-8")
     assert CHROMIUM is not None
-    options = ["--headless", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files"]
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+    options += ["--allow-file-access-from-files"]
     options += [f"--user-data-dir={folder / 'profile'}", "--virtual-time-budget=10000", "--dump-dom"]
     done = subprocess.run(
         [CHROMIUM, *options, frame.as_uri()], capture_output=True, text=True, timeout=120, check=True

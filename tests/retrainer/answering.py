@@ -73,9 +73,9 @@ class Scoring(World):
         ]
 
 
-def answering(folder: Path) -> Scoring:
+def answering(folder: Path, kind: type[Scoring] = Scoring) -> Scoring:
     """The first champion knows amounts only, the second one both patterns; the caller closes."""
-    opened = Scoring(folder)
+    opened = kind(folder)
     opened.pass_days(FIRST_DAY)
     whole = opened.settings
     narrow = folder / "narrow.toml"

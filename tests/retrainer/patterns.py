@@ -59,6 +59,7 @@ calibration = "5d"
 evidence = "10d"
 frauds_min = 20
 cpus = 1
+niceness = 0
 [training.recipes.full]
 kind = "full"
 rounds = 20

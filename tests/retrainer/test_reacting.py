@@ -3,6 +3,7 @@
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,20 +14,25 @@ import pytest
 
 from fraud.clock import DAY_US, HOUR_US, MINUTE_US
 from fraud.evaluation.days import day_start_us
+from fraud.guard.examine import examine
 from fraud.monitoring.quality import QualityRules
-from fraud.records import Label, LabelsSubmitted, LabelValue, Outcome, Scored
+from fraud.records import Event, Label, LabelsSubmitted, LabelValue, Outcome, Scored
 from fraud.registry.ledger import RegistryState
 from fraud.registry.view import Registry
 from fraud.retrainer import realised, value
 from fraud.retrainer.cycle import Order, Workshop
 from fraud.retrainer.daemon import Watch, next_order, open_workshop
+from fraud.retrainer.guarding import flow_of
 from fraud.retrainer.watching import Monitor
 from fraud.settings import Settings, load_settings
+from fraud.settings.guard import Guard
+from fraud.stopping import Stopping
 from fraud.training.history import Cut, History
-from tests.retrainer.answering import EAGER, Scoring, answering
+from tests.retrainer.answering import CHAMPION_DAY, EAGER, Scoring, answering
 from tests.retrainer.patterns import ROWS_A_DAY, START_US, World, pattern_of
 
 TODAY = 60
+VALUE = "[training.triggers.value_detection]\nfrauds_min = 20\n[training.recipes.full]\n"
 ALERT = """
 [training.triggers]
 every = "never"
@@ -42,26 +48,65 @@ weeks = 3
 """
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Sixty days of a service whose champion knows both patterns."""
-    place = tmp_path_factory.mktemp("reacting")
-    opened = answering(place)
+class Desks(Scoring):
+    """What was held back is told by an analyst, and only the rest by the customer."""
+
+    def _reports(self, day: int) -> list[Event]:
+        if day < 0:
+            return []
+        (whole,) = super()._reports(day)
+        assert isinstance(whole, LabelsSubmitted)
+        events = (event for event in self._traffic(day) if isinstance(event, Scored))
+        held = {it.transaction_id for it in events if it.decision.outcome != Outcome.APPROVE}
+        if day < CHAMPION_DAY:  # shares of the desks are always alike
+            held = {it.transaction_id for i, it in enumerate(whole.labels) if i % 6}
+        own = tuple(it for it in whole.labels if it.transaction_id not in held)
+        desk = tuple(it for it in whole.labels if it.transaction_id in held)
+        said = [replace(whole, labels=own)] if own else []
+        other = replace(whole, batch_id=f"analyst-{day}", source="analyst", submitter="anna", labels=desk)
+        return [*said, other] if desk else said
+
+
+def sixty_days(place: Path, kind: type[Scoring]) -> Path:
+    """A service whose champion knows both patterns."""
+    opened = answering(place, kind)
     opened.pass_days(TODAY)
     conclude(opened, Order(("card",), Cut(1, 0), "by hand"), START_US + 46 * DAY_US)
     opened.close()
     return place
 
 
-@pytest.fixture
-def world(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scoring]:
-    monkeypatch.setattr(realised, "RESTS", 0.0)
-    copy = tmp_path / "world"
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return sixty_days(tmp_path_factory.mktemp("reacting"), Scoring)
+
+
+@pytest.fixture(scope="module")
+def folder_of_desks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return sixty_days(tmp_path_factory.mktemp("desks"), Desks)
+
+
+@contextmanager
+def copied(folder: Path, copy: Path, kind: type[Scoring]) -> Iterator[Scoring]:
     shutil.copytree(folder, copy)
-    opened = Scoring(copy)
+    opened = kind(copy)
     opened.config.write_text(opened.config.read_text().replace("\n[training.recipes.full]\n", ALERT, 1))
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def world(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scoring]:
+    monkeypatch.setattr(realised, "RESTS", 0.0)
+    with copied(folder, tmp_path / "world", Scoring) as opened:
+        yield opened
+
+
+@pytest.fixture
+def desks(folder_of_desks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scoring]:
+    monkeypatch.setattr(realised, "RESTS", 0.0)
+    with copied(folder_of_desks, tmp_path / "desks", Desks) as opened:
+        yield opened
 
 
 def settings_of(world: World, **environment: str) -> Settings:
@@ -274,11 +319,11 @@ def test_probing_shows_at_once_and_starts_a_retrain_where_it_is_wanted(world: Sc
 
 
 def run_until(world: World, settings: Settings, done: Callable[[RegistryState], bool]) -> RegistryState:
-    """Watch until the ledger says so, or for two minutes."""
-    stopping, registry = threading.Event(), Registry(world.ledger)
+    """Watch until the ledger says so, or for some minutes."""
+    stopping, registry = Stopping(), Registry(world.ledger)
 
     def observe() -> None:
-        for _ in range(1_200):
+        for _ in range(4_000):
             if stopping.wait(0.1) or done(registry.refresh()):
                 break
         stopping.set()
@@ -309,9 +354,11 @@ def test_who_gave_few_before_is_left_out_alone_and_together_whatever_he_says(wor
     settings = settings_of(world)
     rules = QualityRules.of(settings, world.log.last_arrival_us())
     newest_us = day_start_us(rules.last_day + 1 - min(rules.windows), rules.zone)
-    said = {"bank": (60, 1), "jane": (20, 9), "joe": (25, 8), "eve": (15, 7), "new": (0, 5)}
+    let_through = {"bank": (60, 1), "jane": (20, 9), "joe": (25, 8), "eve": (15, 7), "new": (0, 5)}
+    # Who speaks of what was held back is not held against the bank.
+    desk = {"anna": (900, 1), "ben": (100, 2)}
     frames = []
-    for place, (submitter, (past, amount)) in enumerate(said.items()):
+    for place, (submitter, (past, amount)) in enumerate((let_through | desk).items()):
         # What they say of the newest payments is that they are honest.
         verdicts = [True] * past + [False]
         frames.append(
@@ -322,6 +369,8 @@ def test_who_gave_few_before_is_left_out_alone_and_together_whatever_he_says(wor
                     "is_fraud": verdicts,
                     "event_time_us": [newest_us - 1] * past + [newest_us + 1],
                     "amount_base_minor": [1] * past + [amount],
+                    "outcome": int(Outcome.REVIEW if submitter in desk else Outcome.APPROVE),
+                    "explored": False,
                 }
             )
         )
@@ -329,27 +378,30 @@ def test_who_gave_few_before_is_left_out_alone_and_together_whatever_he_says(wor
     givers = told.select("submitter", position="label_position").lazy()
     history = cast(History, SimpleNamespace(settings=settings, labels=lambda: givers))
     groups = list(value._minor_submitters(told.drop("submitter"), history, rules))
-    assert groups == [("jane",), ("joe",), ("eve",), ("new",), ("jane", "joe", "new")]
+    assert groups == [("jane",), ("joe",), ("eve",), ("new",), ("jane", "joe", "new"), ("ben",)]
 
 
-@pytest.mark.parametrize("submitter", ["bank", "mallory"])
-def test_value_that_is_found_no_more_is_an_emergency_unless_one_stranger_says_so(
-    world: Scoring, submitter: str
-) -> None:
-    table = "[training.triggers.value_detection]\nfrauds_min = 20\n[training.recipes.full]\n"
-    world.config.write_text(world.config.read_text().replace("[training.recipes.full]\n", table, 1))
-    shop, monitor = opened(world)
-    assert look(world, shop, monitor) is None
-    lost = shown(shop, "fraud_value_detection_lost_share", model="card")
-    assert lost is not None
-    assert lost < 0.05
-    # Large frauds that the champion takes for honest, in all of the week that matures next.
+def dear_frauds(world: Scoring, submitter: str) -> None:
+    """Large frauds that the champion takes for honest, in all of the week that matures next."""
     for day in range(TODAY, TODAY + 11):
         ids = missed(world, day, 12)
         end_us = START_US + (day + 1) * DAY_US
         world.log.append([*costly(world, day, set(ids)), *world._reports(day - 3)], end_us, [])
         world.days = day + 1
         report(world, ids, f"value-{day}", submitter=submitter)
+
+
+@pytest.mark.parametrize("submitter", ["bank", "mallory"])
+def test_value_that_is_found_no_more_is_an_emergency_unless_one_stranger_says_so(
+    world: Scoring, submitter: str
+) -> None:
+    world.config.write_text(world.config.read_text().replace("[training.recipes.full]\n", VALUE, 1))
+    shop, monitor = opened(world)
+    assert look(world, shop, monitor) is None
+    lost = shown(shop, "fraud_value_detection_lost_share", model="card")
+    assert lost is not None
+    assert lost < 0.05
+    dear_frauds(world, submitter)
     order = look(world, shop, monitor)
     lost = shown(shop, "fraud_value_detection_lost_share", model="card")
     assert lost is not None
@@ -359,6 +411,29 @@ def test_value_that_is_found_no_more_is_an_emergency_unless_one_stranger_says_so
     if submitter == "bank":
         assert "of the fraud value is found" in found["value_detection"]
         assert order is not None
+
+
+def test_a_desk_that_the_trigger_does_not_trust_still_tells_what_was_found(desks: Scoring) -> None:
+    """Nobody charges back what was held back, so the customer alone would have found nothing ever."""
+    desks.config.write_text(desks.config.read_text().replace("[training.recipes.full]\n", VALUE, 1))
+    shop, monitor = opened(desks)
+    assert look(desks, shop, monitor) is None
+    dear_frauds(desks, "bank")
+    assert look(desks, shop, monitor) is not None
+    found = {alarm.trigger: alarm.reason for alarm in monitor.alarms()}
+    assert "of the fraud value is found" in found["value_detection"]
+
+
+def test_a_burst_that_moves_shares_of_the_frauds_is_not_silenced_by_it(desks: Scoring) -> None:
+    shop, monitor = opened(desks)
+    assert look(desks, shop, monitor) is None
+    report(desks, [*missed(desks, 58, 30), *missed(desks, 59, 30)], "new-attack")
+    order = look(desks, shop, monitor)
+    state = shop.state()
+    found = {it.check for it in examine(flow_of(shop.history(shop.cut(), state.view()), "card"), Guard())}
+    assert {"source_share", "submitter_share"} <= found, "where the champion is blind, desks fall silent"
+    assert order is not None
+    assert order.trigger == "misses"
 
 
 def costly(world: Scoring, day: int, ids: set[str]) -> list[Scored]:

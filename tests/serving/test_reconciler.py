@@ -21,7 +21,7 @@ from tests.serving.test_exploring import inside, score
 from tests.serving.test_follower import crown
 from tests.serving.worlds import Stream, settings_in
 
-TIMEOUT_S = 60.0
+TIMEOUT_S = 180.0
 
 
 @pytest.fixture

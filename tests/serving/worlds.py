@@ -93,6 +93,7 @@ batch_rows_max = 50
 label_rows_max = 200
 ledger_poll = "20ms"
 self_score_every = "1s"
+wait_max = "60s"
 
 [log]
 snapshot_every_events = 1000
