@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from fraud.cli.arenas import allocate_from_few
 from fraud.cli.shell import Shell, shell_of, table
 from fraud.cli.supervised import drain_without_supervisor
 from fraud.errors import InvalidInput, NotFound
@@ -62,6 +63,7 @@ def retrain(
     if once or watch:
         shell.write_logs()
     if watch:
+        allocate_from_few(os.environ)
         from fraud.retrainer.daemon import watch as watch_ledger
 
         drain_without_supervisor(os.environ)

@@ -4,6 +4,7 @@ import os
 
 import typer
 
+from fraud.cli.arenas import allocate_from_few
 from fraud.cli.shell import shell_of
 from fraud.cli.supervised import drain_without_supervisor
 
@@ -13,6 +14,7 @@ def serve(ctx: typer.Context) -> None:
     shell = shell_of(ctx)
     shell.write_logs()
     drain_without_supervisor(os.environ)
+    allocate_from_few(os.environ)
     from fraud.serving.server import run
 
     run(shell.settings)
