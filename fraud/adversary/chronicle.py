@@ -63,7 +63,7 @@ class Chronicle:
                 self._recipes[body["version"]] = body["recipe"]
             case "VerdictGiven":
                 yield from self._verdict(body, day)
-            case "CycleFailed":
+            case "CycleFailed" if not body.get("stopped"):
                 yield Happening(day, "failure", f"retrain failed: {body['error']}")
             case "GuardReported":
                 yield from self._guard(body, day)

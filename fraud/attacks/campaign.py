@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from fraud.attacks.blackbox import Probe, Prober
-from fraud.attacks.payment import Capabilities, Choice, Fraud, Payment, Reach
+from fraud.attacks.payment import Capabilities, Choice, Fields, Fraud, Payment, Reach
 from fraud.attacks.rehearsal import Moment, Rehearsal
 from fraud.attacks.repertoire import Attempt, attempts
 from fraud.attacks.target import Target
@@ -175,21 +176,46 @@ def frauds_of(rows: pl.DataFrame, settings: Settings, most: int) -> list[Fraud]:
 
 
 def reach_of(traffic: pl.LazyFrame, settings: Settings) -> Reach:
-    """Return what fraudsters know of traffic: entities spread over it, and words, the most frequent first."""
+    """Return what fraudsters know of traffic: entities spread over it, and words, the most frequent first.
+
+    With an entity comes what is most often seen with it of the fields that its kind brings.
+    """
     schema = settings.schema_
-    entities, words = {}, {}
+    entities, words, brought = {}, {}, {}
     for kind, name in enumerate(schema.entity_names):
         known = traffic.select(pl.col(f"entity_{name}").drop_nulls().unique()).collect().to_series()
         sorted_ = np.sort(known.to_numpy().astype(np.int64))
         sorted_ = sorted_[sorted_ >= 0]
         picked = np.linspace(0, max(0, len(sorted_) - 1), min(KNOWN_MAX, len(sorted_))).astype(np.intp)
         entities[kind] = sorted_[picked]
+        control = (settings.attacks.entities or {}).get(name)
+        if control is not None and control.brings:
+            brought[kind] = _brought(traffic, name, entities[kind], control.brings, settings)
     for field, name in enumerate(schema.categorical_names):
         counted = traffic.group_by(word=pl.col(f"categorical_{name}")).len().drop_nulls("word").collect()
         # Words that are as frequent as each other in an order that does not depend on how files lie.
         ranked = counted.sort("len", "word", descending=[True, False])["word"]
         words[field] = [word for word in ranked.to_list() if word]
-    return Reach(entities, words)
+    return Reach(entities, words, brought)
+
+
+def _brought(
+    traffic: pl.LazyFrame, name: str, known: NDArray[np.int64], brings: Sequence[str], settings: Settings
+) -> dict[int, Fields]:
+    """Return by entity the values that were seen most often with it, and together."""
+    schema, entity = settings.schema_, f"entity_{name}"
+    numerics = [each for each in brings if each in schema.numeric_names]
+    words = [each for each in brings if each in schema.categorical_names]
+    columns = [*(f"numeric_{each}" for each in numerics), *(f"categorical_{each}" for each in words)]
+    counted = traffic.filter(pl.col(entity).is_in(known.tolist())).group_by(entity, *columns).len().collect()
+    usual = counted.sort("len", *columns, descending=[True, *(False for _ in columns)])
+    return {
+        row[entity]: Fields(
+            {schema.numeric_names.index(it): _or(row[f"numeric_{it}"], float("nan")) for it in numerics},
+            {schema.categorical_names.index(it): _or(row[f"categorical_{it}"], "") for it in words},
+        )
+        for row in usual.unique(entity, keep="first", maintain_order=True).iter_rows(named=True)
+    }
 
 
 def _or(value: Any, otherwise: Any) -> Any:

@@ -65,11 +65,23 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
+class Fields:
+    """Values of some numeric and categorical fields, by their places in the schema."""
+
+    numerics: Mapping[int, float]
+    words: Mapping[int, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Reach:
-    """What is within reach of every fraudster: known entities by kind, int64[k], and words by field."""
+    """What is within reach of every fraudster: known entities by kind, int64[k], and words by field.
+
+    `brought` are the values that come with an entity, by kind and entity, of kinds that bring some.
+    """
 
     entities: Mapping[int, NDArray[np.int64]]
     words: Mapping[int, Sequence[str]]
+    brought: Mapping[int, Mapping[int, Fields]]
 
 
 class Capabilities:
@@ -85,7 +97,7 @@ class Capabilities:
             entities = {name: EntityControl() for name in names[1:]}
         categorical = attacks.categorical
         if categorical is None:
-            categorical = {name: WordControl() for name in words}
+            categorical = {name: WordControl() for name in words if name not in attacks.brought}
         self.entities = {names.index(name): control for name, control in entities.items()}
         self.words = {words.index(name): control for name, control in categorical.items()}
         self.numerics = {numerics.index(name): control for name, control in attacks.numeric.items()}
@@ -145,9 +157,11 @@ class Capabilities:
                 rng.choice(known, min(control.candidates, len(known)), replace=False) if len(known) else known
             )
             others = [int(each) for each in drawn]
-        price = self._price(control, fraud)
+        price, sets = self._price(control, fraud), self._sets(control)
         for other in others:
-            yield Edit(self._names[0][kind], price, self._sets(control), entity=(kind, other))
+            its = reach.brought[kind][other] if control.brings else Fields({}, {})
+            fields = Fields({**sets, **its.numerics}, its.words)
+            yield Edit(self._names[0][kind], price, fields, entity=(kind, other))
 
     def _word(self, field: int, fraud: Fraud, reach: Reach) -> Iterator["Edit"]:
         control = self.words[field]
@@ -155,14 +169,14 @@ class Capabilities:
         price = self._price(control, fraud)
         for word in words:
             if word != fraud.payment.words[field]:
-                yield Edit(self._names[1][field], price, self._sets(control), word=(field, word))
+                yield Edit(self._names[1][field], price, Fields(self._sets(control), {field: word}))
 
     def _numeric(self, field: int, fraud: Fraud) -> Iterator["Edit"]:
         control = self.numerics[field]
         low, high = self._within(field, control.low), self._within(field, control.high)
         for value in sorted({low, (low + high) / 2, high} - {fraud.payment.numerics[field]}):
-            sets = {**self._sets(control), field: value}
-            yield Edit(self._names[2][field], self._price(control, fraud), sets)
+            fields = Fields({**self._sets(control), field: value}, {})
+            yield Edit(self._names[2][field], self._price(control, fraud), fields)
 
     def _sets(self, control: Follows) -> dict[int, float]:
         numerics = self._names[2]
@@ -185,13 +199,12 @@ class Capabilities:
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """One change: of an entity, a word or numbers, with the numbers that follow from it."""
+    """One change, of an entity or of a field, with the fields that follow from it."""
 
     name: str
     cost: float
-    numerics: Mapping[int, float]
+    fields: Fields
     entity: tuple[int, int] | None = None
-    word: tuple[int, str] | None = None
 
     def __call__(self, choice: Choice) -> Choice:
         """Return the choice with this change as well."""
@@ -199,10 +212,10 @@ class Edit:
         surrogates, words, numerics = list(payment.surrogates), list(payment.words), list(payment.numerics)
         if self.entity is not None:
             surrogates[self.entity[0]] = self.entity[1]
-        if self.word is not None:
-            words[self.word[0]] = self.word[1]
-        for field, value in self.numerics.items():
-            numerics[field] = value
+        for place, word in self.fields.words.items():
+            words[place] = word
+        for place, value in self.fields.numerics.items():
+            numerics[place] = value
         changed = replace(payment, surrogates=tuple(surrogates), words=tuple(words), numerics=tuple(numerics))
         return Choice(changed, choice.cost + self.cost, (*choice.changed, self.name))
 

@@ -10,6 +10,7 @@ import re
 import shutil
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from fraud.bundle.bundle import BYTES_MAX, FILES, Bundle, digest_of_files
@@ -48,11 +49,12 @@ class BundleStore:
         digest = bundle.digest
         place = self._folder / digest
         if place.is_dir():
-            # Whoever wants to delete it looks at this: it is about to be needed again.
-            os.utime(place)
-            # Its writer may have died before its name was durable.
-            self._sync()
-            return digest
+            with suppress(FileNotFoundError):  # deleted in between
+                # Whoever wants to delete it looks at this: it is about to be needed again.
+                os.utime(place)
+                # Its writer may have died before its name was durable.
+                self._sync()
+                return digest
         self._folder.mkdir(parents=True, exist_ok=True)
         aside = Path(tempfile.mkdtemp(prefix=".writing-", dir=self._folder))
         try:
@@ -92,9 +94,10 @@ class BundleStore:
         except ValueError as error:
             raise Damaged(f"bundle {digest} is not read: of a file {error}; restore it from a copy") from None
         except OSError as error:
-            raise _unreadable(digest, error) from None
+            raise self._unreadable(digest, error) from None
         found = digest_of_files(files)
         if found != digest:
+            self._place(digest)  # NotFound when it was deleted while it was read
             raise Damaged(f"bundle {digest} has digest {found} on disk; restore {place.name} from a copy")
         return Bundle.from_files(files)
 
@@ -109,7 +112,7 @@ class BundleStore:
             place = self._place(digest)
             return sum(file.stat().st_size for file in place.iterdir())
         except OSError as error:
-            raise _unreadable(digest, error) from None
+            raise self._unreadable(digest, error) from None
 
     def has(self, digest: str) -> bool:
         """Tell whether a bundle is in the store."""
@@ -166,6 +169,7 @@ class BundleStore:
             raise NotFound(f"bundle {digest!r} is not in the store; see 'fraud versions' for those that are")
         return place
 
-
-def _unreadable(digest: str, error: OSError) -> Unavailable:
-    return Unavailable(f"bundle {digest} cannot be read now ({error}); check disk and permissions")
+    def _unreadable(self, digest: str, error: OSError) -> Unavailable:
+        """Return why a bundle that is there is not read; raise NotFound when it was deleted meanwhile."""
+        self._place(digest)
+        return Unavailable(f"bundle {digest} cannot be read now ({error}); check disk and permissions")

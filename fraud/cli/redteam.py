@@ -28,13 +28,16 @@ def redteam(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="File; default: named like the version.")] = None,
 ) -> None:
-    """Attack a version with recent frauds: what gets through, at which cost, and could a retrain catch it."""
+    """Attack a version with recent frauds: what gets through, at which cost, and could a retrain catch it.
+
+    Frauds that it learned from are left out, where enough others are known.
+    """
     shell = shell_of(ctx)
     from fraud.report.page import require_report_extra
 
     require_report_extra()
     from fraud.report.folder import Folder
-    from fraud.report.redteam_page import read_redteam, render_redteam
+    from fraud.report.redteam_page import RESERVATION, read_redteam, render_redteam
 
     settings = _asked(shell.settings, budget, frauds)
     folder = Folder.open(settings)
@@ -61,7 +64,10 @@ def redteam(
     )
     rows = [[f"{each:.0%}" for each in row.values()] for row in document["curve"]]
     told = f"{document['stopped']} of {document['frauds']} frauds are stopped as they are; wrote {path}"
-    shell.show({"report": str(path), **document}, table(f"Evasion of {version}", columns, rows), told)
+    beside = [RESERVATION] if made.learned else []
+    shell.show(
+        {"report": str(path), **document}, table(f"Evasion of {version}", columns, rows), told, *beside
+    )
 
 
 def _asked(settings: "Settings", budget: int | None, frauds: int | None) -> "Settings":
@@ -95,6 +101,7 @@ def _document(made: "RedTeam") -> dict[str, Any]:
         "version": made.rival.state.version,
         "frauds": summary.frauds,
         "stopped": summary.stopped,
+        "learned": made.learned,
         "profit": {
             "white_box": summary.white_profit,
             "black_box": summary.black_profit,

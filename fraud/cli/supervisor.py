@@ -1,6 +1,7 @@
 """Keeps child processes running until it is told to stop.
 
     one thread per child:  start → forward its lines → it ended → wait (back-off) → start again
+                           could not be started → the same
     stop:                  SIGTERM to all → grace → SIGKILL to those left
 
 Children stand in sessions of their own, so Ctrl-C reaches them once, through
@@ -17,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from fraud.cli.backoff import Backoff
 from fraud.cli.supervised import SUPERVISOR
+from fraud.stopping import Stopping
 
 Forward = Callable[[str, str], None]
 
@@ -40,7 +42,7 @@ class Supervisor:
         self._write = forward
         self._grace_s = grace_s
         self._backoff = backoff
-        self._stop = threading.Event()
+        self._stop = Stopping()
         self._lock = threading.Lock()
         self._children: dict[str, subprocess.Popen[str]] = {}
 
@@ -66,24 +68,42 @@ class Supervisor:
 
     def _keep(self, name: str) -> None:
         backoff = self._backoff()
-        while True:
+        while not self._stop.is_set():
             started_s = time.monotonic()
-            child = self._start(name)
-            if child is None:
-                return
-            reader = threading.Thread(target=self._read, args=(name, child), daemon=True)
-            reader.start()
-            # Not the end of its output: a process it left behind may hold the pipe open.
-            status = child.wait()
-            _end_session(child)
-            reader.join(_LAST_LINES_S)
-            if self._stop.is_set():
-                self._forward(name, f"stopped ({_ending(status)})")
-                return
+            try:
+                child = self._start(name)
+                if child is None:
+                    return
+                ending = _ending(self._follow(name, child))
+                if self._stop.is_set():
+                    self._forward(name, f"stopped ({ending})")
+                    return
+                what = f"ended ({ending})"
+            except (OSError, RuntimeError) as error:
+                # No memory, process or thread is left, or the program is being replaced: both pass.
+                what = f"not started ({error})"
             wait_s = backoff.after(time.monotonic() - started_s)
-            self._forward(name, f"ended ({_ending(status)}); starting again in {wait_s:g} s")
-            if self._stop.wait(wait_s):
-                return
+            self._forward(name, f"{what}; starting again in {wait_s:g} s")
+            self._stop.wait(wait_s)
+
+    def _follow(self, name: str, child: subprocess.Popen[str]) -> int:
+        """Forward what a child says until it has ended; return its status.
+
+        Raises:
+            RuntimeError: no thread is left to read it with; it was killed.
+        """
+        reader = threading.Thread(target=self._read, args=(name, child), daemon=True)
+        try:
+            reader.start()
+        except RuntimeError:
+            _end_session(child)
+            child.wait()
+            raise
+        # Not the end of its output: a process it left behind may hold the pipe open.
+        status = child.wait()
+        _end_session(child)
+        reader.join(_LAST_LINES_S)
+        return status
 
     def _forward(self, name: str, line: str) -> None:
         """Hand a line on, or lose it: where nobody takes it, children go on all the same."""

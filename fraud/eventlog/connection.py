@@ -76,7 +76,7 @@ def connect(
 
 @contextlib.contextmanager
 def _one_at_a_time(folder: Path) -> Iterator[None]:
-    """Let no two processes make a file at once: SQLite fails, unwaited, where both turn to its write-ahead log."""
+    """Let one process make a file at a time: SQLite waits for none where two turn to the write-ahead log."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)

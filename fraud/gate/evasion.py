@@ -24,9 +24,8 @@ from scipy.stats import t as student
 from fraud.errors import InvalidInput
 from fraud.evaluation.metrics import Bools
 from fraud.gate.checks import Check, check
+from fraud.settings.attacks import GATE_FRAUDS_MIN
 
-FRAUDS_MIN = 30
-"""Fewer attacked frauds are only reported."""
 RINGS_MIN = 7
 """Of six rings that all say the same, Student's t does not say that chance is out of the question."""
 _TAIL = 0.025
@@ -65,8 +64,8 @@ def evasion(through: Through, margin: float) -> Check:
         f"{through.champion.mean():.0%} at the champion"
     )
     passed: bool | None = not (difference > margin and low > 0)
-    if n < FRAUDS_MIN:
-        passed, reason = None, f"{reason}; {FRAUDS_MIN} frauds are needed to judge"
+    if n < GATE_FRAUDS_MIN:
+        passed, reason = None, f"{reason}; {GATE_FRAUDS_MIN} frauds are needed to judge"
     elif rings < RINGS_MIN:
         passed, reason = None, f"{reason}; they are of {rings} rings, and {RINGS_MIN} are needed to judge"
     elif not passed:

@@ -14,7 +14,6 @@ import socket
 import ssl
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from threading import BoundedSemaphore, Thread, Timer
 from typing import Any, Final
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
@@ -24,7 +23,7 @@ from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.exposition import ThreadingWSGIServer
 
 from fraud.errors import ConfigError, Unavailable
-from fraud.monitoring.rotation import SETTLE_S, settled
+from fraud.monitoring.rotation import SETTLE_S, settled, stamp_of
 from fraud.settings.monitoring import Monitoring
 
 _log = structlog.get_logger("fraud.monitoring.endpoint")
@@ -33,7 +32,6 @@ TIMEOUT_S: Final = 10.0
 DEADLINE_S: Final = 30.0
 """One that is not done by then, too, whatever it says."""
 App = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
-Stamp = tuple[tuple[int, int, int], ...]
 
 
 class Guard:
@@ -50,15 +48,17 @@ class Guard:
         self.readers_max = monitoring.readers_max
         named = (tls.certificate, tls.key, tls.clients, monitoring.token_file)
         self._files = [path for path in named if path is not None]
-        self._stamp, (self.context, self._token) = settled(lambda: (self._look(), self._read()), within_s)
+        self._stamp, (self.context, self._token) = settled(
+            lambda: (stamp_of(self._files), self._read()), within_s
+        )
 
     def renew(self) -> None:
         """Take the files when they have changed and fit; else keep what there is and say so once."""
+        stamp = stamp_of(self._files)
+        if stamp == self._stamp:
+            return
+        self._stamp = stamp
         try:
-            stamp = self._look()
-            if stamp == self._stamp:
-                return
-            self._stamp = stamp
             self.context, self._token = self._read()
             _log.info("certificates and token of the metrics read again")
         except ConfigError as error:
@@ -69,27 +69,19 @@ class Guard:
         wanted = b"" if self._token is None else b"Bearer " + self._token
         return self._token is None or hmac.compare_digest(authorization.encode("latin-1"), wanted)
 
-    def _look(self) -> Stamp:
-        found = []
+    def _read(self) -> tuple[ssl.SSLContext | None, bytes | None]:
+        content = {}
+        # Each by itself first: TLS does not say which of them it could not read.
         for path in self._files:
             try:
-                status = path.stat()
+                content[path] = path.read_bytes()
             except OSError as error:
-                raise _unreadable(path, error) from None
-            found.append((status.st_mtime_ns, status.st_size, status.st_ino))
-        return tuple(found)
-
-    def _read(self) -> tuple[ssl.SSLContext | None, bytes | None]:
-        token = None
-        if self._token_file is not None:
-            try:
-                token = self._token_file.read_bytes().strip()
-            except OSError as error:
-                raise _unreadable(self._token_file, error) from None
-            if not token:
                 raise ConfigError(
-                    f"monitoring.token_file: {self._token_file} is empty; write a token into it"
-                )
+                    f"monitoring: {path}: {error.strerror}; give a file that scorer and retrainer may read"
+                ) from None
+        token = None if self._token_file is None else content[self._token_file].strip()
+        if token == b"":
+            raise ConfigError(f"monitoring.token_file: {self._token_file} is empty; write a token into it")
         return self._context(), token
 
     def _context(self) -> ssl.SSLContext | None:
@@ -109,12 +101,6 @@ class Guard:
                 "certificate, its own key without a password, and who signs clients"
             ) from None
         return context
-
-
-def _unreadable(path: Path, error: OSError) -> ConfigError:
-    return ConfigError(
-        f"monitoring: {path}: {error.strerror}; give a file that scorer and retrainer may read"
-    )
 
 
 class _Quiet(WSGIRequestHandler):

@@ -1,9 +1,10 @@
 """Who probes: entities that test cards or walk along a limit, counted against their own quiet weeks.
 
     payments of a day, by entity, in order of time
-      ladder     rising amounts, each within a factor of the one before: somebody looks for the limit
-      declines   many payments of one that were not simply approved
-      small      many small payments: cards are tried before they are used
+      ladder     amounts that rise step by step above what passed: somebody looks for the limit
+      trial      a small payment, and soon a large one: a card is tried before it is used
+      declines   several payments of one that were not simply approved
+      small      many small payments: cards are tried, maybe to be sold
     entities of each kind and pattern   against   the same days of the weeks before (`fraud.evaluation.quiet`)
 
 Whatever honest payers do all the time (a transit card, a vending machine) is in
@@ -19,9 +20,10 @@ import numpy as np
 import polars as pl
 
 from fraud.evaluation.quiet import forecast
-from fraud.settings.monitoring import Ladder, ManyDeclines, ManySmall, Probing
+from fraud.settings.monitoring import Ladder, ManyDeclines, ManySmall, Probing, Trial
 
-LADDER, DECLINES, SMALL = PATTERNS = ("ladder", "declines", "small")
+LADDER, TRIAL, DECLINES, SMALL = PATTERNS = ("ladder", "trial", "declines", "small")
+_Rule = Ladder | Trial | ManyDeclines | ManySmall
 Key = tuple[str, str]
 """Pattern and kind of entity."""
 COLUMNS: Final = ("position", "event_time_us", "amount_base_minor", "stopped")
@@ -54,16 +56,19 @@ class Probe:
 def kinds_of(rules: Probing, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """Return the patterns that are looked for in each kind of entity; `names` are the schema's.
 
-    By default a ladder is climbed by the first entity, the card; the rest is looked for in all.
+    By default it is the first entity, the card, that climbs a ladder or is tried; the rest is looked
+    for in all.
 
     >>> kinds_of(Probing(), ["card", "merchant"])
-    {'card': ('ladder', 'declines', 'small'), 'merchant': ('declines', 'small')}
+    {'card': ('ladder', 'trial', 'declines', 'small'), 'merchant': ('declines', 'small')}
     """
-    chosen = {
-        LADDER: rules.ladder.entities if rules.ladder.entities is not None else tuple(names[:1]),
-        DECLINES: rules.declines.entities if rules.declines.entities is not None else tuple(names),
-        SMALL: rules.small.entities if rules.small.entities is not None else tuple(names),
+    asked: dict[str, tuple[_Rule, Sequence[str]]] = {
+        LADDER: (rules.ladder, names[:1]),
+        TRIAL: (rules.trial, names[:1]),
+        DECLINES: (rules.declines, names),
+        SMALL: (rules.small, names),
     }
+    chosen = {it: usual if rule.entities is None else rule.entities for it, (rule, usual) in asked.items()}
     found = {name: tuple(it for it in PATTERNS if name in chosen[it]) for name in names}
     return {name: patterns for name, patterns in found.items() if patterns}
 
@@ -76,6 +81,7 @@ def count(rows: pl.DataFrame, entity: str, patterns: Sequence[str], rules: Probi
     own = rows.drop_nulls(entity).sort(entity, "event_time_us", "position")
     found = {
         LADDER: lambda: _climbers(own, entity, rules.ladder),
+        TRIAL: lambda: _tried(own, entity, rules.trial),
         DECLINES: lambda: _frequent(own, entity, pl.col("stopped"), rules.declines),
         SMALL: lambda: _frequent(
             own, entity, pl.col("amount_base_minor").is_between(1, rules.small.amount_max_minor), rules.small
@@ -91,13 +97,27 @@ def _earlier(column: str, entity: str, rows: int) -> pl.Expr:
 
 
 def _climbers(own: pl.DataFrame, entity: str, rules: Ladder) -> int:
-    """Count entities with a run of small rising steps; rows are in order of entity and time."""
-    amount, before = pl.col("amount_base_minor"), _earlier("amount_base_minor", entity, 1)
-    step = (before > 0) & (amount > before) & (amount <= before * rules.factor)
-    # No step leads from one entity to another, so a run stays within one.
-    run = step.fill_null(value=False).cast(pl.Int32).rolling_sum(rules.steps_min)
-    took = pl.col("event_time_us") - _earlier("event_time_us", entity, rules.steps_min)
-    return int(own.filter((run == rules.steps_min) & (took <= rules.within))[entity].n_unique())
+    """Count entities that climb; rows are in order of entity and time."""
+    amount, passed = pl.col("amount_base_minor"), ~pl.col("stopped")
+    highest = pl.when(passed).then(amount).otherwise(0).cum_max().shift(1, fill_value=0).over(entity)
+    known = own.with_columns(highest=highest, before=_earlier("amount_base_minor", entity, 1))
+    above = (amount > pl.col("highest")) & (amount > 0)
+    near = amount <= pl.col("highest") * rules.factor
+    # Whoever is declined and tries the same sum again does not climb.
+    step = above & near & amount.ne_missing(pl.col("before"))
+    # What passes far above begins a new ladder. Nobody has a step before the first such payment, so a
+    # number is of one entity.
+    steps = known.with_columns(ladder=(above & ~near & passed).cum_sum()).filter(step)
+    took = pl.col("event_time_us") - _earlier("event_time_us", "ladder", rules.steps_min - 1)
+    return int(steps.filter(took <= rules.within)[entity].n_unique())
+
+
+def _tried(own: pl.DataFrame, entity: str, rules: Trial) -> int:
+    """Count entities with a large payment soon after a small one; rows are in order of entity and time."""
+    amount, time = pl.col("amount_base_minor"), pl.col("event_time_us")
+    small = pl.when(amount.is_between(1, rules.small_max_minor)).then(time).forward_fill().over(entity)
+    large = amount >= rules.large_min_minor
+    return int(own.filter(large & (time - small <= rules.within))[entity].n_unique())
 
 
 def _frequent(own: pl.DataFrame, entity: str, marked: pl.Expr, rules: ManyDeclines | ManySmall) -> int:

@@ -6,6 +6,7 @@
                        and where it applies: trigger
     CycleFinished      request_seq verdicts seconds trained      (older releases: without `trained`)
     CycleFailed        request_seq error
+                       and where it applies: stopped        (the process was told to stop in it)
 
 `request_seq` is None for a cycle that a trigger started; `trigger` is one of `TRIGGERS`, of
 `EMERGENCIES` for an emergency retrain. Entries of older releases have none.
@@ -13,6 +14,9 @@
 A start that nothing follows is a cycle that runs, or that died. The request of a dead cycle is taken up
 again, until its cycles have died too often (`fraud.retrainer.daemon`); what a trigger started counts as not
 done, so the trigger stays due (`fraud.retrainer.triggers`).
+
+A cycle that was stopped counts as one that never started: it is no death, takes no place in any budget, and
+what it was started for is run at the next start of the retrainer. An older release takes it for failed.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -130,10 +134,22 @@ def _cycle_finished(state: "RegistryState", entry: LedgerEntry) -> None:
 def _cycle_failed(state: "RegistryState", entry: LedgerEntry) -> None:
     error = entry.body["error"]
     request = _request_of(state, entry)
+    if entry.body.get("stopped"):
+        _forget(state)
+        if request is not None:
+            request.state = "WAITING"
+        return
     _end(state, "failed", (), ())
     if request is not None:
         request.state, request.error = "FAILED", error
         request.finished_us = entry.time_us
+
+
+def _forget(state: "RegistryState") -> None:
+    """Take back the start of the cycle that ran."""
+    if state.cycle_runs:
+        state.cycles.pop()
+        state.cycle_runs = False
 
 
 def _end(

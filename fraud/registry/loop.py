@@ -1,6 +1,7 @@
 """How the loop has run: retrains, verdicts, promotions and rollbacks, counted from the ledger.
 
-    CycleStarted … CycleFinished | CycleFailed   a retrain of each model, with its end and duration
+    CycleStarted … CycleFinished | CycleFailed   a retrain of each model, with its end and duration;
+                                                 one that was stopped is none
     VerdictGiven                                 by answer, and by way or first failed bound
     VersionRegistered, Promoted, RolledBack      counts, and when last
 
@@ -79,7 +80,7 @@ class LoopCounts:
             case "CycleFinished":
                 for model, result in results_of(self._running, body).items():
                     self._ended(model, result, entry)
-            case "CycleFailed":
+            case "CycleFailed" if not body.get("stopped"):
                 for model in self._running:
                     self._ended(model, "failed", entry)
             case "VerdictGiven":

@@ -1,47 +1,63 @@
 """The page of a red team: `fraud redteam`.
 
-frauds of the last weeks ─ attacked ─▶ evasion over cost, profit, tries ─▶ what a retrain could catch
+frauds of the last weeks that the version never saw ─ attacked ─▶ evasion over cost, profit, tries
+  ─▶ what a retrain could catch
+
+A version stops what it was fitted on more surely than what is new to it. Where too few unseen frauds are
+left to show anything all are attacked, and page and command say so.
 """
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fraud.attacks.campaign import Progress, Result
+from fraud.attacks.campaign import Progress, Result, Scene
 from fraud.attacks.curve import Point, Summary, summarize
 from fraud.attacks.target import Target
+from fraud.bundle.bundle import Bundle
 from fraud.clock import format_time
 from fraud.errors import NotAllowedNow
 from fraud.report.folder import Folder
 from fraud.report.page import ALARM_COLOUR, FIRST_COLOUR, SECOND_COLOUR, finish, render, svg
 from fraud.retrainer.casework import Rival
 from fraud.settings import Settings
+from fraud.settings.attacks import GATE_FRAUDS_MIN
 from fraud.settings.durations import format_duration
 from fraud.training.dataset import training_rows
 from fraud.training.history import History
 from fraud.training.recoverable import recoverable
-from fraud.training.redteam import red_team
+from fraud.training.redteam import attack_in, scenes_of
+from fraud.training.unseen import Unseen
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOVES_SHOWN = 12
+RESERVATION = (
+    "these figures include frauds that the version learned from, since too few are known that it never saw; "
+    "new ones get through more easily"
+)
+"""Stands beside all figures where it is so."""
 
 
 @dataclass(frozen=True, eq=False)
 class RedTeam:
-    """What attacks on one version found. `recoverable` bool[n] stands beside the results."""
+    """What attacks on one version found. `recoverable` bool[n] stands beside the results.
+
+    `learned` says that the version may have learned from some of the attacked frauds.
+    """
 
     rival: Rival
     cut_us: int
     settings: Settings
     results: tuple[Result, ...]
     recoverable: NDArray[np.bool_]
+    learned: bool
 
     @property
     def costs(self) -> tuple[float, ...]:
@@ -79,9 +95,10 @@ class RedTeam:
 def read_redteam(
     folder: Folder, model: str, version: str, settings: Settings, progress: Progress | None = None
 ) -> RedTeam:
-    """Attack a version with all frauds that are known now.
+    """Attack a version with frauds that are known now: those it never saw, where they are enough.
 
-    `settings` are those of the folder, `[attacks]` as asked for.
+    Enough are `GATE_FRAUDS_MIN`, or as many as are asked for. `settings` are those of the folder,
+    `[attacks]` as asked for.
 
     Raises:
         NotFound: it was never registered, or its bundle is gone.
@@ -93,7 +110,9 @@ def read_redteam(
     history = History(seen.source, seen.spec, settings, seen.cut, seen.view, seen.without)
     attacks = settings.attacks
     with folder.archive.reading():
-        (results,) = red_team(history, [rival.bundle], frauds=attacks.frauds, progress=progress)
+        total, met, learned = _scenes(history, model, rival.bundle)
+        told: Callable[[int], None] | None = None if progress is None else lambda done: progress(done, total)
+        (results,) = attack_in(met, history, [rival.bundle], progress=told)
         if not results:
             raise NotAllowedNow(
                 f"{model!r}: no fraud of the last {format_duration(attacks.recent)} is known; wait for "
@@ -104,7 +123,17 @@ def read_redteam(
     # A payment without a label is honest once it has matured.
     since_us = history.cut.time_us - attacks.recent - settings.labels.maturity
     caught = recoverable(results, target, rows, since_us, attacks.seed)
-    return RedTeam(rival, history.cut.time_us, settings, tuple(results), caught)
+    return RedTeam(rival, history.cut.time_us, settings, tuple(results), caught, learned)
+
+
+def _scenes(history: History, model: str, bundle: Bundle) -> tuple[int, Iterator[Scene], bool]:
+    """Return how many scenes there are, the scenes, and whether the bundle learned from some of them."""
+    most = history.settings.attacks.frauds
+    new, met = scenes_of(history, model, frauds=most, unseen=[Unseen.by(bundle.manifest)])
+    if new >= min(most, GATE_FRAUDS_MIN):
+        return new, met, False
+    known, met = scenes_of(history, model, frauds=most)
+    return known, met, known > new
 
 
 def render_redteam(made: RedTeam) -> str:
@@ -120,6 +149,7 @@ def render_redteam(made: RedTeam) -> str:
         version=made.rival.state.version,
         cut=format_time(made.cut_us),
         summary=summary,
+        reservation=RESERVATION if made.learned else "",
         points=list(zip(summary.white, summary.black, summary.best, *parts.values(), strict=True)),
         curve=evasion_plot({"knows the trees": summary.white, "sees accept or decline": summary.black}),
         apart=evasion_plot(parts, "recoverable"),

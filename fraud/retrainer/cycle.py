@@ -8,13 +8,14 @@
         (gate.mode = "approval": whatever may, waits for a person; "shadow": for its time in shadow)
 
 Each step is an entry of the ledger, so a cycle that dies half-way leaves only
-challengers that nobody promoted, and is run again.
+challengers that nobody promoted, and is run again. Told to stop, it is left
+before the next step that takes long.
 """
 
 import time
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import structlog
@@ -40,6 +41,7 @@ from fraud.retrainer.casework import Casework, Rival
 from fraud.retrainer.guarding import judge_data, publish, with_maturity
 from fraud.retrainer.judging import ACTOR, CycleVerdict, judge_challengers
 from fraud.settings import Settings
+from fraud.stopping import Stopped, Stopping
 from fraud.training.challengers import Challenger, FailedRecipe, train_challengers
 from fraud.training.dataset import training_rows
 from fraud.training.history import Cut, History
@@ -75,6 +77,7 @@ class Workshop:
     registry: Registry
     clock: Clock
     metrics: RetrainerMetrics
+    stopping: Stopping = field(default_factory=Stopping)
 
     def state(self) -> RegistryState:
         """Return the ledger folded up to now."""
@@ -137,6 +140,7 @@ def run_cycle(shop: Workshop, order: Order, open_pool: Callable[[], TrainingPool
 
     Raises:
         FraudError: the cycle failed; it is recorded as failed before this is raised.
+        Stopped: the process was told to stop; the cycle counts as never started.
     """
     started = time.perf_counter()
     shop.record(
@@ -166,8 +170,11 @@ def _recorded(
         with shop.archive.reading():
             raise_point("cycle.started", lambda: shop.archive.labels().collect().rows())
             verdicts, trained = _run(shop, order, open_pool)
+    except Stopped as stopped:
+        _record_failed(shop, order, str(stopped), stopped=True)
+        raise
     except Exception as error:
-        shop.record("CycleFailed", {"request_seq": order.request_seq, "error": told(error)}, order.reason)
+        _record_failed(shop, order, told(error))
         for model in order.models:
             shop.metrics.retrained(model, "failed", time.perf_counter() - started)
         raise
@@ -182,6 +189,10 @@ def _recorded(
     for model, result in results_of(order.models, body).items():
         shop.metrics.retrained(model, result, seconds)
     return verdicts
+
+
+def _record_failed(shop: Workshop, order: Order, error: str, **why: bool) -> None:
+    shop.record("CycleFailed", {"request_seq": order.request_seq, "error": error, **why}, order.reason)
 
 
 def _run(
@@ -229,6 +240,7 @@ def _guard(
     delays: dict[str, Sequence[LabelDelay]] = {}
     frozen = []
     for model in order.models:
+        shop.stopping.check()
         former = shop.state().guard_reports.get(model)
         judgement = judge_data(
             history, model, former, overrides, lambda function, *args: open_pool().run(function, *args)
@@ -256,10 +268,10 @@ def _train(
     open_pool: Callable[[], TrainingPool],
 ) -> list[Challenger | FailedRecipe]:
     """Fit every recipe of every model; the training sets are let go before anything is judged."""
-    sets = {
-        model: with_variants(training_rows(seen, model), seen, teachers[model])
-        for model, seen in histories.items()
-    }
+    sets = {}
+    for model, seen in histories.items():
+        shop.stopping.check()
+        sets[model] = with_variants(training_rows(seen, model), seen, teachers[model])
     return train_challengers(open_pool(), sets, shop.spec, settings, teachers)
 
 

@@ -3,12 +3,12 @@
 watch: copy the log to the archive every so often, its small files merged once a day
 a request on the ledger, or a trigger that is due → one cycle
 a request whose cycles have died `DEATHS_MAX` times → given up, recorded as failed
+told to stop in a cycle → it is left between two steps, and counts as one that was never started
 after each copy: monitoring, probations judged, what waits in shadow promoted
 after one that failed: monitoring as far as it goes; what decides waits for the next copy
 """
 
 import signal
-import threading
 import time
 from collections.abc import Sequence
 from types import FrameType
@@ -39,6 +39,7 @@ from fraud.retrainer.shadowing import ShadowWatch
 from fraud.retrainer.triggers import CyclesBefore, due
 from fraud.retrainer.watching import Monitor
 from fraud.settings import Settings
+from fraud.stopping import Stopped, Stopping
 from fraud.training.history import Cut
 from fraud.training.pool import TrainingPool
 from fraud.training.priority import give_way_as_session
@@ -51,8 +52,10 @@ DEATHS_MAX = 3
 """Cycles of one request that may die with the process before it is given up: it would kill the next, too."""
 
 
-def open_workshop(settings: Settings) -> Workshop:
+def open_workshop(settings: Settings, stopping: Stopping | None = None) -> Workshop:
     """Open what cycles work with; the log is opened for reading only.
+
+    A cycle that runs when `stopping` is set is left; None: nothing ever sets it.
 
     Raises:
         NotAllowedNow: there is no log yet.
@@ -68,6 +71,7 @@ def open_workshop(settings: Settings) -> Workshop:
         registry=Registry(LedgerStore.open(places.ledger)),
         clock=clock_of(settings, log),
         metrics=RetrainerMetrics(settings.data_dir, settings.monitoring.alarms),
+        stopping=stopping or Stopping(),
     )
 
 
@@ -127,7 +131,7 @@ def judge_now(settings: Settings, models: Sequence[str]) -> list[Judgement]:
 
 def watch(settings: Settings) -> None:
     """Retrain on requests and triggers until SIGTERM or SIGINT."""
-    stopping = threading.Event()
+    stopping = Stopping()
 
     def stop(number: int, frame: FrameType | None) -> None:
         del number, frame
@@ -142,7 +146,7 @@ def watch(settings: Settings) -> None:
         Watch(settings, stopping).run()
 
 
-def await_log(settings: Settings, stopping: threading.Event) -> bool:
+def await_log(settings: Settings, stopping: Stopping) -> bool:
     """Wait until the scorer has made the log, saying what for; False when told to stop before.
 
     Raises:
@@ -164,8 +168,9 @@ def await_log(settings: Settings, stopping: threading.Event) -> bool:
 class _Pool:
     """Opens the Ray pool at the first cycle and keeps it for the next ones."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, stopping: Stopping | None = None) -> None:
         self._settings = settings
+        self._stopping = stopping
         self._pool: TrainingPool | None = None
 
     def __enter__(self) -> Self:
@@ -193,17 +198,17 @@ class _Pool:
     def open(self) -> TrainingPool:
         """Return the pool, started if need be."""
         if self._pool is None:
-            self._pool = TrainingPool(self._settings.training).__enter__()
+            self._pool = TrainingPool(self._settings.training, self._stopping).__enter__()
         return self._pool
 
 
 class Watch:
     """One watching retrainer."""
 
-    def __init__(self, settings: Settings, stopping: threading.Event) -> None:
+    def __init__(self, settings: Settings, stopping: Stopping) -> None:
         self._settings = settings
         self._stopping = stopping
-        self._shop = open_workshop(settings)
+        self._shop = open_workshop(settings, stopping)
         self._archived_at = 0.0
         self._probations = ProbationWatch(self._shop)
         self._shadows = ShadowWatch(self._shop)
@@ -219,7 +224,7 @@ class Watch:
         )
         _log.info("watching", models=list(self._settings.models), metrics_port=exporter.port)
         try:
-            with _Pool(self._settings) as pool:
+            with _Pool(self._settings, self._stopping) as pool:
                 pause_s = _POLL_S
                 while not self._stopping.wait(pause_s):
                     done = self._turn(pool)
@@ -233,6 +238,7 @@ class Watch:
             self._shop.clock.observe(self._shop.log.last_arrival_us())
             self._monitor.observe()
             self._archive()
+            self._stopping.check()
             give_up(self._shop)
             order = next_order(self._shop, self._monitor)
             if order is not None:
@@ -240,6 +246,8 @@ class Watch:
                     verdicts = run_cycle(self._shop, order, pool.open)
                 _log.info("cycle finished", verdicts=[verdict.to_dict() for verdict in verdicts])
                 self._archived_at = 0.0
+        except Stopped as stopped:
+            _log.info("left what was under way", why=stopped)
         except FraudError as error:
             _log.error("retraining failed", why=error, code=error.code)
             return False

@@ -76,6 +76,7 @@ def judge_challengers(
     what = "awaits approval" if shop.settings.gate.mode == "approval" else "in shadow"
     concluded = [_waits(version, what) for version in waiting]
     for version in pending:
+        shop.stopping.check()
         rival = Rival.read(version, shop.bundles, shop.spec)
         if rival.unreadable:
             drop(shop, version, rival.unreadable)
@@ -122,11 +123,8 @@ def _record_verdict(
 def _promote(shop: "Workshop", best: _Passed, expected: str) -> str:
     """Promote what passed and supersede the others; return why not, "" when it was done.
 
-    Where an exclusion has come meanwhile, nobody else is tried: the others were judged on the same data, and
-    wait for the next cycle as well.
-
-    Raises:
-        StaleHead: the champion is another one than they were judged against.
+    Where an exclusion or another champion has come meanwhile, nobody else is tried: the others were judged
+    on the same data against the same champion, and wait for the next cycle as well.
     """
     name = best.version.version
     try:
@@ -220,5 +218,8 @@ def _trim(shop: "Workshop", model: str) -> None:
 
 
 def drop(shop: "Workshop", version: VersionState, why: str) -> None:
-    """Let go of a challenger."""
-    shop.record("VersionDropped", {"version": version.version, "why": why}, why)
+    """Let go of a challenger; where a person has promoted it since it was looked at, it stays."""
+    try:
+        shop.record("VersionDropped", {"version": version.version, "why": why}, why)
+    except NotAllowedNow as error:
+        _log.info("not let go", model=version.model, version=version.version, why=error)

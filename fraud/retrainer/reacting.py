@@ -111,6 +111,7 @@ def in_words(probes: list[Probe]) -> str:
     """Say who probes how."""
     said = {
         "ladder": "climb in small steps",
+        "trial": "try a small sum and then a large one",
         "declines": "are declined again and again",
         "small": "make many small payments",
     }

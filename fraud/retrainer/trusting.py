@@ -88,7 +88,7 @@ def usual_givers(data: GuardData, sources: Iterable[str], share_min: float) -> f
     A stranger is none of them, however few there were.
     """
     before = data.positives.filter((pl.col("age") >= data.recent) & pl.col("source").is_in(list(sources)))
-    total = before["frauds"].sum()
+    total = int(before["frauds"].sum())
     found = set()
     for check, giver in SHARES.items():
         for name, given in before.group_by(giver).agg(pl.col("frauds").sum()).iter_rows():

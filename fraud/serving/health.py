@@ -13,6 +13,7 @@ from fraud.errors import FraudError
 from fraud.records import Transaction
 from fraud.serving.batcher import Batcher
 from fraud.serving.edge import Context
+from fraud.serving.progress import RestoreStopped
 from fraud.serving.scorer import Scorer
 from fraud.settings import Settings
 
@@ -105,6 +106,8 @@ class Readiness:
         self._batcher = batcher
         self._every_s = settings.server.self_score_every / 1e6
         self._show = show
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._ended = False
         self._services = (
             "",
             "fraud.v1.ScoringService",
@@ -123,15 +126,27 @@ class Readiness:
                 await self._batcher.run(self._scorer.try_disk)
             for row in probe_rows(self._settings, self._scorer.now_us()):
                 await self._batcher.run(partial(self._scorer.self_score, row))
-        except FraudError as error:
+        except (FraudError, RestoreStopped) as error:
             _log.error("self-score failed; not ready", why=error)
         except Exception:  # noqa: BLE001 — it may pass, and only the next check finds out
             _log.exception("self-score failed; not ready")
         else:
-            self.publish(serving=True)
-            return True
+            # State may have been lost right after, by the next batch.
+            serving = self._scorer.ready and not self._ended
+            self.publish(serving=serving)
+            return serving
         self.publish(serving=False)
         return False
+
+    def restoring(self) -> None:
+        """Tell that this process does not serve, until the next check finds that it does; from any thread."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(partial(self.publish, serving=False))
+
+    def end(self) -> None:
+        """Tell that this process serves no more, whatever a check under way finds."""
+        self._ended = True
+        self.publish(serving=False)
 
     def publish(self, *, serving: bool) -> None:
         """Tell health checks and metrics whether this process serves."""
@@ -144,6 +159,7 @@ class Readiness:
 
     async def watch(self, stopping: asyncio.Event) -> None:
         """Check at every `server.self_score_every` until stopping."""
+        self._loop = asyncio.get_running_loop()
         while not stopping.is_set():
             try:
                 await asyncio.wait_for(stopping.wait(), timeout=self._every_s)

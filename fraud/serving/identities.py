@@ -17,6 +17,7 @@ import structlog
 
 from fraud.clock import format_time
 from fraud.errors import ConfigError, FraudError, Unauthenticated
+from fraud.monitoring.rotation import Stamp, stamp_of
 from fraud.serving.credentials import Credential, last_ends, parts_of, read_credentials
 from fraud.serving.roles import RAW_SCORES, Caller
 
@@ -105,7 +106,7 @@ class IdentityFile:
         """
         self._path = path
         self._raw_scores = raw_scores
-        self._stamp: tuple[int, ...] = ()
+        self._stamp: Stamp = ()
         self.held = Identities((), raw_scores)
         self._read()
 
@@ -124,22 +125,19 @@ class IdentityFile:
         return changed
 
     def _read(self) -> bool:
+        stamp = stamp_of([self._path])
+        if stamp == self._stamp:
+            return False
+        self._stamp = stamp
         try:
             with self._path.open("rb") as file:
-                status = os.fstat(file.fileno())
-                stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
-                if stamp == self._stamp:
-                    return False
+                mode = os.fstat(file.fileno()).st_mode
                 text = file.read()
         except OSError as error:
-            if self._stamp == (error.errno or -1,):
-                return False
-            self._stamp = (error.errno or -1,)
             raise ConfigError(
                 f"server.identities.file: {self._path}: {error.strerror}; 'fraud token add' writes it"
             ) from None
-        self._stamp = stamp
-        if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        if mode & (stat.S_IWGRP | stat.S_IWOTH):
             raise ConfigError(
                 f"server.identities.file: {self._path}: others may write it, and make themselves operators; "
                 f"chmod 600 {self._path}"

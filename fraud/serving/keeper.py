@@ -25,6 +25,8 @@ from fraud.settings import Settings
 _log = structlog.get_logger("fraud.serving.keeper")
 RETRY_S = 60.0
 """Until a snapshot that the disk did not take is tried again."""
+PRUNE_AT_ONCE = 20_000
+"""Positions that one look prunes at most, 0.3 s: who looks follows the ledger, too."""
 FORGET_EVERY_US = HOUR_US
 """So much further labels have to reach back than is needed before those of old payments are let go."""
 
@@ -47,7 +49,10 @@ class Keeper:
         self._pruned_at = time.monotonic()
 
     async def tend(self, batcher: Batcher) -> None:
-        """Snapshot after `log.snapshot_every_events`, prune every `log.prune_every`."""
+        """Snapshot after `log.snapshot_every_events`, prune every `log.prune_every`.
+
+        Of a backlog a part is pruned, and the next one when it is called again.
+        """
         state = self._scorer.state
         due = state is not None and self._scorer.log.head() - state.snapshot_at >= self._every_events
         if due and time.monotonic() >= self._again_at:
@@ -56,7 +61,8 @@ class Keeper:
             self._pruned_at = time.monotonic()
             upto = await asyncio.to_thread(self._prunable)
             if upto:
-                await asyncio.to_thread(self._prune, upto)
+                if await asyncio.to_thread(self._prune, upto):
+                    self._pruned_at = -math.inf
                 await batcher.run(self._forget)
 
     def snapshot_now(self) -> None:
@@ -81,15 +87,19 @@ class Keeper:
     def _prunable(self) -> int:
         return min(self._archive.secure(), self._snapshots.oldest_position())
 
-    def _prune(self, upto: int) -> None:
+    def _prune(self, upto: int) -> bool:
+        """Prune what is old enough, `PRUNE_AT_ONCE` at most; tell whether more may be left."""
         state = self._scorer.state
         if state is None:
-            return
+            return False
+        log = self._scorer.log
+        stop = min(upto, log.first() - 1 + PRUNE_AT_ONCE)
         # An event may lie ahead of its arrival by the tolerance, so it stays in reach for so much longer.
         newest_us = min(self._scorer.now_us(), state.fold.state.newest_us) - self._future_us
-        pruned = self._scorer.log.prune(upto, newest_us - self._horizon_us)
+        pruned = log.prune(stop, newest_us - self._horizon_us)
         if pruned:
             _log.info("log pruned", entries=pruned)
+        return stop < upto and log.first() > stop
 
     def _forget(self) -> None:
         """Let the labels of old payments go; it looks at all that are kept, so not after each pruning."""

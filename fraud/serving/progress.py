@@ -64,5 +64,5 @@ class RestoreProgress:
         _log.info("state restored", from_position=self._from, to_position=self._to)
 
     def stop(self) -> None:
-        """Let the restore end at its next entry; from any thread."""
+        """Let the restore, and any later one, end at its next entry; from any thread."""
         self._stopped = True

@@ -11,7 +11,7 @@ seen them is left for one that never did.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 from zoneinfo import ZoneInfo
@@ -296,21 +296,21 @@ def rebuilt(
 
 
 def _finder(fold: FeatureFold, log: EventLog, archive: Archive, upto: int) -> Find:
-    """Return a lookup of logged transactions; the archive is asked, once, for what was pruned.
+    """Return a lookup of logged transactions; the archive is asked for what was pruned.
 
-    A label behind the fold's position may be on a transaction before it that is pruned by now,
-    and was in reach when the label came.
+    It is asked again only where more was pruned than it had then. A label behind the fold's position
+    may be on a transaction before it that is pruned by now, and was in reach when the label came.
     """
     start = fold.position
-    archived: dict[str, Coordinates] | None = None
+    archived: dict[str, Coordinates] = {}
+    asked_at = 0
 
     def find(transaction_ids: Sequence[str]) -> dict[str, Coordinates]:
-        nonlocal archived
+        nonlocal archived, asked_at
         found = coordinates_of(log.find(transaction_ids))
         lacking = [name for name in transaction_ids if name not in found]
-        if not lacking or log.first() == 1:
-            return found
-        if archived is None:
+        if lacking and asked_at < log.first() - 1:
+            asked_at = archive.position()
             archived = _archived(log, archive, start, upto)
         return found | {name: archived[name] for name in lacking if name in archived}
 
@@ -327,23 +327,32 @@ def _archived(log: EventLog, archive: Archive, after: int, upto: int) -> dict[st
 
 
 def entries_after(log: EventLog, archive: Archive, after: int, upto: int) -> Iterator[Entry]:
-    """Yield entries with `after` < position ≤ `upto`: from the archive what was pruned, then the log.
+    """Yield every entry with `after` < position ≤ `upto`: from the archive what was pruned, then the log.
+
+    The log may be pruned further meanwhile, by another process, too.
 
     Raises:
-        Damaged: a pruned entry is not in the archive.
+        Damaged: an entry is neither in the log nor in the archive.
     """
-    pruned = log.first() - 1
-    if after < pruned:
-        if archive.position() < pruned:
-            raise Damaged(
-                f"log: entries up to {pruned} were pruned, but the archive ends at {archive.position()}; "
-                "restore the archive folder from a backup"
-            )
-        yield from archive.entries(after, min(pruned, upto))
-        after = pruned
     while after < upto:
-        entries = log.read(after, min(_READ_ROWS, upto - after))
-        if not entries:
-            return
-        yield from entries
-        after = entries[-1].position
+        entries: Iterable[Entry] = log.read(after, min(_READ_ROWS, upto - after))
+        # Asked after the page was read: what is pruned by now it may lack.
+        pruned = min(log.first() - 1, upto)
+        if after < pruned:
+            if archive.position() < pruned:
+                raise Damaged(
+                    f"log: entries up to {pruned} were pruned, but the archive ends at {archive.position()}; "
+                    "restore the archive folder from a backup"
+                )
+            entries = archive.entries(after, pruned)
+        begun = after
+        for entry in entries:
+            if entry.position != after + 1:
+                break
+            yield entry
+            after = entry.position
+        if after == begun:
+            raise Damaged(
+                f"log: position {after + 1} is missing, and in the archive, too; restore the data folder "
+                "from a backup"
+            )

@@ -123,13 +123,13 @@ class Scorer:
         return math.nan if state is None else float(state.fold.state.marks[kind])
 
     def recover(self) -> None:
-        """Bring state to the head of the log, from snapshot and log.
+        """Bring state that is not there to the head of the log, from snapshot and log.
 
         Raises:
             Damaged: the log or archive cannot be read.
         """
-        self.state = None
-        self.state = self._restore()
+        if self.state is None:  # who asks for it may have waited for another restore
+            self.state = self._restore()
 
     def now_for_intake(self) -> int:
         """Return the time against which an event time is judged.

@@ -2,7 +2,7 @@
 
 lock the data folder → open log, ledger, archive → listen, not ready → restore state → load champions
   → a first look at what exclusions demand → serve
-  → SIGTERM: not ready, no new calls, answer those in flight (server.drain), snapshot, unlock
+  → SIGTERM: not ready, no new calls, end a restore, answer those in flight (server.drain), snapshot, unlock
 """
 
 import asyncio
@@ -54,7 +54,7 @@ from fraud.serving.recovery import restore
 from fraud.serving.repairs import RepairServicer
 from fraud.serving.rollback import Rollbacks
 from fraud.serving.ruling import Ruling
-from fraud.serving.scorer import RESTORING, Scorer
+from fraud.serving.scorer import RESTORING, Scorer, State
 from fraud.serving.second_person import SecondPerson
 from fraud.serving.servicers import LabelServicer, ScoringServicer
 from fraud.serving.shadowing import Shadowing
@@ -107,7 +107,6 @@ class ScoringProcess:
             self.archive.find_entry,
             self.metrics.unexplained.inc,
         )
-        rule = ConflictRule.of(settings.labels)
         self.scorer = Scorer(
             settings,
             self.log,
@@ -115,19 +114,17 @@ class ScoringProcess:
             self.champions,
             self.desk,
             self.metrics,
-            lambda: restore(
-                self.spec,
-                rule,
-                self.log,
-                self.archive,
-                self.snapshots,
-                Spending.of(settings),
-                self.progress,
-            ),
+            self._restore,
         )
         self.batcher = Batcher(self.scorer, settings.server)
         self.queries = Queries(self.log, self.archive, settings.server)
         self.feedback = Feedback(settings, self.scorer, self.clock, self.metrics)
+
+    def _restore(self) -> State:
+        """Return state at the head of the log; health says meanwhile that nothing is served."""
+        self.readiness.restoring()
+        rule, spending = ConflictRule.of(self.settings.labels), Spending.of(self.settings)
+        return restore(self.spec, rule, self.log, self.archive, self.snapshots, spending, self.progress)
 
     def _assemble_repairs(self, settings: Settings) -> None:
         self.ruling = Ruling(settings, self.spec, self.scorer.overruling, self.metrics)
@@ -354,9 +351,10 @@ async def _answer(
     ]
     await stopping.wait()
     _log.info("draining", queued_rows=process.batcher.queued_rows)
+    process.progress.stop()
     process.reconciler.stop()
     process.edge.closed = "the scorer is draining; send to another one, or again after its restart"
-    process.readiness.publish(serving=False)
+    process.readiness.end()
     await _drain(process.edge, server, limits.drain / 1e6)
     await _ended([look, *watchers])
     await process.follower.close()

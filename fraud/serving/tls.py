@@ -20,11 +20,10 @@ from cryptography import x509
 
 from fraud.clock import SECOND_US
 from fraud.errors import ConfigError
-from fraud.monitoring.rotation import settled
+from fraud.monitoring.rotation import Stamp, settled, stamp_of
 from fraud.settings.access import Tls
 
 _log = structlog.get_logger("fraud.serving.tls")
-Stamp = tuple[tuple[int, int, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +47,6 @@ class Certificates:
         assert tls.key is not None
         self._certificate, self._key, self._clients = tls.certificate, tls.key, tls.clients
         self._stamp: Stamp = ()
-        self._refused: Stamp = ()
         self._ends_us: Mapping[str, int] = {}
 
     @property
@@ -80,27 +78,20 @@ class Certificates:
 
     def _at_handshake(self) -> grpc.ServerCertificateConfiguration | None:
         """Return the files' content when it is new, None to go on; runs in a thread of gRPC."""
-        try:
-            stamp = self._look()
-            if stamp in (self._stamp, self._refused):
-                return None
-            fresh = self._read()
-            if self._look() != stamp:  # changed while we read: what we hold may be half of each
-                return None
-        except ConfigError as error:
-            self._note(error)
+        stamp = self._look()
+        if stamp == self._stamp:
             return None
-        self._stamp, self._refused, self._ends_us = stamp, (), fresh.ends_us
+        self._stamp = stamp
+        try:
+            fresh = self._read()
+        except ConfigError as error:
+            _log.error("certificates stay as they were", why=error)
+            return None
+        if self._look() != stamp:  # changed while we read: what we hold may be half of each
+            return None
+        self._ends_us = fresh.ends_us
         _log.info("certificate read again", certificate=str(self._certificate))
         return fresh.configuration
-
-    def _note(self, error: ConfigError) -> None:
-        """Log why the files are not taken, once for each state they are in."""
-        try:
-            self._refused = self._look()
-        except ConfigError:
-            self._refused = ()
-        _log.error("certificates stay as they were", why=error)
 
     def _files(self) -> Iterator[tuple[str, Path]]:
         yield "certificate", self._certificate
@@ -109,14 +100,7 @@ class Certificates:
             yield "clients", self._clients
 
     def _look(self) -> Stamp:
-        found = []
-        for name, path in self._files():
-            try:
-                status = path.stat()
-            except OSError as error:
-                raise _unreadable(name, path, error) from None
-            found.append((status.st_mtime_ns, status.st_size, status.st_ino))
-        return tuple(found)
+        return stamp_of(path for _, path in self._files())
 
     def _read(self) -> Held:
         content: dict[str, bytes] = {}
@@ -124,7 +108,9 @@ class Certificates:
             try:
                 content[name] = path.read_bytes()
             except OSError as error:
-                raise _unreadable(name, path, error) from None
+                raise ConfigError(
+                    f"server.tls.{name}: {path}: {error.strerror}; give a file that the scorer may read"
+                ) from None
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         try:
             # A password is never asked for at a terminal: a key that has one is refused.
@@ -159,7 +145,3 @@ def ends_of(pem: bytes) -> list[int]:
     except ValueError:  # OpenSSL may take what is not quite in order
         return []
     return [round(it.not_valid_after_utc.timestamp()) * SECOND_US for it in found]
-
-
-def _unreadable(name: str, path: Path, error: OSError) -> ConfigError:
-    return ConfigError(f"server.tls.{name}: {path}: {error.strerror}; give a file that the scorer may read")

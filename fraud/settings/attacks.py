@@ -6,6 +6,7 @@ adds a fixed sum in base currency. What is not controlled stays as it was: the c
 itself, above all.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -15,6 +16,8 @@ from fraud.settings.durations import DurationUs, PositiveDurationUs
 from fraud.settings.section import Name, Section
 
 CostShare = Annotated[float, Field(ge=0, le=10)]
+GATE_FRAUDS_MIN = 30
+"""Fewer attacked frauds show nothing: the gate reports them and does not judge."""
 
 
 class AmountControl(Section):
@@ -61,6 +64,20 @@ class EntityControl(Follows):
 
     new: bool = Field(default=False, description="one never seen instead of known ones")
     candidates: int = Field(default=16, ge=1, le=256, description="known ones within reach")
+    brings: tuple[Name, ...] = Field(
+        default=(),
+        max_length=16,
+        description="fields that belong to it, words or numbers: they take what is most often seen with it",
+    )
+
+    @model_validator(mode="after")
+    def _known_ones_bring(self) -> Self:
+        if self.new and self.brings:
+            raise ValueError(
+                f"brings: nothing was ever seen with a new one; leave out {', '.join(self.brings)}, or "
+                "say in sets what follows"
+            )
+        return self
 
 
 class WordControl(Follows):
@@ -95,7 +112,7 @@ class Attacks(Section):
         default=None, max_length=8, description="default: known ones of every entity but the first"
     )
     categorical: dict[Name, WordControl] | None = Field(
-        default=None, description="default: every categorical field"
+        default=None, description="default: every categorical field that no entity brings"
     )
     numeric: dict[Name, NumericControl] = Field(default_factory=dict, max_length=16)
     costs: tuple[float, ...] = Field(
@@ -112,7 +129,37 @@ class Attacks(Section):
     gate_margin: float = Field(
         default=0.05, gt=0, lt=1, description="more frauds evade by at most this share"
     )
-    gate_frauds: int = Field(default=100, ge=10, le=1_000, description="attacked for the gate at most")
+    gate_frauds: int = Field(
+        default=100, ge=GATE_FRAUDS_MIN, le=1_000, description="attacked for the gate at most"
+    )
+
+    @property
+    def brought(self) -> frozenset[str]:
+        """Fields that come with an entity."""
+        return frozenset(name for it in (self.entities or {}).values() for name in it.brings)
+
+    @model_validator(mode="after")
+    def _what_is_brought_is_not_sent(self) -> Self:
+        """Refuse what would part a field from the entity that it belongs to."""
+        entities, words = self.entities or {}, self.categorical or {}
+        tables: Mapping[str, Mapping[str, Follows]] = {
+            "entities": entities,
+            "categorical": words,
+            "numeric": self.numeric,
+        }
+        places = [(name, f"entities.{of}.brings") for of, it in entities.items() for name in it.brings]
+        places += [(name, f"categorical.{name}") for name in words]
+        places += [(name, f"numeric.{name}") for name in self.numeric]
+        for table, controls in tables.items():
+            places += [(name, f"{table}.{of}.sets") for of, it in controls.items() for name in it.sets]
+        for field in sorted(self.brought):
+            where = [place for name, place in places if name == field]
+            if len(where) > 1:
+                raise ValueError(
+                    f"{where[0]}: {field} belongs to that entity, and {where[1]} would change it by itself; "
+                    "leave it out of one of them"
+                )
+        return self
 
     @field_validator("costs")
     @classmethod

@@ -183,7 +183,7 @@ class Settings(Section):
     def _reactions_fit(self) -> None:
         """Refuse unknown entities and sources, and a trigger that waits for what nobody finds."""
         probing, triggers = self.monitoring.probing, self.training.triggers
-        for name in ("ladder", "declines", "small"):
+        for name in ("ladder", "trial", "declines", "small"):
             chosen = getattr(probing, name).entities or ()
             _known(f"monitoring.probing.{name}.entities", chosen, self.schema_.entity_names)
         _known("training.triggers.sources", triggers.sources or (), self.labels.sources)
@@ -205,6 +205,9 @@ class Settings(Section):
         _known("attacks.entities", given.entities or {}, schema.entity_names[1:])
         _known("attacks.categorical", given.categorical or {}, schema.categorical_names)
         _known("attacks.numeric", given.numeric, schema.numeric_names)
+        fields = (*schema.categorical_names, *schema.numeric_names)
+        for name, entity in (given.entities or {}).items():
+            _known(f"attacks.entities.{name}.brings", entity.brings, fields)
         for table in (given.entities, given.categorical, given.numeric):
             for name, control in (table or {}).items():
                 _known(f"attacks.{name}.sets", control.sets, schema.numeric_names)

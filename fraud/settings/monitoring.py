@@ -43,21 +43,43 @@ class Drift(Section):
 
 
 class Ladder(Section):
-    """Rising amounts of one entity, each within a factor of the one before."""
+    """Amounts of one entity that rise step by step above what passed before.
+
+    A step is above the highest that was approved that day and at most `factor` times that; what lies
+    below breaks no run, so neither a payment of the owner nor a step down after a stopped one does.
+    """
 
     entities: tuple[Name, ...] | None = Field(default=None, description="default: the first of the schema")
-    steps_min: int = Field(default=4, ge=2, le=50, description="rising steps in a row")
-    factor: float = Field(default=1.5, gt=1, le=100, description="an amount ÷ the one before, at most")
-    within: SpanOfDay = Field(default=DAY_US, description="from the first to the last")
+    steps_min: int = Field(default=4, ge=2, le=50, description="steps of one run")
+    factor: float = Field(default=2.0, gt=1, le=100, description="a step ÷ the highest that passed, at most")
+    within: SpanOfDay = Field(default=DAY_US, description="from the first step to the last")
+
+
+class Trial(Section):
+    """A small payment of one entity, and soon a large one: a card is tried and then used."""
+
+    entities: tuple[Name, ...] | None = Field(default=None, description="default: the first of the schema")
+    small_max_minor: int = Field(default=300, ge=1, description="smallest unit of the base currency")
+    large_min_minor: int = Field(default=10_000, ge=2, description="the same; of the payment that follows")
+    within: SpanOfDay = Field(default=2 * HOUR_US, description="from the small payment to the large one")
+
+    @model_validator(mode="after")
+    def _large_is_larger(self) -> Self:
+        if self.large_min_minor <= self.small_max_minor:
+            raise ValueError(
+                f"large_min_minor: {self.large_min_minor} is not above small_max_minor, "
+                f"{self.small_max_minor}; raise it, or lower that"
+            )
+        return self
 
 
 class ManyDeclines(Section):
-    """Many payments of one entity that were not simply approved."""
+    """Payments of one entity that were not simply approved."""
 
     entities: tuple[Name, ...] | None = Field(default=None, description="default: all of the schema")
-    count_min: int = Field(default=5, ge=2, le=10_000, description="not approved")
-    share: float = Field(default=0.5, ge=0, le=1, description="of the entity's payments of the day")
-    within: SpanOfDay = HOUR_US
+    count_min: int = Field(default=2, ge=2, le=10_000, description="not approved")
+    share: float = Field(default=0.3, ge=0, le=1, description="of the entity's payments of the day")
+    within: SpanOfDay = DAY_US
 
 
 class ManySmall(Section):
@@ -65,7 +87,7 @@ class ManySmall(Section):
 
     entities: tuple[Name, ...] | None = Field(default=None, description="default: all of the schema")
     amount_max_minor: int = Field(default=300, ge=1, description="smallest unit of the base currency")
-    count_min: int = Field(default=8, ge=2, le=10_000, description="of at most that amount")
+    count_min: int = Field(default=5, ge=2, le=10_000, description="of at most that amount")
     share: float = Field(default=0.5, ge=0, le=1, description="of the entity's payments of the day")
     within: SpanOfDay = HOUR_US
 
@@ -78,13 +100,14 @@ class Probing(Section):
         default=28 * DAY_US,
         description="days that say what is usual; the loudest quarter of the weeks counts as the next one",
     )
-    entities_min: int = Field(default=5, ge=1, le=1_000_000, description="fewer of a kind are no finding")
+    entities_min: int = Field(default=3, ge=1, le=1_000_000, description="fewer of a kind are no finding")
     jump: float = Field(default=3.0, gt=1, le=1_000, description="entities ÷ expected, at least")
     p_value: float = Field(default=1e-3, gt=0, lt=0.5, description="for all patterns and kinds of a look")
     rows_max: int = Field(
         default=500_000, ge=1_000, description="of a day; beyond them, entities are thinned evenly"
     )
     ladder: Ladder = Ladder()
+    trial: Trial = Trial()
     declines: ManyDeclines = ManyDeclines()
     small: ManySmall = ManySmall()
 

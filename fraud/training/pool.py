@@ -23,10 +23,13 @@ from ray.exceptions import RayError, RayTaskError
 
 from fraud.errors import ConfigError, Unavailable
 from fraud.settings.learning import Training
+from fraud.stopping import Stopped, Stopping
 from fraud.training.priority import give_way
 
 STARTS = 3
 """How often a local Ray is started before a cycle fails for want of it."""
+_LOOK_S: Final = 1.0
+"""How often it is looked, while tasks run, whether this process was told to stop."""
 
 Call = tuple[Callable[..., Any], tuple[Any, ...]]
 
@@ -34,8 +37,10 @@ Call = tuple[Callable[..., Any], tuple[Any, ...]]
 class TrainingPool:
     """Ray for the length of a cycle: a local one, or the cluster at `training.ray_address`."""
 
-    def __init__(self, training: Training) -> None:
+    def __init__(self, training: Training, stopping: Stopping | None = None) -> None:
+        """Set `stopping` and whoever waits for a task waits no longer; None: nothing ever does."""
         self._training = training
+        self._stopping = stopping or Stopping()
         self._cpus = training.local_cpus
         self.suspect = False
         """A task was lost to Ray itself: a worker that died, or all of Ray."""
@@ -46,9 +51,15 @@ class TrainingPool:
         Raises:
             Unavailable: the cluster does not answer, or no local Ray starts.
             ConfigError: `training.cpus_per_task` is more than any machine has.
+            Stopped: this process was told to stop meanwhile.
         """
         with _signals_kept():
-            self._start()
+            try:
+                self._start()
+            except SystemExit as ended:
+                # By Ray's own handler of SIGTERM, which stands in for ours while it starts.
+                self._stopping.set()
+                raise Stopped("told to stop while Ray started") from ended
         return self
 
     def _start(self) -> None:
@@ -111,6 +122,7 @@ class TrainingPool:
         Raises:
             Exception: what the call raised.
             Unavailable: its process died more often than is retried.
+            Stopped: as `each`.
         """
         outcome = next(self.each([(function, args)]))[1]
         if isinstance(outcome, Exception):
@@ -122,6 +134,9 @@ class TrainingPool:
 
         Functions have to be importable by name; arguments made by `share` arrive
         as their values.
+
+        Raises:
+            Stopped: this process was told to stop; what runs yet ends with the pool.
         """
         remote = _REMOTE.options(
             num_cpus=self._training.threads_per_task,
@@ -134,8 +149,10 @@ class TrainingPool:
         }
         waiting = list(places)
         while waiting:
-            (finished, *_), waiting = ray.wait(waiting, num_returns=1)
-            yield places[finished], self._outcome(finished)
+            self._stopping.check()
+            finished, waiting = ray.wait(waiting, num_returns=1, timeout=_LOOK_S)
+            for task in finished:
+                yield places[task], self._outcome(task)
 
     def _outcome(self, finished: Any) -> Any:
         try:

@@ -1,5 +1,7 @@
 import os
 import time
+from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from fraud.bundle.bundle import FILES, Bundle
 from fraud.bundle.manifest import REQUIRED, canonical_json, check_manifest
 from fraud.bundle.store import WRITING_S, BundleStore
+from fraud.documents import read_bounded
 from fraud.errors import Damaged, NotFound, Unavailable
 from tests.bundle.made import made_bundle, made_manifest
 
@@ -99,6 +102,66 @@ def test_a_bundle_written_again_a_moment_ago_is_not_deleted(tmp_path: Path, bund
     store.write(bundle)
     assert store.delete(digest) == 0
     assert store.read(digest).digest == digest
+
+
+def test_a_bundle_that_is_deleted_while_it_is_read_is_not_found(
+    tmp_path: Path, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = BundleStore(tmp_path)
+    digest = store.write(bundle)
+
+    def deleted_after(calls: int) -> Callable[[Path, int], bytes]:
+        done = count()
+
+        def read(path: Path, bytes_max: int) -> bytes:
+            if next(done) == calls:
+                aged(tmp_path / digest)
+                store.delete(digest)
+            return read_bounded(path, bytes_max)
+
+        return read
+
+    for calls in range(len(FILES)):
+        store.write(bundle)
+        with monkeypatch.context() as meanwhile:
+            meanwhile.setattr("fraud.bundle.store.read_bounded", deleted_after(calls))
+            with pytest.raises(NotFound, match="not in the store"):
+                store.read(digest)
+
+
+def test_the_files_of_a_bundle_may_go_before_they_are_looked_at(
+    tmp_path: Path, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = BundleStore(tmp_path)
+    digest = store.write(bundle)
+    is_file = Path.is_file
+
+    def deleted(path: Path) -> bool:
+        if store.has(digest):
+            aged(tmp_path / digest)
+            store.delete(digest)
+        return is_file(path)
+
+    monkeypatch.setattr(Path, "is_file", deleted)
+    with pytest.raises(NotFound, match="not in the store"):
+        store.read(digest)
+
+
+def test_a_bundle_that_is_deleted_while_it_is_written_again_is_there_afterwards(
+    tmp_path: Path, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = BundleStore(tmp_path)
+    digest = store.write(bundle)
+    utime = os.utime
+
+    def deleted(path: Path) -> None:
+        utime(path, (0, 0))
+        store.delete(digest)
+        utime(path)
+
+    monkeypatch.setattr(os, "utime", deleted)
+    assert store.write(bundle) == digest
+    assert store.read(digest).files() == bundle.files()
 
 
 def test_only_folders_left_behind_for_a_day_are_leftovers(tmp_path: Path) -> None:

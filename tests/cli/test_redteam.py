@@ -1,12 +1,19 @@
 """`fraud redteam` on a data folder without a service."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from fraud.bundle.store import BundleStore
 from fraud.cli.main import run
-from tests.attacks.worlds import World, made
+from fraud.clock import DAY_US
+from fraud.registry.store import LedgerStore
+from fraud.report.folder import Folder
+from fraud.report.redteam_page import RESERVATION, read_redteam
+from tests.attacks.worlds import START_US, World, made
 from tests.report.pages import Page, check_self_contained
 
 
@@ -30,13 +37,58 @@ def test_a_page_is_written_that_needs_nothing_beside_it(
     for shown, named in (("data-white", "white_box"), ("data-black", "black_box"), ("data-best", "best")):
         points = [(float(row["data-cost"]), float(row[shown])) for row in page.rows("data-cost")]
         assert points == [(point["cost"], point[named]) for point in document["curve"]]
-    assert (document["version"], document["frauds"]) == ("card-1", 20)
+    assert (document["version"], document["frauds"], document["learned"]) == ("card-1", 20, True)
     for point in document["curve"]:
         parts = point["recoverable"] + point["unrecoverable"]
         assert parts == pytest.approx(point["best"])
         assert point["best"] >= max(point["white_box"], point["black_box"])
     profit = document["profit"]
     assert profit["best"] >= max(profit["white_box"], profit["black_box"])
+
+
+@pytest.fixture(scope="module")
+def early(world: World) -> str:
+    """A version of the same trees as if nothing from the twentieth day on had been learned."""
+    from_us = START_US + 20 * DAY_US
+    manifest: dict[str, Any] = {
+        **world.bundle.manifest,
+        "spans": {**world.bundle.manifest["spans"], "evidence_us": [from_us, from_us]},
+        "fitted": {"until_us": from_us, "others_until_us": from_us},
+    }
+    places = world.settings.places
+    body = {
+        "version": "card-2",
+        "model": "card",
+        "recipe": "full",
+        "digest": BundleStore(places.bundles).write(replace(world.bundle, manifest=manifest)),
+        "parent": "",
+        "attempt": 2,
+        "challengers": 1,
+        "cut_position": manifest["cut"]["position"],
+        "cut_time_us": manifest["cut"]["time_us"],
+        "manifest": manifest,
+    }
+    ledger = LedgerStore.open(places.ledger)
+    ledger.append("VersionRegistered", body, actor="test", reason="", time_us=0)
+    ledger.close()
+    return "card-2"
+
+
+@pytest.mark.parametrize("learned", [False, True])
+def test_frauds_that_the_version_learned_from_attack_only_where_others_are_too_few(
+    world: World, early: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], learned: bool
+) -> None:
+    path, version = tmp_path / "page.html", "card-1" if learned else early
+    asked = ["redteam", "--version", version, "--budget", "1", "--out", str(path)]
+    assert run(["--config", str(world.folder / "fraud.toml"), *asked]) == 0
+    assert (RESERVATION in capsys.readouterr().out) == learned
+    page = path.read_text()
+    assert bool(Page(page).rows("data-learned")) == learned
+    assert ("none of which the version learned from" in page) != learned
+    made = read_redteam(Folder.open(world.settings), "card", version, world.settings)
+    assert (len(made.results), made.learned) == (20, learned)
+    times = [each.fraud.payment.event_time_us for each in made.results]
+    assert (min(times) < START_US + 20 * DAY_US) == learned
 
 
 def test_a_curve_begins_with_what_costs_nothing(

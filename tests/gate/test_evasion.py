@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from fraud.errors import InvalidInput
-from fraud.gate.evasion import FRAUDS_MIN, RINGS_MIN, Through, evasion
+from fraud.gate.evasion import RINGS_MIN, Through, evasion
+from fraud.settings.attacks import GATE_FRAUDS_MIN
 
 
 def counted(frauds: int, *, both: int, more: int, less: int) -> Through:
@@ -40,8 +41,8 @@ def test_an_equal_challenger_passes_and_one_that_is_much_easier_to_evade_does_no
 def test_harm_within_the_margin_or_within_chance_passes_and_few_frauds_are_only_reported() -> None:
     assert evasion(counted(400, both=100, more=16, less=0), 0.05).passed is True
     assert evasion(counted(40, both=10, more=5, less=2), 0.05).passed is True
-    assert evasion(counted(FRAUDS_MIN - 1, both=0, more=20, less=0), 0.05).passed is None
-    assert evasion(counted(FRAUDS_MIN, both=0, more=20, less=0), 0.05).passed is False
+    assert evasion(counted(GATE_FRAUDS_MIN - 1, both=0, more=20, less=0), 0.05).passed is None
+    assert evasion(counted(GATE_FRAUDS_MIN, both=0, more=20, less=0), 0.05).passed is False
     none = evasion(counted(0, both=0, more=0, less=0), 0.05)
     assert (none.value, none.passed) == (None, None)
 

@@ -1,6 +1,5 @@
 """Probing: patterns against a slow definition, borders on both sides, and findings against quiet weeks."""
 
-from itertools import pairwise
 from typing import Any
 
 import polars as pl
@@ -9,11 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fraud.clock import HOUR_US, MINUTE_US
-from fraud.monitoring.probing import Seen, count, judge, kinds_of
-from fraud.settings.monitoring import Ladder, ManyDeclines, ManySmall, Probing
+from fraud.monitoring.probing import PATTERNS, Seen, count, judge, kinds_of
+from fraud.settings.monitoring import Ladder, ManyDeclines, ManySmall, Probing, Trial
 
 RULES = Probing(
     ladder=Ladder(steps_min=3, factor=1.5, within=HOUR_US),
+    trial=Trial(small_max_minor=140, large_min_minor=420, within=HOUR_US),
     declines=ManyDeclines(count_min=3, share=0.5, within=HOUR_US),
     small=ManySmall(count_min=3, share=0.5, within=HOUR_US, amount_max_minor=300),
 )
@@ -43,12 +43,15 @@ def table(rows: list[tuple[int | None, int, int, bool]]) -> pl.DataFrame:
 def found(*rows: Row, **changes: Any) -> dict[str, int]:
     """Entities of each pattern when all rows are of one card."""
     rules = RULES.model_copy(update=changes)
-    seen = count(table([(7, *row) for row in rows]), "entity_card", ("ladder", "declines", "small"), rules)
+    seen = count(table([(7, *row) for row in rows]), "entity_card", PATTERNS, rules)
     return {pattern: it.entities for pattern, it in seen.items()}
 
 
 def climb(*amounts: int, every: int = 5) -> list[Row]:
     return [(i * every, amount, False) for i, amount in enumerate(amounts)]
+
+
+STOP = True
 
 
 @pytest.mark.parametrize(
@@ -58,14 +61,42 @@ def climb(*amounts: int, every: int = 5) -> list[Row]:
         (climb(1_000, 1_500, 2_250, 3_376), False),
         (climb(1_000, 1_500, 2_250), False),
         (climb(1_000, 1_000, 1_500, 2_250), False),
-        (climb(9_000, 1_000, 1_100, 1_200, 1_300, 400), True),
-        (climb(1_000, 1_100, 1_200, 1_300, every=20), True),
-        (climb(1_000, 1_100, 1_200, 1_300, every=21), False),
+        # What lies below breaks no run, what passes far above begins another.
+        (climb(1_000, 1_100, 50, 1_200, 400, 1_300), True),
+        (climb(9_000, 1_000, 1_100, 1_200, 1_300), False),
+        (climb(1_000, 1_100, 1_200, 9_000, 9_100, 9_200), False),
+        (climb(1_000, 1_100, 1_200, 9_000, 9_100, 9_200, 9_300), True),
+        # From the first step on, not from the payment before it.
+        (climb(1_000, 1_100, 1_200, 1_300, every=30), True),
+        (climb(1_000, 1_100, 1_200, 1_300, every=31), False),
         (climb(0, 1, 2, 3), False),
+        # Half-way down after each stopped one, and up again.
+        ([(0, 1_000, False), (5, 1_500, STOP), (10, 1_250, STOP), (15, 1_125, False)], True),
+        ([(0, 1_000, False), (5, 1_500, STOP), (10, 1_250, False), (15, 1_375, STOP)], True),
+        ([(0, 1_000, False), (5, 8_000, STOP), (10, 1_250, STOP), (15, 1_125, False)], False),
+        # Nothing has passed yet, or the same sum is tried again.
+        ([(0, 1_000, STOP), (5, 1_100, STOP), (10, 1_200, STOP), (15, 1_300, STOP)], False),
+        ([(0, 1_000, False), (5, 1_500, STOP), (10, 1_500, STOP), (15, 1_500, STOP)], False),
     ],
 )
-def test_a_ladder_is_a_run_of_small_rising_steps_in_time(rows: list[Row], climbs: bool) -> None:
+def test_a_ladder_is_a_run_of_steps_above_what_passed(rows: list[Row], climbs: bool) -> None:
     assert found(*rows)["ladder"] == climbs
+
+
+@pytest.mark.parametrize(
+    ("rows", "tries"),
+    [
+        ([(0, 140, False), (60, 420, False)], True),
+        ([(0, 140, False), (61, 420, False)], False),
+        ([(0, 141, False), (5, 420, False)], False),
+        ([(0, 140, False), (5, 419, False)], False),
+        ([(0, 0, False), (5, 420, False)], False),
+        ([(0, 420, False), (5, 140, False)], False),
+        ([(0, 100, False), (20, 200, False), (50, 100, STOP), (90, 420, STOP)], True),
+    ],
+)
+def test_a_trial_is_a_small_payment_and_soon_a_large_one(rows: list[Row], tries: bool) -> None:
+    assert found(*rows)["trial"] == tries
 
 
 @pytest.mark.parametrize(
@@ -85,18 +116,33 @@ def test_small_is_up_to_its_amount(amount: int, probes: bool) -> None:
     assert found((0, amount, False), (1, amount, False), (2, amount, False))["small"] == probes
 
 
+def climbs_slowly(own: list[tuple[int, int, int, bool]]) -> bool:
+    """Payments of one card as (minute, place, amount, stopped), in order."""
+    highest, before, steps, found = 0, -1, list[int](), False
+    for minute, _, amount, stopped in own:
+        if highest < amount <= 1.5 * highest:
+            steps += [minute] if amount != before else []
+        elif amount > highest and not stopped:
+            steps = []
+        found |= len(steps) > 2 and steps[-1] - steps[-3] <= 60
+        highest, before = max(highest, 0 if stopped else amount), amount
+    return found
+
+
 def naive(rows: list[tuple[int | None, int, int, bool]]) -> dict[str, int]:
     """The same, card by card and row by row."""
     cards = sorted({card for card, *_ in rows if card is not None})
-    totals = {"ladder": 0, "declines": 0, "small": 0}
+    totals = dict.fromkeys(PATTERNS, 0)
     for card in cards:
         own = sorted(
             (minute, i, amount, stopped) for i, (it, minute, amount, stopped) in enumerate(rows) if it == card
         )
         times, amounts = [it[0] for it in own], [it[2] for it in own]
-        steps = [a > 0 and a < b <= 1.5 * a for a, b in pairwise(amounts)]
-        totals["ladder"] += any(
-            all(steps[i : i + 3]) and times[i + 3] - times[i] <= 60 for i in range(len(own) - 3)
+        totals["ladder"] += climbs_slowly(own)
+        totals["trial"] += any(
+            amounts[j] >= 420 and 1 <= amounts[i] <= 140 and times[j] - times[i] <= 60
+            for j in range(len(own))
+            for i in range(j)
         )
         for name, marks in (
             ("declines", [it[3] for it in own]),
@@ -119,7 +165,7 @@ payments = st.tuples(
 @settings(max_examples=60, deadline=None)
 @given(st.lists(payments, max_size=30))
 def test_counts_are_those_of_the_slow_definition(rows: list[tuple[int | None, int, int, bool]]) -> None:
-    seen = count(table(rows), "entity_card", ("ladder", "declines", "small"), RULES)
+    seen = count(table(rows), "entity_card", PATTERNS, RULES)
     assert {pattern: it.entities for pattern, it in seen.items()} == naive(rows)
     assert {it.rows for it in seen.values()} == {sum(card is not None for card, *_ in rows)}
 
@@ -129,6 +175,7 @@ def test_kinds_are_those_of_the_configuration() -> None:
     assert kinds_of(Probing(), names)["device"] == ("declines", "small")
     chosen = Probing(
         ladder=Ladder(entities=("device",)),
+        trial=Trial(entities=()),
         declines=ManyDeclines(entities=()),
         small=ManySmall(entities=("card",)),
     )
@@ -166,10 +213,10 @@ def test_fewer_than_the_least_number_are_no_finding_though_nobody_ever_probed() 
     never = [{("ladder", "card"): Seen(0, 1_000)}] * 28
 
     def raised(entities: int) -> bool:
-        (probe,) = judge({("ladder", "card"): Seen(entities, 1_000)}, never, Probing(entities_min=5))
+        (probe,) = judge({("ladder", "card"): Seen(entities, 1_000)}, never, Probing())
         return probe.alarming
 
-    assert [raised(4), raised(5)] == [False, True]
+    assert [raised(2), raised(3)] == [False, True]
 
 
 def test_an_attack_of_a_week_ago_does_not_hide_that_of_today() -> None:

@@ -9,8 +9,9 @@ import pytest
 from fraud.errors import ConfigError
 from fraud.monitoring import endpoint
 from fraud.monitoring.endpoint import Guard
-from fraud.monitoring.rotation import settled
+from fraud.monitoring.rotation import settled, stamp_of
 from tests.monitoring.test_endpoint import OTHERS, guarded, put
+from tests.waiting import wait_until
 
 
 class Clock:
@@ -51,6 +52,24 @@ def test_without_patience_it_is_read_once() -> None:
     with pytest.raises(ConfigError):
         settled(reader(clock, from_s=0.01), 0.0, now_s=lambda: clock.now_s, wait=clock.wait)
     assert clock.now_s == 0
+
+
+def test_a_stamp_tells_other_content_rights_and_that_a_file_is_gone(tmp_path: Path) -> None:
+    path, other = put(tmp_path, "token", b"first"), put(tmp_path, "other", b"other")
+    seen = {stamp_of([path, other])}
+    assert stamp_of([path, other]) in seen, "looking changes nothing"
+    put(tmp_path, "token", b"other")
+    assert stamp_of([path, other]) not in seen
+    seen.add(stamp_of([path, other]))
+
+    def told() -> bool:
+        path.chmod(0o640)  # again until the clock of the file system, which is a coarse one, has gone on
+        return stamp_of([path, other]) not in seen
+
+    wait_until(told)
+    seen.add(stamp_of([path, other]))
+    path.unlink()
+    assert stamp_of([path, other]) not in seen
 
 
 def test_metrics_begin_though_their_certificate_is_just_being_renewed(

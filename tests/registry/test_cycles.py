@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fraud.registry import LedgerStore
-from fraud.registry.cycles import trained_us
+from fraud.registry.cycles import deaths_of, trained_us
 from tests.registry.entries import add, registered, verdict
 
 
@@ -101,3 +101,29 @@ def test_a_cycle_says_itself_of_which_models_it_made_a_version(store: LedgerStor
     start(store, trigger="misses")
     finish(store, failed, waits)  # of a release that does not say
     assert [it.trained for it in store.state().cycles] == [("card",), (), ("card",)]
+
+
+def test_a_cycle_that_was_stopped_is_as_one_that_never_started(store: LedgerStore) -> None:
+    body = {"model": "", "cut_position": 5, "cut_time_us": 50, "trigger": "hand"}
+    request = add(store, "RetrainRequested", body).seq
+    for seq in (None, request):
+        add(store, "CycleStarted", {"request_seq": seq, "models": ["card"]})
+        add(store, "CycleFailed", {"request_seq": seq, "error": "told to stop", "stopped": True})
+    state = store.state()
+    assert (state.cycles, state.cycle_runs) == ([], False)
+    assert (state.request(request).state, state.request(request).error) == ("WAITING", "")
+    # As an older release says it: no word of a stop.
+    add(store, "CycleStarted", {"request_seq": request, "models": ["card"]})
+    add(store, "CycleFailed", {"request_seq": request, "error": "worker lost"})
+    state = store.state()
+    assert [it.ended for it in state.cycles] == ["failed"]
+    assert (state.request(request).state, state.request(request).error) == ("FAILED", "worker lost")
+
+
+def test_what_had_died_before_a_stop_has_still_died(store: LedgerStore) -> None:
+    body = {"model": "", "cut_position": 5, "cut_time_us": 50, "trigger": "hand"}
+    request = add(store, "RetrainRequested", body).seq
+    for _ in range(2):
+        add(store, "CycleStarted", {"request_seq": request, "models": ["card"]})
+    add(store, "CycleFailed", {"request_seq": request, "error": "told to stop", "stopped": True})
+    assert deaths_of(store.state().cycles, request) == 1

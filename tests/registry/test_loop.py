@@ -27,6 +27,8 @@ def entries() -> list[LedgerEntry]:
         ("CycleFailed", {"error": "no disk"}),
         ("RolledBack", {"model": "card"}),
         ("DataExcluded", {}),
+        ("CycleStarted", {"models": ["card"]}),
+        ("CycleFailed", {"error": "told to stop", "stopped": True}),
     ]
     return [
         LedgerEntry(i + 1, 100 * (i + 1), kind, "a", "", body, "", "") for i, (kind, body) in enumerate(told)
@@ -40,8 +42,8 @@ def counted(parts: int) -> LoopCounts:
     return counts
 
 
-def test_each_end_of_a_retrain_counts_once_for_each_model() -> None:
-    counts = counted(10)
+def test_each_end_of_a_retrain_but_a_stop_counts_once_for_each_model() -> None:
+    counts = counted(12)
     assert dict(counts.retrains) == {
         ("card", "finished"): 1,
         ("transfer", "frozen"): 1,
@@ -54,11 +56,11 @@ def test_each_end_of_a_retrain_counts_once_for_each_model() -> None:
 
 
 def test_what_was_promoted_and_rolled_back_is_counted_with_its_time() -> None:
-    counts = counted(10)
+    counts = counted(12)
     assert (counts.promotions["card"], counts.rollbacks["card"], counts.versions["card"]) == (1, 1, 1)
     assert (counts.promoted_us, counts.rolled_back_us) == ({"card": 400}, {"card": 900})
     assert counts.reasons["card", "PROMOTE", "superiority"] == 1
-    assert counts.seq == 10
+    assert counts.seq == 12
 
 
 @pytest.mark.parametrize(

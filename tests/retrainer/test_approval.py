@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -175,3 +176,23 @@ def test_what_passed_as_an_emergency_waits_for_a_person_and_for_no_time_in_shado
     shadow = open_workshop(load_settings(world.config, {"FRAUD__GATE__MODE": "shadow"}))
     assert waiting_of(shadow, "card") == []
     assert [it.version for it in shadow.state().pending("card")] == ["card-1"], "it is judged anew"
+
+
+def test_a_version_that_a_person_promotes_while_the_cycle_lets_the_others_go_is_passed_over(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [world.train() for _ in range(3)]
+    shop, record, promoted = open_workshop(world.settings), Workshop.record, list[str]()
+
+    def promote_before(shop: Workshop, kind: str, body: dict[str, Any], reason: str) -> int:
+        if kind == "VersionDropped" and not promoted:
+            promoted.append(body["version"])
+            world.crown(body["version"])
+        return record(shop, kind, body, reason)
+
+    monkeypatch.setattr(Workshop, "record", promote_before)
+    assert [it.verdict for it in judge(world, shop)] == ["PROMOTE"] * 3
+    state = world.ledger.state()
+    assert [state.champion("card")] == promoted
+    statuses = sorted(state.version(name).status for name in names)
+    assert statuses == ["champion", "former champion", "superseded"], "the others are let go all the same"

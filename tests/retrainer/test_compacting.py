@@ -1,6 +1,5 @@
 """The watching retrainer merges small files of a crowded table, once a day, and survives that it cannot."""
 
-import threading
 from collections.abc import Collection, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -15,6 +14,7 @@ from fraud.retrainer.compacting import CompactionWatch
 from fraud.retrainer.cycle import Workshop
 from fraud.retrainer.daemon import Watch, open_workshop
 from fraud.settings import load_settings
+from fraud.stopping import Stopping
 from tests.retrainer.patterns import World
 
 FEW = {"FRAUD__TRAINING__ARCHIVE_SMALL_FILES_MAX": "3", "FRAUD__TRAINING__TRIGGERS__EVERY": "never"}
@@ -85,7 +85,7 @@ def test_what_cannot_be_compacted_is_tried_a_day_later_and_stops_nothing(world: 
 def test_the_watching_retrainer_compacts_after_a_copy(world: World) -> None:
     settings = load_settings(world.config, FEW)
     copied(world, open_workshop(settings), 4)
-    watch = Watch(settings, threading.Event())
+    watch = Watch(settings, Stopping())
     watch._archive()
     assert watch._shop.archive.small_files()["labels"] == 1
     files = list((world.settings.places.archive / "labels").glob("*.parquet"))

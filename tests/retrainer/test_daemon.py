@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
+import structlog.testing
 
 from fraud.clock import DAY_US
 from fraud.eventlog import SqliteEventLog
@@ -17,6 +18,7 @@ from fraud.retrainer.cycle import Workshop
 from fraud.retrainer.daemon import DEATHS_MAX, Watch, await_log, give_up, next_order, open_workshop
 from fraud.retrainer.watching import Monitor
 from fraud.settings import load_settings
+from fraud.stopping import Stopping
 from tests.retrainer.answering import shown
 from tests.retrainer.patterns import CONFIG, START_US, World
 from tests.waiting import wait_until
@@ -105,7 +107,7 @@ def test_an_order_of_every_model_names_them(world: World, shop: Workshop) -> Non
     assert order.models == ("card", "transfer")
 
 
-class Stopping(threading.Event):
+class Turns(Stopping):
     """Says stop at the end of the given turns, and notes how long each was waited for."""
 
     def __init__(self, turns: int) -> None:
@@ -113,8 +115,7 @@ class Stopping(threading.Event):
         self.waited: list[float] = []
         self._turns = turns
 
-    def wait(self, timeout: float | None = None) -> bool:
-        assert timeout is not None
+    def wait(self, timeout: float) -> bool:
         self.waited.append(timeout)
         return len(self.waited) > self._turns
 
@@ -122,7 +123,7 @@ class Stopping(threading.Event):
 def test_what_fails_is_tried_again_after_a_pause_that_grows(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stopping = Stopping(turns=7)
+    stopping = Turns(turns=7)
     watch = Watch(load_settings(world.config, {}), stopping)
     outcomes = iter([True, False, False, False, False, False, True])
     monkeypatch.setattr(watch, "_turn", lambda _: next(outcomes))
@@ -134,7 +135,7 @@ def test_a_copy_that_fails_is_counted_and_only_what_needs_it_waits(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = load_settings(world.config, {})
-    watch, pool = Watch(settings, threading.Event()), daemon._Pool(settings)
+    watch, pool = Watch(settings, Stopping()), daemon._Pool(settings)
     shop = watch._shop
     held = shop.copy()
     shop.metrics.archive_position.set(0)
@@ -173,7 +174,7 @@ def test_a_ray_that_has_lost_a_task_is_started_anew(world: World, monkeypatch: p
     class Pool:
         suspect = False
 
-        def __init__(self, _: object) -> None:
+        def __init__(self, *_: object) -> None:
             pass
 
         def __enter__(self) -> Self:
@@ -194,31 +195,51 @@ def test_a_ray_that_has_lost_a_task_is_started_anew(world: World, monkeypatch: p
     assert pool.open() is not first
 
 
-@pytest.mark.parametrize("unfinished", [False, True])
-def test_watching_begins_when_the_scorer_has_made_the_log(
-    tmp_path: Path, unfinished: bool, capsys: pytest.CaptureFixture[str]
+def test_a_cycle_that_is_stopped_however_often_is_no_failure_and_its_request_goes_on_waiting(
+    world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    settings, record = load_settings(world.config, {}), Workshop.record
+    request = asked(world)
+
+    def stopped_at_once(shop: Workshop, kind: str, body: dict[str, Any], reason: str) -> int:
+        shop.stopping.set()
+        return record(shop, kind, body, reason)
+
+    monkeypatch.setattr(Workshop, "record", stopped_at_once)
+    for _ in range(DEATHS_MAX):
+        watch = Watch(settings, Stopping())
+        assert watch._turn(daemon._Pool(settings)), "nothing to pause for"
+        kinds = [it.kind for it in world.ledger.read()]
+        assert kinds[-2:] == ["CycleStarted", "CycleFailed"]
+    head = world.ledger.head()
+    assert watch._turn(daemon._Pool(settings))
+    assert world.ledger.head() == head, "told to stop, it starts none"
+    shop = watch._shop
+    give_up(shop)
+    order = next_order(shop, Monitor(shop))
+    assert order is not None
+    assert (order.request_seq, shop.state().request(request).state) == (request, "WAITING")
+    assert shown(shop, "fraud_retrain_running", model="") == 0
+    assert shown(shop, "fraud_retrains_total", result="failed") == 0
+
+
+@pytest.mark.parametrize("unfinished", [False, True])
+def test_watching_begins_when_the_scorer_has_made_the_log(tmp_path: Path, unfinished: bool) -> None:
     (tmp_path / "fraud.toml").write_text(CONFIG)
     settings = load_settings(tmp_path / "fraud.toml", {})
     log = settings.places.log
     log.parent.mkdir()
     if unfinished:
         log.touch()
-    stopping = threading.Event()
+    stopping = Stopping()
     waiting = threading.Thread(target=await_log, args=(settings, stopping))
-    waiting.start()
-    said = ""
-
-    def says(what: str) -> bool:
-        nonlocal said
-        said += "".join(capsys.readouterr())
-        return what in said
-
     reason = "being made by its writer" if unfinished else "no event log yet"
-    wait_until(lambda: says(reason))
-    SqliteEventLog.open(log, writable=True, entity_names=settings.schema_.entity_names).close()
-    waiting.join(60)
+    with structlog.testing.capture_logs() as said:
+        waiting.start()
+        wait_until(lambda: said)
+        SqliteEventLog.open(log, writable=True, entity_names=settings.schema_.entity_names).close()
+        waiting.join(180)
     assert not waiting.is_alive()
-    assert said.count(reason) == 1, "once, however long it waits"
+    assert [reason in str(it["why"]) for it in said].count(True) == 1, "once, however long it waits"
     stopping.set()
     assert not await_log(settings, stopping)

@@ -17,6 +17,7 @@ from fraud.serving.identities import Identities, IdentityFile
 from fraud.serving.identity_desk import IdentityDesk
 from fraud.serving.roles import RIGHTS, Caller
 from fraud.settings.access import ROLES
+from tests.waiting import wait_until
 
 NOW_US = 1_000_000
 RAW = ("analyst", "operator", "auditor")
@@ -217,6 +218,23 @@ def test_the_file_is_read_again_only_when_it_has_changed_and_never_when_it_is_br
     path.chmod(0o600)
     assert file.refresh()
     assert file.held.of_token(f"Bearer {token}", 5).roles == {"auditor"}
+
+
+def test_a_file_that_was_refused_for_its_rights_is_read_when_they_are_mended(tmp_path: Path) -> None:
+    path = tmp_path / "identities.json"
+    desk = IdentityDesk(path, made_by="root")
+    desk.add("jane", ["operator"], now_us=1, expires_us=0)
+    file = IdentityFile(path, RAW)
+    _, token = desk.add("joe", ["auditor"], now_us=1, expires_us=0)
+    path.chmod(0o620)
+    assert not file.refresh()
+
+    def mended() -> bool:
+        path.chmod(0o600)  # again until the clock of the file system, which is a coarse one, has gone on
+        return file.refresh()
+
+    wait_until(mended)
+    assert file.held.of_token(f"Bearer {token}", 5).name == "joe"
 
 
 def test_a_file_that_is_missing_or_that_others_may_write_is_refused(tmp_path: Path) -> None:

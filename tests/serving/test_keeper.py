@@ -8,6 +8,7 @@ import pytest
 from fraud.clock import DAY_US
 from fraud.errors import Unavailable
 from fraud.features.archive import open_archive
+from fraud.serving import keeper
 from fraud.settings import load_settings
 from tests.serving.test_recovery import Inside, inside
 from tests.serving.worlds import Stream, settings_in
@@ -49,6 +50,34 @@ def test_nothing_is_pruned_while_the_archive_is_not_on_the_disk(
         assert here.process.log.first() > 1
 
     inside(settings, after_a_restart)
+
+
+def test_a_backlog_is_pruned_in_parts_and_the_rest_follows_at_the_next_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeper, "PRUNE_AT_ONCE", 40)
+    given = {"FRAUD__LOG__IDEMPOTENCY_HORIZON": "1h", "FRAUD__LOG__PRUNE_EVERY": "1h"}
+    settings, stream = settings_in(tmp_path, **given), Stream(seed=7)
+
+    async def body(here: Inside) -> None:
+        process = here.process
+        await here.score(stream, 100)
+        stream.now_us += 40 * DAY_US
+        await here.score(stream, 10)
+        process.archive.copy_from(process.log)
+        await process.batcher.run(process.keeper.snapshot_now)
+        await process.keeper.tend(process.batcher)
+        assert process.log.first() == 1, "it is not due yet"
+        process.keeper._pruned_at -= 3600
+        for first in (41, 81, 101):
+            await process.keeper.tend(process.batcher)
+            assert process.log.first() == first
+        stream.now_us += 40 * DAY_US
+        await here.score(stream, 10)
+        await process.keeper.tend(process.batcher)
+        assert process.log.first() == 101, "what was old is gone; the next time is in an hour"
+
+    inside(settings, body)
 
 
 def test_a_start_from_a_snapshot_writes_the_next_one_when_that_is_old(tmp_path: Path) -> None:

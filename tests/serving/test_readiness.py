@@ -4,6 +4,8 @@ import asyncio
 import os
 import signal
 import sqlite3
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,8 +14,11 @@ import polars as pl
 import pytest
 from grpc_health.v1 import health_pb2
 
-from fraud.errors import Unavailable
+from fraud.errors import LogUnwritable, Unavailable
+from fraud.records import Decision, Transaction
 from fraud.serving.health import Readiness
+from fraud.serving.progress import RestoreStopped
+from fraud.serving.recovery import restore
 from fraud.serving.scorer import State
 from fraud.serving.server import ScoringProcess, _serve
 from tests.serving.test_recovery import Inside, inside
@@ -122,6 +127,128 @@ def test_whatever_a_restore_raises_the_next_check_tries_again(tmp_path: Path, er
         assert scorer.ready
         stopping.set()
         await watcher
+
+    inside(settings_in(tmp_path), body)
+
+
+def full(*_: object) -> int:
+    raise LogUnwritable("the disk is full")
+
+
+def test_a_failed_append_costs_one_restore_and_health_tells_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go, restores = threading.Event(), []
+
+    def held(*given: Any) -> State:
+        restores.append(given)
+        go.wait()
+        return restore(*given)
+
+    async def body(here: Inside) -> None:
+        process, stream = here.process, Stream(seed=75)
+        await here.score(stream, 50)
+        monkeypatch.setattr("fraud.serving.server.restore", held)
+        process.readiness._every_s = 3600
+        watcher = asyncio.create_task(process.readiness.watch(asyncio.Event()))
+        try:
+            async with asyncio.timeout(120):
+                assert await process.readiness.check()
+                with monkeypatch.context() as broken:
+                    broken.setattr(process.log, "append", full)
+                    lost = asyncio.create_task(here.score(stream, 5))
+                    while await told(process.readiness) == SERVING:
+                        await asyncio.sleep(0.001)
+                    assert restores, "it is told before the restore is over"
+                # As the next check does that comes while the scoring thread is at it.
+                checking = asyncio.create_task(process.readiness.check())
+                while not process.batcher._inbox.qsize():
+                    await asyncio.sleep(0.001)
+                assert await told(process.readiness) == NOT_SERVING
+                go.set()
+                with pytest.raises(LogUnwritable):
+                    await lost
+                assert await checking
+            assert await told(process.readiness) == SERVING
+            assert len(restores) == 1
+            assert process.scorer.ready
+        finally:
+            go.set()
+            watcher.cancel()
+
+    inside(settings_in(tmp_path), body)
+
+
+def test_state_lost_behind_the_self_scores_is_not_told_as_serving(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def body(here: Inside) -> None:
+        scorer, readiness = here.process.scorer, here.process.readiness
+        score = scorer.self_score
+
+        def and_then_lost(transaction: Transaction) -> Decision:
+            decision = score(transaction)
+            if transaction.model == list(here.process.settings.models)[-1]:
+                scorer.state = None
+            return decision
+
+        monkeypatch.setattr(scorer, "self_score", and_then_lost)
+        assert not await readiness.check()
+        assert await told(readiness) == NOT_SERVING
+
+    inside(settings_in(tmp_path), body)
+
+
+def test_sigterm_ends_a_restore_after_a_failed_append(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = settings_in(tmp_path)
+    begun, given_up = threading.Event(), threading.Event()
+
+    async def go() -> None:
+        process = ScoringProcess(settings)
+
+        def long(*_: Any) -> State:
+            begun.set()
+            end = time.monotonic() + 30
+            try:
+                while time.monotonic() < end:
+                    process.progress.passed(1)
+            except RestoreStopped:
+                given_up.set()
+                raise
+            raise Unavailable("nobody has stopped it")
+
+        async def lose_and_stop() -> None:
+            here = Inside(settings, process)
+            monkeypatch.setattr("fraud.serving.server.restore", long)
+            monkeypatch.setattr(process.log, "append", full)
+            lost = asyncio.create_task(here.score(Stream(seed=76), 20))
+            while not begun.is_set():
+                await asyncio.sleep(0.001)
+            os.kill(os.getpid(), signal.SIGTERM)
+            with pytest.raises(LogUnwritable):
+                await lost
+
+        calls: list[asyncio.Task[None]] = []
+        await _serve(process, lambda _: calls.append(asyncio.create_task(lose_and_stop())))
+        await calls[0]
+        assert given_up.is_set()
+        assert await told(process.readiness) == NOT_SERVING
+        process.close()
+
+    asyncio.run(go())
+
+
+def test_a_check_under_way_at_the_end_does_not_say_that_it_serves(tmp_path: Path) -> None:
+    async def body(here: Inside) -> None:
+        readiness = here.process.readiness
+        assert await readiness.check()
+        checking = asyncio.create_task(readiness.check())
+        await asyncio.sleep(0)
+        readiness.end()
+        assert not await checking
+        assert await told(readiness) == NOT_SERVING
 
     inside(settings_in(tmp_path), body)
 

@@ -9,11 +9,13 @@ import pytest
 
 from fraud.clock import DAY_US
 from fraud.errors import Damaged, FraudError, LogUnwritable, Unavailable
+from fraud.features.fold import FeatureFold
 from fraud.labels.exclusions import View
-from fraud.records import Label, LabelValue
+from fraud.records import Entry, Label, LabelValue
+from fraud.serving import recovery
 from fraud.serving.batcher import Answer
 from fraud.serving.intake import TransactionIntake
-from fraud.serving.recovery import Snapshots, rebuilt, restore
+from fraud.serving.recovery import Snapshots, catch_up, entries_after, rebuilt, restore
 from fraud.serving.server import ScoringProcess
 from fraud.settings import Settings, load_settings
 from tests.serving.worlds import Stream, settings_in
@@ -201,6 +203,71 @@ def test_an_entry_that_is_nowhere_is_an_error_and_not_a_guess(tmp_path: Path) ->
             restore(process.spec, rule, process.log, process.archive, Snapshots(tmp_path / "none", 1))
 
     inside(settings_in(tmp_path), body)
+
+
+@pytest.mark.parametrize("before", [0, 20], ids=["from the log", "from the archive"])
+def test_what_is_pruned_while_it_is_read_is_read_from_the_archive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: int
+) -> None:
+    monkeypatch.setattr(recovery, "_READ_ROWS", 10)
+
+    async def body(here: Inside) -> None:
+        log, archive = here.process.log, here.process.archive
+        await here.score(Stream(seed=38), 100)
+        archive.copy_from(log, upto=80)
+        log.prune(before, 2**62)
+        entries = entries_after(log, archive, 0, 100)
+        begun = [next(entries) for _ in range(10)]
+        log.prune(60, 2**62)
+        assert [it.position for it in (*begun, *entries)] == list(range(1, 101))
+        entries = entries_after(log, archive, 60, 100)
+        next(entries)
+        log.prune(90, 2**62)
+        with pytest.raises(Damaged, match="up to 90 were pruned, but the archive ends at 80"):
+            list(entries)
+
+    inside(settings_in(tmp_path), body)
+
+
+def test_a_gap_is_an_error_that_names_the_position(tmp_path: Path) -> None:
+    async def body(here: Inside) -> None:
+        log, archive = here.process.log, here.process.archive
+        await here.score(Stream(seed=39), 100)
+        archive.copy_from(log)
+        log._connection.execute("DELETE FROM entries WHERE position = 50")
+        with pytest.raises(Damaged, match=r"position 50 is missing.*backup"):
+            list(entries_after(log, archive, 0, 100))
+
+    inside(settings_in(tmp_path), body)
+
+
+def test_a_label_joins_a_payment_that_was_archived_and_pruned_while_the_log_was_replayed(
+    tmp_path: Path,
+) -> None:
+    stream = Stream(seed=40)
+    settings = settings_in(tmp_path, FRAUD__LOG__IDEMPOTENCY_HORIZON="1d")
+
+    async def body(here: Inside) -> None:
+        process = here.process
+        for _ in range(2):
+            stream.frauds.clear()
+            await here.score(stream, 100)
+            await here.label(stream)
+        process.archive.copy_from(process.log, upto=101)
+        process.log.prune(100, 2**62)
+
+        def prune(entry: Entry) -> None:
+            if entry.position == 202:
+                process.archive.copy_from(process.log)
+                process.log.prune(201, 2**62)
+
+        state = process.scorer.state
+        assert state is not None
+        fold = FeatureFold(process.spec, state.fold.rule)
+        catch_up(fold, process.log, process.archive, 202, follow=True, take=prune)
+        assert fold.equals(state.fold), "no label waits for a payment that is only in the archive by now"
+
+    inside(settings, body)
 
 
 def test_a_snapshot_of_other_features_is_passed_over(tmp_path: Path) -> None:

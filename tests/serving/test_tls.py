@@ -9,9 +9,10 @@ from typing import Any
 import grpc
 import pytest
 from grpc_reflection.v1alpha import reflection_pb2
+from structlog.testing import capture_logs
 
 from fraud.errors import ConfigError, FraudError, Unauthenticated, Unavailable
-from fraud.serving.tls import Certificates
+from fraud.serving.tls import Certificates, Held
 from fraud.settings.access import Tls
 from tests.serving.authority import NOW_US, Authority, Guarded, Issued
 from tests.serving.worlds import Process, Stream, serving
@@ -193,6 +194,42 @@ def test_the_certificate_is_changed_under_load_without_a_failed_call(tmp_path: P
             old.who_am_i()
         with guarded.client(process, guarded.tokens["shop"], ca=new.ca) as fresh:
             assert fresh.who_am_i().name == "shop"
+
+
+def test_a_key_that_comes_while_the_pair_is_read_is_taken_at_the_next_handshake(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guarded = Guarded(tmp_path)
+    certificates = Certificates(Tls(certificate=tmp_path / "server.pem", key=tmp_path / "server.key"))
+    certificates.credentials()
+    issued = guarded.authority.issue("fraud", alternative=["localhost"])
+    guarded.place(Issued(issued.certificate, (tmp_path / "server.key").read_bytes()))
+    read = certificates._read
+
+    def read_then_replaced() -> Held:
+        try:
+            return read()
+        finally:
+            guarded.place(issued)
+
+    with monkeypatch.context() as replaced:
+        replaced.setattr(certificates, "_read", read_then_replaced)
+        assert certificates._at_handshake() is None, "they did not fit"
+    assert certificates._at_handshake() is not None
+    assert certificates._at_handshake() is None, "nothing has changed since"
+
+
+def test_files_that_do_not_fit_are_told_once(tmp_path: Path) -> None:
+    guarded = Guarded(tmp_path)
+    certificates = Certificates(Tls(certificate=tmp_path / "server.pem", key=tmp_path / "server.key"))
+    certificates.credentials()
+    (tmp_path / "server.key").unlink()
+    with capture_logs() as told:
+        for _ in range(3):
+            assert certificates._at_handshake() is None
+    assert [it["event"] for it in told] == ["certificates stay as they were"]
+    guarded.place(guarded.authority.issue("fraud", alternative=["localhost"]))
+    assert certificates._at_handshake() is not None
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pytest
 
 from fraud.errors import ConfigError
 from fraud.settings import Settings, settings_from
+from fraud.settings.attacks import GATE_FRAUDS_MIN
 
 PLAIN = """
 [schema.entities.card]
@@ -32,10 +33,31 @@ def settings_of(text: str) -> Settings:
         ("[attacks.numeric.weight]\nlow = 0\nhigh = 1", "attacks.numeric: unknown weight"),
         ("[attacks.numeric.age]\nlow = 2\nhigh = 1", "low: 2.0 is above high"),
         ("[attacks.entities.merchant]\nsets = { weight = 0.0 }", "attacks.merchant.sets: unknown weight"),
+        (
+            '[attacks.entities.merchant]\nbrings = ["weight"]',
+            "attacks.entities.merchant.brings: unknown weight; allowed: channel, age",
+        ),
+        (
+            '[attacks.entities.merchant]\nnew = true\nbrings = ["channel"]',
+            "brings: nothing was ever seen with a new one; leave out channel, or say in sets what follows",
+        ),
+        (
+            '[attacks.entities.merchant]\nbrings = ["channel"]\n[attacks.categorical.channel]',
+            "channel belongs to that entity, and categorical.channel would change it by itself; leave it out",
+        ),
+        (
+            '[attacks.entities.merchant]\nbrings = ["age"]\n[attacks.numeric.age]\nlow = 0\nhigh = 1',
+            "entities.merchant.brings: age belongs to that entity, and numeric.age would change it",
+        ),
+        (
+            '[attacks.entities.merchant]\nbrings = ["age"]\n[attacks.categorical.channel]\nsets = {age = 1}',
+            "and categorical.channel.sets would change it by itself; leave it out of one of them",
+        ),
         ("[attacks]\ncosts = [0.5, 0.25]", "must rise from one to the next"),
         ("[attacks]\ncosts = [0.0]", "must rise from one to the next, above 0"),
         ('[attacks.pace]\nwait_max = "1h"\nstep = "2h"', "goes 0 times into wait_max"),
         ("[attacks]\nqueries = 0", "attacks.queries"),
+        ("[attacks]\ngate_frauds = 29", "attacks.gate_frauds"),
         ("[attacks]\nqueries = 10001", "attacks.queries"),
         ("[attacks]\ncombinations = 15", "attacks.combinations"),
         ('[features]\nage_max = "6d"', "features.age_max: is shorter than gate.slices.new_within"),
@@ -55,6 +77,7 @@ def test_what_cannot_be_is_named_with_what_is_allowed(text: str, says: str) -> N
 def test_borders_are_taken() -> None:
     taken = settings_of("[attacks]\nqueries = 1\ncombinations = 16\ncosts = [0.01]").attacks
     assert (taken.queries, taken.combinations, taken.gate) == (1, 16, False)
+    assert settings_of(f"[attacks]\ngate_frauds = {GATE_FRAUDS_MIN}").attacks.gate_frauds == GATE_FRAUDS_MIN
     taken = settings_of('[attacks.pace]\nwait_max = "96h"\nstep = "1h"').attacks
     assert taken.pace is not None
     age = PLAIN.replace("[features.entities", '[features]\nage_max = "7d"\n[features.entities', 1)

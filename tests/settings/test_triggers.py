@@ -31,6 +31,8 @@ def settings(monitoring: dict[str, Any] | None = None, **triggers: Any) -> Setti
         ({"enabled": False}, {"probing": True}, "switch that on, or leave the trigger out"),
         ({"ladder": {"entities": ["shop"]}}, {}, "monitoring.probing.ladder.entities: unknown shop"),
         ({"small": {"within": "25h"}}, {}, "give 24h or less"),
+        ({"trial": {"entities": ["shop"]}}, {}, "monitoring.probing.trial.entities: unknown shop"),
+        ({"trial": {"large_min_minor": 300}}, {}, "is not above small_max_minor, 300; raise it"),
         ({"baseline": "20d"}, {}, "give 21d to 182d"),
         ({"baseline": "183d"}, {}, "give 21d to 182d"),
     ],
@@ -44,7 +46,11 @@ def test_what_cannot_work_is_refused_with_a_remedy(
 
 
 def test_borders_are_allowed() -> None:
-    settings({"small": {"within": "24h"}, "baseline": "21d"}, misses={"jump": 2.01}, per_day_max=2)
+    settings(
+        {"small": {"within": "24h"}, "baseline": "21d", "trial": {"large_min_minor": 301}},
+        misses={"jump": 2.01},
+        per_day_max=2,
+    )
     settings({"baseline": "182d"}, misses={}, per_day_max=1, emergencies_max=0)
 
 

@@ -101,7 +101,10 @@ def audit(world: "World") -> None:
     with world.disk.watched():
         process = world.process
         head = process.log.head()
-        entries = list(entries_after(process.log, process.archive, 0, head))
+        try:
+            entries = list(entries_after(process.log, process.archive, 0, head))
+        except Damaged as error:
+            raise BrokenPromise(f"positions are gapless to {head}: {error}") from error
         _check_order(entries, head)
         _check_past(world, entries)
         _check_answers(world, entries)

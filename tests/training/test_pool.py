@@ -1,3 +1,4 @@
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,12 @@ import ray
 
 from fraud.errors import ConfigError, Unavailable
 from fraud.features.spec import FeatureSpec
+from fraud.stopping import Stopped, Stopping
 from fraud.training.challengers import Challenger, FailedRecipe, Progress, train_challengers, train_here
 from fraud.training.pool import TrainingPool
 from tests.training import worker_calls
 from tests.training.made import made_set, made_settings
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.process
 
@@ -79,6 +82,24 @@ def exported() -> list[bytes]:
     """Return the keys of the functions that the running Ray holds."""
     worker: Any = ray._private.worker.global_worker
     return sorted(worker.gcs_client.internal_kv_keys(b"RemoteFunction:", b"fun"))
+
+
+def test_who_waits_for_a_task_goes_when_told_to_stop(
+    pool: TrainingPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopping, begun, end = Stopping(), tmp_path / "begun", tmp_path / "end"
+    monkeypatch.setattr(pool, "_stopping", stopping)
+
+    def tell() -> None:
+        wait_until(begun.exists)
+        stopping.set()
+
+    teller = threading.Thread(target=tell)
+    teller.start()
+    with pytest.raises(Stopped):
+        pool.run(worker_calls.hang, begun, end)
+    end.touch()  # the worker is wanted for the next test
+    teller.join()
 
 
 def test_workers_run_at_low_priority(pool: TrainingPool) -> None:

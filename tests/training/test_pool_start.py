@@ -4,6 +4,7 @@ import pytest
 import ray
 
 from fraud.errors import Unavailable
+from fraud.stopping import Stopped, Stopping
 from fraud.training.pool import STARTS, TrainingPool
 from tests.training.made import made_settings
 
@@ -37,3 +38,14 @@ def test_one_that_never_comes_is_named_with_what_to_look_at(monkeypatch: pytest.
     ):
         raise AssertionError("no cycle without Ray")
     assert late.told == ["init", "shutdown"] * STARTS
+
+
+def test_a_signal_that_ray_takes_while_it_starts_is_a_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    def init(**_: object) -> None:
+        raise SystemExit(1)
+
+    monkeypatch.setattr(ray, "init", init)
+    stopping = Stopping()
+    with pytest.raises(Stopped), TrainingPool(made_settings().training, stopping):
+        raise AssertionError("no cycle without Ray")
+    assert stopping.is_set()

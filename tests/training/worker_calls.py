@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from tests.waiting import wait_until
+
 
 def die_once(marker: Path) -> str:
     """Kill the own process at the first call; answer at the second."""
@@ -31,3 +33,10 @@ def total(rows: NDArray[np.float64]) -> tuple[float, bool]:
 
 def niceness() -> int:
     return os.getpriority(os.PRIO_PROCESS, 0)
+
+
+def hang(begun: Path, until: Path) -> str:
+    """Say that it has begun and wait for a file, a minute at most."""
+    begun.touch()
+    wait_until(until.exists, timeout_s=60)
+    return "was waited for"
