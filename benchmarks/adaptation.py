@@ -2,7 +2,8 @@
 
     honest payments (Handbook, own economy) + a gang that learns what pays ─▶ who defends, day by day
       never retrained · weekly · daily · online forest · this service · oracle      attackers the same for all
-    held-out strategies (`--strategies`, `--mutated`) and poisoners of labels ─▶ this service
+    held-out strategies (`--strategies`, `--mutated`), other learners (`--attackers`) and poisoners of
+    labels ─▶ this service
 
 A quarter of the cards, 90 days, every row in every scenario and seed. The service runs as two
 processes under the log clock; its retrains are those its triggers start, one an evening at most, as a
@@ -23,13 +24,15 @@ from pathlib import Path
 
 from benchmarks.adaptation_figure import draw
 from benchmarks.adaptation_online import INSTALL, is_installed
-from benchmarks.adaptation_report import FIRST_DAY, Table, report_of, table_of
+from benchmarks.adaptation_report import FIRST_DAY, Table, in_words, report_of, table_of
 from benchmarks.adaptation_rows import DAILY, NEVER, ON_REQUEST, ONLINE, ORACLE, PLAIN, SERVICE, UNDEFENDED
 from benchmarks.adaptation_runs import Results, execute, runs_of
 from benchmarks.adaptation_worlds import (
     BANDIT,
+    LEARNERS,
     MATURITY_US,
     MUTATED,
+    NAMES,
     POISONERS,
     WORLDS,
     Scenario,
@@ -68,6 +71,8 @@ def main() -> int:
         report.notes.append(INSTALL)
     if given.figure is not None:
         _draw(table_of(done, given.days), slowest_of(given.delays), given.figure, report)
+    if given.output == "table":
+        report.rows = [in_words(row) for row in report.rows]
     return finish(report, given)
 
 
@@ -98,6 +103,7 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     made.add_argument("--days", type=int, default=90)
     made.add_argument("--strategies", type=Path, help="TOML or JSON of strategies held out from development")
     made.add_argument("--mutated", type=int, default=0, help="so many mutants of the known ones, held out")
+    made.add_argument("--attackers", nargs="+", choices=LEARNERS, default=[], help="who learn otherwise")
     made.add_argument("--jobs", type=int, default=2, help="runs side by side")
     made.add_argument("--resume", type=Path, help="folder of finished runs to go on with, or to begin")
     made.add_argument("--figure", type=Path, help="draw recall and money lost by day into this file")
@@ -111,11 +117,18 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
         made.error("--seeds and --jobs: give at least 1; --poisoner-seeds and --mutated: at least 0")
     if given.strategies is not None and not given.strategies.is_file():
         made.error(f"--strategies: {given.strategies}: no such file")
+    if given.strategies is not None and given.strategies.stem in NAMES:
+        made.error(f"--strategies: {given.strategies}: other attackers have that name; rename the file")
+    begins = max(it.from_day for it in POISONERS.values())
+    if given.poisoner_seeds and given.days <= begins:
+        made.error(
+            f"--days: {given.days}: a poisoner begins on day {begins}; give more, or --poisoner-seeds 0"
+        )
     return given
 
 
 def scenarios_of(given: argparse.Namespace) -> list[Scenario]:
-    """Return what is played: the bandit at every delay, then who was held out, then the poisoner."""
+    """Return what is played: the bandit at every delay, who was held out or learns otherwise, poisoners."""
     seeds = range(1, given.seeds + 1)
     delays = (*given.delays, "0d")
     found = [
@@ -123,6 +136,7 @@ def scenarios_of(given: argparse.Namespace) -> list[Scenario]:
     ]
     others = [f"{MUTATED}-{given.mutated}"] if given.mutated else []
     others += [given.strategies.stem] if given.strategies is not None else []
+    others += given.attackers
     slowest = slowest_of(given.delays)
     found += [
         Scenario(world, name, delay, seed)

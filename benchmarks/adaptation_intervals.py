@@ -14,6 +14,7 @@ from scipy.stats import t as student
 from fraud.evaluation.resampling import Interval
 
 LEVEL = 0.95
+UNKNOWN = Interval(float("nan"), float("nan"), float("nan"))
 
 
 def mean_interval(values: Sequence[float], level: float = LEVEL) -> Interval:
@@ -40,7 +41,7 @@ def paired_ratio(
         raise ValueError(f"{len(numerators)} and {len(denominators)} values are no pairs")
     x, y = np.asarray(numerators, np.float64), np.asarray(denominators, np.float64)
     if not y.sum():
-        return Interval(float("nan"), float("nan"), float("nan"))
+        return UNKNOWN
     ratio = float(x.sum() / y.sum())
     residuals = mean_interval((x - ratio * y).tolist(), level)
     half = (residuals.high - residuals.value) / float(y.mean())

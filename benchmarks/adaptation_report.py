@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.adaptation_intervals import mean_interval, paired_ratio
+from benchmarks.adaptation_intervals import UNKNOWN, mean_interval, paired_ratio
 from benchmarks.adaptation_rows import (
     DAILY_ANALYSTS,
     NEVER,
@@ -27,9 +27,9 @@ from benchmarks.adaptation_rows import (
 from benchmarks.adaptation_runs import Run
 from benchmarks.adaptation_worlds import BANDIT, POISONERS, held_out
 from benchmarks.report import Bar, Report
-from fraud.adversary.contest_figures import RECOVERED_SHARE
+from fraud.adversary.contest_figures import RECOVERED_SHARE, Comeback
 from fraud.evaluation.resampling import Interval
-from fraud.registry.cycles import EMERGENCIES
+from fraud.registry.cycles import REQUEST
 
 FIRST_DAY = 21
 LOST_MAX = 0.85
@@ -64,9 +64,20 @@ class Seeds:
         """Return what the service said of itself, for each seed."""
         return [int(played.service[key]) for played in self.runs]
 
+    def comeback(self) -> Comeback:
+        """Return how the changes of strategy ended, those of all seeds pooled."""
+        return Comeback.of(it for played in self.runs for it in played.result.recoveries(FIRST_DAY))
+
+    def emergencies(self) -> dict[str, int]:
+        """Return how many emergencies each trigger that was on has started over all seeds; {} for none on."""
+        told = [played.service.get("emergencies", {}) for played in self.runs]
+        return {trigger: sum(it.get(trigger, 0) for it in told) for trigger in told[0]}
+
 
 LOST, RECALL, VALUE = "lost a day", "recall at .5 % FPR", "value detected"
 RETRAINS, DECLINED = "retrains", "false declines a day"
+ESTIMATED = {"recall": (RECALL, 2), "value": (VALUE, 2), "lost": (LOST, 0), "declined": (DECLINED, 0)}
+"""Columns of the report that have an interval: of what, and with how many digits in a table."""
 Table = Mapping[Key, Mapping[str, Seeds]]
 
 
@@ -88,11 +99,14 @@ def report_of(done: Mapping[Run, Played], days: int) -> Report:
         for row, seeds in table[key].items():
             report.rows.append(row_of(key, row, seeds, oracle_of(table, key), best_schedule(table[key])))
     for key in sorted(table):
+        _emergencies_of(table[key], "/".join(key), report)
         _bars_of(table, key, report)
     report.notes.append(
         f"days {FIRST_DAY} to {days}, seeds as counted; intervals are 95 %, Student's t over seeds; money in "
-        f"major units a day; days to {RECOVERED_SHARE:.0%}: the median of changes that came back, beside how "
-        "many of all did; declined are honest payments, a day"
+        f"major units a day; days to {RECOVERED_SHARE:.0%} of the recall before: the median over changes of "
+        "strategy after which it fell, all seeds pooled, where one that never came back took longest; of the "
+        "latter there were too many where it says 'not within', half of all were watched as long; back: how "
+        "many came back of how many fell; declined are honest payments, a day"
     )
     rows = {row for key in table for row in table[key]}
     with_analysts = " and ".join(sorted(rows & {SERVICE, UNDEFENDED, DAILY_ANALYSTS}))
@@ -103,25 +117,56 @@ def report_of(done: Mapping[Run, Played], days: int) -> Report:
 def row_of(
     key: Key, row: str, seeds: Seeds, oracle: Seeds | None, best: tuple[str, Seeds] | None
 ) -> dict[str, Any]:
-    """Return the table's row: means over seeds, money with its interval, and against oracle and schedule."""
-    lost = mean_interval(seeds.each(LOST))
-    changes, recovered = sum(seeds.each("changes")), sum(seeds.each("recovered"))
-    days = [each for each in seeds.each("days to 90 %") if not np.isnan(each)]
+    """Return the row of the report: means over seeds, with intervals, and against oracle and schedule."""
+    comeback = seeds.comeback()
+    estimates: dict[str, float] = {}
+    for name, (column, _) in ESTIMATED.items():
+        found = mean_interval(seeds.each(column))
+        estimates |= {name: found.value, f"{name} ±": found.high - found.value}
     return {
         "scenario": "/".join(key),
         "row": row,
         "seeds": len(seeds.by_seed),
-        "recall": seeds.mean(RECALL),
-        "value": seeds.mean(VALUE),
-        "lost": lost.value,
-        "lost ±": lost.high - lost.value,
+        **estimates,
         "÷ schedule": _ratio(seeds, None if best is None else best[1]),
         "÷ oracle": _ratio(seeds, oracle),
-        "days to 90 %": float(np.mean(days)) if days else float("nan"),
-        "back": f"{recovered:.0f}/{changes:.0f}",
+        "days to 90 %": comeback.days,
+        "days at least": comeback.at_least,
+        "back": comeback.back,
+        "fell": comeback.fell,
         "retrains": seeds.mean(RETRAINS),
-        "declined": seeds.mean(DECLINED),
+        "emergencies": seeds.emergencies(),
     }
+
+
+def in_words(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row of the report as a table has room for; what emergencies there were stands in notes."""
+    estimates = {}
+    for name, (_, digits) in ESTIMATED.items():
+        value, half = (f"{row[key]:,.{digits}f}".removeprefix("0") or "0" for key in (name, f"{name} ±"))
+        estimates[name] = value if np.isnan(row[f"{name} ±"]) else f"{value} ± {half}"
+    within, least = row["days to 90 %"], row["days at least"]
+    return {
+        **{name: row[name] for name in ("scenario", "row", "seeds")},
+        **estimates,
+        "÷ sched.": row["÷ schedule"],
+        "÷ oracle": row["÷ oracle"],
+        "days to 90 %": f"not within {least:g}"
+        if np.isinf(within)
+        else f"{within:g}"
+        if row["fell"]
+        else "–",
+        "back": f"{row['back']}/{row['fell']}",
+        "retrains": row["retrains"],
+    }
+
+
+def _emergencies_of(rows: Mapping[str, Seeds], name: str, report: Report) -> None:
+    for row, seeds in rows.items():
+        if started := seeds.emergencies():
+            counts = ", ".join(f"{trigger} {count}" for trigger, count in started.items())
+            none = "" if any(started.values()) else ": none ever started, so no figure shows what they do"
+            report.notes.append(f"{name}: {row}: emergencies: {counts}{none}")
 
 
 def _bounds(interval: Interval) -> str:
@@ -156,8 +201,8 @@ def _pairs(one: Seeds, other: Seeds | None, column: str) -> tuple[list[float], l
 
 
 def _bars_of(table: Table, key: Key, report: Report) -> None:
-    rows, name = table[key], "/".join(key)
-    service = rows.get(SERVICE)
+    rows, name, bandit = table[key], "/".join(key), (key[0], BANDIT, key[2])
+    service, known = rows.get(SERVICE), table.get(bandit, {})
     if service is None:
         return
     report.bars.append(
@@ -168,24 +213,24 @@ def _bars_of(table: Table, key: Key, report: Report) -> None:
         _against_oracle(service, oracle_of(table, key), name, report)
     elif key[1] in POISONERS:
         _against_poisoner(rows, name, service, report)
-    elif held_out(key[1]):
-        known = (key[0], BANDIT, key[2])
-        _against_held_out(service, table.get(known, {}).get(SERVICE), name, report)
-        _as_hard_for_the_oracle(oracle_of(table, key), oracle_of(table, known), name, report)
+        _because_of_the_poisoner(service, known.get(SERVICE), name, report)
+    else:
+        if held_out(key[1]):
+            _against_held_out(service, known.get(SERVICE), name, report)
+        else:
+            _as_hard_for("the service", service, known.get(SERVICE), name, report)
+        _as_hard_for("the oracle", oracle_of(table, key), oracle_of(table, bandit), name, report)
 
 
 def _against_schedules(rows: Mapping[str, Seeds], name: str, service: Seeds, report: Report) -> None:
     best = best_schedule(rows)
-    if best is not None and (pairs := _pairs(service, best[1], LOST)) is not None:
-        lost = paired_ratio(*pairs)
+    if best is not None:
+        whose = f"{best[0]}'s"
         extra = service.mean(RETRAINS) - best[1].mean(RETRAINS)
-        declined = service.mean(DECLINED) / max(best[1].mean(DECLINED), 1e-9)
-        report.bars += [
-            Bar(f"{name}: money lost ÷ {best[0]}'s", lost.value, LOST_MAX, False),
-            Bar(f"{name}: retrains − {best[0]}'s", extra, 0, False),
-            Bar(f"{name}: false declines ÷ {best[0]}'s", declined, FALSE_DECLINES_MAX, False),
-        ]
-        report.notes.append(f"{name}: money lost ÷ {best[0]}'s {lost.value:.2f} {_bounds(lost)}")
+        _bar_of(report, f"{name}: money lost ÷ {whose}", _pairs(service, best[1], LOST), LOST_MAX, False)
+        report.bars.append(Bar(f"{name}: retrains − {whose}", extra, 0, False))
+        declined = _pairs(service, best[1], DECLINED)
+        _bar_of(report, f"{name}: false declines ÷ {whose}", declined, FALSE_DECLINES_MAX, False)
     never = rows.get(NEVER)
     if never is not None and never.mean(RECALL) <= STATIC_RECALL:
         report.bars.append(Bar(f"{name}: recall", service.mean(RECALL), RECALL_MIN))
@@ -194,6 +239,15 @@ def _against_schedules(rows: Mapping[str, Seeds], name: str, service: Seeds, rep
             f"{name}: the model that is never retrained keeps a recall of {never.mean(RECALL):.2f}, above "
             f"{STATIC_RECALL}, so no bar is set on the service's {service.mean(RECALL):.2f}"
         )
+
+
+def _bar_of(
+    report: Report, name: str, pairs: tuple[list[float], list[float]] | None, bound: float, at_least: bool
+) -> None:
+    """Set a bar for a ratio over seeds, and note its interval; without pairs it is short."""
+    found = paired_ratio(*pairs) if pairs is not None else UNKNOWN
+    report.bars.append(Bar(name, found.value, bound, at_least))
+    report.notes.append(f"{name} {found.value:.2f} {_bounds(found)}")
 
 
 def _against_oracle(service: Seeds, oracle: Seeds | None, name: str, report: Report) -> None:
@@ -209,13 +263,13 @@ def _against_oracle(service: Seeds, oracle: Seeds | None, name: str, report: Rep
 
 def _against_poisoner(rows: Mapping[str, Seeds], name: str, service: Seeds, report: Report) -> None:
     budget = max(service.service("emergencies_max"))
-    driven = [sum(played.service["triggers"].get(it, 0) for it in EMERGENCIES) for played in service.runs]
+    driven = sum(service.emergencies().values()) / len(service.runs)
     together = max(service.service("emergencies_together"))
     report.bars.append(
         Bar(f"{name}: emergency retrains within a span of their budget", together, budget, False)
     )
     report.notes.append(
-        f"{name}: emergency retrains a run {np.mean(driven):.1f}, {together} within a span of their budget "
+        f"{name}: emergency retrains a run {driven:.1f}, {together} within a span of their budget "
         f"at most, of {budget} allowed; retrains in all "
         f"{service.mean(RETRAINS):.1f}"
     )
@@ -229,18 +283,31 @@ def _against_poisoner(rows: Mapping[str, Seeds], name: str, service: Seeds, repo
         )
 
 
+def _because_of_the_poisoner(service: Seeds, calm: Seeds | None, name: str, report: Report) -> None:
+    """Say how many retrains more there were with him: those asked for after an exclusion have no budget."""
+    if (pairs := _pairs(service, calm, RETRAINS)) is None:
+        return
+    more = mean_interval([mine - other for mine, other in zip(*pairs, strict=True)])
+    asked = np.mean([played.service["triggers"].get(REQUEST, 0) for played in service.runs])
+    report.notes.append(
+        f"{name}: retrains in all, with the poisoner less without him {more.value:+.1f} {_bounds(more)}; "
+        f"{asked:.1f} a run were asked for after exclusions, outside any budget"
+    )
+
+
 def _against_held_out(service: Seeds, known: Seeds | None, name: str, report: Report) -> None:
     for column in (RECALL, VALUE) if known is not None else ():
         pairs = _pairs(service, known, column)
-        share = paired_ratio(*pairs).value if pairs is not None else float("nan")
-        report.bars.append(Bar(f"{name}: {column} ÷ known strategies'", share, HELD_OUT_SHARE))
+        _bar_of(report, f"{name}: {column} ÷ known strategies'", pairs, HELD_OUT_SHARE, True)
 
 
-def _as_hard_for_the_oracle(held: Seeds | None, known: Seeds | None, name: str, report: Report) -> None:
-    """Say how much harder the strategies are for one who knows all: what it loses, too, is no memory."""
-    if held is None:
+def _as_hard_for(whose: str, row: Seeds | None, bandit: Seeds | None, name: str, report: Report) -> None:
+    """Say how much harder than the bandit they are for a row: what the oracle loses, too, is no memory."""
+    if row is None:
         return
     for column in (RECALL, VALUE):
-        if (pairs := _pairs(held, known, column)) is not None:
-            share = paired_ratio(*pairs).value
-            report.notes.append(f"{name}: the oracle's {column} ÷ its own on known strategies {share:.2f}")
+        if (pairs := _pairs(row, bandit, column)) is not None:
+            share = paired_ratio(*pairs)
+            report.notes.append(
+                f"{name}: {whose}'s {column} ÷ its own against the bandit {share.value:.2f} {_bounds(share)}"
+            )

@@ -24,7 +24,7 @@ import numpy as np
 
 from benchmarks import adaptation_online
 from benchmarks.adaptation_operator import Operated
-from benchmarks.adaptation_worlds import POISONERS, Scenario, Sources, config_of, held_out
+from benchmarks.adaptation_worlds import BANDIT, POISONERS, Scenario, Sources, config_of
 from fraud.adversary.contest import Contest, ContestSettings, Defender
 from fraud.adversary.contest_figures import ContestDay, ContestResult
 from fraud.adversary.defenders import KernelDefender, Policy
@@ -120,7 +120,7 @@ def rows_of(scenario: Scenario) -> tuple[str, ...]:
         return (SERVICE, UNDEFENDED)
     if scenario.delay == "0d":
         return (ORACLE,)
-    if held_out(scenario.attackers):
+    if scenario.attackers != BANDIT:
         return (SERVICE, DAILY)
     return (SERVICE, *(row for row in PLAIN if row != SERVICE), *ON_REQUEST)
 
@@ -179,6 +179,10 @@ def _defender(
                 "promotions": service.loop.promotions[MODEL],
                 "rollbacks": service.loop.rollbacks[MODEL],
                 "triggers": dict(sorted(service.started.items())),
+                "emergencies": {
+                    it: service.started[it]
+                    for it in service.stage.settings.training.triggers.emergencies_wanted
+                },
                 "emergencies_max": service.stage.settings.training.triggers.emergencies_max,
                 "emergencies_together": most_within(
                     service.emergencies_us, service.stage.settings.training.triggers.emergencies_within

@@ -3,20 +3,21 @@
     handbook/bandit/7d/seed-3      traffic / attackers / label delay / seed
 
 Nothing of a scenario depends on who defends. `bandit` chooses among the eight strategies of
-development; `poisoner` is the bandit's gang with false disputes and a bought analyst, `poisoner-bursts`
-the same with its disputes in four days of each 24, as many, which is how one would force retrains;
-`mutated-8` are eight random mutants of the known strategies, drawn from the seed; any other name of
-attackers is a file's, without its ending.
+development, and so does `exp3`, which never trusts what it learned; `evolution` starts with them and
+breeds from those that pay. `poisoner` is the bandit's gang with false disputes and, from the same day on,
+a bought analyst; `poisoner-bursts` the same with its disputes in four days of each 24, as many, which is
+how one would force retrains; `mutated-8` are eight random mutants of the known strategies, drawn from the
+seed; any other name of attackers is a file's, without its ending.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.report import FOLDER
-from fraud.adversary.choosers import EpsilonGreedy
+from fraud.adversary.choosers import Chooser, EpsilonGreedy, Evolution, Exp3
 from fraud.adversary.economy import Economy, EconomySettings
 from fraud.adversary.gang import Attacker, Gang
 from fraud.adversary.honest import HonestTraffic
@@ -36,6 +37,10 @@ POISONERS: Mapping[str, PoisonSettings] = {
     BURSTS: PoisonSettings(burst_days=4, quiet_days=20),
 }
 """Who files false labels beside the bandit's gang, and how."""
+LEARNERS: Mapping[str, Callable[[Sequence[Strategy]], Chooser]] = {"evolution": Evolution, "exp3": Exp3}
+"""Who learns from answers otherwise than the bandit does."""
+NAMES = (BANDIT, *POISONERS, *LEARNERS)
+"""Attackers who begin with the known strategies."""
 CARDS_PER_DAY = 6.0
 CARDS_SHARE = 0.25
 _UNREPORTED, _ASKED = 0.05, 0.7
@@ -100,7 +105,8 @@ class Sources:
     def attacker(self, scenario: Scenario, traffic: HonestTraffic) -> Attacker:
         """Return the attackers of a scenario, who have learned nothing yet."""
         tariff = Tariff.of(traffic.settings)
-        chooser = EpsilonGreedy(self.strategies_of(scenario, tariff))
+        learner = LEARNERS.get(scenario.attackers, EpsilonGreedy)
+        chooser = learner(self.strategies_of(scenario, tariff))
         gang = Gang(traffic, chooser, tariff, cards_per_day=CARDS_PER_DAY, seed=scenario.seed)
         settings = POISONERS.get(scenario.attackers)
         if settings is None:
@@ -145,5 +151,5 @@ def _allowed(parent: Strategy, name: str, rng: np.random.Generator, tariff: Tari
 
 
 def held_out(attackers: str) -> bool:
-    """Say whether these attackers use what was not there in development."""
-    return attackers != BANDIT and attackers not in POISONERS
+    """Say whether these attackers begin with what was not there in development."""
+    return attackers not in NAMES

@@ -5,10 +5,10 @@ among them, and at a rate of false positives, whatever threshold the defender us
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -49,14 +49,40 @@ class ContestDay:
 class Recovery:
     """A change of the strategy that most is attempted with, and how long recall took to come back.
 
-    `days` is 0 where it never fell below, None where it did not come back before the next
-    change or the end, or where there was no recall to come back to.
+    `days` is 0 where it never fell below, None where it did not come back within `watched` days, which
+    end with the next change or the contest, or where there was no recall to come back to. `fell` says
+    that there was some, and that less was left.
     """
 
     day: int
     before: str
     after: str
     days: int | None
+    watched: int
+    fell: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Comeback:
+    """How changes that `fell` ended: so many came `back`, after `days` in the median, and `at_least` so many.
+
+    Who never came back took longer than anything observed, so `days` is infinite where the median lies
+    among those; half of all took `at_least` as long as they were watched, and that is finite. NaN for none.
+    """
+
+    fell: int
+    back: int
+    days: float
+    at_least: float
+
+    @classmethod
+    def of(cls, changes: Iterable[Recovery]) -> Self:
+        """Pool the changes of one contest, or of many."""
+        fallen = [change for change in changes if change.fell]
+        days = [np.inf if change.days is None else change.days for change in fallen]
+        least = [change.watched if change.days is None else change.days for change in fallen]
+        back = sum(change.days is not None for change in fallen)
+        return cls(len(fallen), back, *(float(median(it)) if it else np.nan for it in (days, least)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,23 +129,18 @@ class ContestResult:
                 not self.recall(max(change, day - _SMOOTH_DAYS + 1), day + 1) >= RECOVERED_SHARE * best
                 for day in range(change, following)
             ]
-            days = _days_below(below) if best else None
-            found.append(Recovery(change, used[change - 1], used[change], days))
+            days, fell = (_days_below(below), True in below) if best else (None, False)
+            found.append(Recovery(change, used[change - 1], used[change], days, following - change, fell))
         return found
 
     def row(self, first: int, end: int) -> dict[str, Any]:
         """Return the columns of a benchmark's table over days [first, end)."""
-        recoveries = self.recoveries(first)
-        known = [change.days for change in recoveries if change.days is not None]
         days = self.days[first:end]
         return {
             "defender": self.defender,
             "recall at .5 % FPR": self.recall(first, end),
             "value detected": self.value_detected(first, end),
             "lost a day": self.lost_per_day(first, end) / 100,
-            "changes": len(recoveries),
-            "recovered": len(known),
-            "days to 90 %": float(median(known)) if known else float("nan"),
             "retrains": sum(day.retrains for day in days),
             "false declines a day": sum(day.false_declines for day in days) / max(1, len(days)),
         }
@@ -163,11 +184,11 @@ def _days_below(below: Sequence[bool]) -> int | None:
 
 
 def _dominant(days: Sequence[ContestDay]) -> list[str]:
-    """Return by day the strategy that most was attempted with in the last five; "" before any."""
+    """Return by day the strategy that most was attempted with in the five days around; "" before any."""
     found: list[str] = []
-    for end in range(1, len(days) + 1):
+    for middle in range(len(days)):
         sums: Counter[str] = Counter()
-        for day in days[max(0, end - _DOMINANT_DAYS) : end]:
+        for day in days[max(0, middle - _DOMINANT_DAYS // 2) : middle + _DOMINANT_DAYS // 2 + 1]:
             sums.update(day.attempted)
         best = max(sums, key=lambda name: (sums[name], name), default="")
         found.append(best or (found[-1] if found else ""))

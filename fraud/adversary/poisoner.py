@@ -32,7 +32,10 @@ _TEMPLATE_DAYS = 7
 class PoisonSettings:
     """How much is filed. `disputes_per_day` on average, `cleared_per_day` at most; 0 is none of it.
 
-    `from_day` on. A dispute comes in `dispute_delay_us` after its payment.
+    `from_day` on: four weeks after the first model of a contest, when analysts get something to do. So
+    the account has an honest past that the guard can hold it against, and confirmed misses have the three
+    quiet weeks, before the judged one, that they are held against. A dispute comes in `dispute_delay_us`
+    after its payment.
 
     Disputed payments come in bursts: for `burst_days` at a time, which begin on some day of each
     `burst_days + quiet_days`, and none between; without quiet days every day alike. What confirmed misses
@@ -41,7 +44,7 @@ class PoisonSettings:
 
     disputes_per_day: float = 5.0
     cleared_per_day: int = 20
-    from_day: int = 14
+    from_day: int = 43
     dispute_delay_us: int = DAY_US
     feed: str = CHARGEBACK
     account: str = ACCOUNT

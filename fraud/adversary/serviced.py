@@ -5,18 +5,16 @@
              → wait until the retrainer has looked at all of it, and what it promoted serves
 
 Time is the log clock, so nothing may go on while the retrainer works: an hour of training must
-not cost a simulated day. It has looked when it has copied the log for the third time since: the
-second copy belongs to a turn that began after the labels came, and by the third that turn is over,
-cycle included. For what asks for an emergency it looks every so often by the wall, so that is waited
-for first. The retrainer is started at the end of a first day, so that its calendar runs from
-midnight, as a fixed schedule's does.
+not cost a simulated day. When it has looked is told by its turns (`looks`), cycles included; so all that
+labels ask for starts at midnight. Probing alone is seen while payments come, too. The retrainer is started
+at the end of a first day, so that its calendar runs from midnight, as a fixed schedule's does.
 """
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
-from functools import partial
 from itertools import count
 from pathlib import Path
 from types import MappingProxyType, TracebackType
@@ -27,18 +25,18 @@ import numpy as np
 from fraud.adversary.contest import Answers
 from fraud.adversary.gang import Filing
 from fraud.adversary.honest import HonestTraffic, Payments, wire_rows
+from fraud.adversary.looks import NAMES, Shown, has_looked, require_short_rests
 from fraud.adversary.stage import Stage, free_port
 from fraud.client import Client
-from fraud.clock import DAY_US, SECOND_US
+from fraud.clock import DAY_US
 from fraud.errors import ConfigError, FraudError, NotAllowedNow, Unavailable
+from fraud.eventlog.folder import open_log
 from fraud.monitoring.scrape import Endpoint, scrape
 from fraud.records import Outcome
 from fraud.registry.chain import LedgerEntry
 from fraud.registry.cycles import EMERGENCIES
 from fraud.registry.loop import LoopCounts
 from fraud.registry.store import LedgerStore
-from fraud.settings import Settings
-from fraud.settings.durations import format_duration
 
 MODEL = "card"
 CALL_ROWS = 500
@@ -47,10 +45,6 @@ DAY_SECONDS = 600.0
 """The longest that the retrainer may take over what a day brought."""
 _DEADLINE_SECONDS = 60.0
 _POLL_SECONDS = 0.03
-LOOK_SECONDS = 1.0
-"""The longest from one look to the next for what asks for an emergency, by the wall: days pass in seconds."""
-_TURNS = 3
-_COPIES = "fraud_archive_copy_seconds_count"
 
 
 class ServiceDefender:
@@ -92,7 +86,7 @@ class ServiceDefender:
         self.stage = Stage(out, config, {**environment, **ports})
         if self.stage.settings.service.clock != "log":
             raise ConfigError('service.clock: a contest keeps simulated time; set it to "log"')
-        self._looks_s = _looks_s(self.stage.settings)
+        require_short_rests(self.stage.settings)
         self._client = Client(self.stage.target, deadline_s=_DEADLINE_SECONDS, retries=0)
         self._ledger: LedgerStore | None = None
         self._loop = LoopCounts()
@@ -173,7 +167,7 @@ class ServiceDefender:
         if not self._watching:
             self.stage.start("retrain", "retrain", "--watch")
             self._watching = True
-        self._settle()
+        self._settle(now_us)
 
     def _submit(self, filing: Filing) -> None:
         batch = f"{filing.submitter}-{next(self._batches):05d}"
@@ -185,34 +179,38 @@ class ServiceDefender:
             return
         self.failed += [f"label of {row.transaction_id}: {row.reason}" for row in reply.refused]
 
-    def _settle(self) -> None:
+    def _settle(self, evening_us: int) -> None:
         """Wait until the retrainer has looked, has started nothing since, and its champion serves."""
-        time.sleep(self._looks_s)
-        end = time.monotonic() + DAY_SECONDS
+        settings, end = self.stage.settings, time.monotonic() + DAY_SECONDS
+        with closing(open_log(settings)) as log:
+            head = log.head()
+        before = self._read_ledger()
+        while (since := self._shown(end)).position < head:
+            self._pause(end, "copy a day")
         while True:
-            before = self._read_ledger()
-            copies = self._copies() or 0.0
-            self._until(partial(self._has_copied, copies + _TURNS), end, "look at a day")
-            if self._read_ledger() == before:
+            while not has_looked(settings, since, self._shown(end), evening_us):
+                self._pause(end, "look at a day")
+            if (now := self._read_ledger()) == before:
                 break
-        self._until(self._serves, end, "have its champion serve")
+            before, since = now, self._shown(end)
+        while not self._serves():
+            self._pause(end, "have its champion serve")
 
-    def _until(self, holds: Callable[[], bool], end: float, what: str) -> None:
-        while not holds():
-            self.stage.check()
-            if time.monotonic() > end:
-                log = self.stage.log_of("retrain")
-                raise Unavailable(f"the retrainer did not {what} within {DAY_SECONDS:g} s; see {log}")
-            time.sleep(_POLL_SECONDS)
-
-    def _has_copied(self, times: float) -> bool:
-        return (self._copies() or 0.0) >= times
-
-    def _copies(self) -> float | None:
-        """Return how often the retrainer has copied the log; None while it does not answer."""
+    def _shown(self, end: float) -> Shown:
+        """Return what the retrainer shows now; while it does not answer, wait for it."""
         settings = self.stage.settings
-        found = scrape(Endpoint.of(settings.monitoring, settings.client, self._metrics_port), _COPIES)
-        return None if found is None else found.value(_COPIES)
+        endpoint = Endpoint.of(settings.monitoring, settings.client, self._metrics_port)
+        while (found := scrape(endpoint, *NAMES)) is None:
+            self._pause(end, "answer")
+        return Shown.of(found, MODEL)
+
+    def _pause(self, end: float, what: str) -> None:
+        """Let a moment pass in which something may come true."""
+        self.stage.check()
+        if time.monotonic() > end:
+            log = self.stage.log_of("retrain")
+            raise Unavailable(f"the retrainer did not {what} within {DAY_SECONDS:g} s; see {log}")
+        time.sleep(_POLL_SECONDS)
 
     def _read_ledger(self) -> int:
         """Take in what is new on the ledger; return its head."""
@@ -226,25 +224,6 @@ class ServiceDefender:
     def _serves(self) -> bool:
         reply = self._client.get_champion(MODEL)
         return reply.version == reply.intended_version
-
-
-def _looks_s(settings: Settings) -> float:
-    """Return how often the retrainer looks for what asks for an emergency, in seconds; 0 where nothing does.
-
-    Raises:
-        ConfigError: too rarely for days that pass in seconds.
-    """
-    triggers, monitoring = settings.training.triggers, settings.monitoring
-    spans = {"quality_every": monitoring.quality_every} if triggers.emergencies else {}
-    if triggers.emergencies and triggers.probing:
-        spans["traffic_every"] = monitoring.traffic_every
-    for name, span_us in spans.items():
-        if span_us > LOOK_SECONDS * SECOND_US:
-            raise ConfigError(
-                f"monitoring.{name}: is {format_duration(span_us)} by the wall, and days of a contest pass "
-                f"in seconds, so no emergency would ever start; give {LOOK_SECONDS:g}s or less"
-            )
-    return max(spans.values(), default=0) / SECOND_US
 
 
 class TrainedCycles:

@@ -8,7 +8,7 @@ import pytest
 
 from fraud.adversary.choosers import EpsilonGreedy, Scripted
 from fraud.adversary.contest import Answers, Contest, ContestSettings, Defender
-from fraud.adversary.contest_figures import ContestDay, ContestResult, caught_at_fpr
+from fraud.adversary.contest_figures import Comeback, ContestDay, ContestResult, Recovery, caught_at_fpr
 from fraud.adversary.defenders import KernelDefender, Policy
 from fraud.adversary.economy import Economy, EconomySettings
 from fraud.adversary.gang import Attacker, Filing, Gang
@@ -213,15 +213,19 @@ def test_recovery_counts_days_from_a_change_to_nine_tenths_of_the_recall_before(
     days = tuple(_day(i, c, s) for i, (c, s) in enumerate(zip(recalls, used, strict=True)))
     first, second = ContestResult("test", 1, days).recoveries(1)
     assert (first.before, first.after, second.before, second.after) == ("ladder", "bursts", "bursts", "slow")
-    assert first.day == 12  # most of five days
-    assert first.days == 4  # days 14 to 16 are the first three at 9 of 10 since
+    assert (first.day, second.day) == (10, 20)
+    assert first.days == 6  # days 14 to 16 are the first three at 9 of 10 since
     assert second.days is None
+    assert (first.watched, second.watched) == (10, 10)
+    assert first.fell
+    assert second.fell
 
 
 def test_a_change_that_nothing_notices_takes_no_days() -> None:
     days = tuple(_day(i, 9, "ladder" if i < 5 else "slow") for i in range(12))
     (change,) = ContestResult("test", 1, days).recoveries(1)
     assert change.days == 0
+    assert not change.fell
 
 
 def test_a_fall_that_was_never_made_good_sets_no_lower_goal() -> None:
@@ -230,7 +234,7 @@ def test_a_fall_that_was_never_made_good_sets_no_lower_goal() -> None:
     changes = ContestResult("test", 1, fallen).recoveries(1)
     assert [change.days for change in changes] == [None, None]
     back = tuple(_day(i, 1 if 10 <= i < 28 else 8, each) for i, each in enumerate(used))
-    assert [change.days for change in ContestResult("test", 1, back).recoveries(1)] == [None, 3]
+    assert [change.days for change in ContestResult("test", 1, back).recoveries(1)] == [None, 6]
 
 
 @pytest.mark.parametrize("caught", [0, None])
@@ -238,7 +242,22 @@ def test_where_nothing_was_ever_caught_there_is_nothing_to_come_back_to(caught: 
     days = tuple(replace(_day(i, 0, "a" if i < 6 else "b"), caught=caught) for i in range(12))
     result = ContestResult("test", 1, days)
     assert [change.days for change in result.recoveries(1)] == [None]
-    assert result.row(1, 12)["recovered"] == 0
+    found = Comeback.of(result.recoveries(1))
+    assert (found.fell, found.back) == (0, 0)
+    assert np.isnan(found.days)
+
+
+def _change(days: int | None, watched: int = 9, *, fell: bool = True) -> Recovery:
+    return Recovery(20, "a", "b", days, watched, fell)
+
+
+def test_a_change_that_never_came_back_took_longer_than_any_that_did() -> None:
+    few = Comeback.of([_change(2), _change(4), _change(None), _change(0, fell=False)])
+    assert (few.fell, few.back, few.days) == (3, 2, 4.0)
+    many = Comeback.of([_change(2), _change(None, 3), _change(None, 7)])
+    assert (many.fell, many.back) == (3, 1)
+    assert np.isinf(many.days)
+    assert many.at_least == 3, "two of three took three days at least"
 
 
 def test_a_day_without_scores_counts_once_there_was_a_model() -> None:

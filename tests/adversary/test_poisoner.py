@@ -120,12 +120,13 @@ def test_answers_reach_the_payments_they_belong_to(played: Played) -> None:
 
 def test_bursts_are_as_many_disputes_in_few_days_by_seed() -> None:
     steady, burst = PoisonSettings(), PoisonSettings(burst_days=4, quiet_days=20)
-    days = range(14 + 24 * 3)
+    first = steady.from_day
+    days = range(first + 24 * 3)
     for seed in range(5):
         wanted = [burst.disputes_on(day, seed) for day in days]
         assert sum(wanted) == pytest.approx(sum(steady.disputes_on(day, seed) for day in days))
         assert {*wanted} == {0.0, 5.0 * 24 / 4}
-        for start in range(14, len(days), 24):
+        for start in range(first, len(days), 24):
             busy = [day for day in days[start : start + 24] if wanted[day]]
             assert busy == list(range(busy[0], busy[0] + 4))
     schedules = {tuple(burst.disputes_on(day, seed) for day in days) for seed in range(5)}

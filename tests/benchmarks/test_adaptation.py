@@ -5,13 +5,10 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from benchmarks.adaptation import arguments, main, scenarios_of
-from benchmarks.adaptation_figure import draw
-from benchmarks.adaptation_intervals import mean_interval, paired_ratio
-from benchmarks.adaptation_report import FIRST_DAY, best_schedule, report_of, table_of
+from benchmarks.adaptation_report import FIRST_DAY
 from benchmarks.adaptation_rows import (
     DAILY,
     DAILY_ANALYSTS,
@@ -31,10 +28,12 @@ from benchmarks.adaptation_rows import (
     policy_of,
     rows_of,
 )
+from benchmarks.adaptation_rows import FIRST_DAY as FIRST_MODEL
 from benchmarks.adaptation_runs import Results, Run, runs_of
 from benchmarks.adaptation_worlds import (
     BANDIT,
-    BURSTS,
+    CARDS_PER_DAY,
+    LEARNERS,
     POISONERS,
     WORLDS,
     Scenario,
@@ -43,18 +42,19 @@ from benchmarks.adaptation_worlds import (
     mutants,
 )
 from fraud import adversary
-from fraud.adversary.contest_figures import ContestDay, ContestResult
 from fraud.adversary.defenders import LIGHT
 from fraud.adversary.economy import demo_settings
 from fraud.adversary.strategy import known_strategies
 from fraud.adversary.tariff import Tariff
 from fraud.clock import DAY_US, SECOND_US
+from fraud.evaluation.quiet import Forecast
 from fraud.guard.finding import CHECKS
 from fraud.registry.cycles import CycleStart
+from fraud.retrainer.misses import SPANS
 from fraud.retrainer.triggers import Alarm, CyclesBefore, due
 from fraud.settings import load_settings
+from tests.benchmarks.adaptation_done import DAYS, done_runs, played_run
 
-DAYS = 30
 SETTINGS = {world: load_settings(config_of(world), {}) for world in WORLDS}
 
 
@@ -101,13 +101,61 @@ def test_all_mutants_can_play(world: str) -> None:
     assert {mutant.parts for mutant in drawn} > {1}
 
 
-@pytest.mark.parametrize("words", [["--days", "21"], ["--seeds", "0"], ["--strategies", "/no/such.toml"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--days", "21"],
+        ["--days", "43"],
+        ["--seeds", "0"],
+        ["--strategies", "/no/such.toml"],
+        ["--strategies", "exp3.toml"],
+        ["--attackers", "bandit"],
+    ],
+)
 def test_what_cannot_be_played_is_refused_by_name(
-    words: list[str], capsys: pytest.CaptureFixture[str]
+    words: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "exp3.toml").touch()
     with pytest.raises(SystemExit):
         arguments(words)
-    assert words[0] in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert words[0] in said
+    assert words[1] in said
+
+
+def test_other_learners_are_played_where_they_are_named_beside_the_rows_of_held_out_strategies() -> None:
+    assert {it.attackers for it in scenarios_of(arguments([]))} == {BANDIT, *POISONERS}
+    found = scenarios_of(arguments(["--attackers", *LEARNERS, "--seeds", "2"]))
+    for name in LEARNERS:
+        mine = [it for it in found if it.attackers == name]
+        assert {(it.delay, it.seed) for it in mine} == {
+            (delay, seed) for delay in ("7d", "0d") for seed in (1, 2)
+        }
+        assert {row for it in mine for row in rows_of(it)} == {SERVICE, DAILY, ORACLE}
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_each_learner_plays_by_its_seed_and_otherwise_than_the_bandit(name: str, tmp_path: Path) -> None:
+    sources = Sources(6, tmp_path / "none")
+    once, again = (play(NEVER, Scenario("own", name, "7d", 3), sources, tmp_path) for _ in range(2))
+    assert once == again
+    days = once.result.days
+    assert sum(day.frauds for day in days) > 0
+    used = {strategy for day in days for strategy in day.attempted}
+    assert used <= {it.name for it in known_strategies()}
+    assert len(used) > 2
+    for other in (Scenario("own", name, "7d", 4), Scenario("own", BANDIT, "7d", 3)):
+        assert play(NEVER, other, sources, tmp_path).result.days != days
+
+
+def test_a_bought_analyst_has_an_honest_past_and_quiet_weeks_go_before_false_disputes() -> None:
+    for settings in POISONERS.values():
+        honest = range(FIRST_MODEL + 1, settings.from_day)
+        assert len(honest) >= 4 * 7, "three quiet weeks, and the week that is judged"
+        assert not any(settings.disputes_on(day, seed) for day in honest for seed in range(5))
+    for world in WORLDS:
+        assert SETTINGS[world].guard.history_min <= 21 * DAY_US
 
 
 @pytest.mark.parametrize("world", WORLDS)
@@ -170,6 +218,17 @@ def test_triggers_are_awake_in_contests_that_pass_in_minutes(given: dict[str, st
     assert triggers.probing or not given
 
 
+@pytest.mark.parametrize("world", WORLDS)
+def test_misses_of_one_day_of_the_gang_can_alarm_where_quiet_days_have_one(world: str) -> None:
+    """An evening off the schedule has a day of misses behind it, each card a vote at most."""
+    rules, most = SETTINGS[world].training.triggers.misses, int(CARDS_PER_DAY)
+    assert rules is not None
+    assert rules.least < most
+    for votes, alarms in ((most - 1, True), (rules.jump, False)):
+        chance = Forecast(1.0, 0.0).chance(votes)
+        assert (votes >= max(rules.least, rules.jump) and chance <= rules.p_value / len(SPANS)) == alarms
+
+
 def test_the_service_retrains_no_more_often_than_a_daily_schedule() -> None:
     """An evening has one retrain at most, whatever alarms, and emergencies have evenings left."""
     for world in WORLDS:
@@ -202,120 +261,8 @@ def _cycle(time_us: int, trigger: str) -> CycleStart:
     )
 
 
-def test_a_ratio_is_of_sums_and_its_interval_is_paired() -> None:
-    even = paired_ratio([2.0, 4.0, 8.0], [4.0, 8.0, 16.0])
-    assert (even.value, even.low, even.high) == pytest.approx((0.5, 0.5, 0.5))
-    uneven = paired_ratio([2.0, 4.0, 9.0], [4.0, 8.0, 15.0])
-    assert uneven.value == pytest.approx(15 / 27)
-    assert uneven.low < uneven.value < uneven.high
-    assert np.isnan(paired_ratio([1.0], [2.0]).high)
-    assert np.isnan(paired_ratio([1.0], [0.0]).value)
-    with pytest.raises(ValueError, match="no pairs"):
-        paired_ratio([1.0], [1.0, 2.0])
-
-
-def test_intervals_of_means_cover_as_often_as_they_say() -> None:
-    rng = np.random.default_rng(4)
-    found = [mean_interval(rng.normal(3.0, 2.0, 5).tolist()) for _ in range(1_000)]
-    covered = np.mean([it.low <= 3.0 <= it.high for it in found])
-    assert covered == pytest.approx(0.95, abs=0.025)
-
-
-def _played(
-    run: Run, *, lost: int, caught: int, retrains: int = 1, declined: int = 12, driven: int = 3
-) -> Played:
-    days = tuple(
-        ContestDay(
-            *(day, 2_400, 20, caught, caught, declined, 50_000, 50_000 - lost, lost, 10, retrains),
-            {"ladder": 50_000},
-        )
-        for day in range(DAYS)
-    )
-    told = {"failed": 0, "triggers": {"misses": 9}, "cycles": {"frozen": 2}}
-    told |= {"emergencies_max": 3, "emergencies_together": driven}
-    service = told if "service" in run.row else {}
-    return Played(run.row, run.scenario.name, ContestResult(run.row, run.scenario.seed, days), service)
-
-
-def _done(**changed: dict[str, int]) -> dict[Run, Played]:
-    """Runs of two seeds in which all bars are met, but for what is changed of a row."""
-    figures = {
-        **{row: {"lost": 20_000, "caught": 12} for row in (*SCHEDULES, NEVER)},
-        SERVICE: {"lost": 10_000, "caught": 15},
-        ORACLE: {"lost": 5_000, "caught": 18},
-        DAILY: {"lost": 15_000, "caught": 13},
-    }
-    figures[NEVER]["caught"] = 4
-    runs = [
-        Run(row, Scenario("own", BANDIT, "7d", seed)) for row in figures if row != ORACLE for seed in (1, 2)
-    ]
-    runs += [Run(ORACLE, Scenario("own", BANDIT, "0d", seed)) for seed in (1, 2)]
-    runs += [Run(ORACLE, Scenario("own", "mutated-4", "0d", 1))]
-    runs += [Run(SERVICE, Scenario("own", name, "7d", 1)) for name in ("mutated-4", *POISONERS)]
-    return {
-        run: _played(
-            run,
-            **(figures[run.row] | changed.get(f"{run.scenario.attackers.removesuffix('-4')}_{run.row}", {})),
-        )
-        for run in runs
-    }
-
-
-def _short(done: dict[Run, Played]) -> list[str]:
-    return [bar.name for bar in report_of(done, DAYS).bars if bar.verdict(quick=False) == "short"]
-
-
-def test_all_bars_are_met_by_a_service_that_meets_them() -> None:
-    report = report_of(_done(), DAYS)
-    assert not _short(_done())
-    assert len(report.bars) == 12
-    row = next(it for it in report.rows if it["row"] == SERVICE and it["scenario"] == "own/bandit/7d")
-    assert row["÷ schedule"] == pytest.approx(10 / 15)
-    assert row["÷ oracle"] == pytest.approx(2.0)
-    assert row["lost"] == pytest.approx(100.0)
-    best = best_schedule(table_of(_done(), DAYS)["own", BANDIT, "7d"])
-    assert best is not None
-    assert best[0] == DAILY
-    assert any("distance to the oracle: money lost × 2.00" in note for note in report.notes)
-
-
-@pytest.mark.parametrize(
-    ("changed", "bar"),
-    [
-        ({"bandit_service": {"lost": 14_000}}, "own/bandit/7d: money lost ÷ daily-90d's"),
-        ({"bandit_service": {"retrains": 2}}, "own/bandit/7d: retrains − daily-90d's"),
-        ({"bandit_service": {"declined": 14}}, "own/bandit/7d: false declines ÷ daily-90d's"),
-        ({"bandit_service": {"caught": 11}}, "own/bandit/7d: recall"),
-        ({"mutated_service": {"caught": 13}}, "own/mutated-4/7d: recall at .5 % FPR ÷ known strategies'"),
-        ({"mutated_service": {"lost": 15_000}}, "own/mutated-4/7d: value detected ÷ known strategies'"),
-        (
-            {"poisoner_service": {"driven": 4}},
-            "own/poisoner/7d: emergency retrains within a span of their budget",
-        ),
-        (
-            {"poisoner-bursts_service": {"driven": 4}},
-            f"own/{BURSTS}/7d: emergency retrains within a span of their budget",
-        ),
-    ],
-)
-def test_each_bar_is_short_when_its_figure_is(changed: dict[str, dict[str, int]], bar: str) -> None:
-    assert _short(_done(**changed)) == [bar]
-
-
-def test_how_hard_held_out_strategies_are_for_the_oracle_is_said() -> None:
-    notes = report_of(_done(mutated_oracle={"caught": 9, "lost": 20_000}), DAYS).notes
-    assert "own/mutated-4/7d: the oracle's recall at .5 % FPR ÷ its own on known strategies 0.50" in notes
-    assert "own/mutated-4/7d: the oracle's value detected ÷ its own on known strategies 0.67" in notes
-
-
-def test_no_recall_is_asked_for_where_the_static_model_still_sees() -> None:
-    report = report_of(_done(bandit_never={"caught": 9}, bandit_service={"caught": 11}), DAYS)
-    assert not [bar for bar in report.bars if bar.name.endswith(": recall")]
-    assert any("keeps a recall of 0.45" in note for note in report.notes)
-
-
 def test_a_finished_run_is_read_back_and_other_days_are_refused(tmp_path: Path) -> None:
-    run, played = next(iter(_done().items()))
+    run, played = next(iter(done_runs().items()))
     results = Results(tmp_path / "runs", Sources(DAYS, tmp_path))
     assert results.read(run) is None
     results.write(run, played, 1.0)
@@ -333,7 +280,7 @@ def test_a_run_with_another_strategy_file_of_the_name_is_refused(tmp_path: Path)
     place.write_text("[slow]\namount_minor = 5_000\n", encoding="utf-8")
     run = Run(SERVICE, Scenario("own", "unseen", "7d", 1))
     results = Results(tmp_path / "runs", Sources(DAYS, tmp_path, place))
-    results.write(run, _played(run, lost=1, caught=1), 1.0)
+    results.write(run, played_run(run, lost=1, caught=1), 1.0)
     assert results.read(run) is not None
     place.write_text("[slow]\namount_minor = 9_000\n", encoding="utf-8")
     with pytest.raises(ValueError, match="was played with another unseen; give another folder"):
@@ -350,19 +297,11 @@ def test_slow_runs_come_first_and_rows_can_be_chosen() -> None:
     assert len({run.name for run in runs}) == len(runs)
 
 
-def test_the_figure_is_drawn_with_a_panel_a_world(tmp_path: Path) -> None:
-    place = tmp_path / "adaptation.svg"
-    draw(table_of(_done(), DAYS), "7d", place)
-    assert "own" in place.read_text(encoding="utf-8")
-    with pytest.raises(ValueError, match="no run of bandit/1d"):
-        draw(table_of(_done(), DAYS), "1d", place)
-
-
 def test_what_was_played_is_reported_though_nothing_can_be_drawn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = Run(ORACLE, Scenario("own", BANDIT, "0d", 1))
-    Results(tmp_path, Sources(DAYS, tmp_path)).write(run, _played(run, lost=1, caught=12), 1.0)
+    Results(tmp_path, Sources(DAYS, tmp_path)).write(run, played_run(run, lost=1, caught=12), 1.0)
     words = f"--rows oracle --worlds own --seeds 1 --poisoner-seeds 0 --days {DAYS}"
     words += f" --resume {tmp_path} --figure {tmp_path / 'none.svg'}"
     monkeypatch.setattr(sys, "argv", ["adaptation", *words.split()])
