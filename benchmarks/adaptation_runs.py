@@ -2,8 +2,8 @@
 
     scenarios × rows ─ without those written before ─▶ processes, so many side by side ─▶ a file a run
 
-A file tells what was played (row, scenario, days, commit, digest of a strategy file), so an interrupted
-benchmark goes on with `--resume FOLDER`; a folder of other days or other strategies is refused.
+A file tells what was played (row, scenario, days, commit, digest of what it is made of), so an interrupted
+benchmark goes on with `--resume FOLDER`; a folder of other days, another configuration or others is refused.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from typing import Any
 
 from benchmarks.adaptation_online import is_installed
 from benchmarks.adaptation_rows import ON_REQUEST, ONLINE, SERVICE, UNDEFENDED, Played, play, rows_of
-from benchmarks.adaptation_worlds import Scenario, Sources
+from benchmarks.adaptation_worlds import POISONERS, Scenario, Sources, config_of
 from benchmarks.report import commit
 from benchmarks.workspace import workspace
 
@@ -53,7 +53,7 @@ class Results:
         """Return what was written of a run, None if it has not ended.
 
         Raises:
-            ValueError: it was played over other days, or with another file of strategies.
+            ValueError: it was played over other days, or is made of something else than now.
         """
         place = self._place(run)
         if not place.is_file():
@@ -64,10 +64,10 @@ class Results:
                 f"{place}: was played over {stored['days']} days, not {self._days}; give another folder, "
                 "or --days as then"
             )
-        if stored.get("strategies", "") != self._digest(run):
+        if stored.get("made_of", "") != self._digest(run):
             raise ValueError(
-                f"{place}: was played with another {run.scenario.attackers}; give another folder, or "
-                "--strategies as then"
+                f"{place}: was played with another {config_of(run.scenario.world).name}, or other "
+                f"{run.scenario.attackers}; give another folder, or the files as then"
             )
         self.commits.add(stored["commit"])
         return Played.from_json(stored)
@@ -78,7 +78,7 @@ class Results:
         stored: dict[str, Any] = {
             "days": self._days,
             "commit": commit(),
-            "strategies": self._digest(run),
+            "made_of": self._digest(run),
             "seconds": round(seconds, 1),
             **played.as_json(),
         }
@@ -88,11 +88,12 @@ class Results:
         part.replace(place)
 
     def _digest(self, run: Run) -> str:
-        """Return the SHA-256 of the strategy file of a run, "" where its attackers come from none."""
-        file = self._strategies
-        if file is None or run.scenario.attackers != file.stem:
-            return ""
-        return hashlib.sha256(file.read_bytes()).hexdigest()
+        """Return the SHA-256 of what a run is made of: configuration, poisoner, file of strategies."""
+        attackers, file = run.scenario.attackers, self._strategies
+        parts = [config_of(run.scenario.world).read_bytes(), repr(POISONERS.get(attackers)).encode()]
+        if file is not None and attackers == file.stem:
+            parts.append(file.read_bytes())
+        return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
     def _place(self, run: Run) -> Path:
         return self._folder / f"{run.name}.json"

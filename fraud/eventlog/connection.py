@@ -12,6 +12,7 @@ import contextlib
 import fcntl
 import os
 import sqlite3
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ CACHE_KIB = 64 * 1024
 """Page cache of one connection; holds the upper levels of the indexes of 100 million rows."""
 BUSY_S = 10.0
 """How long a writer waits for another one."""
+_LOOK_EVERY_S = 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,8 @@ def connect(
         NotFound: no such file, and not to be created.
         Damaged: not a SQLite file.
         OtherFormat: another layout than this release reads.
-        Unavailable: the file cannot be opened, is locked, or is only being made by its writer.
+        BeingMade: its writer has not made it whole yet.
+        Unavailable: the file cannot be opened or is locked.
     """
     if not (writable and create) and not path.exists():
         raise NotFound(
@@ -77,12 +80,29 @@ def connect(
 @contextlib.contextmanager
 def _one_at_a_time(folder: Path) -> Iterator[None]:
     """Let one process make a file at a time: SQLite waits for none where two turn to the write-ahead log."""
-    handle = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise Unavailable(f"{folder}: cannot be opened ({error}); check permissions") from error
+    try:
+        end = time.monotonic() + BUSY_S
+        while not _taken(handle, folder):
+            if time.monotonic() >= end:
+                raise Unavailable(f"{folder}: somebody opens a file there and does not end; see who")
+            time.sleep(_LOOK_EVERY_S)
         yield
     finally:
         os.close(handle)
+
+
+def _taken(handle: int, folder: Path) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        raise Unavailable(f"{folder}: cannot be locked ({error}); it needs a local file system") from error
+    return True
 
 
 def _prepare(
@@ -103,14 +123,18 @@ def _prepare(
     except sqlite3.DatabaseError as error:
         raise Damaged(f"{path}: is no {layout.what} ({error}); restore it from a copy") from error
     if version == 0 and not writable:
-        raise being_made(path)
+        raise BeingMade(path)
     if version != layout.version:
         raise OtherFormat(str(path), layout.what, version, layout.version)
 
 
-def being_made(path: Path) -> Unavailable:
-    """Return the error of a reader that came before the writer was done with making the file."""
-    return Unavailable(f"{path}: is being made by its writer; try again, or start it if it was killed there")
+class BeingMade(Unavailable):
+    """A reader came before the writer was done with making the file."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"{path}: is being made by its writer; try again, or start it if it was killed there"
+        )
 
 
 def _create(connection: sqlite3.Connection, layout: Layout) -> None:

@@ -32,7 +32,7 @@ from typing import Any
 from fraud.documents import read_json
 from fraud.errors import ConfigError, Damaged
 from fraud.eventlog.codec import blank, encode
-from fraud.eventlog.connection import Layout, being_made, transaction
+from fraud.eventlog.connection import BeingMade, Layout, transaction
 from fraud.eventlog.log import BatchSummary, Erasure, NewToken, check_taken, summarise
 from fraud.records import Applied, BatchRetracted, Event, LabelsSubmitted, Scored
 
@@ -257,7 +257,7 @@ def check_entities(connection: sqlite3.Connection, path: Path, names: list[str],
 
     Raises:
         ConfigError: other names, or in another order.
-        Unavailable: a reader came while the log was being made.
+        BeingMade: a reader came while the log was being made.
     """
     query = "SELECT value FROM meta WHERE key = 'entities'"
     row = connection.execute(query).fetchone()
@@ -266,7 +266,7 @@ def check_entities(connection: sqlite3.Connection, path: Path, names: list[str],
             connection.execute("INSERT INTO meta VALUES ('entities', ?)", (json.dumps(names),))
         return
     if row is None:
-        raise being_made(path)
+        raise BeingMade(path)
     with noting(f"{path}: its entities"):
         made_for = [str(it) for it in read_json(row[0])]
     if made_for != names:

@@ -15,8 +15,10 @@ A start that nothing follows is a cycle that runs, or that died. The request of 
 again, until its cycles have died too often (`fraud.retrainer.daemon`); what a trigger started counts as not
 done, so the trigger stays due (`fraud.retrainer.triggers`).
 
-A cycle that was stopped counts as one that never started: it is no death, takes no place in any budget, and
-what it was started for is run at the next start of the retrainer. An older release takes it for failed.
+A cycle that was stopped before it made a version counts as one that never started: it takes no place in any
+budget, and what it was started for is run at the next start of the retrainer. One that had made a version
+counts as failed, or restarts would make attempts without a hold-down. Either is no death, and the request of
+either waits again. An older release takes both for failed.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -59,7 +61,8 @@ class CycleStart:
     or that of its start.
     `trigger` is one of `TRIGGERS`, "" where an older release did not say; `reason` is for people.
     `fruitful`: the gate let a challenger pass in it. `ended` is "unfinished" while it runs and when it
-    died. `trained` are its models of which a version was made, once it has finished.
+    died. `trained` are its models of which a version was made, once it has finished; `registered`: some was,
+    ended or not.
     """
 
     time_us: int
@@ -71,6 +74,7 @@ class CycleStart:
     ended: CycleEnd = "unfinished"
     trained: tuple[str, ...] = ()
     request_seq: int | None = None
+    registered: bool = False
 
     @property
     def emergency(self) -> bool:
@@ -116,6 +120,12 @@ def _cycle_started(state: "RegistryState", entry: LedgerEntry) -> None:
         cycle.cut_us, cycle.request_seq = request.cut_time_us, request.seq
 
 
+def note_registered(state: "RegistryState") -> None:
+    """Take note of a version: the cycle that made it has left something behind, however it ends."""
+    if state.cycle_runs:
+        state.cycles[-1].registered = True
+
+
 def note_verdict(state: "RegistryState", verdict: str) -> None:
     """Take note of a verdict: a cycle in which the gate lets a challenger pass was not in vain."""
     if state.cycle_runs and verdict == "PROMOTE":
@@ -135,7 +145,7 @@ def _cycle_failed(state: "RegistryState", entry: LedgerEntry) -> None:
     error = entry.body["error"]
     request = _request_of(state, entry)
     if entry.body.get("stopped"):
-        _forget(state)
+        _stop(state)
         if request is not None:
             request.state = "WAITING"
         return
@@ -145,9 +155,11 @@ def _cycle_failed(state: "RegistryState", entry: LedgerEntry) -> None:
         request.finished_us = entry.time_us
 
 
-def _forget(state: "RegistryState") -> None:
-    """Take back the start of the cycle that ran."""
-    if state.cycle_runs:
+def _stop(state: "RegistryState") -> None:
+    """Take back the start of the cycle that ran, unless it has left a version behind."""
+    if state.cycle_runs and state.cycles[-1].registered:
+        _end(state, "failed", (), ())
+    elif state.cycle_runs:
         state.cycles.pop()
         state.cycle_runs = False
 

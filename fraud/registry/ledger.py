@@ -41,7 +41,7 @@ from fraud.registry.attacks import Attack
 from fraud.registry.attempts import attempts_made
 from fraud.registry.chain import GENESIS_HASH, LedgerEntry
 from fraud.registry.cycles import FOLDS as CYCLE_FOLDS
-from fraud.registry.cycles import CycleStart, note_verdict
+from fraud.registry.cycles import CycleStart, note_registered, note_verdict
 from fraud.registry.exclusions import (
     ExclusionState,
     check_clean,
@@ -293,6 +293,7 @@ def _registered(state: RegistryState, entry: LedgerEntry) -> None:
         )
     if version in state.versions:
         raise Conflict(f"version {version!r} is registered already; take next_version()")
+    note_registered(state)
     known = VersionState(
         version=version,
         model=model,

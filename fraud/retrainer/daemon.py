@@ -17,7 +17,8 @@ from typing import Any, Self
 import structlog
 
 from fraud.bundle.store import BundleStore
-from fraud.errors import ConfigError, FraudError, NotAllowedNow, Unavailable
+from fraud.errors import ConfigError, FraudError, NotAllowedNow
+from fraud.eventlog.connection import BeingMade
 from fraud.eventlog.folder import clock_of, open_log
 from fraud.eventlog.lock import lock_data_folder
 from fraud.features.archive import open_archive
@@ -150,17 +151,17 @@ def await_log(settings: Settings, stopping: Stopping) -> bool:
     """Wait until the scorer has made the log, saying what for; False when told to stop before.
 
     Raises:
-        ConfigError, Damaged, OtherFormat: it is there, and none that waiting would make usable.
+        ConfigError, Damaged, OtherFormat, Unavailable: it is there, and waiting would not make it usable.
     """
     told = ""
     while not stopping.is_set():
         try:
             open_log(settings).close()
             return True
-        except (NotAllowedNow, Unavailable) as error:
+        except (NotAllowedNow, BeingMade) as error:
             if str(error) != told:
                 told = str(error)
-                _log.info("waiting for the event log", why=error)
+                _log.warning("waiting for the event log", why=error)
         stopping.wait(_POLL_S)
     return False
 

@@ -79,8 +79,8 @@ def judge_challengers(
         shop.stopping.check()
         rival = Rival.read(version, shop.bundles, shop.spec)
         if rival.unreadable:
-            drop(shop, version, rival.unreadable)
-            concluded.append(CycleVerdict(model, version.version, "REJECT", "", rival.unreadable))
+            if drop(shop, version, rival.unreadable):
+                concluded.append(CycleVerdict(model, version.version, "REJECT", "", rival.unreadable))
             continue
         verdict = judge(casework.case(rival, champion), shop.settings.gate)
         seq = _record_verdict(shop, version, champion, verdict, seen)
@@ -217,9 +217,11 @@ def _trim(shop: "Workshop", model: str) -> None:
         drop(shop, version, "a newer one of its recipe, or of another, waits; gate.pending_max reached")
 
 
-def drop(shop: "Workshop", version: VersionState, why: str) -> None:
-    """Let go of a challenger; where a person has promoted it since it was looked at, it stays."""
+def drop(shop: "Workshop", version: VersionState, why: str) -> bool:
+    """Let go of a challenger, and tell whether; where a person has promoted it meanwhile, it stays."""
     try:
         shop.record("VersionDropped", {"version": version.version, "why": why}, why)
     except NotAllowedNow as error:
         _log.info("not let go", model=version.model, version=version.version, why=error)
+        return False
+    return True

@@ -18,8 +18,9 @@ Who can move which trigger, and what it gains him
                       cards he holds, bought analysts. Votes are per cluster of cards, the share of those who
                       gave few before is bounded, what the guard finds odd does not count (`misses`,
                       `trusting`).
-    value_detection   the same people, with large amounts; the interval is by cluster, so a few weigh little,
-                      and it has to fall without any one submitter, or a few, as well (`value`).
+    value_detection   the same people with large amounts, and any desk by its word on what was held back; the
+                      interval is by cluster, so a few weigh little, and it has to fall without any one
+                      submitter, or a few, as well (`value`).
     probing           anybody with cards: payments need no label. Off unless it is switched on.
 At most he gains `emergencies_max` retrains in `emergencies_within`, less when they bring no promotion,
 since the hold-down doubles each time. A retrain by itself changes nothing: the guard judges the data before

@@ -4,8 +4,8 @@
       − those of sources that are not trusted with it          `training.triggers.sources`
       − those of a batch, submitter or source that the guard found odd, lately or in its last report
 
-Of a payment that was held back every source is believed: nobody charges back what was never taken, so the
-desk that looked at it is the only one to say that fraud was found.
+Of a payment that was held back every source is believed: of what was never taken nothing is charged back, so
+the desk that looked at it is the only one to say that fraud was found.
 
 A burst of real misses looks odd, too. So the guard's findings that name a day or a payment (`fraud_rate`,
 `entity_share`) do not count against labels here, nor does a share that rises of whoever always gave most of
@@ -116,7 +116,7 @@ def confirmed(history: History, trust: Trust) -> pl.LazyFrame:
 
 
 def held_back() -> pl.Expr:
-    """Return the filter of payments that were not let through: nobody can charge those back."""
+    """Return the filter of payments that were not simply let through; most are never taken."""
     return (pl.col("outcome") != int(Outcome.APPROVE)) & ~pl.col("explored")
 
 

@@ -7,7 +7,8 @@
 
 So large amounts in the hands of bought analysts do not start a retrain: without them nothing was lost. Nor
 do they when they call large frauds honest that were found. What remains: whoever always gave most of the
-verdicts on what is held back can say that nothing of it is fraud any more, and gains a retrain.
+verdicts on what is held back can say that nothing of it is fraud any more, and gains a retrain; and anybody
+at a desk can hide a fall, by calling dear payments that were held back frauds.
 """
 
 from collections.abc import Iterator
@@ -57,21 +58,20 @@ def _fall(
 def _minor_submitters(
     trusted: pl.DataFrame, history: History, rules: QualityRules
 ) -> Iterator[tuple[str, ...]]:
-    """Yield groups of submitters who gave less than `submitter_share_max` of the frauds before.
+    """Yield groups of submitters who had given less than `submitter_share_max` of the frauds before.
 
-    Each is held against those who speak of the same: of what was let through, or of what was held back. Of
-    `trusted` ones: labels that may not move a trigger do not make those minor that may.
+    What one says only later of old payments makes him no less minor. Each is held against those who speak of
+    the same: of what was let through, or of what was held back. Of `trusted` ones: labels that may not move
+    a trigger do not make those minor that may.
     """
     newest_us = day_start_us(rules.last_day + 1 - min(rules.windows), rules.zone)
     givers = (
         history.labels()
-        .select("submitter", label_position=pl.col("position"))
+        .select("submitter", label_position=pl.col("position"), before=pl.col("arrival_time_us") < newest_us)
         .unique("label_position")
         .collect()
     )
-    told = trusted.join(givers, on="label_position").with_columns(
-        held_back=held_back(), before=pl.col("event_time_us") < newest_us
-    )
+    told = trusted.join(givers, on="label_position").with_columns(held_back=held_back())
     share_max = history.settings.training.triggers.submitter_share_max
     groups = (group for held in (False, True) for group in _minor(told.filter(held_back=held), share_max))
     yield from dict.fromkeys(groups)
@@ -80,15 +80,14 @@ def _minor_submitters(
 def _minor(told: pl.DataFrame, share_max: float) -> Iterator[tuple[str, ...]]:
     """Yield the groups among those who speak of the same payments.
 
-    Amounts are those of the newest payments that one said anything of. The last group are as many as stay
-    below the share together, the largest amounts first.
+    Amounts are those of the payments that one said anything of. The last group are as many as stay below the
+    share together, the largest amounts first.
     """
-    before = pl.col("before")
     found = (
         told.group_by("submitter")
         .agg(
-            past=(before & pl.col("is_fraud").fill_null(value=False)).sum(),
-            amount=pl.col("amount_base_minor").filter(~before).sum(),
+            past=(pl.col("before") & pl.col("is_fraud").fill_null(value=False)).sum(),
+            amount=pl.col("amount_base_minor").sum(),
         )
         .sort(["amount", "submitter"], descending=[True, False])
     )

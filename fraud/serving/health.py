@@ -107,7 +107,8 @@ class Readiness:
         self._every_s = settings.server.self_score_every / 1e6
         self._show = show
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._ended = False
+        self._lost = asyncio.Event()
+        self._checking = self._ended = False
         self._services = (
             "",
             "fraud.v1.ScoringService",
@@ -119,6 +120,15 @@ class Readiness:
 
     async def check(self) -> bool:
         """Self-score every model and publish whether all succeeded; recover a lost state first."""
+        self._checking = True
+        try:
+            serving = await self._serves() and not self._ended
+        finally:
+            self._checking = False
+        self.publish(serving=serving)
+        return serving
+
+    async def _serves(self) -> bool:
         try:
             if not self._scorer.ready:
                 await self._batcher.run(self._scorer.recover)
@@ -128,20 +138,22 @@ class Readiness:
                 await self._batcher.run(partial(self._scorer.self_score, row))
         except (FraudError, RestoreStopped) as error:
             _log.error("self-score failed; not ready", why=error)
+            return False
         except Exception:  # noqa: BLE001 — it may pass, and only the next check finds out
             _log.exception("self-score failed; not ready")
-        else:
-            # State may have been lost right after, by the next batch.
-            serving = self._scorer.ready and not self._ended
-            self.publish(serving=serving)
-            return serving
-        self.publish(serving=False)
-        return False
+            return False
+        # State may have been lost right after, by the next batch.
+        return self._scorer.ready
 
     def restoring(self) -> None:
-        """Tell that this process does not serve, until the next check finds that it does; from any thread."""
+        """Tell that this process does not serve, and check at once whether it does again; from any thread."""
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(partial(self.publish, serving=False))
+            self._loop.call_soon_threadsafe(self._lose)
+
+    def _lose(self) -> None:
+        self.publish(serving=False)
+        if not self._checking:  # else a restore that fails would follow upon the other
+            self._lost.set()
 
     def end(self) -> None:
         """Tell that this process serves no more, whatever a check under way finds."""
@@ -158,10 +170,16 @@ class Readiness:
         self._show(float(serving))
 
     async def watch(self, stopping: asyncio.Event) -> None:
-        """Check at every `server.self_score_every` until stopping."""
+        """Check at every `server.self_score_every`, and when state is lost, until stopping."""
         self._loop = asyncio.get_running_loop()
-        while not stopping.is_set():
-            try:
-                await asyncio.wait_for(stopping.wait(), timeout=self._every_s)
-            except TimeoutError:
-                await self.check()
+        stop = asyncio.create_task(stopping.wait())
+        try:
+            while not stop.done():
+                lost = asyncio.create_task(self._lost.wait())
+                await asyncio.wait((stop, lost), timeout=self._every_s, return_when=asyncio.FIRST_COMPLETED)
+                lost.cancel()
+                self._lost.clear()
+                if not stop.done():
+                    await self.check()
+        finally:
+            stop.cancel()

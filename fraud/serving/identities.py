@@ -128,15 +128,20 @@ class IdentityFile:
         stamp = stamp_of([self._path])
         if stamp == self._stamp:
             return False
-        self._stamp = stamp
         try:
             with self._path.open("rb") as file:
                 mode = os.fstat(file.fileno()).st_mode
                 text = file.read()
         except OSError as error:
+            # It may pass, and what was revoked must not stay valid: read again at the next look.
+            failed = ((error.errno or -1,),)
+            if self._stamp == failed:
+                return False
+            self._stamp = failed
             raise ConfigError(
                 f"server.identities.file: {self._path}: {error.strerror}; 'fraud token add' writes it"
             ) from None
+        self._stamp = stamp
         if mode & (stat.S_IWGRP | stat.S_IWOTH):
             raise ConfigError(
                 f"server.identities.file: {self._path}: others may write it, and make themselves operators; "

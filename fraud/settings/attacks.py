@@ -129,14 +129,21 @@ class Attacks(Section):
     gate_margin: float = Field(
         default=0.05, gt=0, lt=1, description="more frauds evade by at most this share"
     )
-    gate_frauds: int = Field(
-        default=100, ge=GATE_FRAUDS_MIN, le=1_000, description="attacked for the gate at most"
-    )
+    gate_frauds: int = Field(default=100, ge=10, le=1_000, description="attacked for the gate at most")
 
     @property
     def brought(self) -> frozenset[str]:
         """Fields that come with an entity."""
         return frozenset(name for it in (self.entities or {}).values() for name in it.brings)
+
+    @model_validator(mode="after")
+    def _gate_can_judge(self) -> Self:
+        if self.gate and self.gate_frauds < GATE_FRAUDS_MIN:
+            raise ValueError(
+                f"gate_frauds: {self.gate_frauds} show nothing, and the gate would never judge by them; give "
+                f"{GATE_FRAUDS_MIN} or more, or gate = false"
+            )
+        return self
 
     @model_validator(mode="after")
     def _what_is_brought_is_not_sent(self) -> Self:

@@ -39,6 +39,7 @@ class TrainingPool:
 
     def __init__(self, training: Training, stopping: Stopping | None = None) -> None:
         """Set `stopping` and whoever waits for a task waits no longer; None: nothing ever does."""
+        self._stoppable = stopping is not None
         self._training = training
         self._stopping = stopping or Stopping()
         self._cpus = training.local_cpus
@@ -57,6 +58,8 @@ class TrainingPool:
             try:
                 self._start()
             except SystemExit as ended:
+                if not self._stoppable:
+                    raise
                 # By Ray's own handler of SIGTERM, which stands in for ours while it starts.
                 self._stopping.set()
                 raise Stopped("told to stop while Ray started") from ended

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import adaptation_runs
 from benchmarks.adaptation import arguments, main, scenarios_of
 from benchmarks.adaptation_report import FIRST_DAY
 from benchmarks.adaptation_rows import (
@@ -34,6 +35,7 @@ from benchmarks.adaptation_worlds import (
     BANDIT,
     CARDS_PER_DAY,
     LEARNERS,
+    POISONER,
     POISONERS,
     WORLDS,
     Scenario,
@@ -283,8 +285,26 @@ def test_a_run_with_another_strategy_file_of_the_name_is_refused(tmp_path: Path)
     results.write(run, played_run(run, lost=1, caught=1), 1.0)
     assert results.read(run) is not None
     place.write_text("[slow]\namount_minor = 9_000\n", encoding="utf-8")
-    with pytest.raises(ValueError, match="was played with another unseen; give another folder"):
+    with pytest.raises(
+        ValueError, match=r"another adaptation_own\.toml, or other unseen; give another folder"
+    ):
         results.read(run)
+
+
+def test_a_run_of_another_configuration_or_poisoner_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run(SERVICE, Scenario("own", POISONER, "7d", 1))
+    results = Results(tmp_path / "runs", Sources(DAYS, tmp_path))
+    results.write(run, played_run(run, lost=1, caught=1), 1.0)
+    other = tmp_path / "adaptation_own.toml"
+    other.write_text("[gate]\n", encoding="utf-8")
+    for name, made in ("config_of", lambda _: other), ("POISONERS", {POISONER: None}):
+        with monkeypatch.context() as changed:
+            changed.setattr(adaptation_runs, name, made)
+            with pytest.raises(ValueError, match="give another folder"):
+                results.read(run)
+    assert results.read(run) is not None
 
 
 def test_slow_runs_come_first_and_rows_can_be_chosen() -> None:

@@ -120,6 +120,21 @@ def test_a_cycle_that_was_stopped_is_as_one_that_never_started(store: LedgerStor
     assert (state.request(request).state, state.request(request).error) == ("FAILED", "worker lost")
 
 
+def test_a_stop_behind_a_version_is_a_failure_and_its_request_waits(
+    store: LedgerStore,
+) -> None:
+    body = {"model": "", "cut_position": 5, "cut_time_us": 50, "trigger": "hand"}
+    request = add(store, "RetrainRequested", body).seq
+    for seq, version in (None, "card-1"), (request, "card-2"):
+        add(store, "CycleStarted", {"request_seq": seq, "models": ["card"]})
+        add(store, "VersionRegistered", registered(version))
+        add(store, "CycleFailed", {"request_seq": seq, "error": "told to stop", "stopped": True})
+    state = store.state()
+    assert [(it.ended, it.registered) for it in state.cycles] == [("failed", True)] * 2
+    assert (state.cycle_runs, deaths_of(state.cycles, request)) == (False, 0)
+    assert (state.request(request).state, state.request(request).error) == ("WAITING", "")
+
+
 def test_what_had_died_before_a_stop_has_still_died(store: LedgerStore) -> None:
     body = {"model": "", "cut_position": 5, "cut_time_us": 50, "trigger": "hand"}
     request = add(store, "RetrainRequested", body).seq

@@ -83,7 +83,8 @@ def test_who_gave_few_before_is_left_out_alone_and_together_whatever_he_says(wor
     newest_us = day_start_us(rules.last_day + 1 - min(rules.windows), rules.zone)
     let_through = {"bank": (60, 1), "jane": (20, 9), "joe": (25, 8), "eve": (15, 7), "new": (0, 5)}
     # Who speaks of what was held back is not held against the bank.
-    desk = {"anna": (900, 1), "ben": (100, 2)}
+    # Who tells a lot of old payments only now had told nothing before.
+    desk = {"anna": (900, 1), "ben": (100, 2), "late": (300, 3)}
     frames = []
     for place, (submitter, (past, amount)) in enumerate((let_through | desk).items()):
         # What they say of the newest payments is that they are honest.
@@ -98,14 +99,18 @@ def test_who_gave_few_before_is_left_out_alone_and_together_whatever_he_says(wor
                     "amount_base_minor": [1] * past + [amount],
                     "outcome": int(Outcome.REVIEW if submitter in desk else Outcome.APPROVE),
                     "explored": False,
+                    "arrival_time_us": newest_us + (1 if submitter == "late" else -1),
                 }
             )
         )
     told = pl.concat(frames)
-    givers = told.select("submitter", position="label_position").lazy()
+    givers = told.select("submitter", "arrival_time_us", position="label_position").lazy()
     history = cast(History, SimpleNamespace(settings=settings, labels=lambda: givers))
-    groups = list(value._minor_submitters(told.drop("submitter"), history, rules))
-    assert groups == [("jane",), ("joe",), ("eve",), ("new",), ("jane", "joe", "new"), ("ben",)]
+    groups = list(value._minor_submitters(told.drop("submitter", "arrival_time_us"), history, rules))
+    assert groups == [
+        *(("joe",), ("jane",), ("eve",), ("new",), ("joe", "jane", "new")),
+        *(("ben",), ("late",), ("late", "ben")),
+    ]
 
 
 def dear_frauds(world: Scoring, submitter: str) -> None:

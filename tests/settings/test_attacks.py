@@ -57,7 +57,7 @@ def settings_of(text: str) -> Settings:
         ("[attacks]\ncosts = [0.0]", "must rise from one to the next, above 0"),
         ('[attacks.pace]\nwait_max = "1h"\nstep = "2h"', "goes 0 times into wait_max"),
         ("[attacks]\nqueries = 0", "attacks.queries"),
-        ("[attacks]\ngate_frauds = 29", "attacks.gate_frauds"),
+        ("[attacks]\ngate = true\ngate_frauds = 29", "gate_frauds: 29 show nothing"),
         ("[attacks]\nqueries = 10001", "attacks.queries"),
         ("[attacks]\ncombinations = 15", "attacks.combinations"),
         ('[features]\nage_max = "6d"', "features.age_max: is shorter than gate.slices.new_within"),
