@@ -119,6 +119,27 @@ def test_a_bound_token_is_of_no_use_on_a_connection_of_somebody_else(
             whom(own, process, stranger, own.tokens["jane"])
 
 
+def test_who_signs_clients_is_changed_while_the_server_runs(tmp_path: Path, guarded: Guarded) -> None:
+    own, other = Guarded(tmp_path, guarded.authority), Authority("other")
+    signers = tmp_path / "clients.pem"
+    signers.write_bytes(own.authority.ca)
+    own.desk.add("shop", ["scorer"], subject="cn:shop", now_us=NOW_US, expires_us=0)
+    former, new = own.authority.issue("shop"), other.issue("shop")
+
+    def known(issued: Issued) -> bool:
+        try:
+            return whom(own, process, issued) == "shop"
+        except Unavailable:
+            return False
+
+    with serving(tmp_path, **own.environment(FRAUD__SERVER__TLS__CLIENTS="clients.pem")) as process:
+        wait_until(lambda: known(former))
+        assert not known(new)
+        signers.write_bytes(other.ca)
+        wait_until(lambda: known(new))
+        assert not known(former), "whoever shows a certificate of before is let in no more"
+
+
 def test_reflection_lists_the_services_to_whoever_has_a_role(process: Process, guarded: Guarded) -> None:
     def services(name: str) -> set[str]:
         with guarded.client(process, own=guarded.authority.issue(name)) as client:
