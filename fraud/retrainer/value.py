@@ -18,7 +18,6 @@ from typing import Final
 import polars as pl
 
 from fraud.evaluation.days import day_start_us
-from fraud.labels.exclusions import Exclusion
 from fraud.monitoring.quality import QualityRules, judged_rows
 from fraud.monitoring.quality_fall import Fall, value_fall
 from fraud.retrainer.misses import below_share, by_cluster
@@ -37,44 +36,51 @@ def fall_seen(
 
     `scored` are a model's rows as `judged_rows` takes them, with every entity and the champion's scores.
     """
-    fall = _fall(scored, history, rules, trust, wanted)
+    newest_us = day_start_us(rules.last_day + 1 - min(rules.windows), rules.zone)
+    told = _with_submitters(only_trusted(scored, history, trust), history, newest_us)
+    fall = _fall(told, rules, wanted)
     if fall is None or not fall.alarming:
         return fall
-    for group in _minor_submitters(only_trusted(scored, history, trust), history, rules):
-        absent = tuple(Exclusion("labels", submitter=name) for name in group)
-        without = _fall(scored, history, rules, replace(trust, odd=(*trust.odd, *absent)), wanted)
+    for held, group in minor_submitters(told, history.settings.training.triggers.submitter_share_max):
+        theirs = (held_back() == held) & pl.col("submitter").is_in(group).fill_null(value=False)
+        without = _fall(told.with_columns(is_fraud=pl.when(~theirs).then(pl.col("is_fraud"))), rules, wanted)
         if without is None or not without.alarming:
             return replace(fall, alarming=False)
     return fall
 
 
-def _fall(
-    scored: pl.DataFrame, history: History, rules: QualityRules, trust: Trust, wanted: ValueFall
-) -> Fall | None:
-    trusted = by_cluster(only_trusted(scored, history, trust))
-    return value_fall(judged_rows(trusted, rules), rules, wanted)
+def _fall(told: pl.DataFrame, rules: QualityRules, wanted: ValueFall) -> Fall | None:
+    return value_fall(judged_rows(by_cluster(told), rules), rules, wanted)
 
 
-def _minor_submitters(
-    trusted: pl.DataFrame, history: History, rules: QualityRules
-) -> Iterator[tuple[str, ...]]:
-    """Yield groups of submitters who had given less than `submitter_share_max` of the frauds before.
+def _with_submitters(trusted: pl.DataFrame, history: History, newest_us: int) -> pl.DataFrame:
+    """Say who gave the standing label, null for none, and whether it tells of what was `before`.
 
-    What one says only later of old payments makes him no less minor. Each is held against those who speak of
-    the same: of what was let through, or of what was held back. Of `trusted` ones: labels that may not move
-    a trigger do not make those minor that may.
+    Of what was held back it does only where it came before, too: there any source is believed, and nobody
+    makes himself a past by what he says now of old payments.
     """
-    newest_us = day_start_us(rules.last_day + 1 - min(rules.windows), rules.zone)
     givers = (
         history.labels()
-        .select("submitter", label_position=pl.col("position"), before=pl.col("arrival_time_us") < newest_us)
+        .select("submitter", label_position=pl.col("position"), in_time=pl.col("arrival_time_us") < newest_us)
         .unique("label_position")
         .collect()
     )
-    told = trusted.join(givers, on="label_position").with_columns(held_back=held_back())
-    share_max = history.settings.training.triggers.submitter_share_max
-    groups = (group for held in (False, True) for group in _minor(told.filter(held_back=held), share_max))
-    yield from dict.fromkeys(groups)
+    before = (pl.col("event_time_us") < newest_us) & (pl.col("in_time") | ~held_back())
+    joined = trusted.join(givers, on="label_position", how="left", maintain_order="left")
+    return joined.with_columns(before=before.fill_null(value=False))
+
+
+def minor_submitters(told: pl.DataFrame, share_max: float) -> Iterator[tuple[bool, tuple[str, ...]]]:
+    """Yield groups of submitters who had given less than a share of the frauds before, and of which payments.
+
+    Each is held against those who speak of the same: of what was let through (False), or held back (True).
+    Columns submitter, before, is_fraud (null: not believed, which makes nobody minor), outcome, explored and
+    amount_base_minor.
+    """
+    believed = told.filter(pl.col("submitter").is_not_null() & pl.col("is_fraud").is_not_null())
+    for held in (False, True):
+        groups = _minor(believed.filter(held_back() == held), share_max)
+        yield from ((held, group) for group in dict.fromkeys(groups))
 
 
 def _minor(told: pl.DataFrame, share_max: float) -> Iterator[tuple[str, ...]]:
@@ -86,7 +92,7 @@ def _minor(told: pl.DataFrame, share_max: float) -> Iterator[tuple[str, ...]]:
     found = (
         told.group_by("submitter")
         .agg(
-            past=(pl.col("before") & pl.col("is_fraud").fill_null(value=False)).sum(),
+            past=(pl.col("before") & pl.col("is_fraud")).sum(),
             amount=pl.col("amount_base_minor").sum(),
         )
         .sort(["amount", "submitter"], descending=[True, False])

@@ -103,7 +103,7 @@ def test_both_endpoints_make_one_screen(
     assert card["gain"]["6d"][0] == pytest.approx(champion - first)
     assert card["traffic"]["findings"] == {"features": 0, "scores": 0, "alerts": 0}
     assert {(it["pattern"], it["finding"]) for it in card["traffic"]["probing"]} == {
-        *(("ladder", False), ("declines", False), ("small", False))
+        *(("ladder", False), ("trial", False), ("declines", False), ("small", False))
     }
     assert {feed["source"] for feed in document["feeds"]} >= {"customer"}
     (alarm,) = (it for it in document["alarms"] if it["severity"] == "page")

@@ -10,9 +10,7 @@ import polars as pl
 import pytest
 
 from fraud.clock import DAY_US
-from fraud.evaluation.days import day_start_us
 from fraud.guard.examine import examine
-from fraud.monitoring.quality import QualityRules
 from fraud.records import Event, LabelsSubmitted, Outcome, Scored
 from fraud.retrainer import realised, value
 from fraud.retrainer.guarding import flow_of
@@ -27,7 +25,6 @@ from tests.retrainer.emergencies import (
     missed,
     opened,
     report,
-    settings_of,
     shown,
     sixty_days,
 )
@@ -77,40 +74,55 @@ def desks(folder_of_desks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         yield opened
 
 
-def test_who_gave_few_before_is_left_out_alone_and_together_whatever_he_says(world: Scoring) -> None:
-    settings = settings_of(world)
-    rules = QualityRules.of(settings, world.log.last_arrival_us())
-    newest_us = day_start_us(rules.last_day + 1 - min(rules.windows), rules.zone)
+def test_who_gave_few_before_is_left_out_alone_and_together_whatever_he_says() -> None:
     let_through = {"bank": (60, 1), "jane": (20, 9), "joe": (25, 8), "eve": (15, 7), "new": (0, 5)}
     # Who speaks of what was held back is not held against the bank.
-    # Who tells a lot of old payments only now had told nothing before.
-    desk = {"anna": (900, 1), "ben": (100, 2), "late": (300, 3)}
-    frames = []
-    for place, (submitter, (past, amount)) in enumerate((let_through | desk).items()):
-        # What they say of the newest payments is that they are honest.
-        verdicts = [True] * past + [False]
-        frames.append(
-            pl.DataFrame(
-                {
-                    "label_position": [10**9 + place] * len(verdicts),
-                    "submitter": submitter,
-                    "is_fraud": verdicts,
-                    "event_time_us": [newest_us - 1] * past + [newest_us + 1],
-                    "amount_base_minor": [1] * past + [amount],
-                    "outcome": int(Outcome.REVIEW if submitter in desk else Outcome.APPROVE),
-                    "explored": False,
-                    "arrival_time_us": newest_us + (1 if submitter == "late" else -1),
-                }
-            )
+    desk = {"anna": (900, 1), "ben": (100, 2)}
+    frames = [
+        pl.DataFrame(
+            {
+                "submitter": submitter,
+                # What they say of the newest payments is that they are honest.
+                "is_fraud": [True] * past + [False],
+                "before": [True] * past + [False],
+                "amount_base_minor": [1] * past + [amount],
+                "outcome": int(Outcome.REVIEW if submitter in desk else Outcome.APPROVE),
+                "explored": False,
+            }
         )
-    told = pl.concat(frames)
-    givers = told.select("submitter", "arrival_time_us", position="label_position").lazy()
-    history = cast(History, SimpleNamespace(settings=settings, labels=lambda: givers))
-    groups = list(value._minor_submitters(told.drop("submitter", "arrival_time_us"), history, rules))
-    assert groups == [
-        *(("joe",), ("jane",), ("eve",), ("new",), ("joe", "jane", "new")),
-        *(("ben",), ("late",), ("late", "ben")),
+        for submitter, (past, amount) in (let_through | desk).items()
     ]
+    # Whose word is not believed, and who says nothing, is not among them.
+    unheard = frames[0].with_columns(submitter=pl.lit("mallory"), is_fraud=pl.lit(None, pl.Boolean))
+    silent = frames[0].with_columns(submitter=pl.lit(None, pl.String))
+    groups = list(value.minor_submitters(pl.concat([*frames, unheard, silent]), 0.5))
+    assert groups == [
+        *((False, it) for it in (("joe",), ("jane",), ("eve",), ("new",), ("joe", "jane", "new"))),
+        (True, ("ben",)),
+    ]
+
+
+def test_what_is_told_late_of_payments_that_were_held_back_makes_nobody_a_past() -> None:
+    newest_us = 1_000
+    approve, review = int(Outcome.APPROVE), int(Outcome.REVIEW)
+    rows = pl.DataFrame(
+        {
+            "label_position": [1, 2, 2, 1, 2, None],
+            "event_time_us": [900, 900, 900, 1_000, 900, 900],
+            "outcome": [review, review, approve, approve, review, review],
+            "explored": [False, False, False, False, True, False],
+        }
+    )
+    labels = pl.LazyFrame(
+        {
+            "position": [1, 2, 2],
+            "submitter": ["anna", "mallory", "mallory"],
+            "arrival_time_us": [999, 1_000, 1_000],
+        }
+    )
+    told = value._with_submitters(rows, cast(History, SimpleNamespace(labels=lambda: labels)), newest_us)
+    assert told["submitter"].to_list() == ["anna", "mallory", "mallory", "anna", "mallory", None]
+    assert told["before"].to_list() == [True, False, True, False, True, False]
 
 
 def dear_frauds(world: Scoring, submitter: str) -> None:

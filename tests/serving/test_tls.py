@@ -126,18 +126,19 @@ def test_who_signs_clients_is_changed_while_the_server_runs(tmp_path: Path, guar
     own.desk.add("shop", ["scorer"], subject="cn:shop", now_us=NOW_US, expires_us=0)
     former, new = own.authority.issue("shop"), other.issue("shop")
 
-    def known(issued: Issued) -> bool:
-        try:
-            return whom(own, process, issued) == "shop"
-        except Unavailable:
-            return False
-
     with serving(tmp_path, **own.environment(FRAUD__SERVER__TLS__CLIENTS="clients.pem")) as process:
-        wait_until(lambda: known(former))
-        assert not known(new)
+
+        def is_known(issued: Issued) -> bool:
+            try:
+                return whom(own, process, issued) == "shop"
+            except Unavailable:
+                return False
+
+        wait_until(lambda: is_known(former))
+        assert not is_known(new)
         signers.write_bytes(other.ca)
-        wait_until(lambda: known(new))
-        assert not known(former), "whoever shows a certificate of before is let in no more"
+        wait_until(lambda: is_known(new))
+        assert not is_known(former), "whoever shows a certificate of before is let in no more"
 
 
 def test_reflection_lists_the_services_to_whoever_has_a_role(process: Process, guarded: Guarded) -> None:
