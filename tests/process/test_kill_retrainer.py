@@ -20,18 +20,19 @@ from tests.serving.worlds import serving, train_at_once
 
 pytestmark = pytest.mark.process
 
-DIES = """
+SIGNALLED = """
 import os, signal, sys
 from fraud.registry.store import LedgerStore
 append = LedgerStore.append
-def append_and_die(store, kind, *args, **named):
+def append_and_signal(store, kind, *args, **named):
     entry = append(store, kind, *args, **named)
     if kind == sys.argv[2]:
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), signal.{name})
     return entry
-LedgerStore.append = append_and_die
+LedgerStore.append = append_and_signal
 """
-"""Kills the retrainer once an entry of some kind is durable, before it does anything else."""
+"""Sends the retrainer a signal once an entry of some kind is durable, before it does anything else."""
+DIES = SIGNALLED.format(name="SIGKILL")
 
 
 @pytest.fixture(scope="module")

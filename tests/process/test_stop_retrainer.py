@@ -8,24 +8,13 @@ from fraud.retrainer.daemon import DEATHS_MAX
 from fraud.v1 import models_pb2
 from tests.process.made_once import made_once
 from tests.process.polluted import copy, settings_of
-from tests.process.test_kill_retrainer import entries
+from tests.process.test_kill_retrainer import SIGNALLED, entries
 from tests.process.test_loop import FINISHED, WATCH, filled_in, retraining, start_retrainer, wait_for
 from tests.serving.worlds import serving, train_at_once
 
 pytestmark = pytest.mark.process
 
-IS_TOLD = """
-import os, signal, sys
-from fraud.registry.store import LedgerStore
-append = LedgerStore.append
-def append_and_tell(store, kind, *args, **named):
-    entry = append(store, kind, *args, **named)
-    if kind == sys.argv[2]:
-        os.kill(os.getpid(), signal.SIGTERM)
-    return entry
-LedgerStore.append = append_and_tell
-"""
-"""Tells the retrainer to stop once an entry of some kind is durable."""
+IS_TOLD = SIGNALLED.format(name="SIGTERM")
 MOMENTS = ("GuardReported", "VersionRegistered", *["CycleStarted"] * (DEATHS_MAX - 1))
 
 

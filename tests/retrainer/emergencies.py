@@ -6,8 +6,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from fraud.clock import DAY_US
 from fraud.records import Label, LabelsSubmitted, LabelValue
+from fraud.retrainer import realised
 from fraud.retrainer.cycle import Order, Workshop
 from fraud.retrainer.daemon import next_order, open_workshop
 from fraud.retrainer.watching import Monitor
@@ -44,10 +47,13 @@ def sixty_days(place: Path, kind: type[Scoring]) -> Path:
 
 @contextmanager
 def copied(folder: Path, copy: Path, kind: type[Scoring]) -> Iterator[Scoring]:
+    """Open a copy in which emergencies are wanted, and value is looked at again without a rest."""
     shutil.copytree(folder, copy)
     opened = kind(copy)
     opened.config.write_text(opened.config.read_text().replace("\n[training.recipes.full]\n", ALERT, 1))
-    yield opened
+    with pytest.MonkeyPatch.context() as unrested:
+        unrested.setattr(realised, "RESTS", 0.0)
+        yield opened
     opened.close()
 
 

@@ -11,7 +11,6 @@ from fraud.clock import DAY_US, HOUR_US, MINUTE_US
 from fraud.records import Label, LabelsSubmitted, LabelValue, Scored
 from fraud.registry.ledger import RegistryState
 from fraud.registry.view import Registry
-from fraud.retrainer import realised
 from fraud.retrainer.cycle import Order
 from fraud.retrainer.daemon import Watch
 from fraud.settings import Settings
@@ -39,8 +38,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def world(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scoring]:
-    monkeypatch.setattr(realised, "RESTS", 0.0)
+def world(folder: Path, tmp_path: Path) -> Iterator[Scoring]:
     with copied(folder, tmp_path / "world", Scoring) as opened:
         yield opened
 

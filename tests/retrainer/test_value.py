@@ -12,7 +12,7 @@ import pytest
 from fraud.clock import DAY_US
 from fraud.guard.examine import examine
 from fraud.records import Event, LabelsSubmitted, Outcome, Scored
-from fraud.retrainer import realised, value
+from fraud.retrainer import value
 from fraud.retrainer.guarding import flow_of
 from fraud.settings.guard import Guard
 from fraud.training.history import History
@@ -61,15 +61,13 @@ def folder_of_desks(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def world(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scoring]:
-    monkeypatch.setattr(realised, "RESTS", 0.0)
+def world(folder: Path, tmp_path: Path) -> Iterator[Scoring]:
     with copied(folder, tmp_path / "world", Scoring) as opened:
         yield opened
 
 
 @pytest.fixture
-def desks(folder_of_desks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scoring]:
-    monkeypatch.setattr(realised, "RESTS", 0.0)
+def desks(folder_of_desks: Path, tmp_path: Path) -> Iterator[Scoring]:
     with copied(folder_of_desks, tmp_path / "desks", Desks) as opened:
         yield opened
 
