@@ -18,6 +18,7 @@ from fraud.cli.times import format_time, parse_time_us
 from fraud.documents import read_json
 from fraud.durable import sync
 from fraud.errors import InvalidInput, LimitExceeded, Unavailable
+from fraud.parquet import scan_parquet
 from fraud.records import Label, LabelValue
 
 REQUIRED = ("transaction_id", "value", "label_time")
@@ -141,7 +142,7 @@ def _parquet(path: Path) -> Iterator[tuple[str, Mapping[Any, Any] | str]]:
     import polars as pl
 
     try:
-        lazy = pl.scan_parquet(path, glob=False)
+        lazy = scan_parquet(path, PARQUET_ROWS_MAX)
         _check_columns(path, lazy.collect_schema().names())
         rows = lazy.select(pl.len()).collect().item()
         if rows > PARQUET_ROWS_MAX:

@@ -14,6 +14,7 @@ from fraud.errors import InvalidInput
 from fraud.features.fold import Coordinates
 from fraud.features.state import NUMERIC_MAX, Rows
 from fraud.labels.batches import ID_LENGTH_MAX
+from fraud.parquet import scan_parquet
 from fraud.serving.intake import EVENT_TIME_MIN_US
 from fraud.settings import Settings
 from fraud.settings.currency import minor_per_major
@@ -113,7 +114,7 @@ def _open(path: Path, mapping: Import) -> pl.LazyFrame:
         raise InvalidInput("file", f"{path.name} is neither .csv nor .parquet", "convert it first")
     try:
         frame = (
-            pl.scan_parquet(path, glob=False)
+            scan_parquet(path)
             if path.suffix == ".parquet"
             else pl.scan_csv(
                 path,

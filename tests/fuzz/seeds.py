@@ -292,6 +292,27 @@ def _parquet(frame: pl.DataFrame) -> bytes:
     return held.getvalue()
 
 
+def negative_page(frame: pl.DataFrame) -> bytes:
+    """Return Parquet of a frame of 200 rows whose first page says that it holds -201 values.
+
+    One byte tells the two apart, zigzag and varint; Polars asks for 2 EiB to read that page.
+    """
+    assert frame.height == 200
+    held = io.BytesIO()
+    frame.write_parquet(held, compression="uncompressed", statistics=False)
+    return held.getvalue().replace(b"\x90\x03", b"\x91\x03", 1)
+
+
+def made_up_labels() -> bytes:
+    """Return a label file as Parquet at which Polars ends its process."""
+    return negative_page(pl.DataFrame({name: ["x", None] * 100 for name in _COLUMNS}))
+
+
+def made_up_history() -> bytes:
+    """Return a history as Parquet at which Polars ends its process."""
+    return negative_page(pl.concat([_history()] * 50).with_columns(id=pl.Series(["x", None] * 100)))
+
+
 def label_parquet() -> list[bytes]:
     """Return label files as Parquet."""
     return [_parquet(pl.DataFrame(_LABELS, schema=list(_COLUMNS), orient="row"))]

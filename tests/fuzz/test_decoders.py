@@ -18,6 +18,8 @@ SLOW = {
     *("rules", "settings", "environment", "bundle", "selftest", "backup", "snapshot", "history-csv"),
     *("log-notes", "commit", "payments"),
 }
+PARQUET = {"labels-parquet", "history-parquet"}
+"""A process is started for each of these."""
 
 
 FOUND: dict[str, tuple[bytes, ...]] = {
@@ -41,6 +43,8 @@ FOUND: dict[str, tuple[bytes, ...]] = {
         seeds.spendings()[0].replace(b'"until_us": ', b'"until_us": null, "x": '),
         seeds.spendings()[0].replace(b'"until_us": ', b'"until_us": 1e999, "x": '),
     ),
+    "labels-parquet": (seeds.made_up_labels(),),
+    "history-parquet": (seeds.made_up_history(),),
     "log-notes": (b"entities", b"pruned 5", b"heading:1 []", b"heading:x [[], [], []]", b"erasure {}"),
 }
 """Bytes that were a finding, or nearly."""
@@ -58,7 +62,7 @@ def test_changed_bytes_are_read_or_refused_by_name(name: str) -> None:
     codes: Counter[str] = Counter()
     changed = st.sampled_from(target.seeds()).flatmap(mutated)
 
-    @tuned(30 if name in SLOW else 80)
+    @tuned(10 if name in PARQUET else 30 if name in SLOW else 80)
     @given(data=st.one_of(changed, changed, changed, changed, st.binary(max_size=300)))
     def tried(data: bytes) -> None:
         codes[target.try_(data)] += 1
