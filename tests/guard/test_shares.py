@@ -43,6 +43,34 @@ def test_a_source_that_floods_is_named(seed: int) -> None:
     assert [it.subject for it in found] == ["customer"]
 
 
+def begun(labels: pl.DataFrame, day: int) -> pl.DataFrame:
+    """What analysts gave before a day comes from the bank: their desk is opened that day."""
+    early = (pl.col("source") == "analyst") & (pl.col("arrival_time_us") < day * DAY_US)
+    return labels.with_columns(
+        pl.when(early).then(pl.lit("chargeback")).otherwise(name).alias(name) for name in ("source", "submitter")
+    )
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_desk_that_opens_is_news_once(seed: int) -> None:
+    payments = made_payments(seed)
+    labels = begun(honest(payments), LAST - 3)
+    then = examine(judged(payments, labels, LAST - 3), RULES)
+    assert {"source_share", "submitter_share"} <= checks(then)
+    later = examine(judged(payments, labels, LAST), RULES)
+    assert not checks(later) & {"source_share", "submitter_share"}
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_few_labels_make_nobody_usual(seed: int) -> None:
+    payments = made_payments(seed)
+    labels = flood("chargeback", "mallory", 60, into_batch=False)(payments, honest(payments), LAST)
+    mallory = pl.col("submitter") == "mallory"
+    known = labels.filter(mallory).head(2).with_columns(arrival_time_us=(LAST - 1) * DAY_US + HOUR_US)
+    found = examine(judged(payments, pl.concat([labels, known]), LAST), RULES)
+    assert [it.subject for it in found if it.check == "submitter_share"] == ["mallory"]
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_batch_far_above_its_source_is_named(seed: int) -> None:
     payments = made_payments(seed)
