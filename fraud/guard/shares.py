@@ -20,7 +20,7 @@ from fraud.labels.exclusions import Exclusion
 from fraud.settings.guard import Guard, Share
 
 PAST_FRAUDS_MIN = 50
-"""Frauds before the judged days that a share needs; where a giver's own first day is nearer, days before it."""
+"""Frauds before the judged days that a share needs."""
 BEYOND = 1.5
 """A share also rises when the others fall silent: the giver itself must give so many times its usual."""
 PAST_BATCHES_MIN = 8
@@ -56,11 +56,11 @@ def _givers(data: GuardData, rules: Guard, check: Share, giver: str) -> Iterator
     for name in names:
         own = positives.filter(pl.col(giver) == name).group_by("age").agg(hits=pl.col("frauds").sum())
         both = days.join(own, on="age", how="left").with_columns(pl.col("hits").fill_null(0)).sort("age")
-        # Since its first day, or one that is new among givers would seem to have risen all the time.
-        oldest = int(own["age"].to_numpy().max())
-        before = _as_far_back(both.filter(pl.col("age") >= data.recent), oldest)
+        before = both.filter(pl.col("age") >= data.recent)
         share = past_share(float(before["hits"].sum()), float(before["rows"].sum()))
         rho = correlation(before["hits"].to_numpy(), before["rows"].to_numpy(), share)
+        # Since its first day, or one that is new among givers would seem to have risen all the time.
+        oldest = int(own["age"].to_numpy().max())
         usual = float(before["hits"].sum()) / max(1, oldest - data.recent + 1)
         now = both.filter(pl.col("age") < data.recent)
         # Each judged day, then all of them.
@@ -85,12 +85,6 @@ def _givers(data: GuardData, rules: Guard, check: Share, giver: str) -> Iterator
                     f"{giver}_share", name, risen, check.rise, text, effect_of(check.action), suspect
                 )
                 break
-
-
-def _as_far_back(past: pl.DataFrame, oldest: int) -> pl.DataFrame:
-    """Return the days of a past, the newest first, up to the age `oldest`, or to `PAST_FRAUDS_MIN` frauds."""
-    newer = pl.col("rows").cum_sum() - pl.col("rows")
-    return past.filter((pl.col("age") <= oldest) | (newer < PAST_FRAUDS_MIN))
 
 
 def by_entity(data: GuardData, rules: Guard) -> Iterator[Finding]:
