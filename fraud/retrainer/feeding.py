@@ -12,6 +12,7 @@ from fraud.guard.flow import flows
 from fraud.monitoring.metrics import Labels
 from fraud.monitoring.names import OTHER
 from fraud.monitoring.quality_series import window_name
+from fraud.retrainer import realised
 from fraud.retrainer.cycle import Workshop
 from fraud.retrainer.guarding import flow_of
 from fraud.settings.learning import MeasuredMaturity
@@ -22,16 +23,17 @@ _MEDIAN = "0.5"
 
 
 class FeedWatch:
-    """Looks at the feeds every `monitoring.quality_every`, and at the start. One owner."""
+    """Looks at the feeds at the start, and and after `quality_every` and a rest as quality has. One owner."""
 
     def __init__(self, shop: Workshop) -> None:
         self._shop = shop
         self._looked_at = float("-inf")
+        self._took_s = 0.0
 
     def turn(self) -> None:
         """Publish, when it is time; the caller holds the archive's files in place."""
         shop = self._shop
-        every_s = shop.settings.monitoring.quality_every / 1e6
+        every_s = max(shop.settings.monitoring.quality_every / 1e6, realised.RESTS * self._took_s)
         if time.monotonic() - self._looked_at < every_s:
             return
         self._looked_at = started = time.monotonic()
@@ -39,7 +41,9 @@ class FeedWatch:
         history = shop.history(cut, shop.state().view())
         self._publish_last(cut)
         shop.each_model(lambda model: self._publish(history, model))
-        shop.metrics.took("feeds", time.monotonic() - started)
+        self._looked_at = time.monotonic()
+        self._took_s = self._looked_at - started
+        shop.metrics.took("feeds", self._took_s)
 
     def _publish(self, history: History, model: str) -> None:
         shop = self._shop

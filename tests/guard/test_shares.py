@@ -46,9 +46,8 @@ def test_a_source_that_floods_is_named(seed: int) -> None:
 def begun(labels: pl.DataFrame, day: int) -> pl.DataFrame:
     """What analysts gave before a day comes from the bank: their desk is opened that day."""
     early = (pl.col("source") == "analyst") & (pl.col("arrival_time_us") < day * DAY_US)
-    return labels.with_columns(
-        pl.when(early).then(pl.lit("chargeback")).otherwise(name).alias(name) for name in ("source", "submitter")
-    )
+    bank = pl.when(early).then(pl.lit("chargeback"))
+    return labels.with_columns(bank.otherwise(name).alias(name) for name in ("source", "submitter"))
 
 
 @pytest.mark.parametrize("seed", SEEDS)

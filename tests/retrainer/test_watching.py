@@ -206,6 +206,18 @@ def test_a_feed_that_goes_silent_shows_beside_one_that_flows(world: Scoring) -> 
     assert shown(shop, "fraud_feed_observed_ratio", source="customer", window="7d") == 0
 
 
+def test_feeds_wait_for_the_rest_after_a_look(world: Scoring, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop, monitor = watching(world)
+    monkeypatch.setattr(realised, "RESTS", 1e6)
+    world.silent = True
+    world.pass_days(LAST_DAY + 7)
+    look(world, shop, monitor)
+    assert shown(shop, "fraud_feed_observed_ratio", source="customer", window="7d") > 0.9
+    monkeypatch.setattr(realised, "RESTS", 0.0)
+    look(world, shop, monitor)
+    assert shown(shop, "fraud_feed_observed_ratio", source="customer", window="7d") == 0
+
+
 def test_labels_take_their_values_from_the_configuration_and_from_tables(world: Scoring) -> None:
     shop, _ = watching(world)
     settings = shop.settings
