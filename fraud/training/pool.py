@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 import ray
+from ray._private import ray_constants  # which addresses it binds is no option of `ray.init`
 from ray.exceptions import RayError, RayTaskError
 
 from fraud.errors import ConfigError, Unavailable
@@ -73,6 +74,7 @@ class TrainingPool:
             self._check_cpus(self._cpus)
             self._start_local()
             return
+        ray_constants.ENABLE_RAY_CLUSTER = True
         try:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, RayError) as error:
@@ -82,7 +84,12 @@ class TrainingPool:
         self._check_cpus(max(int(node["Resources"].get("CPU", 0)) for node in ray.nodes()))  # type: ignore[no-untyped-call]
 
     def _start_local(self) -> None:
-        """Start a Ray of our own; it gives itself 30 s, too few at times on a machine under load."""
+        """Start a Ray of our own; it gives itself 30 s, too few at times on a machine under load.
+
+        It listens on loopback alone, and to nobody without its token: who reaches it runs what they like.
+        """
+        ray_constants.ENABLE_RAY_CLUSTER = False
+        os.environ.pop("RAY_AUTH_MODE", None)  # for what is not set Ray takes "token"
         for left in reversed(range(STARTS)):
             try:
                 ray.init(

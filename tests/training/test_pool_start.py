@@ -1,11 +1,15 @@
 """A local Ray that does not start in time: tried again, then named."""
 
+from ipaddress import ip_address
+
+import psutil
 import pytest
 import ray
 
 from fraud.errors import Unavailable
 from fraud.stopping import Stopped, Stopping
 from fraud.training.pool import STARTS, TrainingPool
+from tests.training import worker_calls
 from tests.training.made import made_settings
 
 
@@ -49,3 +53,24 @@ def test_a_signal_that_ray_takes_while_it_starts_is_a_stop(monkeypatch: pytest.M
     with pytest.raises(Stopped), TrainingPool(made_settings().training, stopping):
         raise AssertionError("no cycle without Ray")
     assert stopping.is_set()
+
+
+@pytest.mark.process
+def test_ray_listens_on_loopback_and_asks_for_its_token_whatever_the_environment_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    with TrainingPool(made_settings().training) as pool:
+        pool.run(worker_calls.niceness)
+        me = psutil.Process()
+        heard = {
+            ip_address(each.laddr.ip.removeprefix("::ffff:"))
+            for process in (me, *me.children(recursive=True))
+            for each in process.net_connections()
+            if each.status == psutil.CONN_LISTEN
+        }
+        modes = {child.name(): child.environ().get("RAY_AUTH_MODE") for child in me.children()}
+    assert heard
+    assert all(each.is_loopback for each in heard), heard
+    assert {"gcs_server", "raylet"} <= modes.keys()
+    assert set(modes.values()) == {"token"}
