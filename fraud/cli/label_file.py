@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fraud.cli.times import format_time, parse_time_us
 from fraud.documents import read_json
@@ -21,12 +21,15 @@ from fraud.errors import InvalidInput, LimitExceeded, Unavailable
 from fraud.parquet import scan_parquet
 from fraud.records import Label, LabelValue
 
+if TYPE_CHECKING:
+    import polars as pl
+
 REQUIRED = ("transaction_id", "value", "label_time")
 COLUMNS = (*REQUIRED, "comment")
 _VALUES = {value.name: value for value in LabelValue if value is not LabelValue.UNSPECIFIED}
 _INT64_MAX = 2**63 - 1
 FILE_BYTES_MAX = 256 * 2**20
-"""Of a label file: some four million rows, which are held at once."""
+"""Of a label file, and of the texts in one: some four million rows, which are held at once."""
 PARQUET_ROWS_MAX = 4_000_000
 """As many; a few bytes of Parquet may stand for any number of rows that are alike."""
 
@@ -149,11 +152,29 @@ def _parquet(path: Path) -> Iterator[tuple[str, Mapping[Any, Any] | str]]:
             raise LimitExceeded(
                 str(path), f"has {rows} rows", f"split it: at most {PARQUET_ROWS_MAX} are read at once"
             )
+        _check_texts(path, lazy)
         frame = lazy.collect()
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise InvalidInput(str(path), f"is not Parquet ({error})", "check the file") from None
     for number, row in enumerate(frame.iter_rows(named=True), start=1):
         yield f"row {number}", row
+
+
+def _check_texts(path: Path, lazy: "pl.LazyFrame") -> None:
+    """Measure texts before they are unfolded: what a few bytes of Parquet repeat is as long in each row."""
+    import polars as pl
+
+    schema = lazy.collect_schema()
+    odd = [f"{name} of {kind}" for name, kind in schema.items() if kind.is_nested() or kind == pl.Binary]
+    if odd:
+        raise InvalidInput(str(path), f"has columns {', '.join(odd)}", "write text, numbers and times")
+    texts = [name for name, kind in schema.items() if not (kind.is_numeric() or kind.is_temporal())]
+    lengths = lazy.select(pl.col(texts).cast(pl.String).str.len_bytes().cast(pl.UInt64).sum()).collect()
+    size = sum(sum(row) for row in lengths.rows())
+    if size > FILE_BYTES_MAX:
+        raise LimitExceeded(
+            str(path), f"holds {size} bytes of text", f"split it: at most {FILE_BYTES_MAX} are read at once"
+        )
 
 
 def _check_columns(path: Path, given: Sequence[str]) -> None:

@@ -1,6 +1,7 @@
 """Label files: three kinds, the same labels; what is wrong is named with its place."""
 
 import json
+import tracemalloc
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import polars as pl
 import pytest
 
 from fraud.cli.label_file import read_labels
-from fraud.errors import InvalidInput
+from fraud.errors import InvalidInput, LimitExceeded
 from fraud.records import Label, LabelValue
 
 T = 1_700_000_000_000_000
@@ -111,3 +112,38 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str) -> None:
     path.write_bytes(b"\xff\xfe\x00not a label file")
     with pytest.raises(InvalidInput, match="labels"):
         read_labels(path)
+
+
+def test_parquet_whose_values_repeat_is_measured_before_it_is_unfolded(tmp_path: Path) -> None:
+    path = tmp_path / "labels.parquet"
+    rows = 300
+    pl.DataFrame(
+        {
+            "transaction_id": [f"t-{i}" for i in range(rows)],
+            "value": ["FRAUD"] * rows,
+            "label_time": ["2026-03-01T12:00:00Z"] * rows,
+            "comment": ["x" * 1_000_000] * rows,
+        }
+    ).write_parquet(path)
+    assert path.stat().st_size < 10_000
+    tracemalloc.start()
+    try:
+        with pytest.raises(LimitExceeded, match=r"holds 3000\d+ bytes of text; split it"):
+            read_labels(path)
+        assert tracemalloc.get_traced_memory()[1] < 50_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_parquet_of_lists_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "labels.parquet"
+    times = ["2026-03-01T12:00:00Z"]
+    pl.DataFrame({"transaction_id": [["a"]], "value": ["FRAUD"], "label_time": times}).write_parquet(path)
+    with pytest.raises(InvalidInput, match="transaction_id of List"):
+        read_labels(path)
+
+
+def test_parquet_of_numbers_alone_is_read_row_by_row(tmp_path: Path) -> None:
+    path = tmp_path / "labels.parquet"
+    pl.DataFrame({"transaction_id": [1], "value": [2], "label_time": [3]}).write_parquet(path)
+    assert [it.place for it in read_labels(path)[1]] == ["row 1"]
