@@ -158,7 +158,7 @@ class Excluding:
     def _permit_undo(self, seq: int, actor: str, reason: str) -> Permit:
         exclusion = self._registry.refresh().exclusion(seq)
         check_in_force(exclusion)
-        as_for = "Rollback" if exclusion.muted else "ExcludeData"
+        as_for = ("Rollback", "ExcludeData") if exclusion.muted else ("ExcludeData",)
         return self._second.permit(
             "UndoExclusion", {"exclusion": seq}, actor=actor, reason=reason, as_for=as_for
         )

@@ -166,7 +166,8 @@ class Feedback:
         if own_only and other is not None:
             raise PermissionDenied(
                 f"batch_id {batch_id!r}: {other.submitter} handed in part {other.part}, and a batch is its "
-                "submitter's to take back; ask them, or an operator, who may take back any"
+                "submitter's to take back; ask them, or an operator, who may take back any, or exclude it "
+                "with 'fraud exclude --batch' where that takes two (server.two_person)"
             )
         if parts[0].retracted:
             return Retraction(parts, 0, repeated=True)

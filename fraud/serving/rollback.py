@@ -238,7 +238,9 @@ class Rollbacks:
             "expected": plan.from_version,
             "mute_labels_since_us": order.mute_since_us,
         }
-        return self._second.permit("Rollback", what, actor=order.actor, reason=order.reason)
+        # Who mutes labels excludes them.
+        as_for = ("ExcludeData",) if order.mute_since_us else ()
+        return self._second.permit("Rollback", what, actor=order.actor, reason=order.reason, as_for=as_for)
 
     def _record(self, order: RollbackOrder, plan: RollbackPlan, permit: Permit) -> int:
         mute = None

@@ -10,7 +10,7 @@ takes two to undo.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -36,23 +36,23 @@ class SecondPerson:
     """Keeps the rule for one service. Safe to use from several threads."""
 
     def __init__(self, settings: TwoPerson, registry: Registry, now_us: Callable[[], int]) -> None:
-        self._methods = settings.methods
+        self._methods = frozenset[str](settings.methods)
         self._expires_us = settings.expires
         self._registry = registry
         self._now_us = now_us
 
     def permit(
-        self, method: str, what: dict[str, Any], *, actor: str, reason: str, as_for: str = ""
+        self, method: str, what: dict[str, Any], *, actor: str, reason: str, as_for: Collection[str] = ()
     ) -> Permit:
         """Say whether `actor` may do it now, or put on the ledger that it was asked for.
 
-        It takes two where `as_for`, another method, or `method` itself does.
+        It takes two where `method` does, or one of `as_for`, which do the same by other names.
 
         Raises:
             NotAllowedNow: the same person has asked for it already.
             StaleHead: the ledger is too busy to ask.
         """
-        if (as_for or method) not in self._methods:
+        if self._methods.isdisjoint((method, *as_for)):
             return Permit({})
         what = json.loads(canonical_json(what))  # as it will be read from the ledger
         for _ in range(_LOOKS_MAX):

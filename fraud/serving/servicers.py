@@ -186,6 +186,7 @@ class LabelServicer:
         self._batcher = batcher
         self._feedback = feedback
         self._queries = queries
+        self._two_exclude = "ExcludeData" in limits.two_person.methods
 
     def handlers(self, edge: Edge) -> grpc.GenericRpcHandler:
         """Return the service's methods, wrapped by the edge."""
@@ -243,10 +244,11 @@ class LabelServicer:
         """Take a label batch back, and say which versions learned from it."""
         # Who calls is known here, whose batch it is on the scoring thread, where no part comes in between.
         caller = calling()
-        own_only = caller is not None and "operator" not in caller.roles
+        # Who takes away what others handed in excludes it: where that takes two, nobody does it here alone.
+        alone = caller is None or ("operator" in caller.roles and not self._two_exclude)
         done: Retraction = await self._batcher.feed(
             lambda: self._feedback.retract_batch(
-                request.batch_id, request.submitter, request.reason, own_only=own_only
+                request.batch_id, request.submitter, request.reason, own_only=not alone
             ),
             1,
         )

@@ -1,5 +1,6 @@
 """The two-person rule over the wire: one operator asks, another carries out; on the record, and in time."""
 
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -9,12 +10,14 @@ import pytest
 
 from fraud.client import Client
 from fraud.clock import HOUR_US
-from fraud.errors import FraudError, NotAllowedNow
+from fraud.errors import FraudError, NotAllowedNow, PermissionDenied
 from fraud.records import Label, LabelValue
 from fraud.v1.models_pb2 import Selection
 from tests.serving.authority import Guarded
 from tests.serving.registered import Ledger, batch_row
 from tests.serving.worlds import Process, Stream, serving
+
+METHODS = ("Promote", "Rollback", "ExcludeData")
 
 
 @dataclass
@@ -37,13 +40,13 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
+def world(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[World]:
     guarded = Guarded(tmp_path)
     roles = dict.fromkeys(("jane", "joe", "ann"), "operator") | {"shop": "scorer", "bank": "analyst"}
     for name, role in roles.items():
         guarded.add(name, role)
     rule = {
-        "FRAUD__SERVER__TWO_PERSON__METHODS": '["Promote", "Rollback", "ExcludeData"]',
+        "FRAUD__SERVER__TWO_PERSON__METHODS": json.dumps(getattr(request, "param", METHODS)),
         "FRAUD__SERVER__TWO_PERSON__EXPIRES": "4h",
     }
     with serving(tmp_path, **guarded.environment(**rule)) as process:
@@ -187,6 +190,29 @@ def test_labels_that_two_muted_with_a_rollback_take_two_to_count_again(world: Wo
     assert seq
     assert joe.undo_exclusion(seq, actor="", reason="reviewed").asked_seq
     assert jane.undo_exclusion(seq, actor="", reason="so did I").ledger_seq
+
+
+@pytest.mark.parametrize("world", [["ExcludeData"]], indirect=True)
+def test_a_rollback_that_mutes_takes_two_where_an_exclusion_does(world: World) -> None:
+    jane, joe = world.clients["jane"], world.clients["joe"]
+    assert jane.rollback("card", version="card-1", mute_labels_since_us=1, reason="alerts doubled").asked_seq
+    assert jane.get_champion("card").version == "card-2"
+    seq = joe.rollback("card", version="card-1", mute_labels_since_us=1, reason="I see it too").mute_seq
+    assert seq
+    assert joe.undo_exclusion(seq, actor="", reason="reviewed").asked_seq
+    assert joe.rollback("card", version="card-2", reason="back again").applied
+
+
+def test_no_operator_takes_back_alone_what_takes_two_to_exclude(world: World) -> None:
+    jane, bank = world.clients["jane"], world.clients["bank"]
+    with pytest.raises(PermissionDenied, match=r"bank handed in part 0.*'fraud exclude --batch'"):
+        jane.retract_batch("bad", "", "wrong month")
+    assert bank.retract_batch("bad", "", "we sent it by mistake").labels == 1
+
+
+@pytest.mark.parametrize("world", [["Promote", "Rollback"]], indirect=True)
+def test_an_operator_takes_back_any_batch_where_excluding_takes_one(world: World) -> None:
+    assert world.clients["jane"].retract_batch("bad", "", "wrong month").labels == 1
 
 
 def test_an_exclusion_that_would_replace_another_champion_is_asked_anew(world: World) -> None:
