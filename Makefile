@@ -6,7 +6,7 @@ STAMP := $(VENV)/.ready
 # Tests run two files at a time, in the order of tests/conftest.py; the tests of a file share what they set up. The
 # slowest, and what was skipped, are named at the end.
 SPREAD := -n 2 --dist loadfile --no-loadscope-reorder --durations=20 --durations-min=5 -rfEs
-BENCHMARKS := scoring features training handbook replay guard pollution selection gate stability evasion alerts monitoring world adaptation crash overload soak
+BENCHMARKS := scoring features training handbook replay guard pollution selection gate stability evasion memory alerts monitoring world adaptation crash overload soak
 
 .PHONY: setup compiled demo test quick check lint types proto dashboards bench simulate fuzz clean
 
