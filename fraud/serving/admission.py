@@ -65,7 +65,7 @@ class Admission:
         return name
 
     def leave(self, name: str | None, rows: int) -> None:
-        """Count rows out that were answered, refused or given up."""
+        """Count rows out that were answered, refused or, where their caller gave up, passed over."""
         self._rows.leave(name, rows)
 
     def wait_s(self, rows: int, now_s: float) -> float:

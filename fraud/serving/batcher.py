@@ -36,7 +36,7 @@ from fraud.records import Scored, Transaction
 from fraud.serving.admission import Admission
 from fraud.serving.fairness import FairQueue, TimeShare, WaitingRoom
 from fraud.serving.roles import calling, name_of
-from fraud.serving.shedding import Forecast, answer_by
+from fraud.serving.shedding import GIVEN_UP, Forecast, Pace, answer_by
 from fraud.serving.turn import Turn
 from fraud.settings.server import Server
 from fraud.v1.scoring_pb2 import Reason
@@ -54,16 +54,19 @@ class Answer:
     position: int | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class ScoreWork:
-    """Transactions of one call, to be scored in order; the future gets an answer or error a row."""
+    """Transactions of one call, to be scored in order; the future gets an answer or error a row.
+
+    The future is done when the work is, also where nobody waits for it any more.
+    """
 
     transactions: tuple[Transaction, ...]
     with_reasons: bool
     future: "asyncio.Future[list[Answer | FraudError]]"
     caller: str | None = None
     answer_by_s: float = math.inf
-    """Monotonic time after which nobody waits for the answer."""
+    """Monotonic time after which nobody waits for the answer; GIVEN_UP: nobody does."""
 
     @property
     def rows(self) -> int:
@@ -81,16 +84,13 @@ class Task:
 
 @dataclass(slots=True, eq=False)
 class Feed:
-    """Labels, outcomes or a listing of one call, to be logged beside the scores.
-
-    `given_up`: nobody waits for it any more, so it need not run.
-    """
+    """Labels, outcomes or a listing of one call, to be logged beside the scores; else as `ScoreWork`."""
 
     run: Callable[[], Any]
     future: "asyncio.Future[Any]"
     caller: str | None
     rows: int
-    given_up: bool = False
+    answer_by_s: float = math.inf
 
 
 @dataclass(slots=True)
@@ -120,7 +120,7 @@ class Delivery:
     def _settle(self, results: list[tuple["asyncio.Future[Any]", Any, BaseException | None]]) -> None:
         for future, value, error in results:
             if future.done():
-                continue  # the caller gave up; a retry with the same id finds the stored answer
+                continue  # the caller gave up
             if error is None:
                 future.set_result(value)
             else:
@@ -153,6 +153,7 @@ class Batcher:
         self._scores: FairQueue[ScoreWork] = FairQueue()
         self._feeds: FairQueue[Feed] = FairQueue()
         self._share = TimeShare(limits.label_share)
+        self._fed_pace = Pace()
         self._closed = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._turn: Turn | None = None
@@ -183,6 +184,9 @@ class Batcher:
     ) -> list[Answer | FraudError]:
         """Queue transactions of one call and return an answer or error for each.
 
+        Its place is free again when they were answered, or passed over because the caller gave up. What
+        is logged by then stays logged: a retry with the same ids finds the stored answers.
+
         Raises:
             Overloaded: the queue has no room (`server.queue_rows_max`).
             TooLate: the answer would come, or has come, after the call's deadline; nothing was scored.
@@ -191,14 +195,25 @@ class Batcher:
         rows = len(transactions)
         future = self._future()
         caller = self._admission.enter(rows)
+        future.add_done_callback(lambda _: self._scored(future, caller, rows))
         assert self._turn is not None
         self._turn.note_arrival()
+        work = ScoreWork(transactions, with_reasons, future, caller, answer_by())
+        answers: list[Answer | FraudError] = await self._settled(work)
+        return answers
+
+    def _scored(self, future: "asyncio.Future[Any]", name: str | None, rows: int) -> None:
+        self._admission.leave(name, rows)
+        future.exception()  # whoever gave up will not ask for it
+
+    async def _settled(self, work: ScoreWork | Feed) -> Any:
+        """Hand work to the scoring thread and wait; who gives up lets it know, and it settles the work."""
+        self._inbox.put(work)
         try:
-            self._inbox.put(ScoreWork(transactions, with_reasons, future, caller, answer_by()))
-            answers: list[Answer | FraudError] = await future
-            return answers
-        finally:
-            self._admission.leave(caller, rows)
+            return await asyncio.shield(work.future)
+        except asyncio.CancelledError:
+            work.answer_by_s = GIVEN_UP
+            raise
 
     async def feed(self, task: Callable[[], Any], rows: int) -> Any:
         """Run something for labels, outcomes or a list on the scoring thread, when scores leave time for it.
@@ -207,6 +222,7 @@ class Batcher:
 
         Raises:
             Overloaded: too many of them wait (`server.label_queue_rows_max`, `server.label_calls_max`).
+            TooLate: it would have its turn, or had it, after the call's deadline; nothing was done.
             Unavailable: the scorer drains.
         """
         future, name = self._future(), name_of(calling())
@@ -217,22 +233,34 @@ class Batcher:
                 f"(server.label_queue_rows_max = {self._fed_rows.most}, "
                 f"server.label_calls_max = {self._fed_calls.most}); try again with back-off"
             )
+        self._check_turn(name, answer_by() - time.monotonic())
         self._fed_calls.enter(name)
         self._fed_rows.enter(name, rows)
         future.add_done_callback(lambda _: self._fed(future, name, rows))
-        work = Feed(task, future, name, rows)
-        self._inbox.put(work)
-        try:
-            return await asyncio.shield(future)
-        except asyncio.CancelledError:
-            work.given_up = True
-            raise
+        return await self._settled(Feed(task, future, name, rows, answer_by()))
+
+    def _check_turn(self, name: str | None, left_s: float) -> None:
+        """Refuse a call whose turn would come too late: behind the round in work and its caller's others.
+
+        What others bring may come before it too, and is not foreseen. A caller of whom nothing waits is
+        measured against the round alone, so that it is let in, and what labels cost is learned again.
+
+        Raises:
+            TooLate: the call has less time left.
+        """
+        pace = self._fed_pace
+        ahead_s = pace.fixed_s * self._fed_calls.held(name) + pace.row_s * self._fed_rows.held(name)
+        wait_s = self._forecast.left_s(time.monotonic()) + ahead_s
+        if wait_s > left_s:
+            raise TooLate(
+                f"its turn would come in {wait_s * 1e3:.0f} ms, and the call's deadline is in "
+                f"{left_s * 1e3:.0f} ms; nothing was done, try again with back-off or a longer deadline"
+            )
 
     def _fed(self, future: "asyncio.Future[Any]", name: str | None, rows: int) -> None:
         self._fed_calls.leave(name)
         self._fed_rows.leave(name, rows)
-        if not future.cancelled():
-            future.exception()  # whoever gave up will not ask for it
+        future.exception()  # whoever gave up will not ask for it
 
     async def run(self, task: Callable[[], Any]) -> Any:
         """Run something on the scoring thread, before what waits to be scored."""
@@ -299,15 +327,9 @@ class Batcher:
         rows, batch = 0, []
         for work in works:
             self._admission.taken += len(work.transactions)
-            if work.future.done():
-                continue
-            if work.answer_by_s < started_s:
-                delivery.fail(
-                    work.future, TooLate("the call's deadline passed while it waited; nothing was scored")
-                )
-                continue
-            batch.append(work)
-            rows += len(work.transactions)
+            if not _passed_over(work, started_s, delivery):
+                batch.append(work)
+                rows += len(work.transactions)
         if batch:
             self._forecast.begin(rows, began_s)
             try:
@@ -330,19 +352,34 @@ class Batcher:
         while self._feeds and (self._share.due or not contested):
             started_s = time.monotonic()
             (work,) = self._feeds.take(1)
-            if work.given_up:
-                delivery.answer(work.future, None)
+            if _passed_over(work, started_s, delivery):
                 delivery.send()
-            else:
-                _run(work, delivery)
+            elif _run(work, delivery):  # a failure, or a restore after it, says nothing about the cost
+                self._fed_pace.observe(work.rows, time.monotonic() - started_s)
             if not contested:
                 break
             self._share.spend(time.monotonic() - started_s)
 
 
-def _run(task: Task | Feed, delivery: Delivery) -> None:
+def _passed_over(work: ScoreWork | Feed, now_s: float, delivery: Delivery) -> bool:
+    """Tell whether nobody waits for the work any more, and then settle it without doing it."""
+    if work.answer_by_s >= now_s:
+        return False
+    if work.answer_by_s == GIVEN_UP:
+        delivery.answer(work.future, None)
+    else:
+        late = TooLate("the call's deadline passed while it waited; nothing was done, try again")
+        delivery.fail(work.future, late)
+    return True
+
+
+def _run(task: Task | Feed, delivery: Delivery) -> bool:
+    """Do it and send what comes of it; False where that is an error."""
+    done = True
     try:
         delivery.answer(task.future, task.run())
     except Exception as error:  # noqa: BLE001 — goes to whoever asked
         delivery.fail(task.future, error)
+        done = False
     delivery.send()
+    return done

@@ -1,6 +1,6 @@
 """The interceptor that every call passes when identities are on: who, may they, how often.
 
-    metadata, certificate ─► Caller ─► rule of the method ─► call bucket
+    metadata, certificate ─► Caller ─► call bucket ─► rule of the method
     ─► only now is the message decoded ─► row bucket ─► the method, in the caller's name
 
 A method that no table names is refused to everybody. Health alone is open: what
@@ -143,8 +143,8 @@ class Doorkeeper(grpc.aio.ServerInterceptor):
 
         Raises:
             Unauthenticated: nobody that is known.
+            RateLimited: somebody who calls too often, whatever may be called.
             PermissionDenied: somebody whose roles do not cover the method.
-            RateLimited: somebody who calls too often.
         """
         held, now_us = self._identities.held, self._wall_us()
         for key, value in context.invocation_metadata() or ():
@@ -155,13 +155,13 @@ class Doorkeeper(grpc.aio.ServerInterceptor):
                 break
         else:
             caller = held.of_certificate(context.auth_context(), now_us)
+        if self._rates is not None:  # what is refused next costs as much to refuse
+            self._rates.take_call(caller.name, _monotonic_us())
         if rule.roles.isdisjoint(caller.roles):
             raise PermissionDenied(
                 f"{caller.name} ({', '.join(sorted(caller.roles))}) may not call {service}/{method}; "
                 f"it takes the role {' or '.join(sorted(rule.roles)) or 'of nobody: no rule allows it'}"
             )
-        if self._rates is not None:
-            self._rates.take_call(caller.name, _monotonic_us())
         return caller
 
     async def _refuse(self, rpc: str, context: Any, error: FraudError) -> None:

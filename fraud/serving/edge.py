@@ -11,6 +11,7 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, Generic, TypeVar
 
 import grpc
@@ -22,6 +23,7 @@ from fraud.monitoring.scorer_metrics import CallMetrics, ScorerMetrics
 from fraud.serving.convert import answer_of, status_of
 from fraud.serving.fairness import WaitingRoom
 from fraud.serving.roles import Caller, calling, name_of
+from fraud.serving.shedding import set_answer_by
 from fraud.serving.sparing import Sparing
 
 _log = structlog.get_logger("fraud.serving.edge")
@@ -92,9 +94,7 @@ class Edge:
         signed = signature_of(request)
 
         async def handle(message: Request | FraudError | Sealed[Request], context: Context) -> Message:
-            started, who = self._begin(metrics), name_of(calling())
-            full = self._open.free(who) < 1
-            self._open.enter(who)
+            started, full = self._begin(metrics), not self._enter(context)
             try:
                 asked = self._admitted(message, check, context, full=full)
                 if signed and (caller := calling()) is not None:
@@ -123,8 +123,6 @@ class Edge:
                     f"unexpected error; tell the operator incident {incident}",
                 )
                 raise AssertionError from error
-            finally:
-                self._open.leave(who)
             metrics.handled("OK", time.perf_counter() - started)
             if self._log_calls:
                 self._note(service, name, context, None)
@@ -138,6 +136,19 @@ class Edge:
         metrics.started()
         self._last_call_s = time.perf_counter()
         return self._last_call_s
+
+    def _enter(self, context: Context) -> bool:
+        """Count a call in until its reply has gone, or nobody is there to read it; False without room."""
+        who = name_of(calling())
+        if self._open.free(who) < 1:
+            return False
+        self._open.enter(who)
+        leave: Any = partial(self._leave, who)  # the stubs name a class that there is not
+        context.add_done_callback(leave)
+        return True
+
+    def _leave(self, who: str | None, _: Context) -> None:
+        self._open.leave(who)
 
     def _admitted(
         self,
@@ -156,22 +167,25 @@ class Edge:
             raise Unavailable(self.closed)
         if full:
             raise self._too_many(name_of(calling()))
+        left_s = context.time_remaining()
         if check is not None:
-            check(context.time_remaining())
+            check(left_s)
+        elif left_s is not None:
+            set_answer_by(time.monotonic() + left_s)
         asked = message.open() if isinstance(message, Sealed) else message
         if isinstance(asked, FraudError):
             raise asked
         return asked
 
     def quiet(self, seconds: float) -> bool:
-        """Tell whether no call is open, and none has come for so long."""
+        """Tell whether no call is open, every reply has gone, and no call has come for so long."""
         return self._open.held_by_all == 0 and time.perf_counter() - self._last_call_s >= seconds
 
     def _too_many(self, who: str | None) -> Overloaded:
-        others = self._open.held_by_all - 1  # but for this one
         return Overloaded(
-            f"{others} calls are open, {self._open.held(who) - 1} of them yours "
-            f"(server.streams_max = {self._open.most}); try again with back-off"
+            f"{self._open.held_by_all} calls are open, {self._open.held(who)} of them yours, those whose "
+            f"replies were not read among them (server.streams_max = {self._open.most}); read what was "
+            "answered, and try again with back-off"
         )
 
     def _tell_refusal(self, service: str, name: str, error: Overloaded) -> None:

@@ -4,27 +4,30 @@
     surveys   the archive, manifests of all versions: long; short reads do not wait for them, nor does
               what follows the ledger or rolls back, which has other threads
 
-Both together hold `server.read_calls_max` calls, of which one caller never takes all.
+Both together hold `server.read_calls_max` calls, of which one caller never takes all. A query
+that nobody waits for any more when its turn comes is passed over, and holds its place until then.
 """
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import polars as pl
 
 from fraud.archive.archive import Archive
-from fraud.errors import NotFound, Overloaded
+from fraud.errors import NotFound, Overloaded, TooLate
 from fraud.eventlog.log import BatchSummary, EventLog
 from fraud.records import Entry, Outcome, Scored
 from fraud.serving.fairness import WaitingRoom
 from fraud.serving.paging import position_of, size_of
 from fraud.serving.roles import calling, name_of
 from fraud.serving.service_record import ServiceRecord
+from fraud.serving.shedding import GIVEN_UP, answer_by
 from fraud.settings.server import Server
 
 Row = TypeVar("Row")
@@ -39,6 +42,27 @@ class Page(Generic[Row]):
 
     rows: list[Row]
     next_token: str
+
+
+@dataclass(slots=True)
+class _Query(Generic[Result]):
+    """A look that waits for its thread. `answer_by_s`: monotonic; GIVEN_UP: nobody waits for it."""
+
+    look: Callable[..., Result]
+    given: tuple[Any, ...]
+    answer_by_s: float
+
+    def __call__(self) -> Result | None:
+        """Take the look; None where nobody waits.
+
+        Raises:
+            TooLate: the call's deadline has passed.
+        """
+        if self.answer_by_s == GIVEN_UP:
+            return None
+        if self.answer_by_s < time.monotonic():
+            raise TooLate("the call's deadline passed while it waited; nothing was read, try again")
+        return self.look(*self.given)
 
 
 class Queries:
@@ -141,15 +165,29 @@ class Queries:
 
         Raises:
             Overloaded: too many reads wait (`server.read_calls_max`), all or the caller's.
+            TooLate: the call's deadline passed while it waited.
         """
         return await self._on(self._surveyor, look, *given)
 
     async def _read(self, query: Callable[..., Result], *given: Any) -> Result:
         return await self._on(self._reader, query, *given)
 
-    async def _on(self, worker: ThreadPoolExecutor, query: Callable[..., Result], *given: Any) -> Result:
-        with self.place():
-            return await asyncio.get_running_loop().run_in_executor(worker, query, *given)
+    async def _on(self, worker: ThreadPoolExecutor, look: Callable[..., Result], *given: Any) -> Result:
+        name = self._enter()
+        query = _Query(look, given, answer_by())
+        done = asyncio.get_running_loop().run_in_executor(worker, query)
+        done.add_done_callback(lambda _: self._over(done, name))
+        try:
+            result: Any = await asyncio.shield(done)
+            return cast("Result", result)
+        except asyncio.CancelledError:
+            query.answer_by_s = GIVEN_UP
+            raise
+
+    def _over(self, done: "asyncio.Future[Any]", name: str | None) -> None:
+        self._calls.leave(name)
+        if not done.cancelled():
+            done.exception()  # whoever gave up will not ask for it
 
     @contextmanager
     def place(self) -> Iterator[None]:
@@ -158,6 +196,13 @@ class Queries:
         Raises:
             Overloaded: as `survey`.
         """
+        name = self._enter()
+        try:
+            yield
+        finally:
+            self._calls.leave(name)
+
+    def _enter(self) -> str | None:
         name, calls = name_of(calling()), self._calls
         if calls.free(name) < 1:
             raise Overloaded(
@@ -165,10 +210,7 @@ class Queries:
                 f"(server.read_calls_max = {calls.most}); try again with back-off"
             )
         calls.enter(name)
-        try:
-            yield
-        finally:
-            calls.leave(name)
+        return name
 
     def _logged(self, transaction_id: str) -> Entry | None:
         return self._log.find([transaction_id]).get(transaction_id)

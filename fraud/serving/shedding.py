@@ -28,6 +28,8 @@ ROWS_UNIT: Final = 64.0
 """Rows by which a round of one row and one of many are learned from about alike."""
 SPREADS: Final = 2.0
 """Mean errors that are planned for on top of what is foreseen."""
+GIVEN_UP: Final = -math.inf
+"""Until when somebody waits who has given up."""
 
 
 @dataclass(slots=True)

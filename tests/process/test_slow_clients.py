@@ -13,14 +13,16 @@ import pytest
 
 from benchmarks.http2 import PREFACE, frame, headers_of
 from fraud.client import Client
-from fraud.errors import InvalidInput, Unavailable
+from fraud.errors import InvalidInput, Overloaded, Unavailable
 from fraud.v1 import scoring_pb2
+from tests.serving.unread import Unread
 from tests.serving.worlds import Process, Stream, serving
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.process
 
 SCORE = "/fraud.v1.ScoringService/Score"
+LIST = "/fraud.v1.ScoringService/ListDecisions"
 _HEADERS, _SETTINGS, _END_HEADERS = 1, 4, 4
 _RST, _GOAWAY = 3, 7
 
@@ -95,6 +97,30 @@ def test_requests_that_never_end_take_nobody_elses_place(tmp_path: Path) -> None
                 slow.drip()
             answers(process, 3)
             assert resident(process) - before < 200 * 2**20, "a thousand unfinished requests are not free"
+
+
+def test_replies_that_nobody_reads_are_open_calls_and_hold_up_no_end_of_the_service(tmp_path: Path) -> None:
+    asked = scoring_pb2.ListDecisionsRequest(page_size=1_000).SerializeToString()
+    with serving(tmp_path, FRAUD__SERVER__STREAMS_MAX="8", FRAUD__SERVER__DRAIN="300ms") as process:
+        with process.client() as client:
+            client.score_batch(Stream(seed=1).take(50))
+        for is_told_to_stop in (False, True):
+            with contextlib.closing(Unread(process.port, LIST, 20, body=asked)):
+                wait_until(lambda: "8 calls are open" in _refusal(process))
+                if is_told_to_stop:
+                    assert process.stop() == 0
+                    break
+            wait_until(lambda: not _refusal(process))
+
+
+def _refusal(process: Process) -> str:
+    """Why an ordinary call is refused, "" when it is answered."""
+    with Client(process.target, deadline_s=20.0, retries=0) as client:
+        try:
+            client.get_champion("card")
+        except Overloaded as error:
+            return str(error)
+    return ""
 
 
 def test_a_connection_may_not_open_more_calls_than_it_may(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ OK, DENIED, UNKNOWN = (
     grpc.StatusCode.PERMISSION_DENIED,
     grpc.StatusCode.UNAUTHENTICATED,
 )
+LIMITED = grpc.StatusCode.RESOURCE_EXHAUSTED
 decoded: list[bytes] = []
 
 
@@ -63,7 +64,13 @@ def tokens(tmp_path: Path) -> dict[str, str]:
 
 
 def outcome(
-    tmp_path: Path, path: str, token: str, *, streams: bool = False, times: int = 1
+    tmp_path: Path,
+    path: str,
+    token: str,
+    *,
+    streams: bool = False,
+    times: int = 1,
+    rates: Rates = Rates(),  # noqa: B008 — frozen
 ) -> tuple[grpc.StatusCode, bytes]:
     """Call a method behind a doorkeeper; return how the last call ended, and the first reply.
 
@@ -75,7 +82,7 @@ def outcome(
         ("card",), ("analyst",), ("card",), tmp_path, alarms=settings.monitoring.alarms, counting=True
     )
     file = IdentityFile(tmp_path / "identities.json", ())
-    keeper = Doorkeeper(RULES, file, RateLimits(Rates()), metrics, lambda: 5)
+    keeper = Doorkeeper(RULES, file, RateLimits(rates), metrics, lambda: 5)
 
     async def go() -> tuple[grpc.StatusCode, bytes]:
         server = grpc.aio.server(interceptors=[keeper])
@@ -114,6 +121,13 @@ def test_what_no_rule_names_is_refused_to_everybody(tmp_path: Path, tokens: dict
         assert outcome(tmp_path, "/t.Forgotten/One", token)[0] is DENIED
         assert outcome(tmp_path, "/t.Forgotten/Stream", token, streams=True)[0] is DENIED
         assert outcome(tmp_path, "/t.Known/Watch", token, streams=True)[0] is DENIED
+
+
+def test_what_a_caller_may_not_call_counts_against_its_rate(tmp_path: Path, tokens: dict[str, str]) -> None:
+    rates = Rates(calls_per_second=1e-3)
+    assert outcome(tmp_path, "/t.Known/One", tokens["scorer"], rates=rates)[0] is DENIED
+    assert outcome(tmp_path, "/t.Known/One", tokens["scorer"], rates=rates, times=2)[0] is LIMITED
+    assert outcome(tmp_path, "/t.Known/One", tokens["operator"], rates=rates) == (OK, b"operator")
 
 
 def test_streams_ask_for_their_role_too(tmp_path: Path, tokens: dict[str, str]) -> None:

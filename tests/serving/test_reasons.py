@@ -23,6 +23,7 @@ from fraud.v1.transaction_pb2 import Transaction
 from tests.serving.registered import Ledger
 from tests.serving.test_exploring import inside
 from tests.serving.worlds import START_US, Stream, settings_in
+from tests.waiting import wait_until
 
 DECLINES_ALL = Policy(review=None, decline=Target(score=1e-9))
 MANY, DEAR_S = 60, 1.0
@@ -128,6 +129,34 @@ def test_nobody_is_refused_a_decision_for_want_of_its_reasons(
         assert answer.scored.decision.outcome.name == "DECLINE"
         assert codes(answer) == ["NOT_EXPLAINED"]
         assert unexplained(process) == 1
+
+    inside(settings, body)
+
+
+def test_a_score_that_was_given_up_while_its_reasons_wait_holds_its_place_and_is_not_explained(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    explained: list[int] = []
+
+    def explain(_: Any, matrix: Any, __: int) -> list[Any]:
+        explained.append(len(matrix))
+        return [()] * len(matrix)
+
+    monkeypatch.setattr(reasons, "reasons_of", explain)
+
+    async def body(process: ScoringProcess) -> None:
+        stream, before = Stream(seed=75), process.log.head()
+        with held(process):
+            call = asyncio.create_task(score(process, stream.take(3)))
+            while process.log.head() < before + 3:
+                await asyncio.sleep(0)
+            call.cancel()
+            await asyncio.gather(call, return_exceptions=True)
+            assert process.batcher.queued_rows == 3
+        await asyncio.to_thread(wait_until, lambda: process.batcher.queued_rows == 0)
+        assert explained == []
+        await score(process, stream.take(1))
+        assert explained == [1]
 
     inside(settings, body)
 
