@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from fraud.errors import Damaged, shortened
 from fraud.features.declines import Decided
 from fraud.features.fold import Coordinates, FeatureFold
 from fraud.features.state import Rows
@@ -54,6 +55,9 @@ def replay(
     and the features are those that were logged; without it the fold keeps its
     view, as if what that hides had never been. The fold ends at the position of
     the last entry, once the iterator is used up.
+
+    Raises:
+        Damaged: an entry is none of this schema, or its view cannot be read.
     """
     run: list[Entry] = []
     for entry in entries:
@@ -72,11 +76,14 @@ def replay(
 
 
 def take_other(fold: FeatureFold, entry: Entry, find: Find, rebuild: Rebuild | None = None) -> None:
-    """Fold an entry that is no transaction; parameters as for `replay`."""
+    """Fold an entry that is no transaction; parameters and errors as for `replay`."""
     fold.advance(entry.position)
     event = entry.event
     if isinstance(event, LabelsSubmitted):
-        fold.take_labels(event, find(fold.lacking(event)), entry.arrival_time_us)
+        known = find(fold.lacking(event))
+        for name, coordinates in known.items():
+            check_entities(name, coordinates.surrogates, len(fold.spec.entities))
+        fold.take_labels(event, known, entry.arrival_time_us)
     elif isinstance(event, BatchRetracted):
         fold.retract(event.batch_id)
     elif isinstance(event, Applied) and rebuild is not None:
@@ -142,7 +149,7 @@ def _score(fold: FeatureFold, run: list[Entry]) -> NDArray[np.float32]:
             np.array([entry.arrival_time_us for entry in run], np.int64),
             np.array([event.decision.outcome is Outcome.DECLINE for event in scored], np.bool_),
         )
-    features = score_decided(fold, ids, logged_rows(scored), decided)
+    features = score_decided(fold, ids, logged_rows(scored, len(fold.spec.entities)), decided)
     fold.advance(run[-1].position)
     return features
 
@@ -163,9 +170,28 @@ def score_decided(
     return np.concatenate(parts)
 
 
-def logged_rows(scored: Sequence[Scored]) -> Rows:
-    """Return logged transactions as columns, in order."""
+def logged_rows(scored: Sequence[Scored], entities: int) -> Rows:
+    """Return logged transactions of a schema with so many entities as columns, in order.
+
+    Raises:
+        Damaged: one has another number of them.
+    """
+    for event in scored:
+        check_entities(event.transaction_id, event.surrogates, entities)
     return rows_of(scored, [event.surrogates for event in scored])
+
+
+def check_entities(transaction_id: str, surrogates: Sequence[int], entities: int) -> None:
+    """Refuse a logged transaction that does not have one surrogate for each entity of the schema.
+
+    Raises:
+        Damaged: it has more or fewer. The entities of a log never change, so its bytes did.
+    """
+    if len(surrogates) != entities:
+        raise Damaged(
+            f"log: transaction {shortened(transaction_id)!r} has {len(surrogates)} entities where the schema "
+            f"has {entities}; restore the data folder from a backup"
+        )
 
 
 def rows_of(transactions: Sequence[Transaction | Scored], surrogates: Sequence[tuple[int, ...]]) -> Rows:

@@ -236,7 +236,7 @@ def disproved(data: GuardData, rules: Guard) -> Iterator[Finding]:
         if larger_share(hits, rows, share, rho) <= rules.p_value:
             text = (
                 f"{hits:,} of {rows:,} payments scored {check.certain} or more turned out legitimate "
-                f"in {length} d, {share:.0%} before"
+                f"in {length} d, {share:.0%} before; these labels err, or the champion does"
             )
             risen = hits / rows - share
             suspect = _culprit(data.certain.filter(pl.col("age").is_between(age, age + length - 1)), hits)

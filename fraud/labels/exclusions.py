@@ -13,7 +13,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
 import polars as pl
@@ -24,6 +24,7 @@ from fraud.errors import Damaged, InvalidInput
 
 FOREVER_US = 2**63 - 1
 """End of an open span."""
+What = Literal["labels", "transactions"]
 ALL = "all"
 """How a view that hides nothing is spelled."""
 
@@ -40,7 +41,7 @@ class Exclusion:
         InvalidInput: nothing is chosen, the span is empty, or a key does not go with `what`.
     """
 
-    what: Literal["labels", "transactions"]
+    what: What
     batch_id: str = ""
     source: str = ""
     submitter: str = ""
@@ -80,8 +81,24 @@ class Exclusion:
 
     @classmethod
     def from_dict(cls, document: dict[str, Any]) -> Self:
-        """Read what `to_dict` wrote."""
-        where = tuple((str(name), int(surrogate)) for name, surrogate in document.get("where", ()))
+        """Read what `to_dict` wrote.
+
+        Raises:
+            TypeError, ValueError: it is something else.
+            InvalidInput: as for an exclusion that is made.
+        """
+        if not isinstance(document, dict):
+            raise TypeError(f"{str(document)[:40]!r} is no exclusion")
+        if document.get("what") not in get_args(What):
+            raise ValueError("what is neither labels nor transactions")
+        texts = [document.get(name, "") for name in ("batch_id", "source", "submitter")]
+        where = tuple((name, surrogate) for name, surrogate in document.get("where", ()))
+        numbers = [document.get("from_us", 0), document.get("to_us", FOREVER_US), *(it[1] for it in where)]
+        if not all(isinstance(text, str) for text in (*texts, *(it[0] for it in where))):
+            raise TypeError("a text of it is none")
+        # 1e999 is a number in JSON, and no time and no surrogate.
+        if not all(type(number) is int and abs(number) <= FOREVER_US for number in numbers):
+            raise ValueError("a time or surrogate of it is no integer of 64 bits")
         return cls(**{**document, "where": where})
 
     def hides_label(self, batch_id: str, source: str, submitter: str, arrival_us: int) -> bool:
@@ -183,7 +200,9 @@ class View:
                 raise TypeError("it is no list")
             return cls(tuple(Exclusion.from_dict(document) for document in documents))
         except (ValueError, TypeError, KeyError, InvalidInput) as error:
-            raise Damaged(f"label view {text[:80]!r} cannot be read ({error})") from error
+            raise Damaged(
+                f"label view {text[:80]!r} cannot be read ({error}); restore what it stands in from a copy"
+            ) from error
 
     def hides_label(self, batch_id: str, source: str, submitter: str, arrival_us: int) -> bool:
         """Tell whether a label does not count."""
@@ -195,6 +214,9 @@ class View:
         """Tell for each transaction whether it does not count, bool[n]; None when all do.
 
         `surrogates` is int32[n, E], columns in the order of `entity_names`.
+
+        Raises:
+            Damaged: an exclusion names an entity that is not among `entity_names`.
         """
         if not self.transactions:
             return None
@@ -202,6 +224,11 @@ class View:
         for exclusion in self.transactions:
             rows = (event_time_us >= exclusion.from_us) & (event_time_us < exclusion.to_us)
             for entity, surrogate in exclusion.where:
+                if entity not in entity_names:
+                    raise Damaged(
+                        f"label view: excludes by {entity!r}, which is no entity of the schema; "
+                        "restore what it stands in from a copy"
+                    )
                 rows &= surrogates[:, entity_names.index(entity)] == surrogate
             hidden |= rows
         return hidden if hidden.any() else None

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
 
+from fraud.errors import Damaged, shortened
 from fraud.records import EntityListed, Entry, Outcome
 
 ListName = Literal["block", "allow"]
@@ -87,9 +88,18 @@ class Lists:
         return allowed
 
     def take(self, entry: Entry) -> None:
-        """Fold one more entry of the log, in order; only EntityListed changes anything."""
+        """Fold one more entry of the log, in order; only EntityListed changes anything.
+
+        Raises:
+            Damaged: it names a list that there is not.
+        """
         event = entry.event
         if isinstance(event, EntityListed):
+            if event.list_name not in ("", *LIST_NAMES):
+                raise Damaged(
+                    f"log: position {entry.position} is for a list {shortened(event.list_name)!r}, which "
+                    "there is not; restore the data folder from a backup"
+                )
             self.put(event, entry.arrival_time_us)
 
     def put(self, event: EntityListed, arrival_us: int) -> None:

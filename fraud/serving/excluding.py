@@ -259,7 +259,8 @@ def transactions_of(
         scored = [entry for entry in entries if isinstance(entry.event, Scored)]
         if not scored:
             continue
-        columns = logged_rows([entry.event for entry in scored if isinstance(entry.event, Scored)])
+        found = [entry.event for entry in scored if isinstance(entry.event, Scored)]
+        columns = logged_rows(found, len(entities))
         hidden = view.hidden_rows(columns.event_time_us, columns.surrogates, entities)
         if hidden is not None:
             rows += int(hidden.sum())

@@ -26,13 +26,13 @@ from fraud.errors import Damaged, Unavailable
 from fraud.eventlog.log import EventLog
 from fraud.features.fold import Coordinates, FeatureFold
 from fraud.features.rebuild import fold_past
-from fraud.features.replay import Find, replay
+from fraud.features.replay import Find, check_entities, replay
 from fraud.features.spec import FeatureSpec
 from fraud.labels.exclusions import View
 from fraud.labels.standing import ConflictRule
 from fraud.policy.lists import Lists
 from fraud.policy.spending import Spending, day_of
-from fraud.records import EntityListed, Entry, LabelsSubmitted, Outcome
+from fraud.records import EntityListed, Entry, LabelsSubmitted, Outcome, Scored
 from fraud.serving.dictionary import EntityDictionary
 from fraud.serving.feedback import coordinates_of
 from fraud.serving.progress import RestoreProgress
@@ -161,7 +161,7 @@ def restore(
 
     Raises:
         RestoreStopped: `progress` was told to stop.
-        Damaged: entries are neither in the log nor in the archive.
+        Damaged: entries are neither in the log nor in the archive, or none of this schema.
     """
     head = log.head()
     fold = snapshots.latest(spec, rule, head) or FeatureFold(spec, rule)
@@ -171,7 +171,7 @@ def restore(
     progress.begin(started_at, head)
     if spending is None:
         spending = Spending({}, ZoneInfo("UTC"))
-    _resume(spending, log, snapshots, started_at)
+    _resume(spending, log, snapshots, started_at, len(spec.entities))
     lists = _lists_at(started_at, spec.entity_names, log, archive, snapshots)
 
     def take(entry: Entry) -> None:
@@ -218,7 +218,7 @@ def listings_between(log: EventLog, archive: Archive, after: int, upto: int) -> 
             yield entry
 
 
-def _resume(spending: Spending, log: EventLog, snapshots: Snapshots, position: int) -> None:
+def _resume(spending: Spending, log: EventLog, snapshots: Snapshots, position: int, entities: int) -> None:
     """Bring spending to a position: from its file, else from the log's last day up to there."""
     stored = snapshots.read_beside("exploration", position) if position else None
     try:
@@ -232,6 +232,7 @@ def _resume(spending: Spending, log: EventLog, snapshots: Snapshots, position: i
         entries = log.decisions((Outcome.APPROVE,), since_us, "", after, _READ_ROWS)
         due = [entry for entry in entries if entry.position <= position]
         for entry in due:
+            _check(entry, entities)
             spending.take(entry)
         if not due or len(due) < _READ_ROWS:
             return
@@ -255,7 +256,7 @@ def catch_up(
     `judge` every run of transactions with its features as they are now, float32[n, F].
 
     Raises:
-        Damaged: entries are neither in the log nor in the archive.
+        Damaged: entries are neither in the log nor in the archive, or none of this schema.
     """
 
     def rebuild(view: View, position: int) -> FeatureFold:
@@ -263,7 +264,7 @@ def catch_up(
 
     entries = entries_after(log, archive, fold.position, upto)
     if take is not None:
-        entries = _shown(entries, take)
+        entries = _shown(entries, take, len(fold.spec.entities))
     for run, features in replay(
         fold, entries, _finder(fold, log, archive, upto), rebuild if follow else None
     ):
@@ -272,10 +273,17 @@ def catch_up(
     fold.advance(upto)
 
 
-def _shown(entries: Iterator[Entry], take: Callable[[Entry], None]) -> Iterator[Entry]:
+def _shown(entries: Iterator[Entry], take: Callable[[Entry], None], entities: int) -> Iterator[Entry]:
     for entry in entries:
+        _check(entry, entities)
         take(entry)
         yield entry
+
+
+def _check(entry: Entry, entities: int) -> None:
+    """Refuse a transaction of another number of entities before anything counts by them."""
+    if isinstance(entry.event, Scored):
+        check_entities(entry.event.transaction_id, entry.event.surrogates, entities)
 
 
 def rebuilt(

@@ -374,7 +374,7 @@ class Scorer:
         present = fold.view
         with self._whole():
             fold.see(view)
-            read = fold.peek(logged_rows(rows)).features
+            read = fold.peek(logged_rows(rows, len(fold.spec.entities))).features
             fold.see(present)
         features = features_of(rows, len(fold.spec.names)).copy()
         columns = fold.spec.indices(fold.spec.label_fed)

@@ -18,8 +18,9 @@ from pathlib import Path
 
 from fraud.archive import marking
 from fraud.bundle import bundle
+from fraud.bundle.bounds import DESCRIPTION_BYTES_MAX
 from fraud.bundle.bundle import DESCRIPTION_FILE
-from fraud.documents import read_json
+from fraud.documents import read_bounded, read_json
 from fraud.errors import Damaged, NotAllowedNow, OtherFormat
 from fraud.eventlog.connection import Layout, change_layout, layout_of
 from fraud.eventlog.lock import lock_data_folder
@@ -102,8 +103,8 @@ def _way(part: str, place: Path, found: int, needed: int, steps: Sequence[Step])
 def _check_bundles(folder: Path) -> None:
     for path in sorted(folder.glob(f"[0-9a-f]*/{DESCRIPTION_FILE}")):
         try:
-            found = int(read_json(path.read_bytes())["format"])
-        except (ValueError, KeyError, TypeError) as error:
+            found = int(read_json(read_bounded(path, DESCRIPTION_BYTES_MAX))["format"])
+        except (ValueError, KeyError, TypeError, OverflowError) as error:
             raise Damaged(f"{path}: cannot be read ({error!r}); restore the bundle from a copy") from error
         if found > bundle.FORMAT:
             raise OtherFormat(str(path), "bundle", found, bundle.FORMAT)

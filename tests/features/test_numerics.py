@@ -18,7 +18,7 @@ def scored(*numerics: float) -> Scored:
 
 def numerics_of(names: tuple[str, ...], *rows: Scored) -> list[list[float]]:
     state = FeatureState(spec_of({"card": {}}, numeric_names=names))
-    features: list[list[float]] = state.score(logged_rows(rows)).features[:, 1:].tolist()
+    features: list[list[float]] = state.score(logged_rows(rows, 1)).features[:, 1:].tolist()
     return features
 
 

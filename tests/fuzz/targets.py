@@ -19,6 +19,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
+import numpy as np
+
 from fraud.adversary.strategy import read_strategies
 from fraud.archive import mending
 from fraud.archive.marking import NAME as MARK
@@ -35,6 +37,7 @@ from fraud.eventlog.sqlite import SqliteEventLog
 from fraud.features.archive import open_archive
 from fraud.features.fold import FeatureFold
 from fraud.features.spec import FeatureSpec
+from fraud.labels.exclusions import View
 from fraud.labels.standing import ConflictRule
 from fraud.policy.lists import Lists
 from fraud.policy.spending import Spending
@@ -47,7 +50,7 @@ from fraud.serving.intake import TransactionIntake
 from fraud.settings import Settings, load_settings, settings_from
 from fraud.upkeep.inventory import Inventory, opened
 from fraud.v1.transaction_pb2 import Transaction
-from tests.fuzz import seeds
+from tests.fuzz import logs, seeds
 
 MESSAGE_BYTES_MAX: Final = 65_536
 
@@ -116,6 +119,20 @@ def event(data: bytes) -> object:
     again = encode(read)
     assert encode(decode(*again)) == again
     return read
+
+
+def view(data: bytes) -> object:
+    """Read a view as a log spells it, and hide by it; it comes back from its spelling."""
+    read = View.from_text(data.decode("utf-8", "replace"))
+    assert View.from_text(read.to_text()) == read
+    read.hides_label("b", "analyst", "ann", seeds.NOW_US)
+    times, surrogates = np.array([seeds.NOW_US]), np.array([[1, 0, 0]], np.int32)
+    return read.hidden_rows(times, surrogates, settings().schema_.entity_names)
+
+
+def folded(data: bytes) -> object:
+    """Fold a log of these entries, with budgets to spend, as a start and a replay do."""
+    return logs.folded(data, seeds.exploring(), recovery.Snapshots(folder() / "no snapshots", 1))
 
 
 def blanked(data: bytes) -> object:
@@ -228,7 +245,7 @@ def spending_beside(data: bytes) -> object:
     """Take the spending that lies beside a snapshot, or that of the log; more must be spent on top of it."""
     at(f"exploration-{seeds.SNAPSHOT_AT:020d}.json", data)
     spending, log = Spending.of(seeds.exploring()), seeds.short_log()
-    recovery._resume(spending, log, recovery.Snapshots(folder(), 1), seeds.SNAPSHOT_AT)
+    recovery._resume(spending, log, recovery.Snapshots(folder(), 1), seeds.SNAPSHOT_AT, 2)
     spending.turn(log.last_arrival_us())
     for spent in spending.models.values():
         spent.take((1, 2, -1), 500)
@@ -308,6 +325,8 @@ TARGETS: Final[Mapping[str, Target]] = MappingProxyType(
             ("payments", payments, seeds.payments, _FILE),
             ("event", event, seeds.events, _STORED),
             ("blanked", blanked, seeds.events, _STORED),
+            ("view", view, logs.view_texts, _STORED),
+            ("folded", folded, logs.logs, _STORED),
             ("ledger", ledger, seeds.ledgers, _LEDGER),
             ("bundle", bundle, seeds.descriptions, _STORED),
             ("selftest", selftest, seeds.selftests, _STORED),

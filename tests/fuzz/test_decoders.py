@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fraud import features
-from tests.fuzz import seeds
+from fraud.errors import Damaged
+from tests.fuzz import logs, seeds
 from tests.fuzz.guided import COMPILED
 from tests.fuzz.mutation import mutated
 from tests.fuzz.targets import TARGETS
@@ -16,7 +17,7 @@ from tests.fuzz.tuning import tuned
 
 SLOW = {
     *("rules", "settings", "environment", "bundle", "selftest", "backup", "snapshot", "history-csv"),
-    *("log-notes", "commit", "payments"),
+    *("log-notes", "commit", "payments", "folded"),
 }
 PARQUET = {"labels-parquet", "history-parquet"}
 """A process is started for each of these."""
@@ -43,6 +44,18 @@ FOUND: dict[str, tuple[bytes, ...]] = {
         seeds.spendings()[0].replace(b'"until_us": ', b'"until_us": null, "x": '),
         seeds.spendings()[0].replace(b'"until_us": ', b'"until_us": 1e999, "x": '),
     ),
+    "view": (
+        b'["x"]',
+        b'[{"what": "labels", "batch_id": "b", "from_us": 1e999}]',
+        b'[{"what": "labels", "batch_id": "b", "from_us": NaN}]',
+        b'[{"what": "transactions", "from_us": 5, "where": [["card", 1e999]]}]',
+        b'[{"what": "transactions", "from_us": 5, "where": [["none", 1]]}]',
+        b'[{"what": "transactions", "from_us": 5, "where": [[[], 1]]}]',
+        b'[{"what": "transactions", "from_us": 5, "where": ["ab", "cde"]}]',
+        b'[{"what": [], "batch_id": "b"}]',
+        b'[{"what": "labels", "batch_id": ["b"]}]',
+    ),
+    "folded": tuple(logs.framed(entries) for entries in logs.misfits()),
     "labels-parquet": (seeds.made_up_labels(),),
     "history-parquet": (seeds.made_up_history(),),
     "log-notes": (b"entities", b"pruned 5", b"heading:1 []", b"heading:x [[], [], []]", b"erasure {}"),
@@ -69,6 +82,12 @@ def test_changed_bytes_are_read_or_refused_by_name(name: str) -> None:
 
     tried()
     assert bool(codes.keys() - {""}) == bool(target.allowed), f"refused was: {codes}"
+
+
+@pytest.mark.parametrize("name", ["view", "folded"])
+def test_what_no_log_of_ours_holds_is_damaged(name: str) -> None:
+    for data in FOUND[name]:
+        assert TARGETS[name].try_(data) == Damaged.code, data
 
 
 @pytest.mark.parametrize(("name", "data"), [(name, data) for name in FOUND for data in FOUND[name]])

@@ -4,7 +4,8 @@
 
 Everything is made up and seeded. The folder has one of each: payments of which
 the oldest have left the log for the archive, labels, a retraction, outcomes, a
-listing, a champion in service, a snapshot, and a tail of the log behind it.
+listing, a ledger with each kind of entry, a champion in service, a snapshot, and
+a tail of the log behind it.
 Run it once for a release, before its number goes up; what is there is never
 written again.
 """
@@ -22,15 +23,15 @@ import fraud
 from fraud.bundle.store import BundleStore
 from fraud.clock import DAY_US
 from fraud.errors import NotAllowedNow
+from fraud.labels.exclusions import Exclusion
 from fraud.records import EntityListed, Label, LabelValue, OutcomeReport, PaymentOutcome
-from fraud.registry.store import promote
 from fraud.serving.batcher import Answer
 from fraud.serving.convert import decision_to_wire
 from fraud.serving.intake import TransactionIntake
 from fraud.serving.server import ScoringProcess
 from fraud.settings import load_settings
 from fraud.v1.transaction_pb2 import Transaction
-from tests.bundle.made import made_bundle
+from tests.golden.ledger import Scribe, told_by
 from tests.serving.worlds import Stream
 
 HERE = Path(__file__).parent
@@ -103,28 +104,15 @@ class Maker:
         take = partial(self.process.feedback.take_labels, batch_id, 0, "chargeback", "bank", labels)
         await self.process.batcher.run(take)
 
-    async def crown(self) -> None:
-        """Register a version, promote it and wait until it serves."""
+    async def crown(self, upto: int) -> None:
+        """Write the ledger, of which card-1 comes out as champion, and wait until the scorer is through."""
         process = self.process
-        bundle = made_bundle("card", seed=1)
-        head = process.log.head()
-        body = {
-            "version": "card-1",
-            "model": "card",
-            "recipe": "full",
-            "digest": BundleStore(process.settings.places.bundles).write(bundle),
-            "parent": "",
-            "attempt": 1,
-            "challengers": 1,
-            "cut_position": head,
-            "cut_time_us": self.stream.now_us,
-            "manifest": dict(bundle.manifest),
-        }
-        store, now_us = process.registry.store, self.stream.now_us
-        store.append("VersionRegistered", body, actor="retrainer", reason="golden", time_us=now_us)
-        promote(store, "card", "card-1", "", actor="retrainer", reason="golden", time_us=now_us)
-        while process.champions.get("card") is None:
-            await process.follower.poll(process.batcher)
+        store, bundles = process.registry.store, BundleStore(process.settings.places.bundles)
+        scribe = Scribe(store, bundles, process.spec, upto, self.stream.now_us, batch="polluted")
+        scribe.write(Exclusion("labels", batch_id="polluted"))
+        await process.follower.poll(process.batcher)
+        assert process.follower.serving("card") == "card-1"
+        assert process.scorer.state_now().fold.view == process.registry.state.view()
 
 
 async def _fill(maker: Maker) -> None:
@@ -140,7 +128,9 @@ async def _fill(maker: Maker) -> None:
     await process.batcher.run(process.keeper.snapshot_now)
     now_us = maker.stream.now_us
     process.log.prune(60, now_us - process.settings.log.idempotency_horizon)
-    await maker.crown()
+    learned = process.log.head()
+    await maker.label("polluted", old[8:12])
+    await maker.crown(learned)
     late = await maker.score(60)
     await maker.label("late", late[:6])
     await maker.label("wrong", late[6:10])
@@ -174,6 +164,7 @@ def make(place: Path) -> None:
             "head": process.log.head(),
             "first": process.log.first(),
             "ledger_head": process.registry.store.head(),
+            "ledger": told_by(process.registry.store.state()),
             "archived": process.archive.position(),
             "transactions": [MessageToDict(wire) for wire in maker.sent],
             "answers": maker.answers,

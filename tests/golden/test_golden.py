@@ -23,17 +23,25 @@ from fraud.eventlog.codec import Kind, encode
 from fraud.eventlog.folder import open_log
 from fraud.features.archive import open_archive
 from fraud.features.fold import FeatureFold
-from fraud.features.spec import FeatureSpec
+from fraud.features.spec import FeatureSpec, heading_of
+from fraud.labels.exclusions import ALL
 from fraud.labels.standing import ConflictRule
-from fraud.records import Scored
+from fraud.records import Applied, Scored
+from fraud.registry.ledger import FOLDS
 from fraud.registry.store import LedgerStore
 from fraud.serving.recovery import Snapshots, entries_after, restore
 from fraud.settings import Settings, load_settings
 from fraud.v1.transaction_pb2 import Transaction
+from tests.golden.ledger import told_by
 from tests.serving.worlds import serving
 
 HERE = Path(__file__).parent
-RELEASES = sorted(path.parent.name for path in HERE.glob("*/expected.json"))
+DEVELOPMENT = "-dev"
+"""Ends the name of what a version wrote before it was released: read as well, and lacking what came later."""
+RELEASES = sorted(
+    (path.parent.name for path in HERE.glob("*/expected.json")),
+    key=lambda name: (name.removesuffix(DEVELOPMENT), not name.endswith(DEVELOPMENT)),
+)
 NEWER = 99
 
 
@@ -44,8 +52,33 @@ def copied(release: str, folder: Path) -> tuple[Settings, dict[str, Any]]:
     return load_settings(folder / "fraud.toml", {}), expected
 
 
-def test_there_is_a_folder_of_this_release() -> None:
+def test_there_is_a_folder_of_this_release_and_it_is_the_last() -> None:
     assert fraud.__version__ in RELEASES, "run python -m tests.golden.make and commit what it writes"
+    assert fraud.__version__ == RELEASES[-1]
+
+
+def test_the_folder_of_this_release_has_all_that_it_writes(tmp_path: Path) -> None:
+    settings, _ = copied(fraud.__version__, tmp_path)
+    with closing(LedgerStore.open(settings.places.ledger, writable=False)) as store:
+        assert {entry.kind for entry in store.read()} == set(FOLDS), "one of each kind"
+        state = store.state()
+    spec, archive = FeatureSpec.of(settings), open_archive(settings)
+    with closing(open_log(settings)) as log:
+        assert {it.event.label_view for it in log.applied() if isinstance(it.event, Applied)} > {ALL}
+    assert {path.name for path in settings.places.archive.glob("*/")} == set(archive.versions())
+    bundle = BundleStore(settings.places.bundles).read(state.version("card-1").digest)
+    assert bundle.feature_definitions == {name: spec.definitions[name] for name in bundle.feature_names}
+    assert len(spec.indices(bundle.feature_names, bundle.feature_definitions)) == len(bundle.feature_names)
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_headings_of_a_release_say_what_its_features_mean(release: str, tmp_path: Path) -> None:
+    settings, _ = copied(release, tmp_path)
+    spec = FeatureSpec.of(settings)
+    with closing(open_log(settings)) as log:
+        headings = list(log.headings())
+    assert headings == ([] if release.endswith(DEVELOPMENT) else [(1, heading_of(settings))])
+    assert open_archive(settings).features_changed(spec.names) == 0
 
 
 @pytest.mark.parametrize("release", RELEASES)
@@ -98,6 +131,8 @@ def test_ledger_and_bundles_of_a_release_are_intact(release: str, tmp_path: Path
         store.verify()
         assert store.head() == expected["ledger_head"]
         state = store.state()
+    if "ledger" in expected:
+        assert json.loads(json.dumps(told_by(state))) == expected["ledger"]
     assert state.champion("card") == "card-1"
     BundleStore(settings.places.bundles).read(state.version("card-1").digest).self_test()
 

@@ -1,7 +1,7 @@
 """A rollback replaces the champion that it was planned, and agreed on, to replace, or nothing."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ class Interrupted(SecondPerson):
     meanwhile: Callable[[], object] | None = None
 
     def permit(
-        self, method: str, what: dict[str, Any], *, actor: str, reason: str, as_for: str = ""
+        self, method: str, what: dict[str, Any], *, actor: str, reason: str, as_for: Collection[str] = ()
     ) -> Permit:
         permit = super().permit(method, what, actor=actor, reason=reason, as_for=as_for)
         if permit.waiting is None and self.meanwhile is not None:

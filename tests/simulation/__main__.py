@@ -16,7 +16,7 @@ import structlog
 
 from tests.simulation.planted import PLANTED
 from tests.simulation.promises import BrokenPromise
-from tests.simulation.world import simulate
+from tests.simulation.world import AUDIT_EVERY, simulate
 
 
 def main() -> int:
@@ -31,7 +31,7 @@ def main() -> int:
         started = time.monotonic()
         with tempfile.TemporaryDirectory(prefix="simulation-") as folder:
             try:
-                ran = simulate(Path(folder), seed, options.steps, options.plant)
+                ran = simulate(Path(folder), seed, options.steps, options.plant, options.audit_every)
             except BrokenPromise as error:
                 print(f"\n{error}")  # noqa: T201
                 return 1
@@ -50,6 +50,13 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("--seed", type=int, help="one run, with this seed; default: new ones are drawn")
     parser.add_argument("--steps", type=int, default=300, help="steps of a run (300)")
+    parser.add_argument(
+        "--audit-every",
+        type=int,
+        default=AUDIT_EVERY,
+        metavar="STEPS",
+        help=f"look at everything after so many steps ({AUDIT_EVERY}), and after each crash",
+    )
     parser.add_argument("--minutes", type=float, default=1.0, help="draw seeds for so long (1)")
     parser.add_argument(
         "--plant",

@@ -8,6 +8,8 @@ sync       one sync fails, and what it should have made durable is lost
 slow       every sync takes seconds of the simulated clock
 ledger     the ledger's file can be neither read, written nor opened
 
+A fault may be aimed at one store (`where`): it waits for a change there, and only a full disk and a
+crash go on from there to the others.
 Of a file that is written whole, a part is there after a write that failed.
 """
 
@@ -23,17 +25,22 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Literal
+from typing import Literal, get_args
 
 from tests.simulation.power import Change, Pages, Tree
 from tests.simulation.whole import standing_between
 
 Kind = Literal["crash", "full", "write", "sync", "slow", "ledger"]
 KINDS: tuple[Kind, ...] = ("crash", "full", "write", "sync", "slow", "ledger")
+AIMED: tuple[Kind, ...] = ("crash", "full", "write", "sync")
+"""Those that may be aimed at a store."""
 OK, IOERR, FULL, CANTOPEN = 0, 10, 13, 14
 IOERR_READ, IOERR_WRITE, IOERR_FSYNC = 266, 778, 1034
 SLOW_US = 2_000_000
 FOLDERS = ("bundles", "state")
+Store = Literal["events", "registry", "archive", "bundles", "state"]
+STORES: tuple[Store, ...] = get_args(Store)
+"""What the data folder holds, by the beginning of its names."""
 RETRAINER = "retrainer"
 """Threads whose name begins like this are those of the retraining process."""
 Begin = Callable[[float], object]
@@ -42,12 +49,13 @@ Begin = Callable[[float], object]
 
 @dataclass(slots=True)
 class Fault:
-    """A fault that is on; `after` changes still pass."""
+    """A fault that is on; `after` changes still pass, and all outside the store `where` ("": any store)."""
 
     kind: Kind
     after: int = 0
     torn: float = 0.5
     """Share of the last write that still happens."""
+    where: Store | Literal[""] = ""
 
 
 class Disk:
@@ -113,6 +121,8 @@ class Disk:
             return OK
         if fault.kind == "ledger":
             return self._hit(fault, path, IOERR_WRITE) if "registry" in path else OK
+        if fault.where and self._store(path) != fault.where:
+            return OK
         if fault.after > 0:
             fault.after -= 1
             return OK
@@ -139,11 +149,15 @@ class Disk:
 
     def _hit(self, fault: Fault, path: str, code: int) -> int:
         self._note(fault, path)
+        fault.where = ""
         return code
 
     def _note(self, fault: Fault, path: str) -> None:
+        self.struck.update((fault.kind, f"{fault.kind}: {self._store(path)}"))
+
+    def _store(self, path: str) -> str:
         parts = Path(path).relative_to(self.root).parts
-        self.struck.update((fault.kind, f"{fault.kind}: {parts[0].partition('.')[0] if parts else '.'}"))
+        return parts[0].partition(".")[0] if parts else "."
 
     def readable(self, path: str, owner: str) -> bool:
         """Tell whether a file can be read now."""

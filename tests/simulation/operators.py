@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 MODEL = "card"
 BUNDLES = 4
+LOST_SHARE = 0.2
+"""Of calls, those whose worker dies."""
 
 
 @cache
@@ -182,12 +184,19 @@ async def retrain(world: "World") -> str:
             failed.append(error)
             raise
 
+    def lost() -> bool:
+        world.count("called a worker")
+        if world.random.random() >= LOST_SHARE:
+            return False
+        world.count("worker lost")
+        return True
+
     def work(shop: Workshop) -> str:
         head = shop.log.head()
         if not head or shop.log.last_arrival_us() - shop.log.read(0, 1)[0].arrival_time_us < 3 * DAY_US:
             return "nothing"
         order = _next_order(shop)
-        pool = HerePool(world.settings, between, lambda: world.random.random() < 0.1)
+        pool = HerePool(world.settings, between, lost)
         verdicts = run_cycle(shop, order, lambda: pool)
         return "verdicts: " + ", ".join(it.verdict for it in verdicts if it.model == MODEL)
 

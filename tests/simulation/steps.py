@@ -12,6 +12,7 @@ from fraud.records import Scored, Transaction
 from fraud.serving.batcher import Answer, Delivery, ScoreWork
 from fraud.v1.transaction_pb2 import Transaction as Wire
 from tests.simulation import operators
+from tests.simulation.disk import Store
 from tests.simulation.promises import promise
 from tests.simulation.service import checkpoint_now
 
@@ -265,6 +266,16 @@ STEPS: tuple[tuple[str, Act, int], ...] = (
     ("retrain", operators.retrain, 5),
     ("spoil a bundle", operators.spoil, 3),
 )
+
+TOUCHED: dict[str, tuple[Store, ...]] = {
+    **dict.fromkeys(("score", "score again", "label", "retract", "report", "list", "prune"), ("events",)),
+    **dict.fromkeys(("promote", "roll back", "exclude", "undo exclusion"), ("registry",)),
+    "copy": ("archive",),
+    "register": ("bundles", "registry"),
+    "retrain": ("archive", "bundles", "registry"),
+    "snapshot": ("state",),
+}
+"""What a step writes to of its own accord."""
 
 
 def choose(random: Random) -> tuple[str, Act]:

@@ -8,6 +8,7 @@ import asyncio
 import hashlib
 import shlex
 import sqlite3
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ from tests.serving.worlds import CONFIG, START_US
 from tests.simulation import promises
 from tests.simulation.clients import Clients
 from tests.simulation.clock import SimulatedClock
-from tests.simulation.disk import KINDS, Disk, Fault
+from tests.simulation.disk import AIMED, KINDS, Disk, Fault, Store
 from tests.simulation.planted import PLANTED
 from tests.simulation.service import Parts, Retraining, Scoring, Site
 from tests.simulation.vfs import below_sqlite
@@ -32,6 +33,8 @@ from tests.simulation.vfs import below_sqlite
 AUDIT_EVERY = 12
 CHANGES_MAX = 60
 """Changes of the disk that pass at most before a fault takes effect."""
+AIMED_CHANGES_MAX = 2
+"""The same, of the store that it is aimed at."""
 DURATIONS_US = (MINUTE_US, 20 * MINUTE_US, 2 * HOUR_US, 9 * HOUR_US)
 
 
@@ -47,8 +50,9 @@ class Ran:
 class World:
     """Everything that one seed decides."""
 
-    def __init__(self, folder: Path, seed: int, parts: Parts) -> None:
+    def __init__(self, folder: Path, seed: int, parts: Parts, audit_every: int = AUDIT_EVERY) -> None:
         self.random = Random(seed)
+        self.audit_every = audit_every
         (folder / "fraud.toml").write_text(_config(), encoding="utf-8")
         self.settings = load_settings(folder / "fraud.toml", {})
         self.settings.data_dir.mkdir(parents=True)
@@ -89,10 +93,10 @@ class World:
 
     async def step(self, number: int) -> None:
         """Do one thing, restart what died, check the promises."""
-        from tests.simulation.steps import choose
+        from tests.simulation.steps import TOUCHED, choose
 
         name, act = choose(self.random)
-        self._arm()
+        self._arm(TOUCHED.get(name, ()))
         try:
             said = await act(self)
         except FraudError as error:
@@ -111,16 +115,31 @@ class World:
         if not scorer.ready or scorer.unwritable:
             await self._try_again()
         promises.look(self)
-        if number % AUDIT_EVERY == 0:
-            promises.audit(self)
+        if number % self.audit_every == 0:
+            self.audit()
         self.clock.wait(self.random.choice(DURATIONS_US))
 
-    def _arm(self) -> None:
-        if self.disk.fault is None and self.random.random() < 0.25:
-            kind = self.random.choice((*KINDS, "crash", "crash"))
-            after = int(CHANGES_MAX * self.random.random() ** 3)
-            self.disk.fault = Fault(kind, after, self.random.random())
-            self.count(f"armed {kind}")
+    def audit(self) -> None:
+        """Hold every promise against everything there is."""
+        promises.audit(self)
+        self.count("audited")
+
+    def _arm(self, touched: Sequence[Store]) -> None:
+        """Let something go wrong in this step, perhaps: anywhere, or in a store that the step writes to."""
+        pick, disk = self.random, self.disk
+        if disk.fault is not None:
+            return
+        if pick.random() < (0.6 if set(touched) - {"events"} else 0.1 * len(touched)):
+            # What has struck that store least, so that each thing happens to each of them.
+            where = pick.choice(touched)
+            kind = min(pick.sample(AIMED, len(AIMED)), key=lambda it: disk.struck[f"{it}: {where}"])
+            disk.fault = Fault(kind, pick.randrange(AIMED_CHANGES_MAX), pick.random(), where)
+        elif pick.random() < 0.2:
+            kind = pick.choice((*KINDS, "crash"))
+            disk.fault = Fault(kind, int(CHANGES_MAX * pick.random() ** 3), pick.random())
+        else:
+            return
+        self.count(f"armed {kind}")
 
     async def _try_again(self) -> None:
         """Restore and try the disk, as the readiness check does when the disk is well; at times later."""
@@ -152,7 +171,7 @@ class World:
             await self.start()
         self.count(what)
         self.trace.append(f"  {what}")
-        promises.audit(self)
+        self.audit()
 
     def digest(self) -> str:
         """Return a digest of what was done and of what stands in the log."""
@@ -163,18 +182,20 @@ class World:
         return found.hexdigest()
 
 
-def simulate(folder: Path, seed: int, steps: int, bug: str = "") -> Ran:
+def simulate(folder: Path, seed: int, steps: int, bug: str = "", audit_every: int = AUDIT_EVERY) -> Ran:
     """Run a simulation in an empty folder; `bug`: with one of `PLANTED` in it.
+
+    Everything is audited after each crash and after every `audit_every`-th step.
 
     Raises:
         BrokenPromise: which one, at which step of which seed, and how to see it again.
     """
-    return asyncio.run(_simulate(folder, seed, steps, bug))
+    return asyncio.run(_simulate(folder, seed, steps, bug, audit_every))
 
 
-async def _simulate(folder: Path, seed: int, steps: int, bug: str) -> Ran:
+async def _simulate(folder: Path, seed: int, steps: int, bug: str, audit_every: int) -> Ran:
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
-    world = World(folder, seed, PLANTED[bug].parts if bug else Parts())
+    world = World(folder, seed, PLANTED[bug].parts if bug else Parts(), audit_every)
     number = 0
     with world.disk.below(), below_sqlite(world.disk), world.clock.measures():
         try:
@@ -182,15 +203,16 @@ async def _simulate(folder: Path, seed: int, steps: int, bug: str) -> Ran:
             for number in range(1, steps + 1):
                 await world.step(number)
             world.disk.fault = None
-            promises.audit(world)
+            world.audit()
             counts = world.counts | {f"struck {what}": times for what, times in world.disk.struck.items()}
             return Ran(tuple(world.trace), counts, world.digest())
         except AssertionError as error:
             last = "\n".join(world.trace[-12:])
-            plant = f" --plant {shlex.quote(bug)}" if bug else ""
+            given = "" if audit_every == AUDIT_EVERY else f" --audit-every {audit_every}"
+            given += f" --plant {shlex.quote(bug)}" if bug else ""
             raise promises.BrokenPromise(
                 f"seed {seed}, step {number}: {error}\nlast steps:\n{last}\n"
-                f"again: python -m tests.simulation --seed {seed} --steps {steps}{plant}"
+                f"again: python -m tests.simulation --seed {seed} --steps {steps}{given}"
             ) from error
         finally:
             world.disk.freeze("scorer")

@@ -13,6 +13,7 @@ from random import Random
 
 import pytest
 
+import fraud
 from fraud.cli.main import run
 from fraud.errors import Damaged, FraudError, InvalidInput, NotAllowedNow, NotFound, OtherFormat, Unavailable
 from fraud.eventlog.folder import open_log
@@ -32,8 +33,13 @@ NOW_US = 1_800_000_000_000_000
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     """A small folder with one of everything, at rest."""
-    shutil.copytree(HERE / RELEASES[-1], tmp_path / "service")
-    return load_settings(tmp_path / "service" / "fraud.toml", {})
+    return at_rest(fraud.__version__, tmp_path / "service")
+
+
+def at_rest(release: str, folder: Path) -> Settings:
+    """Copy what a release wrote."""
+    shutil.copytree(HERE / release, folder)
+    return load_settings(folder / "fraud.toml", {})
 
 
 def made(settings: Settings, target: Path) -> Inventory:
@@ -140,7 +146,8 @@ def test_a_missing_entry_is_found(settings: Settings, tmp_path: Path) -> None:
         restore(settings, tmp_path / "b", tmp_path / "again", verify=False)
 
 
-def test_a_backup_from_before_a_table_of_the_archive_comes_back(settings: Settings, tmp_path: Path) -> None:
+def test_a_backup_from_before_a_table_of_the_archive_comes_back(tmp_path: Path) -> None:
+    settings = at_rest(RELEASES[0], tmp_path / "service")
     made(settings, tmp_path / "b")
     inventory = json.loads((tmp_path / "b" / NAME).read_text())
     assert inventory["archive_rows"].pop("headings") == 0

@@ -1,6 +1,8 @@
 """A folder of an earlier format is brought up step by step, each all or nothing."""
 
 import json
+import os
+import re
 import shutil
 import sqlite3
 from collections.abc import Sequence
@@ -10,16 +12,18 @@ from pathlib import Path
 
 import pytest
 
+import fraud
 from fraud.archive import marking
+from fraud.bundle.bounds import DESCRIPTION_BYTES_MAX
 from fraud.cli.main import run
-from fraud.errors import DataFolderLocked, NotAllowedNow, OtherFormat, Unavailable
+from fraud.errors import Damaged, DataFolderLocked, NotAllowedNow, OtherFormat, Unavailable
 from fraud.eventlog.connection import connect
 from fraud.eventlog.lock import lock_data_folder
 from fraud.eventlog.tables import LAYOUT
 from fraud.registry.store import LAYOUT as LEDGER_LAYOUT
 from fraud.settings import Settings, load_settings
 from fraud.upkeep.migration import Part, Step, migrate, plan
-from tests.golden.test_golden import HERE, RELEASES
+from tests.golden.test_golden import HERE
 
 NOW = LAYOUT.version
 NEXT = replace(LAYOUT, version=NOW + 2)
@@ -33,7 +37,7 @@ BROKEN = (STEPS[0], replace(STEPS[1], statements=(*STEPS[1].statements, "INSERT 
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    shutil.copytree(HERE / RELEASES[-1], tmp_path / "service")
+    shutil.copytree(HERE / fraud.__version__, tmp_path / "service")
     return load_settings(tmp_path / "service" / "fraud.toml", {})
 
 
@@ -109,6 +113,24 @@ def test_a_later_bundle_is_refused(settings: Settings) -> None:
     (path,) = settings.places.bundles.glob("*/bundle.json")
     path.write_bytes(path.read_bytes().replace(b'"format":1', b'"format":99'))
     with pytest.raises(OtherFormat, match="has format 99 of the bundle"):
+        plan(settings.places)
+
+
+@pytest.mark.parametrize("text", [b'{"format": 1e999}', b"[]", b"{"])
+def test_a_description_that_is_none_is_named(settings: Settings, text: bytes) -> None:
+    (path,) = settings.places.bundles.glob("*/bundle.json")
+    path.write_bytes(text)
+    with pytest.raises(Damaged, match=re.escape(f"{path}: cannot be read")):
+        plan(settings.places)
+
+
+def test_a_description_of_any_size_is_not_held_in_memory(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (path,) = settings.places.bundles.glob("*/bundle.json")
+    os.truncate(path, DESCRIPTION_BYTES_MAX + 2**33)
+    monkeypatch.setattr(Path, "read_bytes", lambda whole: pytest.fail(f"{whole} is read whole"))
+    with pytest.raises(Damaged, match=f"larger than {DESCRIPTION_BYTES_MAX} bytes.*restore the bundle"):
         plan(settings.places)
 
 
