@@ -75,7 +75,7 @@ def test_changed_bytes_are_read_or_refused_by_name(name: str) -> None:
     codes: Counter[str] = Counter()
     changed = st.sampled_from(target.seeds()).flatmap(mutated)
 
-    @tuned(10 if name in PARQUET else 30 if name in SLOW else 80)
+    @tuned(8 if name in PARQUET else 20 if name in SLOW else 60)
     @given(data=st.one_of(changed, changed, changed, changed, st.binary(max_size=300)))
     def tried(data: bytes) -> None:
         codes[target.try_(data)] += 1

@@ -56,7 +56,7 @@ def entries(settings: Settings) -> list[LedgerEntry]:
         store.close()
 
 
-@pytest.mark.parametrize("moment", ["CycleStarted", "VersionRegistered", "VerdictGiven", "Promoted"])
+@pytest.mark.parametrize("moment", ["CycleStarted", "VersionRegistered", "Promoted"])
 def test_a_killed_cycle_is_run_again_and_promotes_once(folder: Path, moment: str) -> None:
     settings = settings_of(folder)
     with serving(folder) as process, process.client() as client:
