@@ -36,7 +36,7 @@ from fraud.records import Scored, Transaction
 from fraud.serving.admission import Admission
 from fraud.serving.fairness import FairQueue, TimeShare, WaitingRoom
 from fraud.serving.roles import calling, name_of
-from fraud.serving.shedding import GIVEN_UP, Forecast, Pace, answer_by
+from fraud.serving.shedding import GIVEN_UP, Forecast, Pace, answer_by, settled
 from fraud.serving.turn import Turn
 from fraud.settings.server import Server
 from fraud.v1.scoring_pb2 import Reason
@@ -207,13 +207,9 @@ class Batcher:
         future.exception()  # whoever gave up will not ask for it
 
     async def _settled(self, work: ScoreWork | Feed) -> Any:
-        """Hand work to the scoring thread and wait; who gives up lets it know, and it settles the work."""
+        """Hand work to the scoring thread and wait."""
         self._inbox.put(work)
-        try:
-            return await asyncio.shield(work.future)
-        except asyncio.CancelledError:
-            work.answer_by_s = GIVEN_UP
-            raise
+        return await settled(work, work.future)
 
     async def feed(self, task: Callable[[], Any], rows: int) -> Any:
         """Run something for labels, outcomes or a list on the scoring thread, when scores leave time for it.

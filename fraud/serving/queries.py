@@ -27,7 +27,7 @@ from fraud.serving.fairness import WaitingRoom
 from fraud.serving.paging import position_of, size_of
 from fraud.serving.roles import calling, name_of
 from fraud.serving.service_record import ServiceRecord
-from fraud.serving.shedding import GIVEN_UP, answer_by
+from fraud.serving.shedding import GIVEN_UP, answer_by, settled
 from fraud.settings.server import Server
 
 Row = TypeVar("Row")
@@ -177,12 +177,8 @@ class Queries:
         query = _Query(look, given, answer_by())
         done = asyncio.get_running_loop().run_in_executor(worker, query)
         done.add_done_callback(lambda _: self._over(done, name))
-        try:
-            result: Any = await asyncio.shield(done)
-            return cast("Result", result)
-        except asyncio.CancelledError:
-            query.answer_by_s = GIVEN_UP
-            raise
+        result: Any = await settled(query, done)
+        return cast("Result", result)
 
     def _over(self, done: "asyncio.Future[Any]", name: str | None) -> None:
         self._calls.leave(name)

@@ -245,10 +245,10 @@ class LabelServicer:
         # Who calls is known here, whose batch it is on the scoring thread, where no part comes in between.
         caller = calling()
         # Who takes away what others handed in excludes it: where that takes two, nobody does it here alone.
-        alone = caller is None or ("operator" in caller.roles and not self._two_exclude)
+        own_only = caller is not None and ("operator" not in caller.roles or self._two_exclude)
         done: Retraction = await self._batcher.feed(
             lambda: self._feedback.retract_batch(
-                request.batch_id, request.submitter, request.reason, own_only=not alone
+                request.batch_id, request.submitter, request.reason, own_only=own_only
             ),
             1,
         )

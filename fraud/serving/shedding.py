@@ -17,10 +17,11 @@ into refusing for ever: while nothing waits the next call is taken whatever the
 forecast says, and what it takes is learned from.
 """
 
+import asyncio
 import math
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, Protocol
 
 STEP: Final = 0.25
 """Part of an error that is learned from one round."""
@@ -116,3 +117,18 @@ def answer_by() -> float:
 def set_answer_by(monotonic_s: float) -> None:
     """Note until when the caller waits; each call runs in a context of its own."""
     _answer_by.set(monotonic_s)
+
+
+class Awaited(Protocol):
+    """Work of another thread. `answer_by_s`: monotonic, after which nobody waits; GIVEN_UP: nobody does."""
+
+    answer_by_s: float
+
+
+async def settled(work: Awaited, future: "asyncio.Future[Any]") -> Any:
+    """Wait for what comes of work; who gives up lets it know, and the thread that takes it settles it."""
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+        work.answer_by_s = GIVEN_UP
+        raise
