@@ -27,6 +27,7 @@ MAY_SKIP = (
     "no Chromium here",
     "openssl is not installed",
     "promtool is not installed",
+    "setpriv is not installed",
     "systemd-analyze is not installed",
     "the kernel shares cores out by something else than sessions",
 )

@@ -20,8 +20,9 @@ def give_way(niceness: int) -> None:
     """
     if niceness == 0:
         return
-    # Absolute, not os.nice: Ray uses a process for many tasks, and increments would add up.
-    os.setpriority(os.PRIO_PROCESS, 0, niceness)
+    # Absolute, not os.nice: Ray uses a process for many tasks, and increments would add up. Only root may
+    # take a priority back that was given up, so one that is lower already stays.
+    os.setpriority(os.PRIO_PROCESS, 0, max(niceness, os.getpriority(os.PRIO_PROCESS, 0)))
     if hasattr(os, "SCHED_IDLE"):
         # Some sandboxes know one policy only: there niceness has to do.
         with contextlib.suppress(OSError):
