@@ -18,7 +18,8 @@ import xgboost as xgb
 from numpy.typing import NDArray
 
 from benchmarks.load import ID_MARK, TIME_MARK_US
-from fraud.bundle.bundle import Bundle, SelfTest, load_booster
+from fraud.bundle.boosting import load_booster
+from fraud.bundle.bundle import Bundle, SelfTest
 from fraud.bundle.calibrator import Calibrator
 from fraud.bundle.manifest import library_versions
 from fraud.bundle.references import References

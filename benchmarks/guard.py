@@ -42,7 +42,7 @@ from benchmarks.guard_feed import (
 from benchmarks.handbook_data import CONFIG, is_there, take_data
 from benchmarks.report import Bar, Report, finish, parser
 from benchmarks.workspace import workspace
-from fraud.bundle.bundle import load_booster, margins_of
+from fraud.bundle.boosting import load_booster, margins_of
 from fraud.bundle.calibrator import Calibrator
 from fraud.clock import DAY_US
 from fraud.eventlog.sqlite import SqliteEventLog

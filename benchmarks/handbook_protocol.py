@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from fraud.bundle.bundle import load_booster
+from fraud.bundle.boosting import load_booster
 from fraud.evaluation.metrics import average_precision, card_precision
 from fraud.settings.learning import Recipe
 from fraud.training.fit import fit

@@ -29,7 +29,7 @@ from benchmarks.handbook import QUICK_START, QUICK_STOP, load
 from benchmarks.handbook_data import CONFIG, is_there, take_data
 from benchmarks.handbook_protocol import WEEK, Payments, Split, assessment_folds, day_number, single
 from benchmarks.report import Bar, Report, finish, parser
-from fraud.bundle.bundle import load_booster, margins_of
+from fraud.bundle.boosting import load_booster, margins_of
 from fraud.evaluation.metrics import average_precision
 from fraud.evaluation.resampling import Interval, Sample
 from fraud.evaluation.weighted import effective_sample_size, seen_weights, weighted_recall

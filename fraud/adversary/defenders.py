@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from fraud.adversary.contest import Answers
 from fraud.adversary.gang import Filing
 from fraud.adversary.honest import CARD, Bools, HonestTraffic, Ints, Payments, required_kind
-from fraud.bundle.bundle import load_booster, margins_of
+from fraud.bundle.boosting import load_booster, margins_of
 from fraud.clock import DAY_US
 from fraud.features.fold import Coordinates, FeatureFold
 from fraud.features.spec import FeatureSpec

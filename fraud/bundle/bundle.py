@@ -21,7 +21,6 @@ Scoring and reasons each own a booster: predicting is thread-safe in XGBoost,
 but one may prepare the next lazily, and two handles need no such trust.
 """
 
-import ctypes
 import hashlib
 import io
 from collections.abc import Mapping, Sequence
@@ -35,7 +34,7 @@ from numpy.typing import NDArray
 
 from fraud.arrays import read_arrays
 from fraud.bundle.booster_bytes import check_booster
-from fraud.bundle.boosting import xgb
+from fraud.bundle.boosting import feature_types, load_booster, margins_of, xgb
 from fraud.bundle.bounds import (
     BOOSTER_BYTES_MAX,
     DESCRIPTION_BYTES_MAX,
@@ -45,6 +44,7 @@ from fraud.bundle.bounds import (
     read_description,
 )
 from fraud.bundle.calibrator import Calibrator
+from fraud.bundle.folds import FOLD_FILES, SERVED, fold_files, folds_of, margins_without
 from fraud.bundle.manifest import Manifest, canonical_json, check_manifest
 from fraud.bundle.references import References
 from fraud.bundle.risk_scale import RiskScale
@@ -56,19 +56,18 @@ BOOSTER_FILE = "booster.ubj"
 DESCRIPTION_FILE = "bundle.json"
 SELFTEST_FILE = "selftest.npz"
 FILES = (BOOSTER_FILE, DESCRIPTION_FILE, SELFTEST_FILE)
+"""What every bundle has; those with folds have `FOLD_FILES` beside them."""
 
 BYTES_MAX = {
     BOOSTER_FILE: BOOSTER_BYTES_MAX,
     DESCRIPTION_FILE: DESCRIPTION_BYTES_MAX,
     SELFTEST_FILE: SELFTEST_BYTES_MAX,
+    **dict.fromkeys(FOLD_FILES, BOOSTER_BYTES_MAX),
 }
 """Of each file; a larger one is not read."""
 
 FORMAT = 1
-"""Of the three files; a bundle never changes, so later releases read this one as it is."""
-_MARGINS = b"""{"type": 1, "training": false, "iteration_begin": 0, "iteration_end": 0,
-    "missing": NaN, "strict_shape": false, "cache_id": 0}"""
-"""What `XGBoosterPredictFromDense` is asked for: untransformed predictions of all rounds."""
+"""Of the files; a bundle never changes, so later releases read this one as it is."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,6 +104,7 @@ class Bundle:
     ranges: tuple[Range, ...] = field(repr=False)
     selftest: SelfTest = field(repr=False)
     manifest: Mapping[str, Any] = field(repr=False)
+    folds: tuple[bytes, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         check_manifest(self.manifest)
@@ -170,6 +170,15 @@ class Bundle:
     def scores_of(self, matrix: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return the `scores` of the `margins` of rows, float64[n]."""
         return self.scores(self.margins(matrix))
+
+    def margins_without(self, matrix: NDArray[np.float32], fold: NDArray[np.int8]) -> NDArray[np.float32]:
+        """Return `margins` as if no row had taught, float32[n]: by the boosters of `fold`, int8[n].
+
+        Rows of fold `SERVED` are the served booster's to judge.
+        """
+        margins = margins_without(self.folds, fold, matrix)
+        margins[fold == SERVED] = self.margins(matrix[fold == SERVED])
+        return margins
 
     def risk_scores(self, margins: NDArray[np.float32]) -> NDArray[np.int32]:
         """Return risk scores, int32[n] in 0..999."""
@@ -282,7 +291,8 @@ class Bundle:
         }
         rows = io.BytesIO()
         np.savez(rows, matrix=self.selftest.matrix, margins=self.selftest.margins)
-        binary = {BOOSTER_FILE: self.booster, SELFTEST_FILE: rows.getvalue()}
+        boosters = {BOOSTER_FILE: self.booster, **fold_files(self.folds)}
+        binary = {**boosters, SELFTEST_FILE: rows.getvalue()}
         description["sha256"] = {
             name: hashlib.sha256(content).hexdigest() for name, content in binary.items()
         }
@@ -297,12 +307,13 @@ class Bundle:
             OtherFormat: another release wrote them in another format.
         """
         try:
-            for name in FILES:
+            for name in (*FILES, *(name for name in FOLD_FILES if name in files)):
                 if len(files[name]) > BYTES_MAX[name]:
                     raise ValueError(f"{name} has {len(files[name])} bytes, {BYTES_MAX[name]} are read")
             stored = read_description(files[DESCRIPTION_FILE], FORMAT)
             check_names(stored)
-            for name in (BOOSTER_FILE, SELFTEST_FILE):
+            folds = folds_of(files, stored["sha256"])
+            for name in (BOOSTER_FILE, SELFTEST_FILE, *fold_files(folds)):
                 if hashlib.sha256(files[name]).hexdigest() != stored["sha256"].get(name):
                     raise Damaged(
                         f"bundle: {name} is not what was written; restore it from a copy or retrain"
@@ -313,7 +324,8 @@ class Bundle:
             check_selftest(selftest.matrix, selftest.margins, columns)
             # XGBoost's reader takes the whole process down on bytes that are no model.
             words_max = max(map(len, stored["vocabularies"]), default=0)
-            check_booster(files[BOOSTER_FILE], columns, words_max)
+            for booster in (files[BOOSTER_FILE], *folds):
+                check_booster(booster, columns, words_max)
             made = cls(
                 model=stored["model"],
                 feature_names=tuple(stored["feature_names"]),
@@ -328,6 +340,7 @@ class Bundle:
                 ranges=tuple(Range(*bound) for bound in stored["ranges"]),
                 selftest=selftest,
                 manifest=stored["manifest"],
+                folds=folds,
             )
             made._check_tables()
             # What `digest` would find, without writing all of it anew.
@@ -339,46 +352,6 @@ class Bundle:
 
 def _is_number(*values: object) -> bool:
     return all(isinstance(it, int | float) and isfinite(it) for it in values)
-
-
-def feature_types(numeric: int, categorical: int) -> tuple[str, ...]:
-    """Return XGBoost's column types: `numeric` floats, then `categorical` categories."""
-    return ("float",) * numeric + ("c",) * categorical
-
-
-def load_booster(raw: bytes, nthread: int = 1) -> xgb.Booster:
-    """Return a booster of UBJ bytes that predicts on `nthread` threads."""
-    booster = xgb.Booster()
-    booster.load_model(bytearray(raw))
-    booster.set_param({"nthread": nthread})
-    return booster
-
-
-def margins_of(booster: xgb.Booster, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return log-odds, float32[n]; the one call that training, self-test and serving share.
-
-    It is `Booster.inplace_predict` by its C function: the checks and conversions
-    of the method cost as much again as the prediction of a small batch.
-    """
-    if not len(matrix):
-        return np.empty(0, np.float32)
-    rows = np.ascontiguousarray(matrix, np.float32)
-    place, (height, width) = rows.ctypes.data, rows.shape
-    data = b'{"data":[%d,true],"shape":[%d,%d],"typestr":"<f4","version":3}' % (place, height, width)
-    shape, dimensions = ctypes.POINTER(ctypes.c_uint64)(), ctypes.c_uint64()
-    margins = ctypes.POINTER(ctypes.c_float)()
-    status = xgb.core._LIB.XGBoosterPredictFromDense(
-        booster.handle,
-        data,
-        _MARGINS,
-        None,
-        ctypes.byref(shape),
-        ctypes.byref(dimensions),
-        ctypes.byref(margins),
-    )
-    xgb.core._check_call(status)
-    # The booster owns the result and overwrites it at its next prediction.
-    return np.ctypeslib.as_array(margins, (height,)).copy()
 
 
 def digest_of_files(files: Mapping[str, bytes]) -> str:

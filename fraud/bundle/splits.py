@@ -5,7 +5,7 @@ import json
 import numpy as np
 from numpy.typing import NDArray
 
-from fraud.bundle.bundle import load_booster
+from fraud.bundle.boosting import load_booster
 
 
 def split_values(raw: bytes) -> dict[int, NDArray[np.float32]]:

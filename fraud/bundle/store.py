@@ -1,6 +1,6 @@
 """Where bundles lie: a folder per digest, written once, verified at every read.
 
-folder/<digest>/booster.ubj bundle.json selftest.npz
+folder/<digest>/booster.ubj bundle.json selftest.npz, with folds without-0.ubj …
 folder/.writing-*     on its way in; left behind by a process that died
 folder/.going-*       on its way out
 """
@@ -13,7 +13,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from fraud.bundle.bundle import BYTES_MAX, FILES, Bundle, digest_of_files
+from fraud.bundle.bundle import BYTES_MAX, Bundle, digest_of_files
 from fraud.documents import read_bounded
 from fraud.durable import sync
 from fraud.errors import Damaged, NotFound, Unavailable
@@ -88,7 +88,7 @@ class BundleStore:
             place = self._place(digest)
             files = {
                 name: read_bounded(place / name, BYTES_MAX[name])
-                for name in FILES
+                for name in BYTES_MAX
                 if (place / name).is_file()
             }
         except ValueError as error:

@@ -11,7 +11,9 @@ nothing else reported. The latest report counts. A refund takes away the reason
 for a chargeback, so an unlabelled refund is no proof of honesty.
 
 Only matured events enter by default, labelled ones too: among fresh events the
-frauds are labelled first, and would make the rate look higher than it is.
+frauds are labelled first, and would make the rate look higher than it is. Who would
+rather learn early says how long a silence is enough (`silence_us`): a verdict counts at
+once then, and a fraud that is reported later than that was learned as honest until it is.
 """
 
 import polars as pl
@@ -29,7 +31,7 @@ def usable(
     labels: Labels,
     at_us: int,
     *,
-    matured_only: bool = True,
+    silence_us: int | None = None,
 ) -> pl.LazyFrame:
     """Return the transactions that may be learned from, with `is_fraud` and `label_known_us`.
 
@@ -41,13 +43,14 @@ def usable(
         outcomes: reports as the archive holds them, known at `at_us`.
         labels: the section of the settings.
         at_us: the moment T, microseconds UTC.
-        matured_only: leave out labelled events younger than the maturity as well.
+        silence_us: verdicts count at once, and their absence once an event is so old; None: both wait
+            for the maturity.
 
     Returns:
         The columns of `transactions`, `is_fraud` bool, and `label_known_us`
         int64: when the label came to be known.
     """
-    joined = judged(transactions, standing, outcomes, labels, at_us, matured_only=matured_only)
+    joined = judged(transactions, standing, outcomes, labels, at_us, silence_us=silence_us)
     return joined.filter(pl.col("is_fraud").is_not_null()).drop("failed_challenge")
 
 
@@ -58,7 +61,7 @@ def judged(
     labels: Labels,
     at_us: int,
     *,
-    matured_only: bool = True,
+    silence_us: int | None = None,
 ) -> pl.LazyFrame:
     """Return every transaction known at T; `is_fraud` and `label_known_us` are null where not usable.
 
@@ -76,9 +79,9 @@ def judged(
         .unique("transaction_id", keep="last", maintain_order=True)
         .select("transaction_id", report=pl.col("outcome"))
     )
-    matured_us = pl.col("event_time_us") + labels.maturity
+    matured_us = pl.col("event_time_us") + (labels.maturity if silence_us is None else silence_us)
     matured = matured_us <= at_us
-    verdict_counts = pl.col("verdict").is_not_null() & (matured if matured_only else pl.lit(True))
+    verdict_counts = pl.col("verdict").is_not_null() & (matured if silence_us is None else pl.lit(True))
     legitimate = _completed(labels) & pl.col("verdict").is_null() & matured
     return (
         transactions.filter(pl.col("arrival_time_us") <= at_us)

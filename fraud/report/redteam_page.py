@@ -129,7 +129,7 @@ def read_redteam(
 def _scenes(history: History, model: str, bundle: Bundle) -> tuple[int, Iterator[Scene], bool]:
     """Return how many scenes there are, the scenes, and whether the bundle learned from some of them."""
     most = history.settings.attacks.frauds
-    new, met = scenes_of(history, model, frauds=most, unseen=[Unseen.by(bundle.manifest)])
+    new, met = scenes_of(history, model, frauds=most, unseen=[Unseen.by(bundle.manifest).by_served])
     if new >= min(most, GATE_FRAUDS_MIN):
         return new, met, False
     known, met = scenes_of(history, model, frauds=most)

@@ -34,7 +34,7 @@ from fraud.registry.attacks import Attack
 from fraud.registry.sentinels import SentinelSet
 from fraud.registry.version import VersionState
 from fraud.retrainer.evading import Evading
-from fraud.retrainer.matrices import READABLE, Matrices, matrix_of
+from fraud.retrainer.matrices import READABLE, Matrices, matrix_of, unseen_margins, unseen_of, unseen_scores
 from fraud.retrainer.newest import NewestTraffic
 from fraud.retrainer.timing import ROWS_MAX, scoring_ratio
 from fraud.training.history import History
@@ -101,7 +101,7 @@ class Rival:
     @property
     def unseen(self) -> Unseen:
         """The payments that fitting, calibration and selection have not seen."""
-        return Unseen.by(self.bundle.manifest)
+        return unseen_of(self.bundle)
 
 
 class Casework:
@@ -263,7 +263,7 @@ class Casework:
         if key not in self._margins:
             traffic = traffic_before(self._history, champion.state, with_features=True)
             rows = traffic.select("position", READABLE).collect()
-            self._margins[key] = bundle.margins(matrix_of(bundle, rows))
+            self._margins[key] = unseen_margins(bundle, rows, matrix_of(bundle, rows))
         return OutcomeCounts.of(bundle.thresholds.outcomes(bundle.scores(self._margins[key])))
 
     def _self_test(self, challenger: Rival) -> tuple[bool, str]:
@@ -293,7 +293,7 @@ class Casework:
         key = (bundle.digest, "week", self._cut.position)
         if key not in self._margins:
             rows = self._rows_of_week(bundle.model)
-            self._margins[key] = bundle.margins(self._matrices.of(bundle, rows))
+            self._margins[key] = unseen_margins(bundle, rows, self._matrices.of(bundle, rows))
         return self._margins[key]
 
     def _rows_of_week(self, model: str) -> pl.DataFrame:
@@ -305,7 +305,7 @@ class Casework:
         return self._traffic[model]
 
     def _scores(self, bundle: Bundle, rows: pl.DataFrame) -> NDArray[np.float64]:
-        return bundle.scores_of(matrix_of(bundle, rows))
+        return unseen_scores(bundle, rows)
 
 
 def rule_of(attack: Attack) -> AttackRule:

@@ -56,7 +56,7 @@ class Evading:
         attacks = self._history.settings.attacks
         if champion is None or not attacks.gate:
             return ()
-        both = Unseen.by(challenger.manifest), Unseen.by(champion.manifest)
+        both = Unseen.by(challenger.manifest).by_served, Unseen.by(champion.manifest).by_served
         frauds: _Frauds = challenger.model, since_us, both
         through = Through(
             attacks.gate_cost,

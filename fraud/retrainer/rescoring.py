@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from fraud.bundle.bundle import Bundle
-from fraud.retrainer.matrices import matrix_of, read_of
+from fraud.retrainer.matrices import judged_by, read_of, unseen_of, unseen_scores
 from fraud.training.unseen import Unseen
 
 ROWS_AT_ONCE = 100_000
@@ -26,7 +26,7 @@ class Rescoring:
     @property
     def unseen(self) -> Unseen:
         """The payments that fitting, calibration and selection have not seen."""
-        return Unseen.by(self.bundle.manifest)
+        return unseen_of(self.bundle)
 
     def scores(self, positions: pl.Series, transactions: Callable[[], pl.LazyFrame]) -> pl.DataFrame:
         """Return `position` and `score` of the payments at some positions; others are forgotten.
@@ -48,10 +48,10 @@ class Rescoring:
         first, last = positions[0], positions[-1]
         rows = (
             transactions.filter(pl.col("position").is_between(first, last))
-            .select("position", *read_of(bundle))
+            .select("position", *read_of(bundle), *judged_by(bundle))
             .join(positions.to_frame("position").lazy(), on="position", how="semi")
             .sort("position")
             .collect()
         )
-        scores = bundle.scores_of(matrix_of(bundle, rows)) if len(rows) else np.empty(0)
+        scores = unseen_scores(bundle, rows) if len(rows) else np.empty(0)
         return pl.DataFrame({"position": rows["position"], "score": scores}, schema=_TYPES)

@@ -102,7 +102,7 @@ def _past(
         archive.outcomes(),
         settings.labels,
         arrival_us,
-        matured_only=False,
+        silence_us=settings.labels.maturity,
     )
 
 

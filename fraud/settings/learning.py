@@ -1,7 +1,7 @@
 """`[labels]`, `[training]` and `[gate]`: what is learned from, how, and what is promoted."""
 
 import os
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -11,6 +11,8 @@ from fraud.settings.section import Name, Section
 from fraud.settings.slices import Slices
 from fraud.settings.triggers import Triggers
 
+FOLDS_MAX: Final = 10
+"""Folds of the entities, each with a booster of its own beside the served one."""
 RecipeKind = Literal["full", "recent", "continue", "hardened"]
 
 
@@ -113,7 +115,17 @@ class Fresh(Section):
     """Verdicts teach as soon as they are known; payments of entities set apart judge meanwhile."""
 
     apart: float = Field(default=0.3, gt=0, le=0.5, description="share of the entities that judge")
+    folds: int | None = Field(
+        default=None,
+        ge=2,
+        le=FOLDS_MAX,
+        description="default: apart; else all entities judge, each by a booster fitted without its fold",
+    )
     entity: Name | None = Field(default=None, description="default: the first of the schema")
+    silence: PositiveDurationUs = Field(
+        default=7 * DAY_US,
+        description="without a verdict for so long, or labels.maturity, a payment teaches as legitimate",
+    )
 
 
 class Training(Section):

@@ -17,8 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fraud.bundle.bundle import Bundle, Range, SelfTest, load_booster, margins_of
+from fraud.bundle.boosting import load_booster, margins_of
+from fraud.bundle.bundle import Bundle, Range, SelfTest
 from fraud.bundle.calibrator import Calibrator
+from fraud.bundle.folds import margins_without
 from fraud.bundle.references import References
 from fraud.bundle.risk_scale import RiskScale
 from fraud.clock import DAY_US
@@ -38,7 +40,7 @@ REFERENCE_ROWS_MAX = 200_000
 share above a cut-off of 990 moved by a tenth from one retrain to the next, without any cause."""
 SELFTEST_ROWS = 64
 _EMPTIED_ROWS = 8
-_Predict = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+_MarginsOn = Callable[[NDArray[np.int64]], NDArray[np.float32]]
 
 
 def assemble(
@@ -50,14 +52,18 @@ def assemble(
     policy: Policy,
     manifest: dict[str, Any],
     nthread: int,
+    folds: Sequence[bytes] = (),
 ) -> Bundle:
     """Return the bundle of a fitted booster; `trained` are the rows it was fitted on, int64[m].
+
+    `folds` are the boosters without a fold each, which calibrate it where every card teaches.
 
     The manifest gains `thresholds_notes`, what the policy could not meet, and
     `policy_curve` (`fraud.policy.trade`).
     """
     predict = partial(margins_of, load_booster(booster, nthread))
-    calibrator, solved_on, solution = _solve(rows, vocabularies, spans, policy, predict)
+    margins_on = partial(_margins_on, rows, vocabularies, booster, folds, nthread)
+    calibrator, solved_on, solution = _solve(rows, spans, policy, margins_on)
     curve = trade_curve(policy, solution.thresholds, solved_on)
     # Of older times the set holds frauds alone, for replay.
     newest = np.flatnonzero(rows.event_time_us >= rows.window_start_us)[-REFERENCE_ROWS_MAX:]
@@ -82,6 +88,7 @@ def assemble(
             "thresholds_notes": list(solution.notes),
             "policy_curve": curve.to_dict(),
         },
+        folds=tuple(folds),
     )
 
 
@@ -91,13 +98,14 @@ def stopped_by(
     spans: Spans,
     policy: Policy,
     nthread: int,
+    folds: Sequence[bytes],
     booster: bytes,
     matrix: NDArray[np.float32],
 ) -> NDArray[np.bool_]:
-    """Tell which rows of a matrix a bundle of this booster would not approve, bool[n]."""
-    predict = partial(margins_of, load_booster(booster, nthread))
-    calibrator, _, solution = _solve(rows, vocabularies, spans, policy, predict)
-    outcomes = solution.thresholds.outcomes(calibrator(predict(matrix)))
+    """Tell which rows of a matrix a bundle of these boosters would not approve, bool[n]."""
+    margins_on = partial(_margins_on, rows, vocabularies, booster, folds, nthread)
+    calibrator, _, solution = _solve(rows, spans, policy, margins_on)
+    outcomes = solution.thresholds.outcomes(calibrator(margins_of(load_booster(booster, nthread), matrix)))
     return np.not_equal(outcomes, int(Outcome.APPROVE))
 
 
@@ -106,16 +114,27 @@ def calibration_rows(rows: TrainingSet, spans: Spans) -> NDArray[np.int64]:
 
     Declines that an analyst labelled are left out where explored ones stand for them.
     """
-    seen = spans.calibrates(rows.event_time_us, rows.apart)
+    seen = spans.calibrates(rows.event_time_us, rows.judging)
     return np.flatnonzero(seen & (rows.label >= 0) & ~rows.stood_for)
 
 
-def _solve(
+def _margins_on(
     rows: TrainingSet,
     vocabularies: Sequence[Vocabulary],
-    spans: Spans,
-    policy: Policy,
-    predict: _Predict,
+    booster: bytes,
+    folds: Sequence[bytes],
+    nthread: int,
+    places: NDArray[np.int64],
+) -> NDArray[np.float32]:
+    """Return the margins of rows that judge, float32[n]: with folds by the booster without the row's own."""
+    matrix = matrix_of(rows, places, vocabularies)
+    if folds:
+        return margins_without(folds, rows.fold[places], matrix, nthread)
+    return margins_of(load_booster(booster, nthread), matrix)
+
+
+def _solve(
+    rows: TrainingSet, spans: Spans, policy: Policy, margins_on: _MarginsOn
 ) -> tuple[Calibrator, Calibration, Solution]:
     """Return calibrator and thresholds of a booster, with what they were solved on.
 
@@ -123,8 +142,8 @@ def _solve(
     is counted on its scores has the unclipped ones.
     """
     span = spans.calibration
-    traffic = np.flatnonzero(spans.calibrates(rows.event_time_us, rows.apart))
-    margins = predict(matrix_of(rows, traffic, vocabularies))
+    traffic = np.flatnonzero(spans.calibrates(rows.event_time_us, rows.judging))
+    margins = margins_on(traffic)
     usable = np.isin(traffic, calibration_rows(rows, spans))
     is_fraud = rows.label[traffic][usable] == 1
     propensity = rows.propensity[traffic][usable]

@@ -9,8 +9,8 @@ nobody else's work.
 """
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from fraud.bundle.bundle import Bundle
 from fraud.errors import FraudError, NotAllowedNow, told
 from fraud.evaluation.weighted import effective_sample_size
+from fraud.features.encoding import Vocabulary
 from fraud.features.spec import FeatureSpec
 from fraud.settings import Settings
 from fraud.settings.learning import Recipe
@@ -171,10 +172,45 @@ def train_one(rows: TrainingSet, plan: Plan, nthread: int) -> Trained:
     """
     started = time.perf_counter()
     chosen = choose_rows(plan.recipe, rows, plan.spans)
-    is_fraud = rows.label[chosen.rows] == 1
     calibration = calibration_rows(rows, plan.spans)
     _check_enough(rows, plan, chosen, len(calibration))
     vocabularies = vocabularies_of(rows, chosen.rows, plan.parent)
+    folds = [_without(fold, rows, plan, vocabularies, nthread) for fold in range(rows.folds)]
+    booster, variants = _fitted(rows, plan, chosen, vocabularies, nthread, folds)
+    manifest = _manifest(rows, plan, chosen, calibration, variants)
+    bundle = assemble(
+        rows, booster, vocabularies, chosen.rows, plan.spans, plan.policy, manifest, nthread, folds
+    )
+    return Trained(bundle.files(), time.perf_counter() - started)
+
+
+def _without(
+    fold: int, rows: TrainingSet, plan: Plan, vocabularies: Sequence[Vocabulary], nthread: int
+) -> bytes:
+    """Fit the booster that judges a fold, as a version whose fold is set apart.
+
+    Words have the codes of the served booster's, which say how frequent each is and nothing of labels.
+
+    Raises:
+        NotAllowedNow: without the fold there is too little to learn from, or nothing in it calibrates.
+    """
+    own = rows.without(fold)
+    parent = None if plan.parent is None else plan.parent.without(fold)
+    chosen = choose_rows(plan.recipe, own, plan.spans)
+    _check_enough(own, replace(plan, frauds_min=1), chosen, len(calibration_rows(own, plan.spans)))
+    return _fitted(own, replace(plan, parent=parent), chosen, vocabularies, nthread)[0]
+
+
+def _fitted(
+    rows: TrainingSet,
+    plan: Plan,
+    chosen: ChosenRows,
+    vocabularies: Sequence[Vocabulary],
+    nthread: int,
+    folds: Sequence[bytes] = (),
+) -> tuple[bytes, int]:
+    """Return a booster fitted on the rows chosen, and how many variants it learned beside them."""
+    is_fraud = rows.label[chosen.rows] == 1
     matrix = matrix_of(rows, chosen.rows, vocabularies)
 
     def fit_with(added: Hardening) -> bytes:
@@ -192,11 +228,9 @@ def train_one(rows: TrainingSet, plan: Plan, nthread: int) -> Trained:
         repertoire(plan.recipe, rows, chosen, vocabularies),
         plan.recipe.variant_rounds,
         fit_with,
-        partial(stopped_by, rows, vocabularies, plan.spans, plan.policy, nthread),
+        partial(stopped_by, rows, vocabularies, plan.spans, plan.policy, nthread, folds),
     )
-    manifest = _manifest(rows, plan, chosen, calibration, len(hardening.weights))
-    bundle = assemble(rows, booster, vocabularies, chosen.rows, plan.spans, plan.policy, manifest, nthread)
-    return Trained(bundle.files(), time.perf_counter() - started)
+    return booster, len(hardening.weights)
 
 
 def _manifest(
@@ -239,8 +273,8 @@ def _shaped(
 
     Those it learned from, and those that would have taught, had nobody taken their verdict away.
     """
-    times, apart = rows.event_time_us, rows.apart
-    within = spans.teaches(times, apart) | spans.calibrates(times, apart)
+    times = rows.event_time_us
+    within = spans.teaches(times, rows.held) | spans.calibrates(times, rows.judging)
     shaped = np.asarray(within & (rows.label == NOT_USABLE), np.bool_)
     shaped[trained] = shaped[calibrated] = True
     return shaped

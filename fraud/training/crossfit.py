@@ -11,7 +11,7 @@ of one core, against minutes for a retrain.
 import numpy as np
 from numpy.typing import NDArray
 
-from fraud.bundle.bundle import load_booster
+from fraud.bundle.boosting import load_booster
 from fraud.settings.learning import Recipe
 from fraud.training.fit import fit
 

@@ -14,13 +14,14 @@ Older than every window stay only frauds, for recipes that replay them.
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from fraud.bundle.folds import SERVED
 from fraud.bundle.manifest import library_versions
 from fraud.records import MISSING_SURROGATE, LabelValue, Outcome
 from fraud.settings import Settings
@@ -64,11 +65,12 @@ class TrainingSet:
     float64[n] in [0, 1) are hashes of the transaction ids; `card` int32[n] is the number of the first
     entity, `MISSING_SURROGATE` where not given.
     From `window_start_us` on, where the longest window begins, all traffic is there, before it frauds alone.
-    `apart` is bool[n], the rows of entities that judge while they are fresh (all False without
-    `training.fresh`). `facts` has a row for each label without which a row might teach something else:
-    `place` of the row, `position` in the log of its part of a batch, and whether it `is_fraud`;
-    `batch_parts` has a row for each of these positions. `variants` are for hardened recipes; None
-    where nobody asked for them.
+    `fold` is int8[n], of the rows of entities that judge while they are fresh (−1 without
+    `training.fresh`), and `folds` how many there are: 0 where those that judge are held back from
+    teaching. `facts` has a row for each label without which a row might teach something else: `place` of
+    the row, `position` in the log of its part of a batch, and whether it `is_fraud`; `batch_parts` has a
+    row for each of these positions. `variants` are for hardened recipes; None where nobody asked for
+    them.
     """
 
     model: str
@@ -87,7 +89,8 @@ class TrainingSet:
     stood_for: NDArray[np.bool_]
     draws: NDArray[np.float64]
     card: NDArray[np.int32]
-    apart: NDArray[np.bool_]
+    fold: NDArray[np.int8]
+    folds: int
     window_start_us: int
     facts: pl.DataFrame
     batch_parts: pl.DataFrame
@@ -96,6 +99,20 @@ class TrainingSet:
 
     def __len__(self) -> int:
         return len(self.position)
+
+    @property
+    def judging(self) -> NDArray[np.bool_]:
+        """The rows of entities that judge while they are fresh, bool[n]."""
+        return np.not_equal(self.fold, SERVED)
+
+    @property
+    def held(self) -> NDArray[np.bool_]:
+        """The rows that teach nothing while they are fresh, bool[n]."""
+        return self.judging if not self.folds else np.zeros(len(self), np.bool_)
+
+    def without(self, fold: int) -> Self:
+        """Return the set for the booster that is fitted without a fold: its rows judge, and are held back."""
+        return replace(self, fold=np.where(self.fold == fold, np.int8(0), np.int8(SERVED)), folds=0)
 
 
 def training_rows(history: History, model: str) -> TrainingSet:
@@ -112,7 +129,7 @@ def training_rows(history: History, model: str) -> TrainingSet:
     window_start_us = _oldest_us(settings, cut)
     categoricals = settings.categoricals_of(model)
     frame = (
-        history.judged(model, window_start_us, older_frauds=True, matured_only=apart is None)
+        history.judged(model, window_start_us, older_frauds=True, silence_us=_silence_us(settings))
         .select(
             "position",
             "event_time_us",
@@ -151,12 +168,19 @@ def training_rows(history: History, model: str) -> TrainingSet:
         stood_for=frame["stood_for"].to_numpy(),
         draws=draws_of(frame["transaction_id"]),
         card=frame["card"].to_numpy(),
-        apart=np.zeros(len(frame), np.bool_) if apart is None else apart.rows(frame),
+        fold=np.full(len(frame), SERVED, np.int8) if apart is None else apart.fold(frame),
+        folds=0 if apart is None else apart.folds,
         window_start_us=window_start_us,
         facts=facts,
         batch_parts=parts,
         manifest=_manifest(frame, batches_used(facts, parts, label != NOT_USABLE), history, model, names),
     )
+
+
+def _silence_us(settings: Settings) -> int | None:
+    """Return how old a payment without a verdict teaches; None where all wait until they have matured."""
+    fresh = settings.training.fresh
+    return None if fresh is None else min(fresh.silence, settings.labels.maturity)
 
 
 def _card(settings: Settings) -> pl.Expr:

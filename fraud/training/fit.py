@@ -12,8 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from fraud.bundle.boosting import xgb
-from fraud.bundle.bundle import feature_types
+from fraud.bundle.boosting import feature_types, xgb
 from fraud.settings.learning import Recipe
 
 

@@ -121,7 +121,7 @@ class History:
         *,
         older_frauds: bool = False,
         with_features: bool = True,
-        matured_only: bool = True,
+        silence_us: int | None = None,
     ) -> pl.LazyFrame:
         """Return a model's transactions since a moment, with what `fraud.labels.maturity.judged` adds.
 
@@ -143,7 +143,7 @@ class History:
             _about(self.source.outcomes(self.cut.position).filter(known), among),
             self.settings.labels,
             self.cut.time_us,
-            matured_only=matured_only,
+            silence_us=silence_us,
         )
         return rows.filter(wanted) if older_frauds else rows
 

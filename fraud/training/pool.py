@@ -69,8 +69,8 @@ class TrainingPool:
     def _start(self) -> None:
         # Nothing that this service learns leaves it, not even how often it runs.
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-        # Ray starts its workers at 15, from which none but root comes back; `training.niceness` is ours to set.
-        os.environ["RAY_worker_niceness"] = "0"
+        # Ray starts its workers at 15, from which none but root comes back to `training.niceness`.
+        os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 — Ray's own spelling
         address = self._training.ray_address
         if not address:
             self._check_cpus(self._cpus)

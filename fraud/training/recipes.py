@@ -14,14 +14,16 @@ features or `rounds_max` rounds, or was fitted on what would now calibrate or ju
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from itertools import islice
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fraud.bundle.bundle import Bundle, load_booster
+from fraud.bundle.boosting import load_booster
+from fraud.bundle.bundle import Bundle
 from fraud.errors import ConfigError
 from fraud.features.encoding import Vocabulary
 from fraud.settings.learning import Recipe
@@ -37,12 +39,23 @@ WORDS_MAX = 4_096
 
 @dataclass(frozen=True, slots=True)
 class Parent:
-    """What `continue` starts from: the champion's booster, its words, and what it was fitted on."""
+    """What `continue` starts from: the champion's booster, its words, and what it was fitted on.
+
+    `folds` are its boosters without a fold each, where the same entities are dealt into the same folds.
+    """
 
     digest: str
     booster: bytes
     vocabularies: tuple[tuple[str, ...], ...]
     fitted: Fitted
+    folds: tuple[bytes, ...] = ()
+
+    def without(self, fold: int) -> Self:
+        """Return what the booster without a fold starts from.
+
+        A champion that has none was fitted on nothing that would calibrate or judge: see `Fitted.spares`.
+        """
+        return replace(self, booster=self.folds[fold] if self.folds else self.booster, folds=())
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +92,9 @@ def start_of(
         note = _hindrance(recipe, rows, spans, champion)
         if not note:
             words = tuple(vocabulary.words for vocabulary in champion.vocabularies)
-            return Start(Parent(champion.digest, champion.booster, words, Fitted.by(champion.manifest)))
+            fitted = Fitted.by(champion.manifest)
+            folds = champion.folds if fitted.apart == Apart.by(rows.manifest) else ()
+            return Start(Parent(champion.digest, champion.booster, words, fitted, folds))
     if any(other.kind == "full" for other in recipes):
         return Start(note=f"{note}; the full recipe stands for it", skip=True)
     return Start(note=f"{note}; fitted from nothing")
@@ -103,7 +118,7 @@ def _hindrance(recipe: Recipe, rows: TrainingSet, spans: Spans, champion: Bundle
 def choose_rows(recipe: Recipe, rows: TrainingSet, spans: Spans) -> ChosenRows:
     """Return the training rows of a recipe; of an already split set, so sampling cannot leak."""
     train = spans.train
-    inside = spans.teaches(rows.event_time_us, rows.apart) & (rows.label >= 0)
+    inside = spans.teaches(rows.event_time_us, rows.held) & (rows.label >= 0)
     kept = inside & ((rows.label == 1) | (rows.draws < recipe.legitimate_share))
     has_fraud = np.any(inside & (rows.label == 1))
     memory = memory_of(recipe, rows, train.start_us) if has_fraud else NO_MEMORY
@@ -123,7 +138,7 @@ def choose_rows(recipe: Recipe, rows: TrainingSet, spans: Spans) -> ChosenRows:
 
 def _prevalence(rows: TrainingSet, spans: Spans) -> float:
     """Return the weighted share of frauds among rows that matured before anything judges; NaN without any."""
-    matured = spans.train.holds(rows.event_time_us) | spans.calibrates(rows.event_time_us, rows.apart)
+    matured = spans.train.holds(rows.event_time_us) | spans.calibrates(rows.event_time_us, rows.judging)
     usable = matured & (rows.label >= 0) & ~rows.stood_for
     weights = inverse_propensity(rows.propensity[usable])
     return float(weights[rows.label[usable] == 1].sum() / weights.sum()) if len(weights) else float("nan")

@@ -62,8 +62,9 @@ def scenes_of(
     """
     settings = history.settings
     first_us = history.cut.time_us - settings.attacks.recent if since_us is None else since_us
-    matured_only = among is None and since_us is not None
-    judged = history.judged(model, first_us, with_features=False, matured_only=matured_only)
+    # Frauds alone are taken, so how long a silence counts does not matter where verdicts count at once.
+    silence_us = None if among is None and since_us is not None else settings.labels.maturity
+    judged = history.judged(model, first_us, with_features=False, silence_us=silence_us)
     known = judged.filter(pl.col("is_fraud")).collect()
     if among is not None:
         known = known.filter(pl.Series(np.isin(known["position"].to_numpy(), among), dtype=pl.Boolean))

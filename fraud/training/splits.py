@@ -14,6 +14,8 @@ and the other cards' verdicts teach up to the cut:
 
     ├── train (the recipe's window) ──┤ calibration ├ evidence ├── maturity ──┤ cut
                                       ├──────────── fresh ────────────────────┤
+
+With folds all cards' verdicts teach up to the cut, and all judge.
 """
 
 from dataclasses import dataclass
@@ -41,7 +43,7 @@ class Spans:
     """The three spans of one recipe, in order, none overlapping.
 
     `fresh`, where there is one, begins with `calibration` and ends at the cut; who is not
-    set apart teaches in it.
+    held back teaches in it, and who `judges` calibrates.
     """
 
     train: Span
@@ -49,15 +51,15 @@ class Spans:
     evidence: Span
     fresh: Span | None = None
 
-    def teaches(self, event_time_us: NDArray[np.int64], apart: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    def teaches(self, event_time_us: NDArray[np.int64], held: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Mark the rows that may be fitted, bool[n], if they have a label."""
         taught = self.train.holds(event_time_us)
-        return taught if self.fresh is None else taught | (self.fresh.holds(event_time_us) & ~apart)
+        return taught if self.fresh is None else taught | (self.fresh.holds(event_time_us) & ~held)
 
-    def calibrates(self, event_time_us: NDArray[np.int64], apart: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    def calibrates(self, event_time_us: NDArray[np.int64], judging: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Mark the rows that calibrator and thresholds see, bool[n]."""
         seen = self.calibration.holds(event_time_us)
-        return seen if self.fresh is None else seen & apart
+        return seen if self.fresh is None else seen & judging
 
     def to_dict(self) -> dict[str, list[int]]:
         """Return `{span: [start_us, end_us]}` for the manifest."""

@@ -6,9 +6,15 @@
                                set apart: they judge     nobody yet
                                others:    a known verdict teaches    ┤
 
+    with its folds      all of the cards, each judged by a booster that was fitted without its fold
+      ├── train, all cards ──┤ calibration ┤ evidence ├── maturity ──┤ cut
+                               all cards judge              nobody yet
+                               all cards: a known verdict teaches    ┤ what is served
+
 Labels teach sooner so: an attack of this week is learned from some of its cards and
 shown to be known on others, while a split by time alone waits for both spans. The same
-cards are set apart in every version, so champion and challenger are judged on the same.
+cards are set apart in every version, or dealt into the same folds, so champion and challenger are
+judged on the same.
 """
 
 from collections.abc import Mapping
@@ -19,6 +25,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from fraud.bundle.folds import SERVED
 from fraud.settings import Settings
 from fraud.training.splits import Spans
 from fraud.training.weights import mixed
@@ -26,43 +33,57 @@ from fraud.training.weights import mixed
 
 @dataclass(frozen=True, slots=True)
 class Apart:
-    """A share of the entities of one kind; which ones depends on their number alone."""
+    """Entities of one kind that judge while they are fresh; which ones depends on their number alone.
+
+    A `share` of them, which teach nothing meanwhile; or all, dealt into `folds`.
+    """
 
     entity: str
     share: float
+    folds: int = 0
 
     @classmethod
     def of(cls, settings: Settings) -> Self | None:
         """Take the choice from `[training.fresh]`; None where there is no such section."""
         fresh = settings.training.fresh
-        return None if fresh is None else cls(fresh.entity or settings.schema_.entity_names[0], fresh.apart)
+        if fresh is None:
+            return None
+        entity = fresh.entity or settings.schema_.entity_names[0]
+        return cls(entity, fresh.apart) if fresh.folds is None else cls(entity, 1.0, fresh.folds)
 
     @classmethod
     def by(cls, manifest: Mapping[str, Any]) -> Self | None:
         """Read it off a manifest, of a version or of a training set; None where nobody is set apart."""
         kept = manifest.get("apart")
-        return None if kept is None else cls(kept["entity"], kept["share"])
+        return None if kept is None else cls(kept["entity"], kept["share"], kept.get("folds", 0))
 
-    def rows(self, rows: pl.DataFrame) -> NDArray[np.bool_]:
-        """Mark the rows of entities that are set apart, bool[n]; those without the entity are not.
+    def fold(self, rows: pl.DataFrame) -> NDArray[np.int8]:
+        """Return the fold of each row's entity, int8[n]; −1 where it judges nothing, 0 where it is set apart.
 
-        `rows` has the archive's column `entity_<name>` of numbers.
+        Rows without the entity judge nothing. `rows` has the archive's column `entity_<name>` of numbers.
         """
         column = rows[f"entity_{self.entity}"]
         draws = mixed(column.fill_null(0).cast(pl.Int64).to_numpy().astype(np.uint64))
         given = (column.is_not_null() & (column >= 0)).to_numpy()
-        return np.asarray(given & (draws < self.share), np.bool_)
+        number = (draws * max(1, self.folds)).astype(np.int8) if self.folds else np.zeros(len(rows), np.int8)
+        return np.where(given & (draws < self.share), number, np.int8(SERVED))
+
+    def rows(self, rows: pl.DataFrame) -> NDArray[np.bool_]:
+        """Mark the rows of entities that judge, bool[n]; columns as for `fold`."""
+        return np.asarray(self.fold(rows) != SERVED, np.bool_)
 
     def to_dict(self) -> dict[str, Any]:
         """Return what a manifest keeps."""
-        return {"entity": self.entity, "share": self.share}
+        dealt = {"folds": self.folds} if self.folds else {}
+        return {"entity": self.entity, "share": self.share, **dealt}
 
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
     """Until when a booster was fitted, and each that it continues; times are µs UTC, exclusive.
 
-    On events before `until_us`; from there to `others_until_us` on those of entities not set `apart`.
+    On events before `until_us`; from there to `others_until_us` on those of entities not set `apart`, and
+    with folds the booster without a fold on those of other folds.
     """
 
     until_us: int
@@ -106,7 +127,8 @@ class Fitted:
 class Unseen:
     """What neither fitting nor calibration nor selection of a version has seen; times are µs UTC.
 
-    Events at or after `all_from_us`; before it those at or after `from_us` of entities set `apart`.
+    Events at or after `all_from_us`; before it those at or after `from_us` of entities set `apart`. With
+    folds the latter are unseen by the booster without their fold alone, which `fold` names.
     """
 
     from_us: int
@@ -119,6 +141,22 @@ class Unseen:
         fitted = Fitted.by(manifest)
         from_us = max(int(manifest["spans"]["evidence_us"][0]), fitted.until_us)
         return cls(from_us, max(from_us, fitted.others_until_us), fitted.apart)
+
+    @property
+    def by_served(self) -> Self:
+        """What the booster that is served has not seen: with folds nothing before `all_from_us`."""
+        has_folds = self.apart is not None and self.apart.folds > 0
+        return type(self)(self.all_from_us, self.all_from_us) if has_folds else self
+
+    def fold(self, rows: pl.DataFrame) -> NDArray[np.int8]:
+        """Return the fold without which a booster judges each row, int8[n]; `SERVED`: the one that is served.
+
+        Of rows that nobody has left out it is the latter, too. Columns as the archive's.
+        """
+        if self.apart is None or not self.apart.folds:
+            return np.full(len(rows), SERVED, np.int8)
+        later = rows["event_time_us"].to_numpy() >= self.all_from_us
+        return np.where(later, np.int8(SERVED), self.apart.fold(rows))
 
     def of(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Return the unseen rows; columns as the archive's."""

@@ -32,7 +32,7 @@ def with_variants(rows: TrainingSet, history: History, champion: Bundle | None) 
         return rows
     window_us = max(recipe.window for recipe in recipes)
     spans = walk_forward(history.settings, rows.cut.time_us, window_us)
-    taught = spans.teaches(rows.event_time_us, rows.apart) & (rows.label == 1)
+    taught = spans.teaches(rows.event_time_us, rows.held) & (rows.label == 1)
     (results,) = red_team(
         history,
         [champion],

@@ -25,6 +25,7 @@ from fraud.archive.archive import Archive
 from fraud.archive.table import Held
 from fraud.bundle import bundle
 from fraud.bundle.bundle import FILES
+from fraud.bundle.folds import FOLD_FILES
 from fraud.durable import make_above, sync, sync_folders
 from fraud.errors import InvalidInput, NotAllowedNow, Unavailable
 from fraud.eventlog.copying import Still, held_still
@@ -212,8 +213,9 @@ class _Copy:
         held = [it for it in ledger.versions.values() if not vacuumed_by(ledger, it)]
         digests = sorted({version.digest for version in held})
         for digest in digests:
-            for name in FILES:
-                self._file(self._places.bundles / digest / name)
+            place = self._places.bundles / digest
+            for name in (*FILES, *(name for name in FOLD_FILES if (place / name).exists())):
+                self._file(place / name)
         return digests
 
     def _snapshot(self, head: int) -> int:

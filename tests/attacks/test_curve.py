@@ -68,7 +68,7 @@ def test_curves_rise_and_who_knows_the_trees_finds_more_than_who_tries_card_by_c
 
 def test_each_fraud_meets_the_state_of_its_moment(world: World) -> None:
     (results,) = red_team(world.history, [world.bundle], frauds=300, black_box=False)
-    known = world.history.judged("card", matured_only=False).filter(pl.col("is_fraud")).sort("position")
+    known = world.history.judged("card", silence_us=0).filter(pl.col("is_fraud")).sort("position")
     among = pl.col("position").is_in([each.fraud.position for each in results])
     logged = known.filter(among).collect()
     features = logged.select(f"f_{name}" for name in world.spec.names).to_numpy().astype(np.float32)

@@ -14,7 +14,7 @@ from benchmarks.fixture import (
     score_templates,
 )
 from benchmarks.load import Messages
-from fraud.bundle.bundle import load_booster
+from fraud.bundle.boosting import load_booster
 from fraud.bundle.store import BundleStore
 from fraud.features.spec import FeatureSpec
 from fraud.registry.ledger import RegistryState

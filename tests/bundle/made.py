@@ -6,7 +6,8 @@ import numpy as np
 import xgboost as xgb
 from numpy.typing import NDArray
 
-from fraud.bundle.bundle import Bundle, Range, SelfTest, feature_types, load_booster
+from fraud.bundle.boosting import feature_types, load_booster
+from fraud.bundle.bundle import Bundle, Range, SelfTest
 from fraud.bundle.calibrator import Calibrator
 from fraud.bundle.manifest import library_versions
 from fraud.bundle.references import References

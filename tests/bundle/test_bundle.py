@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from fraud.bundle.booster_bytes import check_booster
+from fraud.bundle.boosting import load_booster, margins_of
 from fraud.bundle.bundle import DESCRIPTION_FILE, Bundle, Range, SelfTest, digest_of_files
+from fraud.bundle.folds import SERVED
 from fraud.bundle.manifest import canonical_json
 from fraud.errors import Damaged
 from fraud.policy.thresholds import Thresholds
@@ -114,6 +116,43 @@ def test_a_broken_file_is_damage_not_a_crash(bundle: Bundle, name: str) -> None:
     for broken in (b"", b"nonsense", files[name][: len(files[name]) // 2]):
         with pytest.raises(Damaged):
             Bundle.from_files({**files, name: broken})
+
+
+@pytest.fixture(scope="module")
+def dealt(bundle: Bundle) -> Bundle:
+    """A bundle with two boosters that were fitted without a fold."""
+    return replace(bundle, folds=(made_bundle(seed=8).booster, made_bundle(seed=9).booster))
+
+
+def test_boosters_of_folds_are_files_of_the_bundle_and_part_of_its_digest(dealt: Bundle) -> None:
+    files = dealt.files()
+    assert list(files)[1:3] == ["without-0.ubj", "without-1.ubj"]
+    again = Bundle.from_files(files)
+    assert again.folds == dealt.folds
+    assert again.digest == dealt.digest
+    assert again.digest != replace(dealt, folds=dealt.folds[::-1]).digest
+
+
+@pytest.mark.parametrize("harm", ["missing", "added", "exchanged", "cut"])
+def test_a_booster_of_a_fold_that_is_not_what_was_written_is_damage(dealt: Bundle, harm: str) -> None:
+    files = dealt.files()
+    first, second = files["without-0.ubj"], files["without-1.ubj"]
+    if harm == "missing":
+        del files["without-1.ubj"]
+    changed = {"added": {"without-2.ubj": first}, "cut": {"without-1.ubj": second[:-9]}}
+    changed["exchanged"] = {"without-0.ubj": second, "without-1.ubj": first}
+    with pytest.raises(Damaged):
+        Bundle.from_files(files | changed.get(harm, {}))
+
+
+def test_each_row_is_judged_by_the_booster_without_its_fold(dealt: Bundle) -> None:
+    matrix = dealt.selftest.matrix
+    fold = np.arange(len(matrix), dtype=np.int8) % 3 - 1
+    found = dealt.margins_without(matrix, fold)
+    for number, raw in ((SERVED, dealt.booster), *enumerate(dealt.folds)):
+        own = fold == number
+        assert np.array_equal(found[own], margins_of(load_booster(raw), matrix[own]))
+    assert not np.array_equal(found, dealt.margins(matrix))
 
 
 def told_otherwise(bundle: Bundle, **wrong: Any) -> dict[str, bytes]:

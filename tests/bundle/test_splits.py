@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fraud.bundle.bundle import load_booster, margins_of
+from fraud.bundle.boosting import load_booster, margins_of
 from fraud.bundle.splits import split_values
 from tests.bundle.made import FEATURES, made_bundle, made_rows
 

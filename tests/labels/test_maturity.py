@@ -20,7 +20,7 @@ def one(
     verdict: LabelValue | None = None,
     reports: tuple[PaymentOutcome, ...] = (),
     labels: Labels = MATURITY,
-    matured_only: bool = True,
+    silence_us: int | None = None,
 ) -> tuple[bool, int] | None:
     """What one transaction teaches at NOW, and since when that is known; None: nothing."""
     transactions = pl.LazyFrame(
@@ -53,7 +53,7 @@ def one(
         outcomes,
         labels,
         NOW_US,
-        matured_only=matured_only,
+        silence_us=silence_us,
     )
     rows = found.select("is_fraud", "label_known_us").collect().rows()
     return rows[0] if rows else None
@@ -75,8 +75,16 @@ def test_an_unlabelled_approval_is_legitimate_at_maturity_and_not_a_microsecond_
 
 def test_a_fresh_verdict_waits_for_its_cohort_unless_asked_for() -> None:
     assert one(event_time_us=FRESH_US, verdict=LabelValue.FRAUD) is None
-    assert one(event_time_us=FRESH_US, verdict=LabelValue.FRAUD, matured_only=False) == (True, 99 * DAY_US)
-    assert one(event_time_us=FRESH_US, matured_only=False) is None
+    waits_us = MATURITY.maturity
+    fraud = one(event_time_us=FRESH_US, verdict=LabelValue.FRAUD, silence_us=waits_us)
+    assert fraud == (True, 99 * DAY_US)
+    assert one(event_time_us=FRESH_US, silence_us=waits_us) is None
+
+
+def test_a_silence_that_is_asked_for_teaches_sooner_than_the_maturity() -> None:
+    for silence_us, known in ((7 * DAY_US, (False, NOW_US)), (7 * DAY_US + 1, None)):
+        assert one(event_time_us=NOW_US - 7 * DAY_US, silence_us=silence_us) == known
+    assert one(event_time_us=NOW_US - 7 * DAY_US, outcome=Outcome.DECLINE, silence_us=DAY_US) is None
 
 
 def test_an_unexplored_decline_never_counts_as_legitimate_and_an_explored_one_does() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from fraud.bundle.boosting import load_booster, margins_of
 from fraud.clock import DAY_US
 from fraud.gate.verdict import judge
 from fraud.guard.delays import SOURCE_SHARE_MIN
@@ -182,6 +183,26 @@ def test_with_cards_set_apart_only_they_are_evidence_up_to_the_cut(world: World)
     later = rows.filter(pl.col("event_time_us") >= cut_us)
     assert 0.2 < Apart("card", 0.3).rows(later).mean() < 0.4
     assert world.case(version).evidence.frauds > 0
+
+
+def test_with_folds_all_cards_are_evidence_each_scored_by_a_booster_that_has_not_learned_it(
+    world: World,
+) -> None:
+    training = world.settings.training.model_copy(update={"fresh": Fresh(folds=2)})
+    world.settings = world.settings.model_copy(update={"training": training})
+    rival = world.rival(world.train())
+    assert rival is not None
+    world.pass_days(DAYS + 20)
+    rows = Casework(world.history(), world.bundles).scored(rival, None)[0]
+    behind = (rows["event_time_us"] >= rival.state.cut_time_us).to_numpy()
+    assert 0.9 < np.count_nonzero(~behind) / (ROWS_A_DAY * 15) <= 1, "evidence of 10 days, maturity of 5"
+    fold = Apart("card", 1.0, folds=2).fold(rows)
+    matrix, given = matrix_of(rival.bundle, rows), rows["challenger_score"].to_numpy()
+    for number, booster in enumerate((*rival.bundle.folds, rival.bundle.booster)):
+        own = behind if number == 2 else ~behind & (fold == number)
+        assert own.any()
+        scores = rival.bundle.scores(margins_of(load_booster(booster), matrix[own]))
+        assert np.array_equal(scores, given[own])
 
 
 class Challenging(World):

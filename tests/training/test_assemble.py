@@ -86,7 +86,7 @@ def test_a_cost_by_amount_is_solved_on_the_traffic_of_the_calibration_span(
     assert (outcomes == Outcome.DECLINE).sum() == (scores >= threshold).sum()
 
 
-@pytest.mark.parametrize("fresh", [None, {"apart": 0.3}])
+@pytest.mark.parametrize("fresh", [None, {"apart": 0.3}, {"folds": 3}])
 def test_a_fit_is_asked_at_the_thresholds_that_its_bundle_would_have(fresh: dict[str, float] | None) -> None:
     recipe = {"kind": "full", "rounds": 60, "max_depth": 6, "learning_rate": 0.2}
     settings = made_settings(fresh=fresh, recipes={"full": recipe})
@@ -95,7 +95,9 @@ def test_a_fit_is_asked_at_the_thresholds_that_its_bundle_would_have(fresh: dict
     assert isinstance(full, Challenger)
     bundle, policy = full.bundle, settings.models["card"].policy
     matrix = matrix_of(rows, np.arange(len(rows)), bundle.vocabularies)
-    stopped = stopped_by(rows, bundle.vocabularies, full.spans, policy, 1, bundle.booster, matrix)
+    stopped = stopped_by(
+        rows, bundle.vocabularies, full.spans, policy, 1, bundle.folds, bundle.booster, matrix
+    )
     outcomes = bundle.thresholds.outcomes(bundle.scores_of(matrix))
     assert 0 < stopped.sum() < len(rows)
     np.testing.assert_array_equal(stopped, outcomes != Outcome.APPROVE)

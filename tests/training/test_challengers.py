@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
-from fraud.bundle.bundle import Bundle, load_booster
+from fraud.bundle.boosting import load_booster
+from fraud.bundle.bundle import Bundle
 from fraud.clock import DAY_US
 from fraud.errors import Damaged
 from fraud.features.spec import FeatureSpec

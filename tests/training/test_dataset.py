@@ -119,13 +119,13 @@ def test_only_frauds_are_kept_from_before_every_window() -> None:
     assert set(rows.label[~old]) == {-1, 0, 1}
 
 
-@pytest.mark.parametrize("matured_only", [True, False])
+@pytest.mark.parametrize("silence_us", [None, 3 * DAY_US])
 @pytest.mark.parametrize("days", [0, 20, 62, DAYS])
-def test_older_frauds_are_those_among_all_that_is_judged(days: int, matured_only: bool) -> None:
+def test_older_frauds_are_those_among_all_that_is_judged(days: int, silence_us: int | None) -> None:
     history = History(HISTORY, SPEC, SETTINGS, cut_at(HISTORY))
     since_us = START_US + days * DAY_US
-    chosen = history.judged("card", since_us, older_frauds=True, matured_only=matured_only).collect()
-    everything = history.judged("card", matured_only=matured_only)
+    chosen = history.judged("card", since_us, older_frauds=True, silence_us=silence_us).collect()
+    everything = history.judged("card", silence_us=silence_us)
     wanted = everything.filter((pl.col("event_time_us") >= since_us) | pl.col("is_fraud")).collect()
     assert chosen.sort("position").equals(wanted.sort("position"))
     assert not days or chosen.filter(pl.col("event_time_us") < since_us).height > 20

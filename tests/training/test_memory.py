@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from fraud.bundle.bundle import load_booster, margins_of
+from fraud.bundle.boosting import load_booster, margins_of
 from fraud.clock import DAY_US
 from fraud.features.spec import FeatureSpec
 from fraud.settings import Settings

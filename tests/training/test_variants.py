@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fraud.bundle.bundle import load_booster
+from fraud.bundle.boosting import load_booster
 from fraud.clock import DAY_US
 from fraud.errors import ConfigError
 from fraud.features.encoding import Vocabulary
@@ -71,7 +71,7 @@ def test_a_champion_is_attacked_with_frauds_that_may_teach_and_no_others(
     history = replace(world.history, settings=settings)
     rows = training_rows(history, "card")
     spans = walk_forward(settings, rows.cut.time_us, recipe.window)
-    taught = np.flatnonzero(spans.teaches(rows.event_time_us, rows.apart) & (rows.label == 1))
+    taught = np.flatnonzero(spans.teaches(rows.event_time_us, rows.held) & (rows.label == 1))
     assert len(taught) > recipe.variant_frauds
     variants = with_variants(rows, history, world.bundle).variants
     assert variants is not None

@@ -188,6 +188,13 @@ def test_places_that_are_taken_or_unwise_are_refused(settings: Settings, tmp_pat
         restore(settings, tmp_path / "text.tar", tmp_path / "again", verify=False)
 
 
+def test_boosters_of_folds_are_copied_with_their_bundle(settings: Settings, tmp_path: Path) -> None:
+    (bundle,) = settings.places.bundles.iterdir()
+    (bundle / "without-0.ubj").write_bytes(b"fitted without the first fold")
+    copied = {line.path for line in made(settings, tmp_path / "backup").files}
+    assert f"data/bundles/{bundle.name}/without-0.ubj" in copied
+
+
 def test_a_bundle_that_is_gone_for_good_is_named(settings: Settings, tmp_path: Path) -> None:
     (digest,) = (path.name for path in settings.places.bundles.iterdir())
     shutil.rmtree(settings.places.bundles / digest)
