@@ -6,8 +6,8 @@
     end of the day:  labels that have become known, false ones among them ─▶ defender.learn
 
 A defender is anything that decides and learns: light models here (`defenders`), the real
-service behind its client. Attackers draw from generators of their own, so every defender
-meets the same opponents; what they do differs only by the answers they get.
+service behind its client. Attackers and labels draw from generators of their own, dealt out so that every
+defender meets the same opponents with the same luck; what they do differs only by the answers they get.
 """
 
 from collections import Counter
@@ -153,7 +153,9 @@ class Contest:
         is_fraud = np.zeros(len(payments), np.bool_)
         is_fraud[theirs] = attempts.is_fraud
         self._frauds.update(ids[at] for at in np.flatnonzero(is_fraud).tolist())
-        self._verdicts.expect(ids, payments.event_time_us, is_fraud, answers.approved)
+        is_attempt = np.zeros(len(payments), np.bool_)
+        is_attempt[theirs] = True
+        self._verdicts.expect(ids, payments.event_time_us, is_fraud, answers.approved, is_attempt)
         self._statements.note(honest)
         attempted: Counter[str] = Counter()
         amounts = payments.amount_minor[theirs] * attempts.is_fraud

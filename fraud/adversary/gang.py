@@ -4,6 +4,10 @@
 
 What it sees of the defender is one bit for each attempt. What it knows beside that is
 public (which merchants are busy) or stolen (statements of accounts taken over).
+
+Chance is dealt out by theft and by span, not in the order of what happens: of two defenders met with one
+seed, a card that is stolen at the same place in the line has the same luck, so what differs between them
+is what they did (common random numbers: Law 2015, "Simulation Modeling and Analysis", section 11.2).
 """
 
 from collections.abc import Sequence
@@ -92,7 +96,8 @@ class Gang:
         self._chooser = chooser
         self._tariff = tariff
         self._cards_per_day = cards_per_day
-        self._rng = np.random.default_rng([seed, 21])
+        self._seed = seed
+        self._stolen = 0
         settings = traffic.settings
         self._kinds = len(settings.schema_.entity_names)
         self._card, self._merchant = required_kind(settings, CARD), required_kind(settings, MERCHANT)
@@ -123,11 +128,11 @@ class Gang:
         planned = [
             (held, step)
             for held in self._held
-            for step in held.steps(from_us, until_us, self._tariff, self._amount_max, self._rng)
+            for step in held.steps(from_us, until_us, self._tariff, self._amount_max)
         ]
         self._planned = sorted(planned, key=lambda pair: pair[1].event_time_us)
         return Attempts(
-            self._payments(merchants, statements),
+            self._payments(from_us, merchants, statements),
             tuple(held.strategy.name for held, _ in self._planned),
             np.array([step.is_fraud for _, step in self._planned], np.bool_),
         )
@@ -136,7 +141,7 @@ class Gang:
         """Count money and declines, and let the chooser know of cards that are used up."""
         del ids
         for (held, step), is_approved in zip(self._planned, approved.tolist(), strict=True):
-            held.answered(step, self._tariff, self._rng, approved=is_approved)
+            held.answered(step, self._tariff, approved=is_approved)
         self._planned = []
         self._close()
 
@@ -148,14 +153,19 @@ class Gang:
     def _close(self) -> None:
         for held in [held for held in self._held if held.used_up]:
             self._closed.add(held.purse)
-            self._chooser.reward(held.strategy, held.purse.profit_minor, self._rng)
+            self._chooser.reward(held.strategy, held.purse.profit_minor, held.rng)
         self._held = [held for held in self._held if not held.used_up]
 
     def _steal(self, day: int, from_us: int, until_us: int, statements: Statements) -> None:
-        count = int(self._rng.poisson(self._cards_per_day * (until_us - from_us) / DAY_US))
-        free = np.setdiff1d(self._traffic.cards(day), [held.card for held in self._held])
-        for card in self._rng.choice(free, min(count, len(free)), replace=False).tolist():
-            strategy = self._strategy()
+        rng = np.random.default_rng([self._seed, 21, from_us])
+        count = int(rng.poisson(self._cards_per_day * (until_us - from_us) / DAY_US))
+        held_now = [held.card for held in self._held]
+        # Drawn among all cards, so that one that is held still moves no other's place in the line.
+        drawn = rng.permutation(self._traffic.cards(day))[: count + len(held_now)]
+        for card in drawn[~np.isin(drawn, held_now)][:count].tolist():
+            rng = np.random.default_rng([self._seed, 29, self._stolen])
+            self._stolen += 1
+            strategy = self._strategy(rng)
             amount = strategy.amount_minor
             usual = statements.usual_minor(card) if strategy.usual_percent else 0
             if usual:
@@ -164,21 +174,22 @@ class Gang:
                 HeldCard(
                     card=self._new(self._card) if strategy.access == "opened" else card,
                     strategy=strategy,
-                    next_us=int(self._rng.integers(from_us, until_us)),
+                    next_us=int(rng.integers(from_us, until_us)),
                     amount_minor=amount,
                     device=self._device_for(strategy, card, statements),
                     merchant=self._mule_for() if strategy.merchant == "mule" else None,
                     purse=Purse(access_minor=self._tariff.access_minor(strategy)),
+                    rng=rng,
                 )
             )
 
-    def _strategy(self) -> Strategy:
+    def _strategy(self, rng: np.random.Generator) -> Strategy:
         for _ in range(_DRAWS):
-            strategy = self._chooser.draw(self._rng)
+            strategy = self._chooser.draw(rng)
             refusal = self._tariff.refusal(strategy)
             if not refusal:
                 return strategy
-            self._chooser.reward(strategy, -self._tariff.access_minor(strategy), self._rng)
+            self._chooser.reward(strategy, -self._tariff.access_minor(strategy), rng)
         raise ConfigError(
             f"strategy {strategy.name}: needs {refusal}, which the configuration does not let a fraudster "
             "control; add it to [attacks], or give other strategies"
@@ -222,11 +233,12 @@ class Gang:
         elif choice == "colluding":
             if self._colluding is None:
                 middle = merchants[len(merchants) // 4 : max(1, 3 * len(merchants) // 4)]
-                self._colluding = self._rng.choice(middle, min(_COLLUDING, len(middle)), replace=False)
+                rng = np.random.default_rng([self._seed, 30])
+                self._colluding = rng.choice(middle, min(_COLLUDING, len(middle)), replace=False)
             merchants = self._colluding
-        return int(self._rng.choice(merchants))
+        return int(held.rng.choice(merchants))
 
-    def _payments(self, merchants: Ints, statements: Statements) -> Payments:
+    def _payments(self, from_us: int, merchants: Ints, statements: Statements) -> Payments:
         planned, schema = self._planned, self._traffic.settings.schema_
         n = len(planned)
         surrogates = np.full((n, self._kinds), MISSING_SURROGATE, np.int32)
@@ -238,12 +250,13 @@ class Gang:
         ]
         if self._device is not None:
             surrogates[:, self._device] = [held.device for held, _ in planned]
+        rng = np.random.default_rng([self._seed, 31, from_us])
         is_near = np.array([held.strategy.distance == "near" for held, _ in planned], np.bool_)
         for near in (False, True):
             at = np.flatnonzero(is_near == near)
             cards, where = surrogates[at, self._card], surrogates[at, self._merchant]
             numerics[at], words[at] = self._traffic.dress(
-                self._rng, cards.astype(np.int64), where.astype(np.int64), near=near
+                rng, cards.astype(np.int64), where.astype(np.int64), near=near
             )
         return Payments(
             np.array([step.event_time_us for _, step in planned], np.int64),

@@ -39,25 +39,35 @@ class LabelRules:
 
 
 class Verdicts:
-    """Holds labels under way and hands out those that have arrived. Mutable, owned by a contest."""
+    """Holds labels under way and hands out those that have arrived. Mutable, owned by a contest.
+
+    The owners of honest payments answer alike whoever defends: each round has its own chance, and theirs
+    comes before that of attempts, whose number hangs on the defender.
+    """
 
     def __init__(self, rules: LabelRules, seed: int) -> None:
         self._rules = rules
-        self._rng = np.random.default_rng([seed, 23])
-        self._desk = np.random.default_rng([seed, 25])
+        self._seed = seed
+        self._rounds = 0
         self._waiting: list[tuple[int, str, tuple[str, str], LabelValue]] = []
 
-    def expect(self, ids: Sequence[str], event_time_us: Ints, is_fraud: Bools, approved: Bools) -> None:
-        """Take answered payments in, n each."""
+    def expect(
+        self, ids: Sequence[str], event_time_us: Ints, is_fraud: Bools, approved: Bools, is_attempt: Bools
+    ) -> None:
+        """Take the answered payments of a round in, n each; `is_attempt` marks those of attackers."""
         rules, n = self._rules, len(ids)
-        draws, spread = self._rng.random(n), self._rng.random(n)
+        rng = np.random.default_rng([self._seed, 23, self._rounds])
+        self._rounds += 1
+        draws, spread, desk = np.empty((3, n))
+        for own in (~is_attempt, is_attempt):
+            draws[own], spread[own], desk[own] = rng.random((3, np.count_nonzero(own)))
         span_us = rules.delay_max_us - rules.delay_min_us
         back = is_fraud & approved & (draws >= rules.unreported_share)
         asked = ~approved & (draws < rules.declined_share)
         delay_us = np.where(
             approved, rules.delay_min_us + spread * span_us, spread * rules.declined_delay_us
         ).astype(np.int64)
-        who = self._desk.integers(0, len(rules.analysts), n)
+        who = (desk * len(rules.analysts)).astype(np.int64)
         for at in np.flatnonzero(back | asked).tolist():
             giver = (ANALYST, rules.analysts[who[at]]) if asked[at] else (CHARGEBACK, CHARGEBACK)
             value = LabelValue.FRAUD if is_fraud[at] else LabelValue.LEGITIMATE

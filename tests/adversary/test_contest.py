@@ -11,9 +11,10 @@ from fraud.adversary.contest import Answers, Contest, ContestSettings, Defender
 from fraud.adversary.contest_figures import Comeback, ContestDay, ContestResult, Recovery, caught_at_fpr
 from fraud.adversary.defenders import KernelDefender, Policy
 from fraud.adversary.economy import Economy, EconomySettings
-from fraud.adversary.gang import Attacker, Filing, Gang
+from fraud.adversary.gang import Attacker, Attempts, Filing, Gang
 from fraud.adversary.honest import HonestTraffic, Payments
 from fraud.adversary.poisoner import ACCOUNT, ANALYSTS, Poisoner, PoisonSettings
+from fraud.adversary.statements import Statements
 from fraud.adversary.strategy import known_strategies
 from fraud.adversary.tariff import Tariff
 from fraud.adversary.verdicts import LabelRules, Verdicts
@@ -97,7 +98,7 @@ def test_fresh_verdicts_teach_before_their_payments_have_matured() -> None:
     policy = replace(Policy.scheduled(1, FIRST), maturity_us=(FIRST - 1) * DAY_US)
     waiting, fresh = _kernel(policy), _kernel(replace(policy, fresh=True))
     for defender in (waiting, fresh):
-        _play(_gang(TRAFFIC, cards=4.0), defender, FIRST + 1)
+        _play(_gang(TRAFFIC, cards=3.0), defender, FIRST + 1)
     assert (waiting.retrains, fresh.retrains) == (0, 1), "two days had matured, with too few frauds"
 
 
@@ -110,6 +111,49 @@ def test_before_the_first_model_all_is_approved_and_nothing_scored() -> None:
 def test_a_contest_repeats_with_its_seed() -> None:
     one, other = (_play(_gang(TRAFFIC), ByAmount(12_000), 8) for _ in range(2))
     assert one == other
+
+
+class Noted(Gang):
+    """A gang that keeps when each of its cards was first used."""
+
+    first_us: dict[int, int]
+
+    def plan(self, day: int, from_us: int, until_us: int, statements: Statements) -> Attempts:
+        attempts = super().plan(day, from_us, until_us, statements)
+        payments = attempts.payments
+        for card, time_us in zip(payments.surrogates[:, 0].tolist(), payments.event_time_us, strict=True):
+            self.first_us.setdefault(card, int(time_us))
+        return attempts
+
+
+def test_two_defenders_meet_the_same_thefts() -> None:
+    met = []
+    for bound_minor in (3_000, 30_000):
+        gang = Noted(TRAFFIC, Scripted(KNOWN[:1]), Tariff.of(TRAFFIC.settings), cards_per_day=8.0, seed=SEED)
+        gang.first_us = {}
+        _play(gang, ByAmount(bound_minor), 6)
+        met.append(gang)
+    strict, lax = met
+    both = strict.first_us.items() & lax.first_us.items()
+    # A card that is held still is not stolen twice; the next in the line is then.
+    assert len(both) >= 0.95 * max(len(strict.first_us), len(lax.first_us)) > 30
+    assert strict.purse.attempts != lax.purse.attempts, "answered otherwise, they were used otherwise"
+
+
+def test_owners_of_honest_payments_answer_alike_however_many_attempts_stand_among_them() -> None:
+    rng = np.random.default_rng(SEED)
+    answers = []
+    for attempts in (0, 40):
+        verdicts, is_attempt = Verdicts(RULES, SEED), rng.permutation(300 + attempts) < attempts
+        ids = [f"attempt-{place}" for place in range(300 + attempts)]
+        for number, place in enumerate(np.flatnonzero(~is_attempt).tolist()):
+            ids[place] = f"honest-{number}"
+        n, nobody = len(ids), np.zeros(len(ids), np.bool_)
+        verdicts.expect(ids, np.zeros(n, np.int64), nobody, nobody, is_attempt)
+        labels = [label for filing in verdicts.due(2**62) for label in filing.labels]
+        answers.append([label for label in labels if label.transaction_id.startswith("honest")])
+    assert answers[0] == answers[1]
+    assert 150 < len(answers[0]) < 270
 
 
 def test_what_was_lost_is_what_attackers_got() -> None:
@@ -168,7 +212,7 @@ def test_some_frauds_are_never_reported_and_some_owners_never_asked() -> None:
     verdicts = Verdicts(replace(RULES, unreported_share=0.25, declined_share=0.5), seed=SEED)
     ids = [str(number) for number in range(n)]
     approved = np.arange(n) % 2 == 0
-    verdicts.expect(ids, np.zeros(n, np.int64), np.ones(n, np.bool_), approved)
+    verdicts.expect(ids, np.zeros(n, np.int64), np.ones(n, np.bool_), approved, np.ones(n, np.bool_))
     known = {label.transaction_id for filing in verdicts.due(30 * DAY_US) for label in filing.labels}
     told = np.array([name in known for name in ids])
     assert told[approved].mean() == pytest.approx(0.75, abs=0.04)

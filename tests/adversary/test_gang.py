@@ -153,13 +153,13 @@ def test_bursts_come_at_night_and_on_new_devices() -> None:
 def test_everything_is_within_the_hours_of_the_strategy(seed: int, known: Strategy, parts: int) -> None:
     rng = np.random.default_rng(seed)
     strategy = replace(known.mutated(rng, "mutant"), parts=parts, declines_max=10)
-    held = HeldCard(0, strategy, int(rng.integers(0, DAY_US)), 10_000, 0, None, Purse())
+    held = HeldCard(0, strategy, int(rng.integers(0, DAY_US)), 10_000, 0, None, Purse(), rng)
     tariff, taken = replace(TARIFF, burning=0.0), 0
     for place in range(40 * ROUNDS):
         from_us = place * DAY_US // ROUNDS
-        for step in list(held.steps(from_us, from_us + DAY_US // ROUNDS, tariff, 10**9, rng)):
+        for step in list(held.steps(from_us, from_us + DAY_US // ROUNDS, tariff, 10**9)):
             assert strategy.hour_from * HOUR_US <= step.event_time_us % DAY_US < strategy.hour_until * HOUR_US
-            held.answered(step, tariff, rng, approved=bool(rng.random() < 0.9))
+            held.answered(step, tariff, approved=bool(rng.random() < 0.9))
             taken += 1
     assert taken
 
@@ -167,15 +167,15 @@ def test_everything_is_within_the_hours_of_the_strategy(seed: int, known: Strate
 def test_a_ladder_in_parts_climbs_once_a_sum() -> None:
     ladder = Strategy(name="ladder", step_percent=160, parts=4, payments=5, gap_minutes=60, declines_max=10)
     rng = np.random.default_rng(1)
-    held = HeldCard(0, ladder, 0, 10_001, 0, None, Purse())
+    held = HeldCard(0, ladder, 0, 10_001, 0, None, Purse(), rng)
     tariff = replace(TARIFF, parts_apart_us=40 * MINUTE_US, burning=0.0)
     sums, total = list[int](), 0
     for place in range(24 * 10):  # rounds of an hour: parts of one sum come in several
-        for step in list(held.steps(place * HOUR_US, (place + 1) * HOUR_US, tariff, 10**9, rng)):
+        for step in list(held.steps(place * HOUR_US, (place + 1) * HOUR_US, tariff, 10**9)):
             total += step.amount_minor
             if step.last:
                 sums, total = [*sums, total], 0
-            held.answered(step, tariff, rng, approved=True)
+            held.answered(step, tariff, approved=True)
             held.blocked_us = 2**62  # the owner does not notice
     assert sums == [10_001, 16_001, 25_601, 40_961, 65_537]
 
