@@ -131,13 +131,19 @@ def train_challengers(
     shared = {model: pool.share(rows) for model, rows in sets.items()}
     nthread = settings.training.threads_per_task
     # The longest first, so that the last worker does not start the longest.
-    order = sorted(range(len(plans)), key=lambda i: -plans[i].recipe.window * plans[i].recipe.rounds)
+    order = sorted(range(len(plans)), key=lambda i: -_length(plans[i].recipe))
     calls = [(attempt, (shared[plans[i].model], plans[i], nthread)) for i in order]
     for done, (place, outcome) in enumerate(pool.each(calls), 1):
         plan = plans[order[place]]
         results.append(_result(plan, outcome))
         progress(_progress(results[-1], done, len(plans)))
     return _in_order(results, settings)
+
+
+def _length(recipe: Recipe) -> int:
+    """Return what orders recipes by how long they take: the rounds of all their fits over their window."""
+    fits = 1 + recipe.variant_rounds if recipe.kind == "hardened" else 1
+    return recipe.window * recipe.rounds * fits
 
 
 def train_here(

@@ -9,7 +9,8 @@ from fraud.bundle.bundle import Bundle
 from fraud.clock import DAY_US
 from fraud.errors import Damaged
 from fraud.features.spec import FeatureSpec
-from fraud.training.challengers import Challenger, FailedRecipe, Progress, train_here
+from fraud.settings.learning import Recipe
+from fraud.training.challengers import Challenger, FailedRecipe, Progress, _length, train_here
 from fraud.training.dataset import TrainingSet
 from fraud.training.recipes import matrix_of
 from tests.training.made import made_set, made_settings
@@ -189,3 +190,11 @@ def test_a_champion_whose_rows_would_calibrate_is_not_continued_and_fitted_is_wh
     until_us = champion.spans.train.end_us
     assert champion.manifest["fitted"] == {"until_us": until_us, "others_until_us": until_us}
     assert second["continue"].manifest["fitted"] == champion.manifest["fitted"]
+
+
+def test_the_longest_recipe_starts_first_and_a_hardened_one_counts_its_rounds_of_fits() -> None:
+    full = Recipe(kind="full", rounds=100)
+    hardened = full.model_copy(update={"kind": "hardened", "variant_rounds": 3})
+    short = full.model_copy(update={"kind": "recent", "window": full.window // 2})
+    assert sorted([short, full, hardened], key=_length, reverse=True) == [hardened, full, short]
+    assert _length(hardened) == 4 * _length(full)
