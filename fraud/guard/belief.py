@@ -9,8 +9,9 @@
 Either model alone errs: the champion knows no new attack, and models fitted
 with polluted labels half believe them. A new attack is implausible to the
 champion and not to cross-fitted models, which have seen the rest of it; a
-flood of false frauds is implausible to both. Cross-fitting costs, so it is
-done only for what the champion doubts (`doubted`).
+flood of false frauds is implausible to both, as long as it does not teach the
+second itself (`fraud.guard.floods`). Cross-fitting costs, so it is done only for
+what the champion doubts (`doubted`).
 """
 
 from collections.abc import Iterator

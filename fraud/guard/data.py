@@ -59,11 +59,12 @@ class GuardData:
 
     batches     batch_id source submitter age arrival_from_us arrival_to_us labels frauds
                 legitimates contradicting repeated_within repeated_elsewhere; one row each
-    positives   age source submitter frauds
+    positives   age source submitter batch_id frauds
     suspects    age entity (surrogate) frauds event_from_us event_to_us
     missing     field age rows missing
-    scored      batch_id source first_submitter age fraud (bool) champion crossfit (f64 or null);
-                one row a verdict of a source on a transaction, with its transaction_id
+    scored      batch_id source first_batch first_submitter age fraud (bool) champion crossfit (f64 or
+                null); one row a verdict of a source on a transaction, with its transaction_id; first is
+                where the source said so before any other time
     certain     age batch_id rows legitimate: payments scored near 1 by when they were decided, and by
                 which batch ("": they matured without a label)
     cleared     source submitter age rows hits fresh: payments that any source but the best calls legitimate,

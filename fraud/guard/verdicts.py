@@ -113,9 +113,9 @@ def _first_frauds(visible: pl.DataFrame) -> pl.DataFrame:
 
 
 def positives_of(visible: pl.DataFrame) -> pl.DataFrame:
-    """Count by day and submitter the payments that a source calls fraud for the first time."""
-    groups = _first_frauds(visible).group_by("age", "source", "submitter")
-    return groups.agg(frauds=pl.len().cast(pl.Int64)).sort("age", "source", "submitter")
+    """Count by day, submitter and batch the payments that a source calls fraud for the first time."""
+    groups = _first_frauds(visible).group_by("age", "source", "submitter", "batch_id")
+    return groups.agg(frauds=pl.len().cast(pl.Int64)).sort("age", "source", "submitter", "batch_id")
 
 
 def suspects_of(visible: pl.DataFrame) -> pl.DataFrame:
@@ -139,7 +139,7 @@ def scored_of(visible: pl.DataFrame) -> pl.DataFrame:
         visible.unique(["transaction_id", "source"], keep="last", maintain_order=True)
         .filter(pl.col("value") != int(LabelValue.WITHDRAWN))
         .select(
-            *("transaction_id", "batch_id", "source", "first_submitter", "age"),
+            *("transaction_id", "batch_id", "source", "first_batch", "first_submitter", "age"),
             fraud=pl.col("value") == _FRAUD,
             champion=pl.col("score"),
             crossfit=pl.lit(None, pl.Float64),

@@ -1,6 +1,6 @@
 """Has the guard judge a model's data at a cut, and says what may be trained on.
 
-    archive through the view ─ gather ─▶ small tables ─ doubted? ─▶ cross-fitted scores
+    archive through the view ─ gather ─▶ small tables ─ doubted? ─▶ cross-fitted scores (floods teach none)
       ─ examine ─▶ findings ─ overrides of the request ─▶ ruling ─▶ ledger, metrics
         frozen: no training of the model     dropped: hidden from this run and the next ones
 
@@ -23,6 +23,7 @@ from fraud.guard.data import GuardData
 from fraud.guard.delays import LabelDelay, label_delays, maturity_us
 from fraud.guard.examine import Ruling, examine, rule_on
 from fraud.guard.finding import CHECKS
+from fraud.guard.floods import told_by_floods
 from fraud.guard.gathering import gather, recent_traffic
 from fraud.guard.scope import Scope
 from fraud.labels.exclusions import EVERYTHING, Exclusion
@@ -155,7 +156,10 @@ def _gathered(history: History, model: str, fit_until_us: int) -> tuple[GuardDat
 def _crossfitted(
     transactions: pl.LazyFrame, data: GuardData, history: History, model: str, run: Run
 ) -> GuardData:
-    """Add cross-fitted scores: labelled rows, and a sample of traffic that stands for the rest."""
+    """Add cross-fitted scores: labelled rows, and a sample of traffic that stands for the rest.
+
+    What floods alone say is scored and teaches nobody.
+    """
     settings = history.settings
     names = [f"f_{name}" for name in history.spec.select(settings.models[model].features)]
     words = [f"categorical_{name}" for name in settings.categoricals_of(model)]
@@ -176,7 +180,9 @@ def _crossfitted(
     weights = np.where(rows["fraud"].is_null().to_numpy(), float(step), 1.0)
     draws = draws_of(rows["transaction_id"])
     matrix = _matrix(rows, names, words)
-    scores = run(crossfit, matrix, is_fraud, weights, draws, len(words), settings.training.seed)
+    flooded = told_by_floods(data, settings.guard).implode()
+    teaches = rows.select(~pl.col("transaction_id").is_in(flooded)).to_series().to_numpy()
+    scores = run(crossfit, matrix, is_fraud, weights, draws, len(words), settings.training.seed, teaches)
     found = rows.select("transaction_id", crossfit=pl.Series(scores, dtype=pl.Float64).fill_nan(None))
     sampled = found.filter(rows.select(one_in(step)).to_series())["crossfit"].drop_nulls()
     low = sampled.quantile(settings.guard.implausible_batch.low_share) if len(sampled) else None

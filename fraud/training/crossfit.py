@@ -28,12 +28,13 @@ def crossfit(
     draws: NDArray[np.float64],
     categoricals: int,
     seed: int,
+    teaches: NDArray[np.bool_] | None = None,
     nthread: int = 1,
     recipe: Recipe = SMALL,
 ) -> NDArray[np.float64]:
     """Return a score in [0, 1] for each row by a booster that was fitted without it, float64[n].
 
-    NaN where the other folds hold no fraud, or nothing else.
+    NaN where the other folds hold no fraud that teaches, or nothing else.
 
     Args:
         matrix: float32[n, d], NaN where missing; the last `categoricals` columns are codes.
@@ -42,13 +43,15 @@ def crossfit(
         draws: float64[n] in [0, 1), hashes that deal out the folds.
         categoricals: number of categorical columns.
         seed: of the boosters.
+        teaches: bool[n]; the others are scored and teach no booster. None: all teach.
         nthread: threads; shapes the time, not the result.
         recipe: rounds and parameters.
     """
+    taught = np.ones(len(matrix), np.bool_) if teaches is None else teaches
     folds = (draws * _STEPS).astype(np.int64) % FOLDS
     scores = np.full(len(matrix), np.nan)
     for fold in range(FOLDS):
-        train, held = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
+        train, held = np.flatnonzero((folds != fold) & taught), np.flatnonzero(folds == fold)
         frauds = int(is_fraud[train].sum())
         if not len(held) or not 0 < frauds < len(train):
             continue

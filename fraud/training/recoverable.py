@@ -54,7 +54,7 @@ def recoverable(
         np.concatenate([rows.position[logged], [fraud.position for fraud in attacked]]),
     )
     categoricals = len(target.bundle.vocabularies)
-    scores = crossfit(matrix, is_fraud, weights, draws, categoricals, seed, nthread, JUDGE)
+    scores = crossfit(matrix, is_fraud, weights, draws, categoricals, seed, None, nthread, JUDGE)
     bundle = target.bundle
     outcomes = bundle.thresholds.outcomes(bundle.scores_of(known[: len(legitimate)]))
     share = float(np.mean(outcomes != int(Outcome.APPROVE)))

@@ -11,6 +11,7 @@ from fraud.clock import DAY_US, HOUR_US
 from fraud.guard.belief import doubted
 from fraud.guard.data import GuardData
 from fraud.guard.examine import examine
+from fraud.guard.floods import told_by_floods
 from fraud.training.crossfit import crossfit
 from fraud.training.weights import draws_of
 from tests.guard.worlds import DAYS, FIRST_DAY, RULES, SEEDS, honest, judged, made_payments
@@ -29,6 +30,7 @@ def crossfitted(data: GuardData, payments: pl.DataFrame) -> GuardData:
         draws_of(rows["transaction_id"]),
         0,
         7,
+        ~rows["transaction_id"].is_in(told_by_floods(data, RULES).implode()).to_numpy(),
     )
     found = rows.select("transaction_id", crossfit=pl.Series(scores))
     scored = data.scored.drop("crossfit").join(found, on="transaction_id", how="left", maintain_order="left")

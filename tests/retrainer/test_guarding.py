@@ -1,21 +1,24 @@
 """Judging before a cycle: what is dropped stays so, what is frozen is judged again."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
 from benchmarks.guard_feed import Frames, chargebacks, flood, frames, silence
 from fraud.clock import DAY_US, HOUR_US
 from fraud.features.spec import FeatureSpec
+from fraud.guard.floods import floods
 from fraud.labels.exclusions import Exclusion, View
 from fraud.monitoring.retrainer_metrics import RetrainerMetrics
 from fraud.registry.guard_reports import GuardReport
 from fraud.retrainer.guarding import Judgement, data_of, flow_of, judge_data, publish
 from fraud.settings import Settings, settings_from
 from fraud.training.history import Cut, History
-from tests.guard.worlds import DAYS, FIRST_DAY, honest, made_payments
+from tests.guard.worlds import DAYS, FIRST_DAY, SEEDS, honest, made_payments
 
 LAST = FIRST_DAY + DAYS - 1
 
@@ -35,9 +38,9 @@ def settings(**guard: object) -> Settings:
     return settings_from(tables, {}, Path("fraud.toml"))
 
 
-def payments_of(spec: FeatureSpec) -> pl.DataFrame:
+def payments_of(spec: FeatureSpec, made: pl.DataFrame | None = None) -> pl.DataFrame:
     """Made payments with every feature of the service: the first tells, the others do not."""
-    made = made_payments()
+    made = made_payments() if made is None else made
     first, *others = spec.names
     return made.with_columns(
         pl.col("f_signal").alias(f"f_{first}"), *[pl.col("f_noise").alias(f"f_{name}") for name in others]
@@ -148,6 +151,73 @@ def test_models_are_cross_fitted_only_for_what_the_champion_doubts() -> None:
     judgement = judge_data(history(frames(payments, flooded), chosen, LAST), "card", None, run=run)
     assert len(calls) == 1
     assert "implausible_batch" in {finding.check for finding in judgement.ruling.findings}
+
+
+ONE_KIND = (
+    pl.col("f_noise").is_between(1.0, 1.1)
+    & (pl.col("f_signal") < 1)
+    & ~pl.col("is_fraud")
+    & (pl.col("event_time_us") // DAY_US).is_between(LAST - 30, LAST - 1)
+)
+"""Payments that the champion takes for honest, and that a model can tell by a feature it does not use."""
+
+
+def told(payments: pl.DataFrame, batch_id: str, source: str, at_us: int) -> pl.DataFrame:
+    return payments.select(
+        "transaction_id",
+        arrival_time_us=pl.lit(at_us),
+        label_time_us=pl.lit(at_us),
+        value=pl.lit(1, pl.Int32),
+        source=pl.lit(source),
+        submitter=pl.lit("bank"),
+        batch_id=pl.lit(batch_id),
+    )
+
+
+def flooded_by(seed: int, source: str = "", at_us: int = 0) -> History:
+    """Three hundred payments of one kind are called fraud in one batch of the last day; of some others tell."""
+    chosen = settings()
+    payments = payments_of(FeatureSpec.of(chosen), made_payments(seed, fraud_share=0.02))
+    of_kind = payments.filter(ONE_KIND)
+    labels = [chargebacks(payments), told(of_kind, "flood", "chargeback", LAST * DAY_US + 5 * HOUR_US)]
+    if source:
+        labels.append(told(of_kind.head(15), "others", source, at_us))
+    return history(frames(payments, pl.concat(labels)), chosen, LAST)
+
+
+def implausible_in(judgement: Judgement) -> list[str]:
+    return [it.subject for it in judgement.ruling.findings if it.check.startswith("implausible")]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_flood_of_one_kind_does_not_make_itself_plausible(seed: int) -> None:
+    past = flooded_by(seed)
+    taught: list[int] = []
+
+    def all_teach(function: Callable[..., object], *args: object) -> object:
+        *others, teaches = args
+        assert isinstance(teaches, np.ndarray)
+        taught.append(int((~teaches).sum()))
+        return function(*others)
+
+    assert implausible_in(judge_data(past, "card", None, run=all_teach)) == [], "half believes the other half"
+    assert taught[0] > 250
+    assert implausible_in(judge_data(past, "card", None)) == ["flood", "bank"]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize(
+    ("source", "at_us"),
+    [("customer", LAST * DAY_US + 9 * HOUR_US), ("chargeback", (LAST - 1) * DAY_US + 9 * HOUR_US)],
+    ids=["another source", "an earlier batch"],
+)
+def test_an_honest_wave_in_one_batch_is_believed_when_others_tell_of_some_of_it(
+    seed: int, source: str, at_us: int
+) -> None:
+    """To the champion they look as honest as those of a flood, but others call some of them fraud, too."""
+    past = flooded_by(seed, source, at_us)
+    assert "flood" in floods(data_of(past, "card", 0), past.settings.guard)
+    assert implausible_in(judge_data(past, "card", None)) == []
 
 
 def test_without_a_champions_scores_models_judge_alone() -> None:

@@ -40,9 +40,20 @@ def test_a_score_does_not_depend_on_the_rows_own_label() -> None:
     )
 
 
+def test_rows_that_do_not_teach_are_scored_and_change_no_score() -> None:
+    matrix, is_fraud, draws = made(6)
+    teaches = draws < 0.8
+    turned = np.where(teaches, is_fraud, ~is_fraud)
+    one, two = (crossfit(matrix, told, np.ones(ROWS), draws, 0, 7, teaches) for told in (is_fraud, turned))
+    assert one.tobytes() == two.tobytes()
+    assert not np.isnan(one).any()
+    everybody = crossfit(matrix, is_fraud, np.ones(ROWS), draws, 0, 7, np.ones(ROWS, np.bool_))
+    assert everybody.tobytes() == crossfit(matrix, is_fraud, np.ones(ROWS), draws, 0, 7).tobytes()
+
+
 def test_threads_do_not_change_a_score() -> None:
     matrix, is_fraud, draws = made(4)
-    one, two = (crossfit(matrix, is_fraud, np.ones(ROWS), draws, 0, 7, nthread) for nthread in (1, 2))
+    one, two = (crossfit(matrix, is_fraud, np.ones(ROWS), draws, 0, 7, None, nthread) for nthread in (1, 2))
     assert one.tobytes() == two.tobytes()
 
 
