@@ -2,10 +2,11 @@
 
 import time
 from collections import defaultdict
+from dataclasses import dataclass
 
 import polars as pl
 
-from fraud.clock import DAY_US
+from fraud.clock import DAY_US, HOUR_US
 from fraud.guard.data import ALL_SOURCES
 from fraud.guard.delays import label_delays
 from fraud.guard.flow import flows
@@ -20,15 +21,35 @@ from fraud.training.history import Cut, History
 
 ALL = "all"
 _MEDIAN = "0.5"
+UNCHANGED_US = 6 * HOUR_US
+"""For how long figures stand though nothing came in. Silence itself shows by time alone, so not for ever."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What was looked at: how much of the log, through which view, and when, µs UTC."""
+
+    position: int
+    view: str
+    time_us: int
+
+    def tells(self, other: "_Seen") -> bool:
+        """Return True when a look at `other` would show much the same."""
+        same = (self.position, self.view) == (other.position, other.view)
+        return same and other.time_us - self.time_us < UNCHANGED_US
 
 
 class FeedWatch:
-    """Looks at the feeds at the start, and and after `quality_every` and a rest as quality has. One owner."""
+    """Looks at the feeds at the start, and after `quality_every` and a rest as quality has. One owner.
+
+    Where nothing came in and nothing else counts, a look waits for time to change the figures.
+    """
 
     def __init__(self, shop: Workshop) -> None:
         self._shop = shop
         self._looked_at = float("-inf")
         self._took_s = 0.0
+        self._seen: _Seen | None = None
 
     def turn(self) -> None:
         """Publish, when it is time; the caller holds the archive's files in place."""
@@ -36,11 +57,16 @@ class FeedWatch:
         every_s = max(shop.settings.monitoring.quality_every / 1e6, realised.RESTS * self._took_s)
         if time.monotonic() - self._looked_at < every_s:
             return
-        self._looked_at = started = time.monotonic()
         cut = shop.cut()
-        history = shop.history(cut, shop.state().view())
+        view = shop.state().view()
+        seen = _Seen(cut.position, view.to_text(), cut.time_us)
+        if self._seen is not None and self._seen.tells(seen):
+            return
+        self._looked_at = started = time.monotonic()
+        history = shop.history(cut, view)
         self._publish_last(cut)
         shop.each_model(lambda model: self._publish(history, model))
+        self._seen = seen
         self._looked_at = time.monotonic()
         self._took_s = self._looked_at - started
         shop.metrics.took("feeds", self._took_s)

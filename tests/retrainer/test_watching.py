@@ -10,6 +10,7 @@ import pytest
 
 from fraud.clock import DAY_US, HOUR_US
 from fraud.guard.finding import CHECKS
+from fraud.labels.exclusions import Exclusion
 from fraud.monitoring.names import BOUNDS, metrics_of
 from fraud.monitoring.probing import PATTERNS
 from fraud.monitoring.retrainer_metrics import PARTS
@@ -19,6 +20,7 @@ from fraud.registry.loop import REASONS, RESULTS
 from fraud.retrainer import realised
 from fraud.retrainer.cycle import Workshop
 from fraud.retrainer.daemon import open_workshop
+from fraud.retrainer.feeding import UNCHANGED_US
 from fraud.retrainer.watching import Monitor
 from fraud.settings import load_settings
 from tests.retrainer.answering import EAGER, LAST_DAY, Scoring, answering, look, shown
@@ -216,6 +218,28 @@ def test_feeds_wait_for_the_rest_after_a_look(world: Scoring, monkeypatch: pytes
     monkeypatch.setattr(realised, "RESTS", 0.0)
     look(world, shop, monitor)
     assert shown(shop, "fraud_feed_observed_ratio", source="customer", window="7d") == 0
+
+
+def test_feeds_are_not_read_again_until_something_comes_in_or_time_tells_of_silence(world: Scoring) -> None:
+    shop, monitor = watching(world)
+
+    def looked() -> bool:
+        """Tell whether a turn takes a time of its own."""
+        before = shown(shop, "fraud_monitoring_seconds", model="", part="feeds")
+        monitor.turn()
+        return shown(shop, "fraud_monitoring_seconds", model="", part="feeds") != before
+
+    assert not looked()
+    shop.clock.observe(world.log.last_arrival_us() + UNCHANGED_US - 1)
+    assert not looked(), "hardly any time has passed"
+    shop.clock.observe(world.log.last_arrival_us() + UNCHANGED_US)
+    assert looked(), "a feed that is silent shows though nothing comes in"
+    assert not looked()
+    world.exclude(Exclusion("labels", batch_id=f"customer-{LAST_DAY - 4}"))
+    assert looked(), "other labels count"
+    world.pass_days(LAST_DAY + 1)
+    shop.copy()
+    assert looked()
 
 
 def test_labels_take_their_values_from_the_configuration_and_from_tables(world: Scoring) -> None:
