@@ -91,7 +91,8 @@ def recipe_of(settings: Settings, kind: str) -> Recipe:
     hundredth of average precision, before hardening and after.
     """
     given = {"kind": kind, "replay_share": 0.0, "variant_weight": 10.0, "variant_share": 1.0}
-    given |= {"legitimate_share": 0.2, "max_bin": 1024}
+    # Which frauds are attacked is the scale's business, so the recipe takes all there are variants of.
+    given |= {"legitimate_share": 0.2, "max_bin": 1024, "variant_frauds": 10_000}
     return settings.training.recipes["recent"].model_copy(update=given)
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from fraud.features.encoding import Vocabulary
 from fraud.settings.learning import Recipe
-from fraud.training.dataset import TrainingSet
+from fraud.training.dataset import TrainingSet, Variants
 from fraud.training.recipes import ChosenRows
 
 PER_FRAUD = 2
@@ -84,17 +84,43 @@ class Repertoire:
         return Hardening(self.matrix[taken], weights * min(1.0, self.total_max / total if total else 1.0))
 
 
+def attacked(recipe: Recipe, rows: TrainingSet, taught: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the frauds that the champion is attacked with, of rows that teach, both rising int64.
+
+    At most `variant_frauds`, spread evenly over the log; amounts of 0 are left out.
+    """
+    frauds = taught[(rows.label[taught] == 1) & (rows.amount_minor[taught] > 0)]
+    if len(frauds) > recipe.variant_frauds:
+        frauds = frauds[np.linspace(0, len(frauds) - 1, recipe.variant_frauds).astype(np.int64)]
+    return np.asarray(frauds, np.int64)
+
+
+def _asked_for(recipe: Recipe, variants: Variants, frauds: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return which of a set's variants are of these frauds and within the recipe's bounds, rising int64."""
+    kept = np.flatnonzero(np.isin(variants.of, frauds) & (variants.cost <= recipe.variant_cost))
+    first = kept[np.unique(variants.attempt[kept], return_index=True)[1]]
+    drawn = first[~variants.evades[first]]
+    drawn = drawn[np.argsort(variants.of[drawn], kind="stable")]
+    turns = np.arange(len(drawn)) - np.searchsorted(variants.of[drawn], variants.of[drawn])
+    beyond = variants.attempt[drawn[turns >= recipe.variant_ways]]
+    return kept[~np.isin(variants.attempt[kept], beyond)]
+
+
 def repertoire(
     recipe: Recipe, rows: TrainingSet, chosen: ChosenRows, vocabularies: Sequence[Vocabulary]
 ) -> Repertoire:
-    """Return what a hardened recipe may add to the rows chosen; nothing for another recipe."""
+    """Return what a hardened recipe may add to the rows chosen; nothing for another recipe.
+
+    A set holds the variants of all such recipes. Each takes what it asks for, whatever the others ask:
+    more than that would share out the weight of what is its own.
+    """
     variants = rows.variants
     width = len(rows.feature_names)
     if recipe.kind != "hardened" or variants is None:
         nothing = np.empty((0, width + len(vocabularies)), np.float32)
         none, no_cost = np.empty(0, np.int64), np.empty(0)
         return Repertoire(nothing, none, none, no_cost, no_cost, np.empty(0, np.bool_), 0.0)
-    kept = np.flatnonzero(np.isin(variants.of, chosen.rows) & (variants.cost <= recipe.variant_cost))
+    kept = _asked_for(recipe, variants, attacked(recipe, rows, chosen.rows))
     matrix = np.empty((len(kept), width + len(vocabularies)), np.float32)
     matrix[:, :width] = variants.features[kept]
     for place, vocabulary in enumerate(vocabularies):

@@ -20,25 +20,32 @@ from fraud.attacks.repertoire import Attempt
 from fraud.attacks.whitebox import Evasion
 from fraud.bundle.bundle import Bundle
 from fraud.training.dataset import TrainingSet, Variants
+from fraud.training.hardening import attacked
 from fraud.training.history import History
 from fraud.training.redteam import red_team
 from fraud.training.splits import walk_forward
 
 
 def with_variants(rows: TrainingSet, history: History, champion: Bundle | None) -> TrainingSet:
-    """Return the set with variants of its frauds, where a recipe asks for them and a champion is there."""
+    """Return the set with variants of its frauds, where a recipe asks for them and a champion is there.
+
+    The past is folded once for all recipes that ask; of what comes of it each takes what is its own.
+    """
     recipes = [each for each in history.settings.training.recipes.values() if each.kind == "hardened"]
     if not recipes or champion is None or not _can_be_attacked(champion, history):
         return rows
-    window_us = max(recipe.window for recipe in recipes)
-    spans = walk_forward(history.settings, rows.cut.time_us, window_us)
-    taught = spans.teaches(rows.event_time_us, rows.held) & (rows.label == 1)
+    spans = [walk_forward(history.settings, rows.cut.time_us, recipe.window) for recipe in recipes]
+    asked = [
+        attacked(recipe, rows, np.flatnonzero(span.teaches(rows.event_time_us, rows.held)))
+        for recipe, span in zip(recipes, spans, strict=True)
+    ]
+    among = np.unique(np.concatenate(asked))
     (results,) = red_team(
         history,
         [champion],
-        frauds=max(recipe.variant_frauds for recipe in recipes),
-        since_us=spans.train.start_us,
-        among=rows.position[taught],
+        frauds=len(among),
+        since_us=min(span.train.start_us for span in spans),
+        among=rows.position[among],
         drawn=Drawn(
             max(recipe.variant_ways for recipe in recipes), max(recipe.variant_cost for recipe in recipes)
         ),

@@ -175,7 +175,7 @@ def told(payments: pl.DataFrame, batch_id: str, source: str, at_us: int) -> pl.D
 
 
 def flooded_by(seed: int, source: str = "", at_us: int = 0) -> History:
-    """Three hundred payments of one kind are called fraud in one batch of the last day; of some others tell."""
+    """Three hundred payments of one kind, called fraud in one batch of the last day; others tell of some."""
     chosen = settings()
     payments = payments_of(FeatureSpec.of(chosen), made_payments(seed, fraud_share=0.02))
     of_kind = payments.filter(ONE_KIND)

@@ -82,6 +82,34 @@ def test_a_champion_is_attacked_with_frauds_that_may_teach_and_no_others(
     assert young.any() == (fresh is not None), "verdicts of cards that do not judge teach up to the cut"
 
 
+def test_a_recipe_takes_its_own_variants_whatever_another_asks_for(world: World, rows: TrainingSet) -> None:
+    few = HARDENED.model_copy(update={"variant_frauds": 12, "variant_ways": 5})
+    short = HARDENED.model_copy(update={"window": few.window // 4, "variant_frauds": 20, "variant_ways": 5})
+    greedy = HARDENED.model_copy(update={"variant_ways": 20})
+    assert recipes_of(world, rows, few, greedy)[0] == recipes_of(world, rows, few)[0]
+    alone, beside = recipes_of(world, rows, short)[0], recipes_of(world, rows, short, greedy)[0]
+    assert alone == beside, "frauds of a short window are not fewer beside those of a long one"
+    assert len({fraud for fraud, _, _ in alone}) > 10
+    assert recipes_of(world, rows, few, greedy)[1] == recipes_of(world, rows, greedy)[0]
+
+
+def recipes_of(world: World, rows: TrainingSet, *recipes: Recipe) -> list[list[tuple[int, float, float]]]:
+    """What each of the recipes may add of drawn ways when they are trained together: fraud, cost and weight.
+
+    What a prober finds hangs on whom it probed before, so evasions are left out.
+    """
+    named = {f"hardened {place}": recipe for place, recipe in enumerate(recipes)}
+    training = world.settings.training.model_copy(update={"recipes": named})
+    settings = world.settings.model_copy(update={"training": training})
+    together = with_variants(rows, replace(world.history, settings=settings), world.bundle)
+    found = []
+    for recipe in recipes:
+        ways = repertoire(recipe, together, chosen_by(world, together, recipe), vocabularies(together))
+        drawn = [it[~ways.evades].tolist() for it in (ways.of, ways.cost, ways.weights)]
+        found.append(list(zip(*drawn, strict=True)))
+    return found
+
+
 @pytest.mark.parametrize("share", [0.01, 4.0])
 def test_their_weight_is_bounded_and_the_payments_of_an_attempt_share_one(
     world: World, rows: TrainingSet, share: float
