@@ -13,7 +13,7 @@ from fraud.settings import Settings
 from fraud.settings.learning import Fresh, Recipe
 from fraud.training.challengers import Challenger, FailedRecipe, train_here
 from fraud.training.dataset import TrainingSet, training_rows
-from fraud.training.hardening import PER_FRAUD, Hardening, Repertoire, hardened, repertoire
+from fraud.training.hardening import PER_FRAUD, Hardening, Repertoire, attacked, hardened, repertoire
 from fraud.training.recipes import ChosenRows, choose_rows, directions, matrix_of, vocabularies_of
 from fraud.training.redteam import red_team
 from fraud.training.splits import walk_forward
@@ -108,6 +108,15 @@ def recipes_of(world: World, rows: TrainingSet, *recipes: Recipe) -> list[list[t
         drawn = [it[~ways.evades].tolist() for it in (ways.of, ways.cost, ways.weights)]
         found.append(list(zip(*drawn, strict=True)))
     return found
+
+
+def test_a_booster_without_a_fold_takes_the_same_variants_but_for_its_fold(rows: TrainingSet) -> None:
+    few = HARDENED.model_copy(update={"variant_frauds": 30})
+    taught = np.flatnonzero(rows.label == 1)
+    assert len(taught) > 60
+    all_of_them = attacked(few, rows, taught)
+    kept = taught[taught % 3 != 0]
+    assert set(all_of_them[all_of_them % 3 != 0]) <= set(attacked(few, rows, kept))
 
 
 @pytest.mark.parametrize("share", [0.01, 4.0])
