@@ -12,8 +12,12 @@ SECOND_US = 1_000_000
 MINUTE_US = 60 * SECOND_US
 HOUR_US = 60 * MINUTE_US
 DAY_US = 24 * HOUR_US
+EARLIEST_US = 946_684_800_000_000
+"""2000-01-01: earlier times are refused, for they are times in seconds or milliseconds, or none."""
 LATEST_US = 4_102_444_800_000_000
 """2100-01-01: later times are refused under any clock."""
+_OTHER_UNITS = (("seconds", 1, 1_000_000), ("milliseconds", 1, 1_000), ("nanoseconds", 1_000, 1))
+"""Each with what a number in it is divided and multiplied by to be microseconds."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -29,6 +33,30 @@ def format_time(time_us: int) -> str:
         return (_EPOCH + timedelta(microseconds=time_us)).isoformat().replace("+00:00", "Z")
     except OverflowError:
         return f"{time_us} µs"
+
+
+def other_unit(time_us: int) -> str:
+    """Return the unit in which a number is a time of this century although it is none in µs; "" for none.
+
+    >>> other_unit(1_700_000_000), other_unit(1_700_000_000_000), other_unit(1_700_000_000_000_000_000)
+    ('seconds', 'milliseconds', 'nanoseconds')
+    >>> other_unit(1_700_000_000_000_000), other_unit(0)
+    ('', '')
+    """
+    for unit, divisor, factor in _OTHER_UNITS:
+        if EARLIEST_US <= time_us * factor // divisor <= LATEST_US:
+            return unit
+    return ""
+
+
+def microseconds_wanted(time_us: int) -> str:
+    """Say what to send in place of a time that cannot be one, and in which unit it seems to be.
+
+    >>> microseconds_wanted(1_700_000_000)
+    'send microseconds since 1970 UTC: this looks like seconds'
+    """
+    unit = other_unit(time_us)
+    return "send microseconds since 1970 UTC" + (f": this looks like {unit}" if unit else "")
 
 
 class Clock(Protocol):

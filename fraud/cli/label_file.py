@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fraud.cli.times import format_time, parse_time_us
+from fraud.clock import EARLIEST_US
 from fraud.documents import read_json
 from fraud.durable import sync
 from fraud.errors import InvalidInput, LimitExceeded, Unavailable
@@ -200,8 +201,9 @@ def _label(row: Mapping[Any, Any]) -> Label:
     if value is None:
         raise InvalidInput("value", f"{row['value']!r} is no verdict", f"write {', '.join(_VALUES)}")
     label_time_us = parse_time_us(row["label_time"], "label_time")
-    if not 0 < label_time_us <= _INT64_MAX:
+    if not EARLIEST_US <= label_time_us <= _INT64_MAX:
+        problem = "is before 2000" if label_time_us < EARLIEST_US else "is out of bounds"
         raise InvalidInput(
-            "label_time", f"{label_time_us} is out of bounds", "write it like 2026-03-01T12:00:00Z"
+            "label_time", f"{row['label_time']!r} {problem}", "write it like 2026-03-01T12:00:00Z"
         )
     return Label(str(transaction_id).strip(), value, label_time_us, str(row.get("comment") or ""))

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from fraud.clock import format_time as format_time
+from fraud.clock import other_unit
 from fraud.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ _MICROSECOND = timedelta(microseconds=1)
 _MICROSECONDS = re.compile(r"\d{16}")
 _LEAST_US = 10**15
 """2001: a smaller number is a time in other units, or a date without its dashes."""
+_DIGITS_MAX = 19
 
 
 def parse_time_us(value: object, field: str) -> int:
@@ -41,7 +43,14 @@ def parse_time_us(value: object, field: str) -> int:
     if isinstance(value, datetime):
         aware = value if value.tzinfo is not None else value.replace(tzinfo=UTC)
         return (aware - _EPOCH) // _MICROSECOND
-    raise InvalidInput(field, f"{value!r} is not a time", "write it like 2026-03-01T12:00:00Z")
+    remedy = "write it like 2026-03-01T12:00:00Z" + _unit_hint(value)
+    raise InvalidInput(field, f"{value!r} is not a time", remedy)
+
+
+def _unit_hint(value: object) -> str:
+    number = str(value)
+    unit = other_unit(int(number)) if len(number) <= _DIGITS_MAX and number.isdecimal() else ""
+    return f", or in microseconds: this looks like {unit}" if unit else ""
 
 
 def parse_moment_us(text: str, field: str) -> int:

@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fraud.clock import EARLIEST_US, microseconds_wanted
 from fraud.records import Label, LabelValue
 
 IMPORTER = "import"
@@ -50,7 +51,7 @@ def _framed(text: str) -> bytes:
 def check_labels(labels: Sequence[Label], latest_us: int) -> tuple[list[Label], list[RefusedLabel]]:
     """Return the rows that can be kept, in order, and those that cannot.
 
-    `latest_us` is the newest label time that is believed, microseconds UTC.
+    `latest_us` is the newest label time that is believed, microseconds UTC; the oldest is `EARLIEST_US`.
     """
     accepted: list[Label] = []
     refused: list[RefusedLabel] = []
@@ -68,11 +69,12 @@ def _problem(label: Label, latest_us: int) -> tuple[str, str] | None:
         return "transaction_id", f"has {len(label.transaction_id)} characters; send 1 to {ID_LENGTH_MAX}"
     if label.value not in (LabelValue.FRAUD, LabelValue.LEGITIMATE, LabelValue.WITHDRAWN):
         return "value", "is no verdict; send one of: FRAUD, LEGITIMATE, WITHDRAWN"
-    if label.label_time_us <= 0:
-        return "label_time_us", f"{label.label_time_us} is no time; send microseconds since 1970 UTC"
+    wanted = microseconds_wanted(label.label_time_us)
+    if label.label_time_us < EARLIEST_US:
+        return "label_time_us", f"{label.label_time_us} is before 2000; {wanted}"
     if label.label_time_us > latest_us:
         ahead_s = (label.label_time_us - latest_us) / 1e6
-        return "label_time_us", f"lies {ahead_s:.0f} s too far in the future; send microseconds UTC"
+        return "label_time_us", f"lies {ahead_s:.0f} s too far in the future; {wanted}"
     if len(label.comment) > COMMENT_LENGTH_MAX:
         return "comment", f"has {len(label.comment)} characters; send at most {COMMENT_LENGTH_MAX}"
     return None

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fraud.clock import LATEST_US, Clock
+from fraud.clock import EARLIEST_US, LATEST_US, Clock, microseconds_wanted
 from fraud.errors import Conflict, InvalidInput, LimitExceeded, NotFound, Overloaded, PermissionDenied
 from fraud.eventlog.log import BatchSummary
 from fraud.features.fold import Coordinates
@@ -276,8 +276,10 @@ def _check_report(report: OutcomeReport, latest_us: int) -> tuple[str, str] | No
     if report.outcome is PaymentOutcome.UNSPECIFIED:
         allowed = ", ".join(outcome.name for outcome in PaymentOutcome if outcome)
         return "outcome", f"is not given or unknown; send one of: {allowed}"
-    if not 0 < report.outcome_time_us <= latest_us:
-        return "outcome_time_us", f"{report.outcome_time_us} is no past time; send microseconds UTC"
+    time_us = report.outcome_time_us
+    if not EARLIEST_US <= time_us <= latest_us:
+        problem = "is before 2000" if time_us < EARLIEST_US else "is no past time"
+        return "outcome_time_us", f"{time_us} {problem}; {microseconds_wanted(time_us)}"
     return None
 
 

@@ -9,13 +9,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from fraud.clock import LATEST_US, WallClock
+from fraud.clock import EARLIEST_US, LATEST_US, WallClock, microseconds_wanted
 from fraud.errors import InvalidInput
 from fraud.features.fold import Coordinates
 from fraud.features.state import NUMERIC_MAX, Rows
 from fraud.labels.batches import ID_LENGTH_MAX
 from fraud.parquet import scan_parquet
-from fraud.serving.intake import EVENT_TIME_MIN_US
 from fraud.settings import Settings
 from fraud.settings.currency import minor_per_major
 from fraud.settings.learning import Import
@@ -25,6 +24,8 @@ UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException)
 """What Polars raises on files that are not what their name says."""
 NOT_LOGGED = 2**62
 """Position of a transaction that comes later."""
+_TIMES = {"event_time": "event", "arrival_time": "arrival", "label_time": "labelled"}
+_TOO_EARLY = "before 2000"
 
 
 @dataclass(frozen=True)
@@ -229,17 +230,20 @@ def _check(frame: pl.DataFrame, settings: Settings) -> None:
         "transaction_id: missing": pl.col("id").is_null() | (pl.col("id") == ""),
         f"transaction_id: longer than {ID_LENGTH_MAX} characters": id_length > ID_LENGTH_MAX,
         "transaction_id: given twice": pl.col("id").is_duplicated(),
-        "event_time: missing": pl.col("event").is_null() | (pl.col("event") < EVENT_TIME_MIN_US),
+        "event_time: missing": pl.col("event").is_null(),
+        f"event_time: {_TOO_EARLY}": pl.col("event") < EARLIEST_US,
         "event_time: after 2099": pl.col("event") > LATEST_US,
         "arrival_time: missing or after 2099": (
             pl.col("arrival").is_null() | (pl.col("arrival") > LATEST_US)
         ),
+        f"arrival_time: {_TOO_EARLY}": pl.col("arrival") < EARLIEST_US,
         "event_time: ahead of its arrival by more than schema.future_tolerance": (
             pl.col("event") > pl.col("arrival") + ahead_us
         ),
         "label_time: missing or after 2099 for a fraud": (
-            pl.col("fraud") & ~pl.col("labelled").is_between(EVENT_TIME_MIN_US, LATEST_US)
+            pl.col("fraud") & ((pl.col("labelled") == 0) | (pl.col("labelled") > LATEST_US))
         ),
+        f"label_time: {_TOO_EARLY}": pl.col("fraud") & (pl.col("labelled") < EARLIEST_US),
         f"amount: missing, negative or above {schema.amount.max_minor} minor units": (
             pl.col("amount").is_null() | ~pl.col("amount").is_between(0, schema.amount.max_minor)
         ),
@@ -256,11 +260,10 @@ def _check(frame: pl.DataFrame, settings: Settings) -> None:
         rows = frame.filter(rule)
         if len(rows):
             field, _, what = problem.partition(": ")
-            raise InvalidInput(
-                field,
-                f"{what} in {len(rows)} rows, first row {rows['row'][0] + 1}",
-                "mend or drop these rows",
-            )
+            remedy = "mend or drop these rows"
+            if what == _TOO_EARLY:
+                remedy = microseconds_wanted(rows[_TIMES[field]][0])
+            raise InvalidInput(field, f"{what} in {len(rows)} rows, first row {rows['row'][0] + 1}", remedy)
 
 
 def _bad_fields(schema: Schema) -> dict[str, pl.Expr]:

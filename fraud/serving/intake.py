@@ -9,6 +9,7 @@ path is the hot one, so it only compares; messages are made when they are needed
 import math
 import re
 
+from fraud.clock import EARLIEST_US, microseconds_wanted
 from fraud.errors import InvalidInput
 from fraud.eventlog.entity_key import EntityKey
 from fraud.features.state import NUMERIC_MAX
@@ -18,7 +19,6 @@ from fraud.serving.card_numbers import looks_like_card_number
 from fraud.settings import Settings
 from fraud.v1.transaction_pb2 import Transaction as WireTransaction
 
-EVENT_TIME_MIN_US = 1
 _CURRENCY = re.compile(r"[A-Z]{3}")
 _CARD_STARTS = frozenset("0123456789 -")
 
@@ -57,7 +57,7 @@ class TransactionIntake:
             allowed = ", ".join(sorted(self._models))
             raise InvalidInput("model", f"{wire.model!r} is not hosted here", f"send one of: {allowed}")
         event_time_us = wire.event_time_us
-        if not EVENT_TIME_MIN_US <= event_time_us <= now_us + self._future_us:
+        if not EARLIEST_US <= event_time_us <= now_us + self._future_us:
             raise self._bad_time(event_time_us, now_us)
         return Transaction(
             transaction_id,
@@ -72,16 +72,15 @@ class TransactionIntake:
         )
 
     def _bad_time(self, event_time_us: int, now_us: int) -> InvalidInput:
-        if event_time_us < EVENT_TIME_MIN_US:
-            return InvalidInput(
-                "event_time_us", f"{event_time_us} is no time", "send microseconds since 1970 UTC"
-            )
+        wanted = microseconds_wanted(event_time_us)
+        if event_time_us < EARLIEST_US:
+            return InvalidInput("event_time_us", f"{event_time_us} is before 2000", wanted)
         ahead_s = (event_time_us - now_us) / 1e6
         tolerance_s = self._future_us / 1e6
         return InvalidInput(
             "event_time_us",
             f"lies {ahead_s:.0f} s in the future",
-            f"send microseconds UTC, at most {tolerance_s:.0f} s ahead (schema.future_tolerance)",
+            f"{wanted}, at most {tolerance_s:.0f} s ahead (schema.future_tolerance)",
         )
 
     def _read_amount(self, wire: WireTransaction) -> int:

@@ -98,7 +98,7 @@ class Transaction(_message.Message):
     transaction_id: _builtins.str
     """Unique in the service; also the idempotency key."""
     event_time_us: _builtins.int
-    """When it happened: microseconds since 1970-01-01 UTC."""
+    """When it happened: microseconds since 1970-01-01 UTC, not before 2000."""
     model: _builtins.str
     """Which of the service's models scores it, e.g. "card"."""
     amount_minor: _builtins.int

@@ -62,7 +62,12 @@ def test_microseconds_are_a_time(tmp_path: Path) -> None:
         (f"tx-1,MAYBE,{ISO}", "value: 'MAYBE' is no verdict; write FRAUD, LEGITIMATE, WITHDRAWN"),
         (f",FRAUD,{ISO}", "transaction_id: '' is not an id"),
         ("tx-1,FRAUD,yesterday", "label_time: 'yesterday' is not a time; write it like 2026-03-01T12:00:00Z"),
-        ("tx-1,FRAUD,1905-01-01", "label_time: -2051222400000000 is out of bounds"),
+        ("tx-1,FRAUD,1905-01-01", "label_time: '1905-01-01' is before 2000"),
+        ("tx-1,FRAUD,1999-12-31T23:59:59Z", "label_time: '1999-12-31T23:59:59Z' is before 2000; write it"),
+        (
+            "tx-1,FRAUD,1700000000",
+            "label_time: '1700000000' is not a time; write it like 2026-03-01T12:00:00Z, or",
+        ),
         ("tx-1,FRAUD", "it has more or fewer cells than the header"),
         (f"tx-1,FRAUD,{ISO},more", "it has more or fewer cells than the header"),
     ],

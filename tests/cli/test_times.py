@@ -34,3 +34,9 @@ def test_a_span_reaches_back_from_now_and_a_moment_asks_for_no_clock() -> None:
 def test_what_is_no_moment_is_refused_by_name(value: object) -> None:
     with pytest.raises(InvalidInput, match=r"at: .* is not a time; write it like"):
         parse_time_us(value, "at")
+
+
+def test_a_number_in_another_unit_is_refused_and_the_unit_named() -> None:
+    for value, unit in ((1_767_225_600, "seconds"), ("1767225600000", "milliseconds")):
+        with pytest.raises(InvalidInput, match=f"is not a time; write it .*: this looks like {unit}"):
+            parse_time_us(value, "at")

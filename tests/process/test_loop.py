@@ -77,7 +77,7 @@ def fill(client: Client, stream: Stream, days: int, rows_a_day: int = 400) -> No
         if waiting:
             now = [Label(label.transaction_id, label.value, stream.now_us) for label in waiting]
             client.submit_labels(f"day-{stream.count}", 0, "chargeback", "bank", now)
-        waiting = [Label(t.transaction_id, LabelValue.FRAUD, 1) for t in stream.frauds[before:]]
+        waiting = [Label(t.transaction_id, LabelValue.FRAUD, START_US) for t in stream.frauds[before:]]
 
 
 def wait_for(client: Client, seq: int, timeout_s: float = 300) -> models_pb2.GetRetrainResponse:

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from fraud.clock import DAY_US, LATEST_US, WallClock
+from fraud.clock import DAY_US, EARLIEST_US, LATEST_US, WallClock
 from fraud.errors import InvalidInput
 from fraud.features.state import NUMERIC_MAX
 from fraud.serving.history import import_history
@@ -75,6 +75,12 @@ def sent(settings: Settings, row: dict[str, object]) -> None:
 
 REFUSED = [
     ("id", "t" * 129, "transaction_id: longer than 128 characters in 1 rows, first row 2; mend or drop"),
+    (
+        "time",
+        START_US // 10**6,
+        "event_time: before 2000 in 1 rows, first row 2; send microseconds .* this looks like seconds",
+    ),
+    ("time", EARLIEST_US - 1, "event_time: before 2000 in 1 rows, first row 2; send microseconds"),
     ("time", LATEST_US + 300_000_001, "event_time: after 2099 in 1 rows, first row 2"),
     ("distance", float("inf"), "numeric distance: infinite, or too large for float32 in 1 rows, first row 2"),
     ("distance", 1e39, "numeric distance: infinite, or too large for float32 in 1 rows"),
@@ -105,6 +111,7 @@ def test_a_row_that_the_service_refuses_is_not_imported(
     ("column", "value"),
     [
         ("id", "t" * 128),
+        ("time", EARLIEST_US),
         ("time", LATEST_US),
         ("distance", NUMERIC_MAX),
         ("distance", None),
@@ -149,6 +156,15 @@ def test_a_fraud_that_was_told_at_no_time_is_not_imported(tmp_path: Path, value:
     rows = [known, {**known, "id": "u", "told": value}]
     settings, path = with_label_times(tmp_path, rows)
     says = "label_time: missing or after 2099 for a fraud in 1 rows, first row 2"
+    with pytest.raises(InvalidInput, match=says):
+        import_history(settings, path)
+    assert not settings.places.log.exists()
+
+
+def test_a_fraud_told_in_another_unit_is_not_imported_and_the_unit_named(tmp_path: Path) -> None:
+    known = {**ROW, "fraud": 1, "told": START_US}
+    settings, path = with_label_times(tmp_path, [known, {**known, "id": "u", "told": START_US // 1_000}])
+    says = "label_time: before 2000 in 1 rows, first row 2; send .* this looks like milliseconds"
     with pytest.raises(InvalidInput, match=says):
         import_history(settings, path)
     assert not settings.places.log.exists()

@@ -16,9 +16,9 @@ from fraud.serving.servicers import LabelServicer
 from fraud.v1 import labels_pb2
 from tests.serving.authority import Guarded
 from tests.serving.test_recovery import Inside, inside
-from tests.serving.worlds import Process, serving, settings_in
+from tests.serving.worlds import START_US, Process, serving, settings_in
 
-LABELS = [Label("t-1", LabelValue.LEGITIMATE, 1)]
+LABELS = [Label("t-1", LabelValue.LEGITIMATE, START_US)]
 BOUND = '{ feed = ["chargeback", "customer"], jane = ["analyst"] }'
 
 

@@ -25,7 +25,7 @@ from fraud.serving.servicers import ScoringServicer
 from fraud.settings.server import Server
 from fraud.v1.scoring_pb2 import GetDecisionRequest
 from tests.serving.test_recovery import Inside, inside
-from tests.serving.worlds import Process, Stream, serving, settings_in
+from tests.serving.worlds import START_US, Process, Stream, serving, settings_in
 
 
 class Slow:
@@ -187,7 +187,7 @@ def test_connections_beyond_the_limit_are_closed(tmp_path: Path) -> None:
 
 
 async def label(
-    here: Inside, batch: str, *names: str, part: int = 0, source: str = "chargeback", time_us: int = 1
+    here: Inside, batch: str, *names: str, part: int = 0, source: str = "chargeback", time_us: int = START_US
 ) -> Taken:
     labels = [Label(name, LabelValue.FRAUD, time_us) for name in names]
     call = partial(here.process.feedback.take_labels, batch, part, source, "bank", labels)
@@ -342,8 +342,11 @@ def test_a_repeat_says_again_what_was_refused(tmp_path: Path) -> None:
     async def body(here: Inside) -> None:
         await here.score(Stream(seed=23), 3)
         ahead_us = here.process.scorer.now_us() + 400 * DAY_US
-        labels = [Label("t23-1", LabelValue.FRAUD, 1), Label("", LabelValue.FRAUD, 1)]
-        labels += [Label("t23-2", LabelValue.UNSPECIFIED, 1), Label("t23-3", LabelValue.FRAUD, ahead_us)]
+        labels = [Label("t23-1", LabelValue.FRAUD, START_US), Label("", LabelValue.FRAUD, START_US)]
+        labels += [
+            Label("t23-2", LabelValue.UNSPECIFIED, START_US),
+            Label("t23-3", LabelValue.FRAUD, ahead_us),
+        ]
         feedback = here.process.feedback
         take = partial(feedback.take_labels, "some", 0, "analyst", "ann", labels)
         # The clock follows the last of them, as it does where none is a mistake.
@@ -363,7 +366,7 @@ def test_a_label_time_in_another_unit_carries_no_clock_out_of_the_calendar(tmp_p
         now_us = here.process.scorer.now_us()
         labels = [
             Label("t21-1", LabelValue.FRAUD, 1_700_000_000_000_000_000),
-            Label("t21-2", LabelValue.FRAUD, 1),
+            Label("t21-2", LabelValue.FRAUD, START_US),
         ]
         feedback = here.process.feedback
         taken: Taken = await here.process.batcher.feed(

@@ -15,7 +15,7 @@ from fraud.records import Label, LabelValue
 from fraud.v1.models_pb2 import Selection
 from tests.serving.authority import Guarded
 from tests.serving.registered import Ledger, batch_row
-from tests.serving.worlds import Process, Stream, serving
+from tests.serving.worlds import START_US, Process, Stream, serving
 
 METHODS = ("Promote", "Rollback", "ExcludeData")
 
@@ -53,7 +53,7 @@ def world(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[World]:
         clients = {name: guarded.as_(process, name) for name in roles}
         ledger, stream = Ledger(tmp_path), Stream(seed=71)
         clients["shop"].score_batch(stream.take(40))
-        clients["bank"].submit_labels("bad", 0, "analyst", "", [Label("t71-1", LabelValue.FRAUD, 1)])
+        clients["bank"].submit_labels("bad", 0, "analyst", "", [Label("t71-1", LabelValue.FRAUD, START_US)])
         for version in ("card-1", "card-2", "card-3"):
             rows = (
                 [batch_row("bad", "analyst", "bank", 41, labels=1, frauds=1)] if version == "card-2" else []

@@ -14,7 +14,7 @@ from fraud.errors import Conflict, InvalidInput, NotFound, Unavailable
 from fraud.records import Label, LabelValue, OutcomeReport, PaymentOutcome
 from fraud.v1 import labels_pb2, models_pb2, scoring_pb2
 from fraud.v1.transaction_pb2 import Transaction
-from tests.serving.worlds import Process, Stream, serving
+from tests.serving.worlds import START_US, Process, Stream, serving
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +96,7 @@ def test_duplicates_in_flight_together_count_once(client: Client, stream: Stream
         (lambda t: setattr(t, "currency", "USD"), "amount_base_minor", "EUR as well"),
         (lambda t: setattr(t, "model", "loan"), "model", "send one of: card, transfer"),
         (lambda t: setattr(t, "transaction_id", ""), "transaction_id", "send 1 to 128"),
-        (lambda t: setattr(t, "event_time_us", -1), "event_time_us", "is no time"),
+        (lambda t: setattr(t, "event_time_us", -1), "event_time_us", "is before 2000"),
     ],
 )
 def test_a_wrong_field_is_refused_by_name_with_the_remedy(
@@ -227,7 +227,7 @@ def test_batches_are_listed_with_their_counts(client: Client, stream: Stream) ->
     wire = stream.next()
     client.score(wire)
     client.submit_labels(
-        "b-list", 0, "analyst", "ann", [Label(wire.transaction_id, LabelValue.LEGITIMATE, 5)]
+        "b-list", 0, "analyst", "ann", [Label(wire.transaction_id, LabelValue.LEGITIMATE, START_US)]
     )
     (batch,) = client.list_batches(source="analyst").batches
     assert (batch.batch_id, batch.submitter, batch.frauds, batch.legitimates) == ("b-list", "ann", 0, 1)
@@ -309,6 +309,21 @@ def test_a_second_scorer_on_the_same_folder_refuses_to_start(process: Process, t
     )
     assert second.returncode != 0
     assert "DataFolderLocked" in second.stderr
+
+
+@pytest.mark.parametrize(("factor", "unit"), [(1, "seconds"), (1_000, "milliseconds")])
+def test_times_in_another_unit_are_refused_and_the_unit_named(
+    client: Client, stream: Stream, factor: int, unit: str
+) -> None:
+    wire = stream.next()
+    client.score(wire)
+    reported = OutcomeReport(wire.transaction_id, PaymentOutcome.COMPLETED, START_US // 10**6 * factor)
+    (refused,) = client.report_outcomes([reported]).refused
+    assert refused.field == "outcome_time_us"
+    assert "is before 2000; send microseconds since 1970 UTC: this looks like " + unit in refused.reason
+    wire.event_time_us = START_US // 10**6 * factor
+    with pytest.raises(InvalidInput, match=f"event_time_us: {wire.event_time_us} is before 2000; .* {unit}"):
+        client.score(wire)
 
 
 def test_a_far_future_time_is_refused_under_either_clock(
