@@ -15,6 +15,7 @@ from fraud.features.fold import Coordinates
 from fraud.features.state import NUMERIC_MAX, Rows
 from fraud.labels.batches import ID_LENGTH_MAX
 from fraud.parquet import scan_parquet
+from fraud.serving.history_cells import amounts, check_shape, labels, numbers, read_cells, texts, times
 from fraud.settings import Settings
 from fraud.settings.currency import minor_per_major
 from fraud.settings.learning import Import
@@ -113,18 +114,10 @@ def _open(path: Path, mapping: Import) -> pl.LazyFrame:
         raise InvalidInput("file", f"{path} does not exist", "give a CSV or Parquet file")
     if path.suffix not in {".csv", ".parquet"}:
         raise InvalidInput("file", f"{path.name} is neither .csv nor .parquet", "convert it first")
+    is_csv = path.suffix == ".csv"
     try:
-        frame = (
-            scan_parquet(path)
-            if path.suffix == ".parquet"
-            else pl.scan_csv(
-                path,
-                try_parse_dates=True,
-                # What looks like numbers or dates is text all the same: 0742 is another word than 742.
-                schema_overrides=dict.fromkeys(_texts(path, mapping), pl.String),
-                glob=False,
-            )
-        )
+        # Of CSV all is text: 0742 is another word than 742, and what is a time or a number is for its cells.
+        frame = pl.scan_csv(path, infer_schema=False, glob=False) if is_csv else scan_parquet(path)
         columns = frame.collect_schema().names()
     except UNREADABLE as error:
         raise _unread(path, error) from None
@@ -145,78 +138,54 @@ def _open(path: Path, mapping: Import) -> pl.LazyFrame:
             f"{path.name} has no column {', '.join(missing)}",
             f"map in [import] to: {', '.join(columns)}",
         )
+    if is_csv:
+        check_shape(path, needed)
     return frame
-
-
-def _texts(path: Path, mapping: Import) -> set[str]:
-    """Return the columns of a CSV file that hold ids, tokens and words."""
-    texts = {mapping.transaction_id, *mapping.entities.values(), *mapping.categorical.values()}
-    return texts & set(pl.scan_csv(path, infer_schema=False, glob=False).collect_schema().names())
 
 
 def _unread(path: Path, error: BaseException) -> InvalidInput:
     # Its own message quotes values, which end up in somebody's scroll-back or log.
-    problem = f"{path.name} cannot be read as [import] says ({type(error).__name__})"
-    return InvalidInput("file", problem, "check that times, amounts and numbers of every row are such")
+    problem = f"{path.name} cannot be read as its name says ({type(error).__name__})"
+    return InvalidInput("file", problem, "write it again, as Parquet or as CSV in UTF-8")
 
 
 def _select(frame: pl.LazyFrame, mapping: Import, settings: Settings) -> pl.DataFrame:
-    schema = frame.collect_schema()
-    event = _time(schema, mapping.event_time)
-    labelled = _time(schema, mapping.label_time) if mapping.label_time else event + mapping.label_delay
-    arrival = _time(schema, mapping.arrival_time) if mapping.arrival_time else event
-    scale = minor_per_major(settings.service.currency) if mapping.amount_unit == "major" else 1
-    amount = (pl.col(mapping.amount).cast(pl.Float64) * scale).round().cast(pl.Int64, strict=False)
-    entities = [_text(mapping.entities, name).alias(f"e_{name}") for name in settings.schema_.entity_names]
-    numerics = [
-        (
-            pl.col(mapping.numeric[name]).cast(pl.Float64)
-            if name in mapping.numeric
-            else pl.lit(None, pl.Float64)
-        )
-        # One NaN for all that is missing: a file may hold others.
-        .fill_nan(None)
-        .fill_null(float("nan"))
-        .alias(f"n_{name}")
-        for name in settings.schema_.numeric_names
-    ]
-    words = [
-        _text(mapping.categorical, name).fill_null("").alias(f"c_{name}")
-        for name in settings.schema_.categorical_names
-    ]
-    return (
-        frame.with_row_index("row")
-        .select(
-            pl.col("row"),
-            pl.col(mapping.transaction_id).cast(pl.String).alias("id"),
-            event.alias("event"),
-            arrival.alias("arrival"),
-            labelled.fill_null(0).alias("labelled"),
-            amount.alias("amount"),
-            pl.col(mapping.label).cast(pl.Int8).eq(1).fill_null(value=False).alias("fraud"),
-            *entities,
-            *numerics,
-            *words,
-        )
-        .collect()
+    schema, fields = frame.collect_schema(), settings.schema_
+    scale = minor_per_major(settings.service.currency) if mapping.amount_unit == "major" else None
+    columns = {
+        "id": texts(schema, mapping.transaction_id),
+        "event": times(schema, mapping.event_time),
+        "amount": amounts(schema, mapping.amount, scale),
+        "fraud": labels(schema, mapping.label),
+    }
+    if mapping.arrival_time:
+        columns["arrival"] = times(schema, mapping.arrival_time)
+    if mapping.label_time:
+        columns["labelled"] = times(schema, mapping.label_time)
+    columns |= {f"e_{name}": texts(schema, column) for name, column in mapping.entities.items()}
+    columns |= {f"n_{name}": numbers(schema, column) for name, column in mapping.numeric.items()}
+    columns |= {f"c_{name}": texts(schema, column) for name, column in mapping.categorical.items()}
+    read = read_cells(frame, columns)
+    event = pl.col("event")
+    return read.select(
+        "row",
+        "id",
+        "event",
+        pl.col("arrival") if mapping.arrival_time else event.alias("arrival"),
+        (pl.col("labelled") if mapping.label_time else event + mapping.label_delay)
+        .fill_null(0)
+        .alias("labelled"),
+        "amount",
+        "fraud",
+        *(_given(read, f"e_{name}", pl.lit(None, pl.String)) for name in fields.entity_names),
+        *(_given(read, f"n_{name}", pl.lit(float("nan"))) for name in fields.numeric_names),
+        *(_given(read, f"c_{name}", pl.lit("")).fill_null("") for name in fields.categorical_names),
     )
 
 
-def _text(mapping: dict[str, str], name: str) -> pl.Expr:
-    return pl.col(mapping[name]).cast(pl.String) if name in mapping else pl.lit(None, pl.String)
-
-
-def _time(schema: pl.Schema, column: str) -> pl.Expr:
-    """Return a time column as µs UTC: a datetime, or integers taken as µs."""
-    kind = schema[column]
-    if isinstance(kind, pl.Datetime):
-        time = pl.col(column) if kind.time_zone is None else pl.col(column).dt.convert_time_zone("UTC")
-        return time.dt.timestamp("us")
-    if kind.is_integer():
-        return pl.col(column).cast(pl.Int64)
-    raise InvalidInput(
-        f"column {column}", f"is {kind}, no time", "give date-times or integer microseconds UTC"
-    )
+def _given(read: pl.DataFrame, name: str, absent: pl.Expr) -> pl.Expr:
+    """Return a column that was read, or what stands where `[import]` maps none."""
+    return pl.col(name) if name in read.columns else absent.alias(name)
 
 
 def _check(frame: pl.DataFrame, settings: Settings) -> None:

@@ -9,7 +9,8 @@ INSTRUMENTED = (
     *("fraud.adversary.strategy", "fraud.archive.marking", "fraud.archive.mending", "fraud.arrays"),
     *("fraud.bundle", "fraud.cli", "fraud.documents"),
     *("fraud.eventlog", "fraud.features", "fraud.labels", "fraud.policy", "fraud.registry", "fraud.records"),
-    *("fraud.serving.convert", "fraud.serving.credentials", "fraud.serving.history_table"),
+    *("fraud.serving.convert", "fraud.serving.credentials", "fraud.serving.history_cells"),
+    "fraud.serving.history_table",
     *(
         "fraud.serving.intake",
         "fraud.serving.recovery",

@@ -194,7 +194,8 @@ def test_without_a_mapping_the_message_names_the_section(tmp_path: Path) -> None
         (lambda f: f.with_columns(id=pl.lit(1)), "transaction_id: given twice in 700 rows, first row 1"),
         (lambda f: f.with_columns(amount=-pl.col("amount")), "amount: missing, negative or above"),
         (lambda f: f.with_columns(card=pl.lit(None, pl.Int64)), "entity card: missing in 700 rows"),
-        (lambda f: f.with_columns(time=pl.lit("yesterday")), "column time: is String, no time"),
+        (lambda f: f.with_columns(time=pl.lit("yesterday")), "row 1, column time: 'yesterday' is no time"),
+        (lambda f: f.with_columns(time=pl.lit(True)), "column time: is Boolean, no time"),
         (lambda f: f.head(0), "holds no rows"),
     ],
 )
