@@ -80,7 +80,7 @@ def _message(row: dict[str, Any], where: str) -> "Transaction":
     try:
         return to_message(row)
     except InvalidInput as error:
-        raise InvalidInput(where, error.problem, error.remedy) from None
+        raise InvalidInput(where, f"{error.field}: {error.problem}", error.remedy, place=where) from None
 
 
 def _document(transaction_id: str, result: "ScoreResult") -> dict[str, Any]:

@@ -1,9 +1,9 @@
 """`fraud.v1.LabelService` as Python calls."""
 
 from collections.abc import Sequence
-from typing import cast
 
 from fraud.client.connection import Connection
+from fraud.client.fields import filled
 from fraud.records import Label
 from fraud.v1 import labels_pb2
 
@@ -17,16 +17,13 @@ class LabelCalls(Connection):
         """Hand in one part of a label batch; may be repeated safely.
 
         Raises:
-            InvalidInput: batch id, part, source or submitter cannot be accepted.
+            InvalidInput: batch id, part, source or submitter cannot be accepted, or a field is of the wrong
+                type, like `labels[3].label_time_us`.
             PermissionDenied: this identity may not hand in labels of the source.
         """
-        request = labels_pb2.SubmitLabelsRequest(
-            batch_id=batch_id,
-            part=part,
-            source=source,
-            submitter=submitter,
-            labels=[label_to_wire(label) for label in labels],
-        )
+        fields = {"batch_id": batch_id, "part": part, "source": source, "submitter": submitter}
+        request = filled(labels_pb2.SubmitLabelsRequest, fields)
+        request.labels.extend(label_to_wire(label, f"labels[{at}]") for at, label in enumerate(labels))
         return self._call("LabelService/SubmitLabels", request, labels_pb2.SubmitLabelsResponse)
 
     def list_batches(
@@ -50,11 +47,16 @@ class LabelCalls(Connection):
         return self._call("LabelService/RetractBatch", request, labels_pb2.RetractBatchResponse)
 
 
-def label_to_wire(label: Label) -> labels_pb2.Label:
-    """Return a label as a call carries it."""
-    return labels_pb2.Label(
-        transaction_id=label.transaction_id,
-        value=cast("labels_pb2.LabelValue.ValueType", label.value.value),
-        label_time_us=label.label_time_us,
-        comment=label.comment,
-    )
+def label_to_wire(label: Label, place: str = "") -> labels_pb2.Label:
+    """Return a label as a call carries it.
+
+    Raises:
+        InvalidInput: a field has a wrong type; the message names it, behind its `place`.
+    """
+    fields = {
+        "transaction_id": label.transaction_id,
+        "value": label.value,
+        "label_time_us": label.label_time_us,
+        "comment": label.comment,
+    }
+    return filled(labels_pb2.Label, fields, place)

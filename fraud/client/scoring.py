@@ -1,15 +1,17 @@
 """`fraud.v1.ScoringService` as Python calls."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, cast
+from typing import Any, Final, Literal, get_args
 
 from fraud.client.connection import Connection
-from fraud.errors import InvalidInput, Overloaded, Unauthenticated, Unavailable
+from fraud.client.fields import chosen, filled
+from fraud.errors import Overloaded, Unauthenticated, Unavailable
 from fraud.records import OutcomeReport
 from fraud.v1 import scoring_pb2
 from fraud.v1.transaction_pb2 import Transaction
 
 OutcomeName = Literal["APPROVE", "CHALLENGE", "REVIEW", "DECLINE"]
+OUTCOMES: Final[tuple[str, ...]] = get_args(OutcomeName)
 
 
 class ScoringCalls(Connection):
@@ -23,7 +25,7 @@ class ScoringCalls(Connection):
         """Return the decision on one transaction, a message or a mapping of its fields.
 
         Raises:
-            InvalidInput: a field is wrong; the message names it.
+            InvalidInput: a field is unknown, of the wrong type or refused; the message names it.
             Unavailable, Overloaded, Unauthenticated: no answer within the deadline, none to be had now, or
                 the token has ended; and no `on_failure` is set.
         """
@@ -45,10 +47,14 @@ class ScoringCalls(Connection):
     def score_batch(
         self, transactions: Sequence[Transaction | Mapping[str, Any]], *, with_reasons: bool = False
     ) -> list[scoring_pb2.ScoreResult]:
-        """Return a decision or an error for each transaction, in order."""
-        request = scoring_pb2.ScoreBatchRequest(
-            transactions=[to_message(transaction) for transaction in transactions], with_reasons=with_reasons
-        )
+        """Return a decision or an error for each transaction, in order.
+
+        Raises:
+            InvalidInput: a field is unknown or of the wrong type, like `transactions[3].amount_minor`;
+                nothing was sent.
+        """
+        messages = [to_message(it, f"transactions[{place}]") for place, it in enumerate(transactions)]
+        request = scoring_pb2.ScoreBatchRequest(transactions=messages, with_reasons=with_reasons)
         reply = self._call("ScoringService/ScoreBatch", request, scoring_pb2.ScoreBatchResponse)
         return list(reply.results)
 
@@ -58,7 +64,7 @@ class ScoringCalls(Connection):
         Raises:
             NotFound: no such transaction.
         """
-        request = scoring_pb2.GetDecisionRequest(transaction_id=transaction_id)
+        request = filled(scoring_pb2.GetDecisionRequest, {"transaction_id": transaction_id})
         return self._call("ScoringService/GetDecision", request, scoring_pb2.GetDecisionResponse).decision
 
     def list_decisions(
@@ -71,6 +77,8 @@ class ScoringCalls(Connection):
         page_size: int = 0,
     ) -> scoring_pb2.ListDecisionsResponse:
         """Return a page of decisions by outcome since a moment, oldest first."""
+        for outcome in outcomes:
+            chosen("outcomes", outcome, OUTCOMES)
         request = scoring_pb2.ListDecisionsRequest(
             outcomes=[scoring_pb2.Outcome.Value(outcome) for outcome in outcomes],
             since_us=since_us,
@@ -81,29 +89,31 @@ class ScoringCalls(Connection):
         return self._call("ScoringService/ListDecisions", request, scoring_pb2.ListDecisionsResponse)
 
     def report_outcomes(self, reports: Sequence[OutcomeReport]) -> scoring_pb2.ReportOutcomesResponse:
-        """Report what became of payments."""
-        request = scoring_pb2.ReportOutcomesRequest(
-            reports=[
-                scoring_pb2.OutcomeReport(
-                    transaction_id=report.transaction_id,
-                    outcome=cast("scoring_pb2.PaymentOutcome.ValueType", report.outcome.value),
-                    outcome_time_us=report.outcome_time_us,
-                )
-                for report in reports
-            ]
-        )
+        """Report what became of payments.
+
+        Raises:
+            InvalidInput: a field is of the wrong type, like `reports[3].outcome_time_us`; nothing was sent.
+        """
+        messages = [
+            filled(
+                scoring_pb2.OutcomeReport,
+                {
+                    "transaction_id": report.transaction_id,
+                    "outcome": report.outcome,
+                    "outcome_time_us": report.outcome_time_us,
+                },
+                f"reports[{place}]",
+            )
+            for place, report in enumerate(reports)
+        ]
+        request = scoring_pb2.ReportOutcomesRequest(reports=messages)
         return self._call("ScoringService/ReportOutcomes", request, scoring_pb2.ReportOutcomesResponse)
 
 
-def to_message(transaction: Transaction | Mapping[str, Any]) -> Transaction:
+def to_message(transaction: Transaction | Mapping[str, Any], place: str = "") -> Transaction:
     """Return the wire message of a transaction given as one or as a mapping of its fields.
 
     Raises:
-        InvalidInput: a field has a wrong name or type.
+        InvalidInput: a field has a wrong name or type; the message names it, behind its `place`.
     """
-    if isinstance(transaction, Transaction):
-        return transaction
-    try:
-        return Transaction(**transaction)
-    except (TypeError, ValueError) as error:
-        raise InvalidInput("transaction", str(error), "see proto/fraud/v1/transaction.proto") from None
+    return transaction if isinstance(transaction, Transaction) else filled(Transaction, transaction, place)

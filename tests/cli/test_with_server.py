@@ -131,7 +131,7 @@ def test_a_broken_line_sends_nothing_and_is_named(config: Path, capsys: pytest.C
     path.write_text(json.dumps(transaction("unsent")) + "\n" + json.dumps({"colour": "red"}) + "\n")
     status, _, told = fraud(config, capsys, "score", path)
     assert status == 2
-    assert f"{path} line 2" in told
+    assert f"{path} line 2: colour: is no field of Transaction" in told
     status, _, told = push(config, capsys, [("unsent", "FRAUD", "2026-01-09")], "unsent")
     assert status == 0
 

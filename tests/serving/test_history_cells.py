@@ -1,4 +1,4 @@
-"""Cells of a history are read strictly: a wrong one refuses the file, by row and column; none becomes null."""
+"""Cells of a history are read strictly: a wrong one refuses the file by row and column; none becomes null."""
 
 from datetime import UTC, datetime
 from pathlib import Path
