@@ -4,7 +4,8 @@ A batch is sent in parts of `server.label_rows_max` rows, of fewer where comment
 are long. The same file under the same batch id is taken once however often it is
 pushed, so a push that broke off is simply repeated. A file with a broken row is refused whole, before
 anything is sent, so that it can be mended and pushed under the same id;
-`--skip-broken` sends the rest instead.
+`--skip-broken` sends the rest instead. `--since` and `--until` send a span of a larger file, under a batch id
+of its own; what they leave out is counted.
 """
 
 from collections import Counter
@@ -44,6 +45,12 @@ def push(
     ] = None,
     target: Annotated[str | None, typer.Option(help="host:port of the server.")] = None,
     skip_broken: Annotated[bool, typer.Option(help="Send the other rows when some are broken.")] = False,
+    since: Annotated[
+        str, typer.Option(help="Only labels whose label_time is this or later: a moment, or 30d before now.")
+    ] = "",
+    until: Annotated[
+        str, typer.Option(help="And before this one: half-open, so a label of this very moment is left out.")
+    ] = "",
 ) -> None:
     """Hand in a file of labels: transaction_id, value, label_time and optionally comment."""
     shell = shell_of(ctx)
@@ -58,15 +65,33 @@ def push(
         )
     if not labels:
         raise InvalidInput(str(file), "holds no labels", "give a file with at least one row")
-    parts = parts_of(labels, limits.label_rows_max, limits.message_bytes_max)
+    wanted = _within(shell, labels, since, until)
+    parts = parts_of(wanted, limits.label_rows_max, limits.message_bytes_max) if wanted else []
     with shell.client(target, deadline_s=120.0, retries=9) as client:
         replies = list(_send(shell, client, parts, batch, source, who))
     sent = zip(parts, replies, strict=True)
     taken_before = sum(len(part) - len(reply.refused) for part, reply in sent if reply.repeated)
-    document = _summary(batch, parts, replies, broken) | {"taken_before": taken_before}
+    document = _summary(batch, parts, replies, broken) | {
+        "taken_before": taken_before,
+        "left_out": len(labels) - len(wanted),
+    }
     _show(shell, document)
     if document["refused"]:
         raise typer.Exit(1)
+
+
+def _within(shell: Shell, labels: list[Label], since: str, until: str) -> list[Label]:
+    """Return the labels whose time lies in [since, until), in their order; "" is no bound."""
+    since_us = parse_past_us(since, "--since", shell.now_us) if since else None
+    until_us = parse_past_us(until, "--until", shell.now_us) if until else None
+    if since_us is not None and until_us is not None and since_us >= until_us:
+        raise InvalidInput("--until", f"{until!r} is not after --since {since!r}", "give a later end")
+    return [
+        label
+        for label in labels
+        if (since_us is None or since_us <= label.label_time_us)
+        and (until_us is None or label.label_time_us < until_us)
+    ]
 
 
 def _send(
@@ -109,6 +134,7 @@ def _show(shell: Shell, document: dict[str, Any]) -> None:
         ("accepted", document["accepted"]),
         ("waiting: their payment is not in the log", document["waiting"]),
         ("taken before", document["taken_before"]),
+        ("left out: their time is not in [since, until)", document["left_out"]),
         *((f"refused: {reason}", count) for reason, count in document["refused_by_reason"].items()),
     ]
     title = f"Batch {document['batch_id']}, {document['parts']} part(s)"

@@ -200,6 +200,33 @@ def test_a_broken_row_refuses_the_file_unless_told_to_skip_it(
     assert document["refused_by_reason"] == {"broken row": 1}
 
 
+def test_a_span_of_a_file_is_pushed_from_its_beginning_to_before_its_end(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [(f"span-{hour}", "FRAUD", f"2026-01-09T{hour:02}:00:00Z") for hour in range(8, 13)]
+    span = ("--since", "2026-01-09T09:00:00Z", "--until", "2026-01-09T11:00:00Z")
+    status, document, _ = push(config, capsys, rows, "span", *span)
+    assert status == 0
+    assert (document["waiting"], document["left_out"]) == (2, 3)
+    batches = fraud(config, capsys, "label", "batches")[1]["batches"]
+    assert [each["frauds"] for each in batches if each["batch_id"] == "span"] == [2]
+    status, document, _ = push(config, capsys, rows, "rest", "--since", "2026-01-09T11:00:00Z")
+    assert (status, document["waiting"], document["left_out"]) == (0, 2, 3)
+    status, document, _ = push(config, capsys, rows, "first", "--until", "2026-01-09T09:00:00Z")
+    assert (status, document["waiting"], document["left_out"]) == (0, 1, 4)
+
+
+def test_a_span_without_labels_sends_nothing_and_says_how_many_were_left_out(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [("early", "FRAUD", "2026-01-09")]
+    status, document, _ = push(config, capsys, rows, "nobody", "--since", "2026-01-10")
+    assert (status, document["parts"], document["left_out"]) == (0, 0, 1)
+    status, _, told = push(config, capsys, rows, "no", "--since", "2026-01-10", "--until", "2026-01-10")
+    assert status == 2
+    assert "--until: '2026-01-10' is not after --since '2026-01-10'; give a later end" in told
+
+
 def test_no_champion_and_no_version_yet(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status, document, _ = fraud(config, capsys, "champion")
     assert status == 0
