@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import typer
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -32,6 +33,25 @@ if TYPE_CHECKING:
 
 _TURNS: Final = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
 """What turns the direction of writing."""
+_IDS: Final = frozenset(
+    (
+        "attack",
+        "batch",
+        "champion",
+        "entry",
+        "intended",
+        "policy",
+        "serves",
+        "surrogate",
+        "transaction",
+        "version",
+    )
+)
+"""Columns of ids: whoever copies or greps one wants it whole, so these are never folded."""
+_PIPED_WIDTH: Final = 400
+"""Where stdout is no terminal: whole rows for pipes and files."""
+_FOLDED_WIDTH: Final = 10
+"""What every other column has at least beside ids that are wider than the terminal."""
 
 
 class Output(enum.StrEnum):
@@ -121,9 +141,16 @@ class Shell:
             typer.echo(json.dumps(_finite(document), ensure_ascii=False, allow_nan=False))
             return
         console = console_of()
+        width = console.width
         for table in tables:
-            shown = printable(table) if isinstance(table, str) else table
-            console.print(shown, soft_wrap=isinstance(table, str))
+            if isinstance(table, str):
+                console.print(printable(table), soft_wrap=True)
+            elif not table.row_count:
+                console.print(f"{table.title}: none")
+            else:
+                # A height, too, or a terminal called dumb has 80 columns whatever is set.
+                console.size = (max(width, _width_for_ids(table)), console.height)
+                console.print(table)
 
     def note(self, text: str) -> None:
         """Tell people something beside the result; silent for machines."""
@@ -150,7 +177,10 @@ class Shell:
 
 def console_of(*, stderr: bool = False) -> Console:
     """Return a console that shows text as it is: nothing in it is markup or the name of an emoji."""
-    return Console(stderr=stderr, emoji=False, markup=False, highlight=False)
+    console = Console(stderr=stderr, emoji=False, markup=False, highlight=False)
+    if not stderr and not console.file.isatty():
+        console.width = _PIPED_WIDTH
+    return console
 
 
 def user_name() -> str:
@@ -221,10 +251,19 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) 
         show_header=any(columns),
     )
     for column in columns:
-        made.add_column(column, overflow="fold")
+        made.add_column(column, overflow="fold", no_wrap=column in _IDS)
     for row in rows:
         made.add_row(*(Text("–" if cell is None else printable(str(cell))) for cell in row))
     return made
+
+
+def _width_for_ids(table: Table) -> int:
+    """Return what a table takes when its ids are whole and other cells are folded as far as can be read."""
+    ids = [column for column in table.columns if column.no_wrap]
+    if not ids:
+        return 0
+    widest = sum(max(map(cell_len, map(str, (column.header, *column.cells)))) + 2 for column in ids)
+    return widest + (_FOLDED_WIDTH + 2) * (len(table.columns) - len(ids))
 
 
 def printable(text: str) -> str:
