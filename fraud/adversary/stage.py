@@ -29,6 +29,8 @@ from fraud.settings import Settings, load_settings
 _MARKER = ".fraud-demo"
 _OURS = ("fraud.toml", "data", "logs", "report.html", "figures.json")
 _STOP_SECONDS = 20.0
+_LOOK_SECONDS = 1.0
+"""How often one who waits looks whether the process is still there."""
 _PORTS = range(20_000, 32_000)
 
 
@@ -114,13 +116,11 @@ class Stage:
             Unavailable: it ended, or is not ready within `seconds`.
         """
         end = time.monotonic() + seconds
-        while True:
-            try:
-                return client.wait_ready(1.0)
-            except Unavailable:
-                self.check()
-                if time.monotonic() > end:
-                    raise
+        while (left := end - time.monotonic()) > 0:
+            with contextlib.suppress(Unavailable):
+                return client.wait_ready(min(_LOOK_SECONDS, left))
+            self.check()
+        raise Unavailable(f"{self.target} is not serving after {seconds:g} s; see {self.log_of('serve')}")
 
     def pid_of(self, name: str) -> int:
         """Return the id of a process that was started."""

@@ -1,5 +1,6 @@
 """The connection to a service: one channel, deadlines, retries, errors by their class."""
 
+import contextlib
 import time
 import uuid
 from collections.abc import Callable
@@ -18,6 +19,10 @@ _RESET = grpc.StatusCode.CANCELLED
 """We cancel none: the transport of the server reset the call unread (`server.pending_calls_max`)."""
 _RETRIED = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED, _RESET)
 _PAUSE_FIRST_S = 0.01
+_LOOK_AGAIN_S = 0.02
+_RECONNECT = (("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 1_000))
+"""A service that has come up is found within about a second; gRPC's own pauses grow to two minutes, while
+`wait_ready` and every call would take it for one that is down."""
 _PUSHBACK = "grpc-retry-pushback-ms"
 REQUEST_ID = "x-request-id"
 """Metadata under which a call and its retries stand in the server's log."""
@@ -45,6 +50,7 @@ class Connection:
             ("grpc.max_receive_message_length", message_bytes_max),
             ("grpc.max_send_message_length", message_bytes_max),
             ("grpc.enable_retries", 0),
+            *_RECONNECT,
         ]
         if credentials.tls is None or is_loopback(_host_of(target)):
             # A proxy of the environment would read the token, and knows nothing of this machine's loopback.
@@ -67,25 +73,23 @@ class Connection:
         self._channel.close()
 
     def wait_ready(self, timeout_s: float = 30.0) -> None:
-        """Wait until the service says it is serving.
+        """Wait until the service says it is serving: for the connection, its answer, and that this is yes.
 
         Raises:
             Unavailable: it does not within `timeout_s`.
         """
         from grpc_health.v1 import health_pb2
 
+        check = self._raw("grpc.health.v1.Health/Check", health_pb2.HealthCheckResponse)
         end = time.monotonic() + timeout_s
-        while time.monotonic() < end:
-            try:
-                grpc.channel_ready_future(self._channel).result(timeout=max(0.01, end - time.monotonic()))
-                reply = self._raw("grpc.health.v1.Health/Check", health_pb2.HealthCheckResponse)(
-                    health_pb2.HealthCheckRequest(), timeout=max(0.01, end - time.monotonic())
-                )
+        while (left_s := end - time.monotonic()) > 0:
+            # The call itself waits for the connection: grpc.channel_ready_future would look from a thread of
+            # its own, five times a second.
+            with contextlib.suppress(grpc.RpcError):
+                reply = check(health_pb2.HealthCheckRequest(), timeout=left_s, wait_for_ready=True)
                 if reply.status == health_pb2.HealthCheckResponse.SERVING:
                     return
-            except (grpc.RpcError, grpc.FutureTimeoutError):
-                pass
-            time.sleep(0.02)
+            time.sleep(min(_LOOK_AGAIN_S, max(0.0, end - time.monotonic())))
         raise Unavailable(f"{self._target} is not serving after {timeout_s:g} s; see 'fraud doctor'")
 
     def _call(self, method: str, request: Message, reply: type[Reply], *, retried: bool = True) -> Reply:
