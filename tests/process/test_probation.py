@@ -31,6 +31,7 @@ def test_in_shadow_promoted_and_demoted_under_load(tmp_path: Path) -> None:
         ledger.promote(client, "card-1")
         with probing(process) as probe:
             client.score_batch(Stream(seed=3).take(40))
+            wait_until(lambda: "card-1" in probe.versions, "payments scored by card-1")
             ledger.register("card-2", upto=1, policy=FEW)
             ledger.register("card-3", upto=2, policy=DECLINES_ALL)
             wait_until(lambda: status(client, "card-2") == ("challenger", "challenger_2"), "card-2 in shadow")
@@ -41,6 +42,7 @@ def test_in_shadow_promoted_and_demoted_under_load(tmp_path: Path) -> None:
             assert client.get_version("card-2").version.probation_until_us > 0
             for _ in range(5):
                 client.score_batch(Stream(seed=4).take(40))
+            wait_until(lambda: "card-2" in probe.versions, "payments scored by card-2")
             assert client.get_champion("card").version == "card-2", "an ordinary champion stays"
 
             # It declines everything, but so it did all payments before: it was promoted for that.
@@ -49,6 +51,7 @@ def test_in_shadow_promoted_and_demoted_under_load(tmp_path: Path) -> None:
             stream = Stream(seed=5)
             for _ in range(5):
                 client.score_batch(stream.take(40))
+            wait_until(lambda: "card-3" in probe.versions, "payments scored by card-3")
             assert client.get_champion("card").version == "card-3"
             promotions = [it.kind for it in ledger.store.read() if it.kind in ("Promoted", "RolledBack")]
             assert promotions == ["Promoted"] * 3

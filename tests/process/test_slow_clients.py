@@ -16,7 +16,7 @@ from fraud.client import Client
 from fraud.errors import InvalidInput, Overloaded, Unavailable
 from fraud.v1 import scoring_pb2
 from tests.serving.unread import Unread
-from tests.serving.worlds import Process, Stream, serving
+from tests.serving.worlds import START_S, Process, Stream, serving
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.process
@@ -31,7 +31,7 @@ class Slow:
     """A connection that opens calls and does not finish their requests."""
 
     def __init__(self, port: int, calls: int) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=20)
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=START_S)
         self.calls = calls
         self._socket.sendall(PREFACE + frame(_SETTINGS, 0, 0, struct.pack(">HI", 1, 0)))
         headers, indexed = headers_of(SCORE, f"127.0.0.1:{port}")
@@ -115,7 +115,7 @@ def test_replies_that_nobody_reads_are_open_calls_and_hold_up_no_end_of_the_serv
 
 def _refusal(process: Process) -> str:
     """Why an ordinary call is refused, "" when it is answered."""
-    with Client(process.target, deadline_s=20.0, retries=0) as client:
+    with Client(process.target, deadline_s=START_S, retries=0) as client:
         try:
             client.get_champion("card")
         except Overloaded as error:
@@ -137,12 +137,13 @@ def test_a_connection_that_says_nothing_is_closed_and_makes_room(tmp_path: Path)
     with serving(tmp_path, FRAUD__SERVER__CONNECTIONS_MAX="4", FRAUD__SERVER__HANDSHAKE="500ms") as process:
         with contextlib.ExitStack() as stack:
             for _ in range(12):
-                silent = socket.create_connection(("127.0.0.1", process.port), timeout=20)
+                silent = socket.create_connection(("127.0.0.1", process.port), timeout=START_S)
                 stack.enter_context(contextlib.closing(silent))
                 stack.enter_context(contextlib.suppress(ConnectionError))  # an end without ceremony
                 stack.callback(silent.recv, 65_536)
             wait_until(lambda: _is_answered(process))
-        answers(process, 2)
+        # Whose own handshake takes too long, on a busy machine, is closed as well.
+        wait_until(lambda: _is_answered(process))
 
 
 def test_connections_beyond_their_number_are_refused_until_others_end(tmp_path: Path) -> None:
@@ -167,7 +168,8 @@ def test_a_request_that_is_sent_byte_by_byte_is_cut_off(tmp_path: Path) -> None:
             with contextlib.suppress(ConnectionError):  # cut off already
                 slow.drip()
             assert slow.is_cut_off()
-        answers(process, 1)
+        # On a busy machine, a connection of such an age may end before its call does.
+        wait_until(lambda: _is_answered(process))
 
 
 def test_what_unfolds_beyond_the_limit_is_refused_without_being_held(tmp_path: Path) -> None:
@@ -176,7 +178,7 @@ def test_what_unfolds_beyond_the_limit_is_refused_without_being_held(tmp_path: P
         send: Any = channel.unary_unary(SCORE)
         before = resident(process)
         with pytest.raises(grpc.RpcError) as caught:
-            send(bytes(64 * 2**20), timeout=60.0, compression=grpc.Compression.Gzip)
+            send(bytes(64 * 2**20), timeout=START_S, compression=grpc.Compression.Gzip)
         assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         assert resident(process) - before < 32 * 2**20
         answers(process, 2)
@@ -187,7 +189,7 @@ def test_metadata_beyond_its_limit_is_refused(tmp_path: Path) -> None:
         send: Any = channel.unary_unary(SCORE)
         for length, code in ((8_000, "INVALID_ARGUMENT"), (40_000, "RESOURCE_EXHAUSTED")):
             with pytest.raises(grpc.RpcError) as caught:
-                send(b"", timeout=20.0, metadata=(("x-request-id", "a" * length),))
+                send(b"", timeout=START_S, metadata=(("x-request-id", "a" * length),))
             assert caught.value.code().name == code
         with process.client() as client, pytest.raises(InvalidInput, match=r"server\.message_bytes_max"):
             client.score(scoring_pb2.ScoreRequest().transaction.__class__(transaction_id="x" * 70_000))
