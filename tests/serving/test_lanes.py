@@ -16,6 +16,7 @@ from fraud.serving.roles import Caller, call_is_by
 from fraud.serving.shedding import answer_by, set_answer_by
 from fraud.settings.server import Server
 from tests.serving.test_limits import Slow, limits, payment
+from tests.serving.worlds import START_S
 from tests.waiting import wait_until
 
 
@@ -167,18 +168,24 @@ def test_who_gives_up_frees_no_place_before_the_work_is_passed_over_and_nothing_
 def test_labels_get_their_share_between_batches_while_payments_always_wait() -> None:
     """A hundred calls among scores that never cease: a fifth of the time, what was saved up, and one."""
 
+    spent: list[float] = []
+
     class Steady(Slow):
+        """Notes at each batch when it was, and how many labels came before it."""
+
+        last = (0.0, 0)
+
         def score(self, works: Any, delivery: Any) -> None:
             end = time.monotonic() + 0.001
             while time.monotonic() < end:
                 pass
+            self.last = time.monotonic(), len(spent)
             super().score(works, delivery)
 
     async def go() -> tuple[list[float], float]:
         engine = Steady()
         batcher = Batcher(engine, limits(1, 10_000, label_share=0.2))
         first = await _held(engine, batcher)
-        spent: list[float] = []
 
         def log_labels() -> None:
             started = time.monotonic()
@@ -193,12 +200,11 @@ def test_labels_get_their_share_between_batches_while_payments_always_wait() -> 
         await asyncio.sleep(0)
         began = time.monotonic()
         engine.go.set()
-        await asyncio.gather(first, *scores)
-        elapsed, among = time.monotonic() - began, spent[:]
-        await asyncio.gather(*fed)
+        await asyncio.gather(first, *scores, *fed)
         await batcher.close()
         assert len(spent) == 100
-        return among, elapsed
+        last_s, among = engine.last
+        return spent[:among], last_s - began
 
     among, elapsed = asyncio.run(go())
     assert 1 <= len(among) < 100
@@ -236,7 +242,7 @@ def test_while_a_batch_is_held_up_calls_are_refused_by_their_deadline_and_later_
         began = time.monotonic()
         while batcher.wait_s() < 0.02:  # a stall is foreseen to last as long again
             await asyncio.sleep(0)
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < START_S
         with pytest.raises(TooLate, match=r"server\.wait_max"):
             batcher.check(0.02)
         batcher.check(math.inf)
@@ -245,7 +251,7 @@ def test_while_a_batch_is_held_up_calls_are_refused_by_their_deadline_and_later_
         await first
         began = time.monotonic()
         while batcher.wait_s() > 0.01:  # one after the other: each is let in because nothing waits
-            assert time.monotonic() - began < 60
+            assert time.monotonic() - began < START_S
             try:
                 batcher.check(5.0)
             except TooLate:
@@ -274,14 +280,11 @@ def test_a_batch_is_judged_by_all_its_rows() -> None:
 
 
 def test_a_call_without_a_deadline_is_of_use_for_wait_max() -> None:
-    async def go() -> tuple[float, float]:
+    async def go() -> None:
         batcher = Batcher(Slow(), limits(1, 100, wait_max=2_000_000))
-        now_s = time.monotonic()
-        batcher.check(None)
-        without = answer_by() - now_s
-        batcher.check(60.0)
-        return without, answer_by() - now_s
+        for left_s, is_of_use_s in ((None, 2.0), (60.0, 60.0)):
+            before_s = time.monotonic()
+            batcher.check(left_s)
+            assert before_s + is_of_use_s <= answer_by() <= time.monotonic() + is_of_use_s
 
-    without, given = asyncio.run(go())
-    assert without == pytest.approx(2.0, abs=0.5)
-    assert given == pytest.approx(60.0, abs=0.5)
+    asyncio.run(go())
