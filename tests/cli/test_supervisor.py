@@ -16,7 +16,7 @@ from fraud.cli.backoff import Backoff
 from fraud.cli.supervisor import Supervisor
 
 pytestmark = pytest.mark.process
-WAIT_S = 60.0
+WAIT_S = 180.0
 
 STEADY = (
     "import signal; stop = {signal.SIGTERM}; signal.pthread_sigmask(signal.SIG_BLOCK, stop);"
@@ -82,7 +82,7 @@ def test_a_killed_process_is_started_again_and_the_other_never_notices() -> None
         survivor, victim = supervisor.pid("serve"), supervisor.pid("retrain")
         assert victim is not None
         os.kill(victim, signal.SIGKILL)
-        heard.wait(lambda: len(heard.of("retrain", "ready")) == 2)
+        heard.wait(lambda: len(heard.of("retrain", "ready")) >= 2)
         assert heard.of("retrain", "ended (SIGKILL)")
         assert supervisor.pid("serve") == survivor
         assert supervisor.pid("retrain") not in (None, victim)
@@ -107,7 +107,7 @@ def test_one_that_does_not_drain_is_killed_after_the_grace() -> None:
 
 def test_one_that_keeps_ending_is_started_later_and_later() -> None:
     with running({"retrain": SHORT}) as (_, heard):
-        heard.wait(lambda: len(heard.of("retrain", "ended")) == 4)
+        heard.wait(lambda: len(heard.of("retrain", "ended")) >= 4)
     waits = [line.rpartition(" in ")[2] for line in heard.of("retrain", "ended")]
     assert waits[:4] == ["0.01 s", "0.02 s", "0.04 s", "0.05 s"]
 
@@ -201,7 +201,7 @@ def test_a_child_that_no_thread_is_left_to_read_is_killed_and_started_again(
     with running({"serve": STEADY}) as (supervisor, heard):
         heard.wait(lambda: heard.of("serve", "ready"))
         first, second = (int("".join(filter(str.isdigit, it))) for it in heard.of("serve", "started"))
-        assert not _runs(first)
+        heard.until(lambda: not _runs(first))
         assert supervisor.pid("serve") == second
     assert heard.of("serve", "not started (can't start new thread); starting again")
 

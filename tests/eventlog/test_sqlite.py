@@ -144,11 +144,14 @@ def test_threads_see_gapless_prefixes_while_one_appends_and_one_prunes(log: Sqli
     threads = [threading.Thread(target=target) for target in (watch, watch, prune)]
     for thread in threads:
         thread.start()
-    for i in range(150):
-        log.append([scored(f"{i}-{k}") for k in range(10)], i, [])
-    done.set()
-    for thread in threads:
-        thread.join()
+    try:
+        for i in range(150):
+            log.append([scored(f"{i}-{k}") for k in range(10)], i, [])
+        wait_until(lambda: log.first() > 1, "something pruned")
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
     assert failures == []
     assert log.head() == 1_500
     assert log.first() > 1

@@ -26,6 +26,7 @@ from fraud.upkeep.restoring import restore
 from tests.archive.test_power import Books
 from tests.golden.test_golden import HERE, RELEASES
 from tests.simulation.power import Tree
+from tests.waiting import wait_until
 
 NOW_US = 1_800_000_000_000_000
 
@@ -219,10 +220,17 @@ def test_a_backup_taken_while_the_ledger_grows_holds_one_state_of_it(
                     failures.append(error)
                     return
 
+    def head() -> int:
+        with closing(LedgerStore.open(settings.places.ledger, writable=False)) as store:
+            return store.head()
+
     thread = threading.Thread(target=write)
     thread.start()
     try:
-        found = [made(settings, tmp_path / f"b{i}") for i in range(3)]
+        found = []
+        for i in range(3):
+            found.append(made(settings, tmp_path / f"b{i}"))
+            wait_until(lambda: failures or head() > found[-1].ledger_head, "an entry more")
     finally:
         stopping.set()
         thread.join()
