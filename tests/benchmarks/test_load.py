@@ -24,6 +24,7 @@ from benchmarks.http2 import (
 from benchmarks.load import ID_MARK, TIME_MARK_US, Generator, Load, Messages, Plan, refuses, varint
 from benchmarks.peers import mlserver
 from fraud.v1 import scoring_pb2 as pb
+from tests.waiting import wait_until
 
 PATH = "/fraud.v1.ScoringService/Score"
 Score = Callable[[pb.ScoreRequest, grpc.ServicerContext], pb.ScoreResponse]
@@ -82,7 +83,7 @@ def _run(plan: Plan, *templates: bytes) -> Load:
 
 def test_a_closed_loop_sends_each_call_its_own_id_and_time(recorder: Recorder) -> None:
     load = _run(
-        Plan(recorder.address, PATH, in_flight=8, seconds=0.3, warm_up=0.1), _template(), _template("", 7)
+        Plan(recorder.address, PATH, in_flight=8, seconds=1.0, warm_up=0.3), _template(), _template("", 7)
     )
     ids = [request.transaction.transaction_id for request in recorder.seen]
     assert len(ids) == len(set(ids)) == load.answered_in_all > 8
@@ -95,10 +96,17 @@ def test_a_closed_loop_sends_each_call_its_own_id_and_time(recorder: Recorder) -
 
 
 def test_an_open_loop_keeps_its_rate_whatever_comes_back(recorder: Recorder) -> None:
-    load = _run(Plan(recorder.address, PATH, rate=300, seconds=1.0, warm_up=0.0), _template())
-    # A machine that has other things to do may take the last part of the second away; it never adds calls.
-    assert 150 < load.begun == load.answered_in_all < 390
-    assert len(load.latencies_us) == load.answered
+    loads: list[Load] = []
+
+    def keeps_up() -> bool:
+        loads.append(_run(Plan(recorder.address, PATH, rate=300, seconds=1.0, warm_up=0.0), _template()))
+        return loads[-1].begun > 150
+
+    # A machine that has other things to do may take the last part of a second away; it never adds calls.
+    wait_until(keeps_up, "a second that the machine leaves to it")
+    for load in loads:
+        assert load.begun == load.answered_in_all < 390
+        assert len(load.latencies_us) == load.answered
 
 
 def test_refused_calls_count_as_failed_and_not_as_answered(recorder: Recorder) -> None:
@@ -271,7 +279,7 @@ def test_a_token_goes_with_every_call() -> None:
     )
     address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     server.start()
-    load = _run(Plan(address, PATH, seconds=0.2, warm_up=0.0, token="fraud_1_secret"), _template())
+    load = _run(Plan(address, PATH, seconds=1.0, warm_up=0.0, token="fraud_1_secret"), _template())
     server.stop(None).wait()
     assert load.failed == 0
     assert load.answered_in_all > 1

@@ -249,7 +249,10 @@ def test_replay_beside_the_running_scorer_finds_no_difference(
     assert document["transactions"] >= 1
 
 
-def test_the_doctor_knows_its_own_server(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_doctor_knows_its_own_server(
+    config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fraud.cli.checkup._ANSWER_S", START_S)
     status, document, _ = fraud(config, capsys, "doctor")
     found = {each["check"]: each for each in document["findings"]}
     assert status == 0, document

@@ -4,14 +4,19 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import soak_crowd
 from benchmarks.soak import HANDLES_MORE, QUICK_MINUTES, SLICES, soak
 from benchmarks.soak_crowd import OPERATOR_S, PAUSES_S
+from tests.serving.worlds import START_S
 
 THREADS_MAX = 128
 
 
 @pytest.mark.process
-def test_mixed_load_with_retrains_and_swaps_fails_nothing_and_leaves_no_handle_open(tmp_path: Path) -> None:
+def test_mixed_load_with_retrains_and_swaps_fails_nothing_and_leaves_no_handle_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(soak_crowd, "DEADLINE_S", START_S)
     slices, crowd = soak(tmp_path, QUICK_MINUTES, seed=1)
     assert not crowd.failures
     assert len(slices) == SLICES
