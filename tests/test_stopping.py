@@ -11,7 +11,7 @@ import pytest
 from fraud.stopping import Stopped, Stopping
 from tests.waiting import wait_until
 
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 
 
 def interrupted_at(step: int, stopping: Stopping) -> bool:

@@ -23,6 +23,7 @@ from fraud.eventlog.folder import open_log
 from fraud.records import Label, LabelsSubmitted, LabelValue, Scored
 from fraud.registry.chain import LedgerEntry
 from fraud.registry.store import LedgerStore
+from tests.serving.worlds import START_S
 
 CONFIG = (FOLDER / "adaptation_own.toml").read_text(encoding="utf-8")
 SETTINGS = EconomySettings(seed=3, days=9, cards=300, merchants=60, transactions_per_day=500)
@@ -135,5 +136,5 @@ def _logged_is_what_was_played(service: ServiceDefender, payments: int) -> None:
 
 def _after_the_scorer_died(service: ServiceDefender, now_us: int) -> None:
     os.kill(service.stage.pid_of("serve"), signal.SIGKILL)
-    service.stage.join("serve", 30.0)
+    service.stage.join("serve", START_S)
     service.learn([], now_us)

@@ -10,6 +10,7 @@ import pytest
 from fraud.adversary.stage import Stage
 from fraud.clock import DAY_US
 from fraud.errors import NotAllowedNow, Unavailable
+from tests.serving.worlds import START_S
 
 
 def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
@@ -49,7 +50,7 @@ def test_another_configuration_and_overrides_of_its_keys_reach_the_folder(tmp_pa
 def test_a_process_that_ends_is_named_with_what_it_said(tmp_path: Path) -> None:
     with Stage(tmp_path / "demo") as stage:
         stage.start("serve", "no-such-command")
-        stage.join("serve", 60.0)
+        stage.join("serve", START_S)
         with pytest.raises(Unavailable, match="'fraud serve' ended with status"):
             stage.check()
 
@@ -65,5 +66,5 @@ def test_a_demo_that_is_told_to_end_takes_its_processes_along(tmp_path: Path) ->
         assert demo.stdout is not None
         scorer = psutil.Process(int(demo.stdout.readline()))
         demo.send_signal(signal.SIGTERM)
-        assert demo.wait(60) == 128 + signal.SIGTERM
+        assert demo.wait(START_S) == 128 + signal.SIGTERM
     assert not scorer.is_running()

@@ -166,7 +166,7 @@ def test_erasing_and_copying_at_once_leave_every_row_once_and_blank(tmp_path: Pa
         copier.communicate(timeout=180)
         assert copier.returncode == 0
     assert archive.position() == 900
-    archive.drop_old_files(10.0)
+    archive.drop_old_files(180.0)
     assert same_entries(list(archive.entries()), log.read(0, 1_000))
     assert b"word-1" not in bytes_under(folder)
     log.close()
@@ -183,7 +183,7 @@ def test_files_that_somebody_reads_stay_until_it_is_done(
         with pytest.raises(Unavailable, match="reads the archive"):
             archive.drop_old_files(0.0)
         assert scan.collect()["categorical_country"].to_list().count("ann@secret") == 1
-        waiting = threading.Thread(target=archive.drop_old_files, args=(30.0,))
+        waiting = threading.Thread(target=archive.drop_old_files, args=(180.0,))
         waiting.start()
     waiting.join()
     assert b"secret" not in bytes_under(tmp_path / "archive")
@@ -202,7 +202,7 @@ def test_a_lease_ends_with_its_holder(tmp_path: Path) -> None:
         pass
     holder.kill()
     holder.wait()
-    with Lease(tmp_path).exclusive(10.0):
+    with Lease(tmp_path).exclusive(180.0):
         pass
 
 

@@ -14,7 +14,7 @@ from fraud.errors import Unavailable
 from fraud.registry.store import LedgerStore
 from tests.serving.authority import Guarded
 from tests.serving.registered import Ledger
-from tests.serving.worlds import Process, serving
+from tests.serving.worlds import START_S, Process, serving
 from tests.waiting import wait_until
 
 Command = Callable[..., tuple[int, Any, str]]
@@ -154,7 +154,7 @@ def test_a_health_check_needs_no_token_and_trusts_whom_the_configuration_trusts(
 ) -> None:
     fraud("", "token", "list")
     monkeypatch.setenv("FRAUD_CONFIG", str(guarded.folder / "fraud.toml"))
-    ready(process.target, 20)
+    ready(process.target, START_S)
     monkeypatch.delenv("FRAUD__CLIENT__CA")
     monkeypatch.delenv("FRAUD__CLIENT__SERVER_NAME")
     with pytest.raises(Unavailable):

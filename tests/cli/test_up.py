@@ -19,7 +19,7 @@ from fraud.cli.up import _Lines
 from fraud.client import Client
 
 pytestmark = pytest.mark.process
-START_S = 90.0
+START_S = 180.0
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_a_killed_scorer_comes_back_and_both_drain_on_sigterm(
 ) -> None:
     port = int(re.findall(r"(?m)^port = (\d+)", config.read_text())[0])
     scorer = int(wait_for(up, r"serve   \| started \(pid (\d+)\)")[1])
-    with Client(f"127.0.0.1:{port}", deadline_s=20) as client:
+    with Client(f"127.0.0.1:{port}", deadline_s=START_S) as client:
         client.wait_ready(START_S)
         os.kill(scorer, signal.SIGKILL)
         again = int(wait_for(up, r"serve   \| started \(pid (\d+)\)")[1])

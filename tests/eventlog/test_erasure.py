@@ -133,7 +133,7 @@ def test_scrubbing_waits_for_a_reader_of_an_old_state_and_says_so(tmp_path: Path
     with pytest.raises(Unavailable, match="a process reads an old state of the log"):
         log.scrub(0.0)
     log.append([scored("c")], 1, [])
-    done = threading.Thread(target=log.scrub, args=(30.0,))
+    done = threading.Thread(target=log.scrub, args=(180.0,))
     done.start()
     reader.execute("COMMIT")
     done.join()

@@ -17,9 +17,7 @@ import grpc
 from fraud.serving.recovery import restore
 from fraud.serving.server import ScoringProcess
 from fraud.settings import Settings
-from tests.serving.worlds import settings_in
-
-READY_S = 60.0
+from tests.serving.worlds import START_S, settings_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +48,9 @@ class Service:
         send: Any = self._channel.unary_unary(method)
         try:
             return Reply(
-                grpc.StatusCode.OK, "", send(body, timeout=30.0, compression=compression, metadata=metadata)
+                grpc.StatusCode.OK,
+                "",
+                send(body, timeout=START_S, compression=compression, metadata=metadata),
             )
         except grpc.RpcError as error:
             return Reply(error.code(), error.details() or "")
@@ -119,7 +119,7 @@ def in_thread(folder: Path, **environment: str) -> Iterator[Service]:
     thread = threading.Thread(target=asyncio.run, args=(run(),), name="service")
     thread.start()
     try:
-        assert ready.wait(READY_S), "the service did not start"
+        assert ready.wait(START_S), "the service did not start"
         service = Service(*held)
         try:
             yield service
@@ -127,4 +127,4 @@ def in_thread(folder: Path, **environment: str) -> Iterator[Service]:
             service.close()
     finally:
         stop.set()
-        thread.join(READY_S)
+        thread.join(START_S)

@@ -20,6 +20,7 @@ from fraud.monitoring.scrape import Endpoint, scrape
 from fraud.settings.access import ClientSection, TlsFiles
 from fraud.settings.monitoring import Monitoring
 from tests.serving.authority import Authority, Issued
+from tests.serving.worlds import START_S
 from tests.waiting import wait_until
 
 OURS, OTHERS = Authority(), Authority("others")
@@ -142,7 +143,7 @@ def test_old_protocols_are_not_spoken(tmp_path: Path) -> None:
         with context.wrap_socket(plain, server_hostname="localhost") as spoken:
             assert spoken.version() in ("TLSv1.2", "TLSv1.3")
     with served(monitoring) as server, pytest.raises(OSError, match=r"."):
-        urllib.request.urlopen(f"http://127.0.0.1:{server.port}/metrics", timeout=10)
+        urllib.request.urlopen(f"http://127.0.0.1:{server.port}/metrics", timeout=START_S)
 
 
 @pytest.mark.parametrize("broken", ["server.pem", "server.key", "clients.pem", "token"])
@@ -164,7 +165,7 @@ def dripping(port: int) -> socket.socket:
 
 def hung_up(connection: socket.socket) -> bool:
     """Tell whether the other side has closed, waiting for it."""
-    connection.settimeout(20)
+    connection.settimeout(START_S)
     try:
         return connection.recv(1) == b""
     except ConnectionResetError:

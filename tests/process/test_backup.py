@@ -17,7 +17,7 @@ from fraud.settings import load_settings
 from fraud.upkeep.restoring import restore
 from tests.process.test_kill_scorer import Load
 from tests.serving.registered import Ledger
-from tests.serving.worlds import serving
+from tests.serving.worlds import START_S, serving
 
 pytestmark = pytest.mark.process
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.process
 def test_what_was_acknowledged_before_a_backup_began_is_in_it(tmp_path: Path) -> None:
     with serving(tmp_path) as process, process.client() as client:
         load = Load(process, seed=4)
-        assert load.enough.wait(120), "no load got through"
+        assert load.enough.wait(START_S), "no load got through"
         ledger = Ledger(tmp_path)
         ledger.register("card-1", upto=100)
         ledger.promote(client, "card-1")

@@ -10,7 +10,7 @@ import grpc
 import pytest
 
 from fraud.v1 import labels_pb2, scoring_pb2
-from tests.serving.worlds import START_US, Stream, serving
+from tests.serving.worlds import START_S, START_US, Stream, serving
 
 pytestmark = pytest.mark.process
 
@@ -27,14 +27,14 @@ def test_a_flood_of_payments_turns_none_of_the_labels_away(tmp_path: Path) -> No
         score: Any = channel.unary_unary("/fraud.v1.ScoringService/Score")
         label: Any = channel.unary_unary("/fraud.v1.LabelService/SubmitLabels")
         requests = [scoring_pb2.ScoreRequest(transaction=it) for it in Stream(1).take(PAYMENTS)]
-        score(requests[0].SerializeToString(), timeout=20)
+        score(requests[0].SerializeToString(), timeout=START_S)
         told = Counter[str]()
         for first in range(0, TRIES * UNREAD, UNREAD):
             os.kill(process.child.pid, signal.SIGSTOP)
             try:
-                scores = [score.future(it.SerializeToString(), timeout=60) for it in requests]
+                scores = [score.future(it.SerializeToString(), timeout=START_S) for it in requests]
                 batches = [_batch(number) for number in range(first, first + UNREAD)]
-                labels = [label.future(it.SerializeToString(), timeout=60) for it in batches]
+                labels = [label.future(it.SerializeToString(), timeout=START_S) for it in batches]
             finally:
                 os.kill(process.child.pid, signal.SIGCONT)
             told = Counter(it.code().name for it in scores)

@@ -25,7 +25,7 @@ from tests.serving.persons import (
     take,
     verdicts,
 )
-from tests.serving.worlds import Process, Stream, serving, start, train_at_once
+from tests.serving.worlds import START_S, Process, Stream, serving, start, train_at_once
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.process
@@ -102,7 +102,7 @@ def test_an_erasure_that_is_killed_anywhere_is_finished_by_the_next_scorer(
         fill(client, stream)
         with pytest.raises(FraudError):
             client.erase_entity("card", TOKEN, actor="dpo", reason="request 4711")
-    assert process.child.wait(60) != 0, "it died at the point"
+    assert process.child.wait(START_S) != 0, "it died at the point"
     assert fraud(tmp_path, None, "replay") == 0
     with serving(tmp_path) as process, process.client() as client:
         with pytest.raises(NotFound, match="it was erased before"):

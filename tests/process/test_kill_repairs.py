@@ -11,7 +11,7 @@ from fraud.faults import POINTS, VARIABLE
 from fraud.v1 import models_pb2
 from tests.process import polluted
 from tests.process.polluted import BAD, copy, in_force, kinds_of, replays, state_of
-from tests.serving.worlds import START_US, Stream, serving
+from tests.serving.worlds import START_S, START_US, Stream, serving
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.process
@@ -33,12 +33,12 @@ def of(prefix: str) -> list[str]:
 @pytest.mark.parametrize("point", of("rollback."))
 def test_a_rollback_that_was_recorded_is_finished(made: Path, tmp_path: Path, point: str) -> None:
     folder = copy(made, tmp_path)
-    with serving(folder, **{VARIABLE: point}) as process, process.client(deadline_s=60) as client:
+    with serving(folder, **{VARIABLE: point}) as process, process.client() as client:
         with contextlib.suppress(FraudError):
             client.rollback(
                 "card", version="card-1", mute_labels_since_us=START_US, actor="ann", reason="test"
             )
-        process.child.wait(180)
+        process.child.wait(START_S)
     with serving(folder) as process, process.client() as client:
         assert client.get_champion("card").version == "card-1"
         seq = client.list_exclusions()[0].exclusion_seq
@@ -61,10 +61,10 @@ def test_an_exclusion_that_was_recorded_is_finished(
     made: Path, tmp_path: Path, point: str, selection: models_pb2.Selection
 ) -> None:
     folder = copy(made, tmp_path)
-    with serving(folder, **{VARIABLE: point}) as process, process.client(deadline_s=60) as client:
+    with serving(folder, **{VARIABLE: point}) as process, process.client() as client:
         with contextlib.suppress(FraudError):
             client.exclude(selection, actor="ann", reason="test")
-        process.child.wait(180)
+        process.child.wait(START_S)
     with serving(folder) as process, process.client() as client:
         status = client.list_exclusions()[0]
         wait_until(lambda: in_force(client, status.exclusion_seq), "the exclusion in force")

@@ -15,7 +15,7 @@ from fraud.settings import Settings
 from fraud.v1 import models_pb2
 from tests.process.made_once import made_once
 from tests.process.polluted import copy, settings_of
-from tests.process.test_loop import FINISHED, WATCH, filled_in, retraining, start_retrainer, wait_for
+from tests.process.test_loop import CYCLE_S, FINISHED, WATCH, filled_in, retraining, start_retrainer, wait_for
 from tests.serving.worlds import serving, train_at_once
 
 pytestmark = pytest.mark.process
@@ -63,7 +63,7 @@ def test_a_killed_cycle_is_run_again_and_promotes_once(folder: Path, moment: str
         seq = client.trigger_retrain("card", "to be killed", "test")
         killed = start_retrainer(folder, DIES + WATCH, moment)
         try:
-            assert killed.wait(120) == -signal.SIGKILL
+            assert killed.wait(CYCLE_S) == -signal.SIGKILL
         finally:
             killed.kill()
         assert entries(settings)[-1].kind == moment, "the cycle was not finished"

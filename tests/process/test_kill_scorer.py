@@ -18,7 +18,7 @@ from fraud.serving.recovery import Snapshots, entries_after, restore
 from fraud.settings import Settings, load_settings
 from fraud.v1 import scoring_pb2
 from fraud.v1.transaction_pb2 import Transaction
-from tests.serving.worlds import Process, Stream, serving, start
+from tests.serving.worlds import START_S, Process, Stream, serving, start
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.process
@@ -43,13 +43,13 @@ class Load:
         for thread in self._threads:
             thread.join()
 
-    def wait_for(self, decisions: int, timeout_s: float = 60.0) -> None:
+    def wait_for(self, decisions: int, timeout_s: float = START_S) -> None:
         """Wait until so many decisions were acknowledged."""
         wait_until(lambda: len(self.decisions) >= decisions, f"{decisions} decisions", timeout_s=timeout_s)
 
     def _run(self, seed: int) -> None:
         stream = Stream(seed)
-        with Client(self._process.target, deadline_s=20, retries=0) as client:
+        with Client(self._process.target, deadline_s=START_S, retries=0) as client:
             try:
                 while True:
                     self._score(client, stream)
@@ -83,7 +83,7 @@ def _open(settings: Settings) -> tuple[SqliteEventLog, Archive, FeatureSpec]:
 def test_a_killed_scorer_loses_nothing_it_acknowledged(tmp_path: Path, seed: int) -> None:
     with serving(tmp_path) as process:
         load = Load(process, seed)
-        assert load.enough.wait(120), f"seed {seed}: no load got through"
+        assert load.enough.wait(START_S), f"seed {seed}: no load got through"
         process.kill()
         load.join()
 
@@ -114,7 +114,7 @@ def test_state_after_a_kill_is_the_fold_of_the_log(tmp_path: Path) -> None:
         settings = load_settings(tmp_path / "fraud.toml", {})
         snapshots = Snapshots(settings.places.state, 2)
         load = Load(process, seed=3)
-        assert load.enough.wait(120)
+        assert load.enough.wait(START_S)
         wait_until(snapshots.paths, "a snapshot while it runs")
         process.kill()
         load.join()

@@ -10,8 +10,8 @@ from fraud.errors import NotAllowedNow
 from fraud.v1 import models_pb2
 from tests.process import polluted
 from tests.process.polluted import BAD, SEED, copy, in_force, model_of, replays, state_of
-from tests.process.test_loop import FINISHED, probing, retraining, wait_for
-from tests.serving.worlds import START_US, Stream, serving
+from tests.process.test_loop import CYCLE_S, FINISHED, probing, retraining, wait_for
+from tests.serving.worlds import START_S, START_US, Stream, serving
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.process
@@ -168,7 +168,7 @@ def test_a_tainted_champion_serves_until_a_clean_version_has_passed_the_floors(f
         span = Selection(transactions=True, from_us=START_US + 2 * DAY_US, to_us=START_US + 4 * DAY_US)
         done = client.exclude(span, actor="ann", reason="an outage")
         assert [(it.from_version, it.to_version) for it in done.replacements] == [("card-2", "card-2")]
-        wait_until(lambda: served() == "card-3", "a clean champion", timeout_s=300)
+        wait_until(lambda: served() == "card-3", "a clean champion", timeout_s=CYCLE_S)
         process.stop()
     state = state_of(folder)
     (verdict,) = state.version("card-3").verdicts
@@ -210,7 +210,7 @@ def test_calls_at_once_roll_back_only_once(folder: Path) -> None:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(60)
+            thread.join(START_S)
         process.stop()
     assert sorted(outcomes) == ["done"] + ["refused"] * 5
     assert [reign.version for reign in state_of(folder).reigns("card")] == ["card-1", "card-2", "card-1"]

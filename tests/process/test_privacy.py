@@ -23,7 +23,7 @@ from fraud.v1 import models_pb2
 from fraud.v1.transaction_pb2 import Transaction
 from tests.process.test_disk import limited
 from tests.serving.persons import PERSONAL
-from tests.serving.worlds import Process, Stream
+from tests.serving.worlds import START_S, Process, Stream
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.process
@@ -58,7 +58,7 @@ class Running:
     def stop(self) -> None:
         self.child.terminate()
         try:
-            self.child.wait(20)
+            self.child.wait(START_S)
         except subprocess.TimeoutExpired:  # in the middle of a cycle, which it would finish first
             self.child.kill()
             self.child.wait()
@@ -113,9 +113,9 @@ def service(folder: Path, level: str, output: str) -> Iterator[Service]:
             )
             made.running.append(Running(child))
         with Client(made.target) as client:
-            client.wait_ready(200.0)
+            client.wait_ready(START_S)
         other = made.running[1]
-        wait_until(lambda: "watching" in other.text or other.child.poll() is not None, timeout_s=200.0)
+        wait_until(lambda: "watching" in other.text or other.child.poll() is not None)
         assert other.child.poll() is None, other.text
         yield made
     finally:
@@ -203,13 +203,13 @@ def provoke(client: Client, stream: Stream) -> list[str]:
 @pytest.mark.parametrize(("level", "output"), [("info", "table"), ("info", "json"), ("debug", "json")])
 def test_no_value_is_told_unless_debug_is_on(tmp_path: Path, level: str, output: str) -> None:
     stream = Stream(seed=71)
-    with service(tmp_path, level, output) as made, Client(made.target, deadline_s=20.0) as client:
+    with service(tmp_path, level, output) as made, Client(made.target, deadline_s=START_S) as client:
         answers = provoke(client, stream)
         made.broken.touch()
         with pytest.raises(FraudError, match="tell the operator incident"):
             client.score(payments(stream, 1)[0])
         client.trigger_retrain("", "test", "jane")
-        wait_until(lambda: "retraining failed" in made.running[1].text, timeout_s=200.0)
+        wait_until(lambda: "retraining failed" in made.running[1].text)
         made.broken.unlink()
         wait_until(lambda: _scores(client, stream))
         with limited(tmp_path) as disk:

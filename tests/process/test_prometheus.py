@@ -32,7 +32,7 @@ pytestmark = [
 ]
 
 ROWS = 400
-PATIENCE_S = 30.0
+PATIENCE_S = 180.0
 POLICY = """
 [models.card.policy]
 review = { share = 0.06 }

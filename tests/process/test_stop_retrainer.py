@@ -9,7 +9,7 @@ from fraud.v1 import models_pb2
 from tests.process.made_once import made_once
 from tests.process.polluted import copy, settings_of
 from tests.process.test_kill_retrainer import SIGNALLED, entries
-from tests.process.test_loop import FINISHED, WATCH, filled_in, retraining, start_retrainer, wait_for
+from tests.process.test_loop import CYCLE_S, FINISHED, WATCH, filled_in, retraining, start_retrainer, wait_for
 from tests.serving.worlds import serving, train_at_once
 
 pytestmark = pytest.mark.process
@@ -33,7 +33,7 @@ def test_a_cycle_that_is_stopped_however_often_is_no_death_and_is_run_again(fold
         for moment in MOMENTS:
             stopped = start_retrainer(folder, IS_TOLD + WATCH, moment)
             try:
-                assert stopped.wait(120) == 0
+                assert stopped.wait(CYCLE_S) == 0
             finally:
                 stopped.kill()
             last, end = entries(settings)[-2:]

@@ -55,7 +55,7 @@ def look_at(text: str, folder: Path) -> dict[str, Any]:
     options += ["--allow-file-access-from-files"]
     options += [f"--user-data-dir={folder / 'profile'}", "--virtual-time-budget=10000", "--dump-dom"]
     done = subprocess.run(
-        [CHROMIUM, *options, frame.as_uri()], capture_output=True, text=True, timeout=120, check=True
+        [CHROMIUM, *options, frame.as_uri()], capture_output=True, text=True, timeout=180, check=True
     )
     seen = re.search(r'<pre id="seen">(.+?)</pre>', done.stdout, re.DOTALL)
     assert seen is not None, done.stderr[-2000:]

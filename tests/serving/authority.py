@@ -13,7 +13,7 @@ from cryptography.x509.oid import NameOID
 
 from fraud.client import Client, Credentials, Tls
 from fraud.serving.identity_desk import IdentityDesk
-from tests.serving.worlds import Process, settings_in
+from tests.serving.worlds import START_S, Process, settings_in
 
 NOW_US = 1_000_000
 """When tests say that credentials were made."""
@@ -121,7 +121,7 @@ class Guarded:
         tls = Tls(
             ca or self.authority.ca, own.certificate if own else b"", own.key if own else b"", "localhost"
         )
-        return Client(process.target, deadline_s=20.0, retries=0, credentials=Credentials(token, tls))
+        return Client(process.target, deadline_s=START_S, retries=0, credentials=Credentials(token, tls))
 
     def as_(self, process: Process, name: str) -> Client:
         """Return a client of an identity that has a token."""

@@ -20,7 +20,7 @@ from fraud.serving.entrance import RULES
 from fraud.settings.access import ROLES
 from tests.serving.authority import NOW_US, Authority, Guarded
 from tests.serving.registered import Ledger
-from tests.serving.worlds import Process, Stream, serving
+from tests.serving.worlds import START_S, Process, Stream, serving
 from tests.waiting import wait_until
 
 S, A, O, U = "scorer", "analyst", "operator", "auditor"  # noqa: E741
@@ -111,7 +111,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Guarded:
 def process(guarded: Guarded) -> Iterator[Process]:
     bands = {f"FRAUD__SERVER__BANDS__{name}": str(cut) for name, cut in CUTS.items()}
     with serving(guarded.folder, **guarded.environment(**bands)) as process:
-        guarded.as_(process, "operator").wait_ready()
+        guarded.as_(process, "operator").wait_ready(START_S)
         yield process
 
 
@@ -121,7 +121,7 @@ def call(client: Client, method: MethodDescriptor) -> grpc.StatusCode:
     reply: type[Message] = GetMessageClass(method.output_type)
     path = f"{method.containing_service.full_name}/{method.name}"
     try:
-        client._raw(path, reply)(request(), timeout=20, metadata=client._metadata)
+        client._raw(path, reply)(request(), timeout=START_S, metadata=client._metadata)
     except grpc.RpcError as error:
         code: Any = error
         return code.code()  # type: ignore[no-any-return]
@@ -142,7 +142,7 @@ def test_each_role_may_call_its_methods_and_no_other(process: Process, guarded: 
 
 def test_without_a_token_health_is_open_and_nothing_else(process: Process, guarded: Guarded) -> None:
     with guarded.client(process) as client:
-        client.wait_ready()
+        client.wait_ready(START_S)
         for method in methods():
             assert call(client, method) is grpc.StatusCode.UNAUTHENTICATED, method.full_name
 

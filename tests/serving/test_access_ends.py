@@ -16,6 +16,7 @@ from fraud.serving.tls import Certificates
 from fraud.settings import load_settings
 from fraud.settings.access import Tls
 from tests.serving.authority import NOW_US, Authority, Guarded
+from tests.serving.worlds import START_S
 from tests.waiting import wait_until
 
 NAME = "fraud_access_end_timestamp_seconds"
@@ -90,7 +91,7 @@ def test_what_is_renewed_counts_no_more_and_what_never_ends_has_no_series(tmp_pa
         await until(lambda: shown("identity") is None)
         renewed = guarded.authority.issue("fraud", days=60, alternative=["localhost"])
         guarded.place(renewed)
-        await asyncio.to_thread(ssl.get_server_certificate, ("127.0.0.1", port), timeout=20)
+        await asyncio.to_thread(ssl.get_server_certificate, ("127.0.0.1", port), timeout=START_S)
         await until(lambda: shown("certificate") == end_s(renewed.certificate))
         stopping.set()
         await watching
@@ -103,5 +104,5 @@ def test_without_tls_and_identities_nothing_is_shown(tmp_path: Path) -> None:
     Guarded(tmp_path)
     metrics = ScorerMetrics(["card"], ["analyst"])
     entrance = Entrance(load_settings(tmp_path / "fraud.toml", {}).server, metrics)
-    asyncio.run(asyncio.wait_for(entrance.watch(asyncio.Event()), timeout=20))
+    asyncio.run(asyncio.wait_for(entrance.watch(asyncio.Event()), timeout=START_S))
     assert all(sample.name != NAME for family in metrics.registry.collect() for sample in family.samples)

@@ -21,6 +21,7 @@ from fraud.serving.roles import Caller, call_is_by
 from fraud.serving.shedding import answer_by
 from fraud.v1 import scoring_pb2
 from tests.serving.unread import Unread
+from tests.serving.worlds import START_S
 from tests.waiting import wait_until
 
 SERVICE, METHOD = "fraud.v1.ScoringService", "Score"
@@ -62,9 +63,9 @@ async def cancelled(end: Callable[[Call], Awaitable[None]], timeout_s: float | N
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         method: Any = channel.unary_unary(f"/{SERVICE}/{METHOD}")
         call: Call = method(b"", timeout=timeout_s)
-        await asyncio.wait_for(came.wait(), 30)
-        await asyncio.wait_for(end(call), 30)
-        await asyncio.wait_for(gone.wait(), 30)
+        await asyncio.wait_for(came.wait(), START_S)
+        await asyncio.wait_for(end(call), START_S)
+        await asyncio.wait_for(gone.wait(), START_S)
     await server.stop(None)
     return counted(metrics.registry)
 

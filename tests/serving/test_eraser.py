@@ -33,7 +33,7 @@ from tests.serving.persons import (
     take,
     verdicts,
 )
-from tests.serving.worlds import Stream
+from tests.serving.worlds import START_S, Stream
 
 
 class Service:
@@ -321,7 +321,7 @@ def test_an_erasure_that_waits_for_a_reader_goes_on_by_itself(tmp_path: Path) ->
             assert (report.transactions, report.ledger_seq) == (20, 0)
             assert EMAIL in rows.collect()["categorical_email"].to_list(), "the reader was not disturbed"
             assert TOKEN not in {token.token for token in process.log.tokens()}
-        end = time.monotonic() + 30
+        end = time.monotonic() + START_S
         while process.log.erasures():
             here.eraser.tend()
             await asyncio.sleep(0)

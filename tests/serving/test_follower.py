@@ -18,7 +18,7 @@ from tests.serving.registered import Ledger
 from tests.serving.test_exploring import inside
 from tests.serving.worlds import START_US, settings_in
 
-TIMEOUT_S = 30.0
+TIMEOUT_S = 180.0
 
 
 @pytest.fixture

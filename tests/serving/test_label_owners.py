@@ -16,7 +16,7 @@ from fraud.serving.servicers import LabelServicer
 from fraud.v1 import labels_pb2
 from tests.serving.authority import Guarded
 from tests.serving.test_recovery import Inside, inside
-from tests.serving.worlds import START_US, Process, serving, settings_in
+from tests.serving.worlds import START_S, START_US, Process, serving, settings_in
 
 LABELS = [Label("t-1", LabelValue.LEGITIMATE, START_US)]
 BOUND = '{ feed = ["chargeback", "customer"], jane = ["analyst"] }'
@@ -36,7 +36,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Guarded:
 def process(guarded: Guarded) -> Iterator[Process]:
     environment = guarded.environment(FRAUD__SERVER__IDENTITIES__SOURCES=BOUND)
     with serving(guarded.folder, **environment) as process:
-        guarded.as_(process, "joe").wait_ready()
+        guarded.as_(process, "joe").wait_ready(START_S)
         yield process
 
 
@@ -85,7 +85,7 @@ def test_a_batch_of_somebody_else_that_comes_in_between_is_theirs(tmp_path: Path
         servicer = LabelServicer(limits, process.registry, process.batcher, feedback, process.queries)
 
         def first_part() -> None:
-            assert go.wait(30)
+            assert go.wait(START_S)
             feedback.take_labels("of bob", 0, "analyst", "bob", LABELS)
 
         async def take_back() -> None:

@@ -8,11 +8,11 @@ from fraud.client import Client
 from fraud.errors import Conflict
 from fraud.records import Label, LabelValue
 from tests.fuzz.service import Service, in_thread
-from tests.serving.worlds import Stream
+from tests.serving.worlds import START_S, Stream
 
 
 def submit(service: Service, labels: list[Label]) -> tuple[int, int, bool]:
-    with Client(service.target, deadline_s=20.0) as client:
+    with Client(service.target, deadline_s=START_S) as client:
         reply = client.submit_labels("day-1", 0, "chargeback", "bank", labels)
     return reply.accepted, reply.waiting, reply.repeated
 
@@ -21,7 +21,7 @@ def test_a_batch_sent_again_counts_once_before_and_after_pruning_and_a_restart(t
     stream = Stream(seed=12)
     with in_thread(tmp_path) as service:
         process, wires = service.process, stream.take(20)
-        with Client(service.target, deadline_s=20.0) as client:
+        with Client(service.target, deadline_s=START_S) as client:
             client.score_batch(wires)
         labels = [Label(it.transaction_id, LabelValue.FRAUD, stream.now_us) for it in wires[:5]]
         assert submit(service, labels) == (5, 0, False)

@@ -15,7 +15,7 @@ from fraud.errors import ConfigError, FraudError, Unauthenticated, Unavailable
 from fraud.serving.tls import Certificates, Held
 from fraud.settings.access import Tls
 from tests.serving.authority import NOW_US, Authority, Guarded, Issued
-from tests.serving.worlds import Process, Stream, serving
+from tests.serving.worlds import START_S, Process, Stream, serving
 from tests.waiting import wait_until
 
 
@@ -39,7 +39,7 @@ def process(guarded: Guarded) -> Iterator[Process]:
     )
     with serving(guarded.folder, **environment) as process:
         with guarded.client(process, own=guarded.authority.issue("probe")) as client:
-            client.wait_ready()
+            client.wait_ready(START_S)
         yield process
 
 
@@ -110,7 +110,7 @@ def test_a_bound_token_is_of_no_use_on_a_connection_of_somebody_else(
     jane, shop, stranger = (own.authority.issue(name) for name in ("jane", "shop", "stranger"))
     with serving(tmp_path, **environment) as process:
         with own.client(process, own=jane) as client:
-            client.wait_ready()
+            client.wait_ready(START_S)
         assert whom(own, process, jane, own.tokens["jane"]) == "jane"
         assert whom(own, process, jane) == "jane", "a certificate by itself is as good as ever"
         with pytest.raises(Unauthenticated, match="the token is of jane, the certificate of shop"):
@@ -149,7 +149,9 @@ def test_reflection_lists_the_services_to_whoever_has_a_role(process: Process, g
                 request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
                 response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
             )
-            (reply,) = asked(iter([reflection_pb2.ServerReflectionRequest(list_services="")]), timeout=20)
+            (reply,) = asked(
+                iter([reflection_pb2.ServerReflectionRequest(list_services="")]), timeout=START_S
+            )
         return {each.name for each in reply.list_services_response.service}
 
     assert {"fraud.v1.ScoringService", "fraud.v1.AccessService", "grpc.health.v1.Health"} <= services("shop")
@@ -165,7 +167,7 @@ def served(process: Process) -> str:
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     context.set_alpn_protocols(["h2"])
-    return ssl.get_server_certificate(("127.0.0.1", process.port), timeout=20)
+    return ssl.get_server_certificate(("127.0.0.1", process.port), timeout=START_S)
 
 
 def test_the_certificate_is_changed_under_load_without_a_failed_call(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from fraud.errors import Conflict, InvalidInput, NotFound, Unavailable
 from fraud.records import Label, LabelValue, OutcomeReport, PaymentOutcome
 from fraud.v1 import labels_pb2, models_pb2, scoring_pb2
 from fraud.v1.transaction_pb2 import Transaction
-from tests.serving.worlds import START_US, Process, Stream, serving
+from tests.serving.worlds import START_S, START_US, Process, Stream, serving
 
 
 @pytest.fixture(scope="module")
@@ -253,13 +253,13 @@ def test_health_and_reflection_are_there(process: Process) -> None:
         services = ProtoReflectionDescriptorDatabase(channel).get_services()
     assert {"fraud.v1.ScoringService", "fraud.v1.LabelService", "fraud.v1.ModelService"} <= set(services)
     with process.client() as client:
-        client.wait_ready(5)
+        client.wait_ready(START_S)
 
 
 def code_of(channel: grpc.Channel, path: str) -> grpc.StatusCode:
     """The status of a call with an empty message."""
     call: Any = channel.unary_unary(path)
-    code: grpc.StatusCode = call.future(b"", timeout=20).code()
+    code: grpc.StatusCode = call.future(b"", timeout=START_S).code()
     return code
 
 

@@ -4,6 +4,7 @@ import socket
 import struct
 
 from benchmarks.http2 import PREFACE, frame, headers_of
+from tests.serving.worlds import START_S
 
 _DATA, _HEADERS, _RST_STREAM, _SETTINGS, _WINDOW_UPDATE = 0, 1, 3, 4, 8
 _END_STREAM, _END_HEADERS, _CANCEL = 1, 4, 8
@@ -26,7 +27,7 @@ class Unread:
 
         `window`: bytes that a reply may have; 0: statuses alone come through, else what the sockets hold.
         """
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=20)
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=START_S)
         # HEADER_TABLE_SIZE 0, INITIAL_WINDOW_SIZE
         self._socket.sendall(PREFACE + frame(_SETTINGS, 0, 0, struct.pack(">HIHI", 1, 0, 4, window)))
         if window:

@@ -19,7 +19,7 @@ from fraud.v1.transaction_pb2 import Transaction
 
 START_US = 1_700_000_000_000_000
 START_S = 180.0
-"""Within this a scorer serves, however busy the machine is."""
+"""Within this a scorer serves, answers and ends, however busy the machine is: patience costs nothing."""
 
 CONFIG = """
 [service]
@@ -177,7 +177,7 @@ class Process:
 
     def client(self, **options: float) -> Client:
         """Return a client with a patient deadline."""
-        return Client(self.target, deadline_s=options.get("deadline_s", 20.0))
+        return Client(self.target, deadline_s=options.get("deadline_s", START_S))
 
     def kill(self) -> None:
         """SIGKILL, and wait for the end."""
@@ -187,7 +187,7 @@ class Process:
     def stop(self) -> int:
         """SIGTERM, and return the exit status."""
         self.child.send_signal(signal.SIGTERM)
-        return self.child.wait(timeout=60)
+        return self.child.wait(timeout=START_S)
 
 
 SERVE = """
