@@ -8,6 +8,7 @@ import psutil
 import pytest
 
 from fraud.adversary.stage import Stage
+from fraud.client import Client
 from fraud.clock import DAY_US
 from fraud.errors import NotAllowedNow, Unavailable
 from tests.serving.worlds import START_S
@@ -53,6 +54,15 @@ def test_a_process_that_ends_is_named_with_what_it_said(tmp_path: Path) -> None:
         stage.join("serve", START_S)
         with pytest.raises(Unavailable, match="'fraud serve' ended with status"):
             stage.check()
+
+
+def test_who_waits_for_a_scorer_hears_that_it_ended_or_took_too_long(tmp_path: Path) -> None:
+    with Stage(tmp_path / "demo") as stage, Client(stage.target) as client:
+        with pytest.raises(Unavailable, match=r"is not serving after 0\.05 s; see .*serve\.log"):
+            stage.wait_ready(client, 0.05)
+        stage.start("serve", "no-such-command")
+        with pytest.raises(Unavailable, match="'fraud serve' ended with status"):
+            stage.wait_ready(client, START_S)
 
 
 def test_a_demo_that_is_told_to_end_takes_its_processes_along(tmp_path: Path) -> None:
