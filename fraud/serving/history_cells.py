@@ -62,9 +62,8 @@ def times(schema: pl.Schema, column: str) -> Cells:
 
 
 def _time_of(text: pl.Expr) -> pl.Expr:
-    date, minutes, seconds, fraction, zone_hours, zone_minutes = (
-        text.str.extract(_TIME, i) for i in range(1, 7)
-    )
+    parts = text.str.extract_groups(_TIME).struct
+    date, minutes, seconds, fraction, zone_hours, zone_minutes = (parts.field(str(i)) for i in range(1, 7))
     moment = pl.concat_str(date, pl.lit(" "), minutes, seconds.fill_null(":00"))
     base = moment.str.to_datetime("%Y-%m-%d %H:%M:%S", strict=False, time_unit="us").dt.timestamp("us")
     micros = (fraction.fill_null("") + "000000").str.slice(0, 6).cast(pl.Int64, strict=False)
