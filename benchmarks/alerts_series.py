@@ -164,9 +164,11 @@ class _Watch:
             week = self._of_days(range(reign.day - _WEEK, reign.day))
             scores = reign.bundle.scores_of(matrix_of(reign.bundle, week))
             self._shares[reign.name] = Shares.of(reign.bundle.thresholds.outcomes(scores))
+        matrix = matrix_of(reign.bundle, rows)
         return look_at(
             reign.bundle,
-            matrix_of(reign.bundle, rows),
+            matrix,
+            reign.bundle.scores_of(matrix),
             rows["entity_card"].cast(pl.Int64).to_numpy(),
             event_days(rows["event_time_us"].to_numpy(), settings.service.zone),
             self._shares[reign.name],

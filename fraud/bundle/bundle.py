@@ -175,10 +175,26 @@ class Bundle:
         """Return `margins` as if no row had taught, float32[n]: by the boosters of `fold`, int8[n].
 
         Rows of fold `SERVED` are the served booster's to judge.
+
+        Raises:
+            Damaged: a booster of a fold is none.
         """
-        margins = margins_without(self.folds, fold, matrix)
+        margins = margins_without(self._folds, fold, matrix)
         margins[fold == SERVED] = self.margins(matrix[fold == SERVED])
         return margins
+
+    @cached_property
+    def _folds(self) -> tuple[xgb.Booster, ...]:
+        # Only who judges asks for them; a scorer, which reads bundles too, neither walks nor loads them.
+        words_max = max((len(vocabulary.words) for vocabulary in self.vocabularies), default=0)
+        try:
+            for booster in self.folds:
+                check_booster(booster, len(self.column_names), words_max)
+            return tuple(load_booster(booster) for booster in self.folds)
+        except (ValueError, xgb.core.XGBoostError) as error:
+            raise Damaged(
+                f"bundle {self.digest[:12]}: a booster of a fold cannot be read ({error})"
+            ) from error
 
     def risk_scores(self, margins: NDArray[np.float32]) -> NDArray[np.int32]:
         """Return risk scores, int32[n] in 0..999."""
@@ -312,7 +328,7 @@ class Bundle:
                     raise ValueError(f"{name} has {len(files[name])} bytes, {BYTES_MAX[name]} are read")
             stored = read_description(files[DESCRIPTION_FILE], FORMAT)
             check_names(stored)
-            folds = folds_of(files, stored["sha256"])
+            folds = folds_of(files, stored["sha256"], stored["manifest"])
             for name in (BOOSTER_FILE, SELFTEST_FILE, *fold_files(folds)):
                 if hashlib.sha256(files[name]).hexdigest() != stored["sha256"].get(name):
                     raise Damaged(
@@ -324,8 +340,7 @@ class Bundle:
             check_selftest(selftest.matrix, selftest.margins, columns)
             # XGBoost's reader takes the whole process down on bytes that are no model.
             words_max = max(map(len, stored["vocabularies"]), default=0)
-            for booster in (files[BOOSTER_FILE], *folds):
-                check_booster(booster, columns, words_max)
+            check_booster(files[BOOSTER_FILE], columns, words_max)
             made = cls(
                 model=stored["model"],
                 feature_names=tuple(stored["feature_names"]),

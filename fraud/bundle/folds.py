@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from fraud.bundle.boosting import load_booster, margins_of
+from fraud.bundle.boosting import margins_of, xgb
 from fraud.settings.learning import FOLDS_MAX
 
 FOLD_FILES: Final = tuple(f"without-{fold}.ubj" for fold in range(FOLDS_MAX))
@@ -26,21 +26,26 @@ def fold_files(folds: Sequence[bytes]) -> dict[str, bytes]:
     return dict(zip(FOLD_FILES, folds, strict=False))
 
 
-def folds_of(files: Mapping[str, bytes], digests: Mapping[str, Any]) -> tuple[bytes, ...]:
+def folds_of(
+    files: Mapping[str, bytes], digests: Mapping[str, Any], manifest: Mapping[str, Any]
+) -> tuple[bytes, ...]:
     """Return the boosters among the files of a bundle, in order; `digests` names all that belong to it.
 
     Raises:
-        ValueError: one is missing, or is one too many.
+        ValueError: one is missing or is one too many, or they are not as many as its manifest has folds.
     """
     present = [name for name in FOLD_FILES if name in files]
     named = [name for name in FOLD_FILES if name in digests]
     if present != named or present != list(FOLD_FILES[: len(present)]):
         raise ValueError(f"the boosters of folds are {', '.join(present) or 'none'}, not those it names")
+    dealt = (manifest.get("apart") or {}).get("folds", 0)
+    if len(present) != dealt:
+        raise ValueError(f"it has {len(present)} boosters of folds, and its manifest {dealt} folds")
     return tuple(files[name] for name in present)
 
 
 def margins_without(
-    folds: Sequence[bytes], fold: NDArray[np.int8], matrix: NDArray[np.float32], nthread: int = 1
+    folds: Sequence[xgb.Booster], fold: NDArray[np.int8], matrix: NDArray[np.float32]
 ) -> NDArray[np.float32]:
     """Return the log-odds of each row by the booster that was fitted without its fold, float32[n].
 
@@ -49,5 +54,5 @@ def margins_without(
     margins = np.full(len(matrix), np.nan, np.float32)
     for number in np.unique(fold[fold != SERVED]).tolist():
         rows = fold == number
-        margins[rows] = margins_of(load_booster(folds[number], nthread), matrix[rows])
+        margins[rows] = margins_of(folds[number], matrix[rows])
     return margins

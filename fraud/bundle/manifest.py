@@ -12,6 +12,8 @@ the same manifest are the same bytes. Keys every manifest has:
                                      their verdict, or took one away
     label_fed_features []            the features through which earlier labels came in as well
     fitted {until_us, others_until_us} until when it and what it continues was fitted (may be absent)
+    apart {entity, share, folds}, label_silence_us   who judges while fresh; how old a payment without a
+                                     verdict taught (with `training.fresh`)
     exclusions []                    what was hidden (`fraud.labels.exclusions`)
     thresholds_notes, policy_curve   what the policy could not meet; what a threshold trades (may be absent)
     (in the ledger also: archive {}  versions of the archive's tables that were read)

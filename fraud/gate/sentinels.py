@@ -8,7 +8,8 @@ Both sides alert by their own thresholds on the same rows, so counts are held
 against counts, and what may be missed is rounded down: whoever catches what the
 reference caught passes, and whoever catches none of a pattern that the reference
 caught any of does not. The champion of the moment a set was added may have
-learned from its frauds before that; kept_share leaves room for it.
+learned from its frauds before that, though with `training.fresh.folds` they are put to the
+boosters that did not; kept_share leaves room for it.
 """
 
 import math

@@ -98,6 +98,7 @@ class Traffic:
 def look_at(
     bundle: Bundle,
     matrix: NDArray[np.float32],
+    scores: Floats,
     cards: NDArray[np.int64],
     days: Days,
     promised: Shares,
@@ -107,18 +108,19 @@ def look_at(
 ) -> Traffic | None:
     """Return how recent rows look to a bundle; None where there are fewer than `rules.rows_min`.
 
-    `matrix` float32[n, d] is the bundle's, `cards` int64[n] and `days` int32[n] (`event_days`) those
-    of the rows; `promised` are the outcomes at training.
+    `matrix` float32[n, d] is the bundle's, `scores` float64[n] are what it would give had no row taught it,
+    `cards` int64[n] and `days` int32[n] (`event_days`) those of the rows; `promised` are the outcomes at
+    training. Whether scores have moved is told by what is served, as the references are.
     """
     if len(matrix) < rules.rows_min:
         return None
     alike = likeness(cards)
-    scores = bundle.scores_of(matrix)
+    served = bundle.scores_of(matrix) if bundle.folds else scores
     outcomes = Shares.of(bundle.thresholds.outcomes(scores))
     references = bundle.references
     rows = effective_rows(references.rows, len(matrix), alike)
     expected = np.asarray(references.score_shares)
-    of_scores = drift("score", expected, score_shares(references.score_edges, scores), rows)
+    of_scores = drift("score", expected, score_shares(references.score_edges, served), rows)
     features = tuple(feature_drift(bundle, matrix, alike))
     ratio = alert_ratio(outcomes, promised, alike, rules.p_value)
     jumped = ratio.low > alarms.alert_ratio or ratio.high < 1 / alarms.alert_ratio

@@ -86,6 +86,7 @@ def data_facts(manifest: Mapping[str, Any]) -> Rows:
     hidden = [described(Exclusion.from_dict(each)) for each in manifest["exclusions"]]
     facts += [
         ("excluded", "; ".join(hidden) or "nothing"),
+        ("judged by", _judged_by(manifest.get("apart"))),
         ("label-fed features", ", ".join(manifest["label_fed_features"]) or "none"),
         ("effective sample size", f"{manifest.get('effective_sample_size', float('nan')):,.0f}"),
         ("recipe", f"{manifest.get('recipe', '')}: {spelled_values(manifest.get('parameters', {}))}"),
@@ -94,6 +95,21 @@ def data_facts(manifest: Mapping[str, Any]) -> Rows:
         ("note", manifest.get("note", "")),
     ]
     return [(name, text) for name, text in facts if text]
+
+
+def _judged_by(apart: Mapping[str, Any] | None) -> str:
+    """Say who judged a version while verdicts were fresh; "" where time alone parted the two.
+
+    >>> _judged_by({"entity": "card", "share": 0.3})
+    '30% of card, set apart'
+    >>> _judged_by({"entity": "card", "share": 1.0, "folds": 3})
+    'every card, each by a booster fitted without its fold of 3'
+    """
+    if apart is None:
+        return ""
+    if apart.get("folds"):
+        return f"every {apart['entity']}, each by a booster fitted without its fold of {apart['folds']}"
+    return f"{apart['share']:.0%} of {apart['entity']}, set apart"
 
 
 def _ends(manifest: Mapping[str, Any]) -> list[tuple[str, tuple[int, int]]]:

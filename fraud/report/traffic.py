@@ -14,7 +14,7 @@ from fraud.clock import format_time
 from fraud.monitoring.drift import Drift, Floats, drift, feature_drift, risk_shares, score_shares
 from fraud.records import Outcome
 from fraud.retrainer.casework import Rival
-from fraud.retrainer.matrices import matrix_of
+from fraud.retrainer.matrices import matrix_of, unseen_margins
 
 REASON_ROWS: Final = 500
 """Contributions cost about a millisecond a row."""
@@ -54,7 +54,9 @@ def put_to_traffic(rows: pl.DataFrame, sides: Sequence[Rival]) -> Traffic | None
     if rows.is_empty():
         return None
     matrices = [matrix_of(side.bundle, rows) for side in sides]
-    margins = [side.bundle.margins(matrix) for side, matrix in zip(sides, matrices, strict=True)]
+    margins = [
+        unseen_margins(side.bundle, rows, matrix) for side, matrix in zip(sides, matrices, strict=True)
+    ]
     scored = [_score(side, each) for side, each in zip(sides, margins, strict=True)]
     between: tuple[Drift, ...] = ()
     difference = None

@@ -324,6 +324,8 @@ def traffic_before(history: History, version: VersionState, *, with_features: bo
 
 
 def alerts_on(bundle: Bundle, rows: pl.DataFrame) -> int:
-    """Count the archived rows that a bundle's own thresholds alert on, by their logged features."""
-    scores = bundle.scores_of(matrix_of(bundle, rows))
-    return OutcomeCounts.of(bundle.thresholds.outcomes(scores)).alerts
+    """Count the archived rows that a bundle's own thresholds alert on, by their logged features.
+
+    With folds as if none of them had taught it: what it remembers, whoever comes later could not match.
+    """
+    return OutcomeCounts.of(bundle.thresholds.outcomes(unseen_scores(bundle, rows))).alerts

@@ -26,7 +26,7 @@ from fraud.registry.ledger import RegistryState
 from fraud.registry.version import VersionState
 from fraud.retrainer.casework import traffic_before
 from fraud.retrainer.cycle import Workshop
-from fraud.retrainer.matrices import matrix_of, read_of
+from fraud.retrainer.matrices import judged_by, matrix_of, read_of, unseen_margins, unseen_scores
 from fraud.retrainer.realised import shadow_subjects
 from fraud.retrainer.thinning import one_in
 from fraud.training.history import History
@@ -89,9 +89,12 @@ class TrafficWatch:
     def _look(self, rows: pl.DataFrame, yardstick: Yardstick) -> Traffic | None:
         settings = self._shop.settings
         monitoring = settings.monitoring
+        bundle = yardstick.bundle
+        matrix = matrix_of(bundle, rows)
         return look_at(
-            yardstick.bundle,
-            matrix_of(yardstick.bundle, rows),
+            bundle,
+            matrix,
+            bundle.scores(unseen_margins(bundle, rows, matrix)),
             rows[_card_of(self._shop)].cast(pl.Int64).fill_null(NO_CARD).to_numpy(),
             event_days(rows["event_time_us"].to_numpy(), settings.service.zone),
             yardstick.promised,
@@ -143,7 +146,7 @@ class TrafficWatch:
         except FraudError:
             return None
         rows = self._thinned(traffic_before(history, version), bundle, ("position",))
-        scores = bundle.scores_of(matrix_of(bundle, rows))
+        scores = unseen_scores(bundle, rows)
         made = Yardstick(version.version, bundle, Shares.of(bundle.thresholds.outcomes(scores)))
         self._yardsticks[version.model] = made
         return made
@@ -161,9 +164,9 @@ class TrafficWatch:
         count = rows.select(pl.len()).collect().item()
         step = -(-count // most)
         if bundle is not None:
-            columns = (*columns, *read_of(bundle))
+            columns = (*columns, *read_of(bundle), *judged_by(bundle))
         kept = rows.filter(one_in(step))
-        return kept.select(columns).sort("position").collect()
+        return kept.select(dict.fromkeys(columns)).sort("position").collect()
 
 
 def _card_of(shop: Workshop) -> str:

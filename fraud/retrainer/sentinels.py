@@ -154,7 +154,7 @@ class SentinelDesk:
         champion = self._champion(state, model)
         seen = 0
         if champion is not None:
-            seen = len(rows) - len(champion.unseen.by_served.of(rows))
+            seen = len(rows) - len(champion.unseen.of(rows))
         body = {
             "model": model,
             "pattern": pattern,

@@ -26,7 +26,7 @@ from fraud.registry.version import VersionState
 from fraud.retrainer.casework import Rival, traffic_before
 from fraud.retrainer.cycle import Workshop
 from fraud.retrainer.judging import drop, promote_version, waiting_of
-from fraud.retrainer.matrices import matrix_of, read_of
+from fraud.retrainer.matrices import judged_by, matrix_of, read_of, unseen_scores
 from fraud.training.history import History
 
 _log = structlog.get_logger("fraud.retrainer.shadowing")
@@ -180,10 +180,10 @@ def in_shadow(history: History, version: VersionState) -> pl.LazyFrame:
 
 def _foreseen(history: History, version: VersionState, bundle: Bundle) -> float | None:
     """Return the share of alerts the version has on the week before its cut; None without payments."""
-    rows = traffic_before(history, version).select(read_of(bundle)).collect()
+    rows = traffic_before(history, version).select(*read_of(bundle), *judged_by(bundle)).collect()
     if rows.is_empty():
         return None
-    outcomes = bundle.thresholds.outcomes(bundle.scores_of(matrix_of(bundle, rows)))
+    outcomes = bundle.thresholds.outcomes(unseen_scores(bundle, rows))
     return float((outcomes != Outcome.APPROVE).mean())
 
 

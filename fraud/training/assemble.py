@@ -5,8 +5,8 @@
     both                                             → the curve that shows what a threshold trades
     newest traffic up to the cut, unlabelled         → risk scale, references, self-test rows
 
-Only features of the newest traffic are looked at, never its labels, and nothing
-that ranks depends on them: the gate's evidence stays untouched.
+Only features of the newest traffic are looked at, never its labels (though a booster that learns from
+fresh verdicts has), and nothing that ranks depends on them: the gate's evidence stays untouched.
 """
 
 import math
@@ -129,7 +129,8 @@ def _margins_on(
     """Return the margins of rows that judge, float32[n]: with folds by the booster without the row's own."""
     matrix = matrix_of(rows, places, vocabularies)
     if folds:
-        return margins_without(folds, rows.fold[places], matrix, nthread)
+        boosters = [load_booster(fold, nthread) for fold in folds]
+        return margins_without(boosters, rows.fold[places], matrix)
     return margins_of(load_booster(booster, nthread), matrix)
 
 

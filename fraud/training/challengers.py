@@ -195,15 +195,22 @@ def _without(
 ) -> bytes:
     """Fit the booster that judges a fold, as a version whose fold is set apart.
 
-    Words have the codes of the served booster's, which say how frequent each is and nothing of labels.
+    Words have the codes of the served booster's, by how frequent each is among what teaches it.
 
     Raises:
-        NotAllowedNow: without the fold there is too little to learn from, or nothing in it calibrates.
+        NotAllowedNow: without the fold there is nothing to learn from, or a hardened recipe has nothing in it
+            to solve thresholds on.
     """
     own = rows.without(fold)
     parent = None if plan.parent is None else plan.parent.without(fold)
     chosen = choose_rows(plan.recipe, own, plan.spans)
-    _check_enough(own, replace(plan, frauds_min=1), chosen, len(calibration_rows(own, plan.spans)))
+    needs = len(calibration_rows(own, plan.spans)) if plan.recipe.kind == "hardened" else 1
+    try:
+        _check_enough(own, replace(plan, frauds_min=1), chosen, needs)
+    except NotAllowedNow as error:
+        raise NotAllowedNow(
+            f"fold {fold + 1} of {rows.folds} (training.fresh.folds; fewer need less): {error}"
+        ) from None
     return _fitted(own, replace(plan, parent=parent), chosen, vocabularies, nthread)[0]
 
 

@@ -314,6 +314,6 @@ def _manifest(
         "feature_definitions": {name: spec.definitions[name] for name in names},
         "spec_fingerprint": spec.fingerprint,
         "seed": settings.training.seed,
-        **({} if apart is None else {"apart": apart.to_dict()}),
+        **({} if apart is None else {"apart": apart.to_dict(), "label_silence_us": _silence_us(settings)}),
         "libraries": library_versions(),
     }

@@ -137,8 +137,9 @@ def choose_rows(recipe: Recipe, rows: TrainingSet, spans: Spans) -> ChosenRows:
 
 
 def _prevalence(rows: TrainingSet, spans: Spans) -> float:
-    """Return the weighted share of frauds among rows that matured before anything judges; NaN without any."""
-    matured = spans.train.holds(rows.event_time_us) | spans.calibrates(rows.event_time_us, rows.judging)
+    """Return the weighted share of frauds among rows that matured and teach; NaN without any."""
+    times = rows.event_time_us
+    matured = spans.train.holds(times) | (spans.calibration.holds(times) & ~rows.held)
     usable = matured & (rows.label >= 0) & ~rows.stood_for
     weights = inverse_propensity(rows.propensity[usable])
     return float(weights[rows.label[usable] == 1].sum() / weights.sum()) if len(weights) else float("nan")

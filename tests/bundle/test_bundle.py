@@ -121,7 +121,19 @@ def test_a_broken_file_is_damage_not_a_crash(bundle: Bundle, name: str) -> None:
 @pytest.fixture(scope="module")
 def dealt(bundle: Bundle) -> Bundle:
     """A bundle with two boosters that were fitted without a fold."""
-    return replace(bundle, folds=(made_bundle(seed=8).booster, made_bundle(seed=9).booster))
+    manifest = {**bundle.manifest, "apart": {"entity": "card", "share": 1.0, "folds": 2}}
+    return replace(
+        bundle, manifest=manifest, folds=(made_bundle(seed=8).booster, made_bundle(seed=9).booster)
+    )
+
+
+def test_folds_are_as_many_as_the_manifest_says(bundle: Bundle, dealt: Bundle) -> None:
+    for wrong in (replace(dealt, folds=dealt.folds[:1]), replace(bundle, folds=dealt.folds)):
+        with pytest.raises(Damaged, match=r"boosters of folds, and its manifest \d folds"):
+            Bundle.from_files(wrong.files())
+    broken = Bundle.from_files(replace(dealt, folds=(dealt.folds[0], dealt.folds[1][:-9])).files())
+    with pytest.raises(Damaged, match="a booster of a fold cannot be read"):
+        broken.margins_without(broken.selftest.matrix, np.ones(64, np.int8))
 
 
 def test_boosters_of_folds_are_files_of_the_bundle_and_part_of_its_digest(dealt: Bundle) -> None:

@@ -28,7 +28,8 @@ def look(matrix: np.ndarray, promised: Shares | None = None) -> Traffic | None:
     rows = len(matrix)
     scores = BUNDLE.scores_of(matrix)
     then = promised or Shares.of(BUNDLE.thresholds.outcomes(scores))
-    return look_at(BUNDLE, matrix, np.arange(rows), np.zeros(rows, np.int32), then, RULES, Alarms(), 0.05)
+    cards, days = np.arange(rows), np.zeros(rows, np.int32)
+    return look_at(BUNDLE, matrix, scores, cards, days, then, RULES, Alarms(), 0.05)
 
 
 def sampled(rows: int, seed: int) -> np.ndarray:

@@ -14,7 +14,7 @@ from fraud.clock import DAY_US
 from fraud.gate.verdict import judge
 from fraud.guard.delays import SOURCE_SHARE_MIN
 from fraud.records import Event, Label, LabelsSubmitted, LabelValue, Outcome, Scored
-from fraud.retrainer.casework import Casework
+from fraud.retrainer.casework import Casework, alerts_on
 from fraud.retrainer.guarding import judge_data, with_maturity
 from fraud.retrainer.matrices import Matrices, matrix_of
 from fraud.retrainer.newest import NewestTraffic
@@ -203,6 +203,8 @@ def test_with_folds_all_cards_are_evidence_each_scored_by_a_booster_that_has_not
         assert own.any()
         scores = rival.bundle.scores(margins_of(load_booster(booster), matrix[own]))
         assert np.array_equal(scores, given[own])
+    alerts = rival.bundle.thresholds.outcomes(given) != Outcome.APPROVE
+    assert alerts_on(rival.bundle, rows) == np.count_nonzero(alerts), "sentinels are put to the same"
 
 
 class Challenging(World):

@@ -13,11 +13,11 @@ from fraud.bundle.boosting import load_booster, margins_of
 from fraud.bundle.calibrator import Calibrator
 from fraud.bundle.folds import SERVED
 from fraud.clock import DAY_US
-from fraud.errors import ConfigError
+from fraud.errors import ConfigError, NotAllowedNow
 from fraud.features.spec import FeatureSpec
 from fraud.settings import settings_from
 from fraud.training.assemble import calibration_rows
-from fraud.training.challengers import Challenger, train_here
+from fraud.training.challengers import Challenger, _plans, train_here, train_one
 from fraud.training.dataset import TrainingSet, training_rows
 from fraud.training.history import History
 from fraud.training.recipes import choose_rows, matrix_of, start_of
@@ -135,6 +135,17 @@ def test_with_folds_every_card_teaches_and_no_booster_judges_what_it_learned() -
             assert not np.array_equal(bundle.margins(matrix), alone)
 
 
+@pytest.mark.parametrize("label", [0, 1])
+def test_no_fresh_label_of_a_fold_reaches_the_booster_that_judges_it(label: int) -> None:
+    rows = made_set(FOLDS)
+    spans = first_of(rows).spans
+    fresh = (rows.event_time_us >= spans.calibration.start_us) & (rows.fold == 0) & (rows.label >= 0)
+    told = replace(rows, label=np.where(fresh, np.int8(label), rows.label))
+    before, after = (first_of(each).bundle.folds for each in (rows, told))
+    assert before[0] == after[0]
+    assert before[1] != after[1], "it teaches the others"
+
+
 def test_a_version_with_folds_is_calibrated_by_boosters_that_have_not_learned_the_row() -> None:
     rows = made_set(FOLDS)
     full = first_of(rows)
@@ -172,6 +183,18 @@ def test_a_continued_version_continues_each_fold_from_the_same_fold() -> None:
     parent = start_of(recipe, [recipe], set_apart, spans, first.bundle).parent
     assert parent is not None
     assert parent.folds == ()
+
+
+def test_a_fold_with_nothing_to_calibrate_on_stops_only_a_hardened_recipe_and_is_named() -> None:
+    rows = made_set(FOLDS)
+    spans = first_of(rows).spans
+    own = (rows.fold == 1) & spans.calibration.holds(rows.event_time_us)
+    silent = replace(rows, label=np.where(own, np.int8(-1), rows.label))
+    assert len(first_of(silent).bundle.folds) == 3
+    plan = _plans({"card": silent}, SPEC, FOLDS, {})[0][0]
+    hardened = replace(plan, recipe=plan.recipe.model_copy(update={"kind": "hardened"}))
+    with pytest.raises(NotAllowedNow, match=r"fold 2 of 3 \(training\.fresh\.folds.*no usable row"):
+        train_one(silent, hardened, 1)
 
 
 def test_the_gate_does_not_attack_what_has_learned_from_every_fraud() -> None:
