@@ -193,7 +193,8 @@ class Bundle:
             return tuple(load_booster(booster) for booster in self.folds)
         except (ValueError, xgb.core.XGBoostError) as error:
             raise Damaged(
-                f"bundle {self.digest[:12]}: a booster of a fold cannot be read ({error})"
+                f"bundle {self.digest[:12]}: a booster of a fold cannot be read ({error}); "
+                "restore it from a copy or retrain"
             ) from error
 
     def risk_scores(self, margins: NDArray[np.float32]) -> NDArray[np.int32]:
