@@ -166,7 +166,7 @@ class TrafficWatch:
         if bundle is not None:
             columns = (*columns, *read_of(bundle), *judged_by(bundle))
         kept = rows.filter(one_in(step))
-        return kept.select(dict.fromkeys(columns)).sort("position").collect()
+        return kept.select(list(dict.fromkeys(columns))).sort("position").collect()
 
 
 def _card_of(shop: Workshop) -> str:

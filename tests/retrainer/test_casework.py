@@ -14,10 +14,12 @@ from fraud.clock import DAY_US
 from fraud.gate.verdict import judge
 from fraud.guard.delays import SOURCE_SHARE_MIN
 from fraud.records import Event, Label, LabelsSubmitted, LabelValue, Outcome, Scored
-from fraud.retrainer.casework import Casework, alerts_on
+from fraud.retrainer.casework import Casework, Rival, alerts_on, traffic_before
 from fraud.retrainer.guarding import judge_data, with_maturity
-from fraud.retrainer.matrices import Matrices, matrix_of
+from fraud.retrainer.matrices import READABLE, Matrices, matrix_of, unseen_scores
 from fraud.retrainer.newest import NewestTraffic
+from fraud.retrainer.rescoring import Rescoring
+from fraud.retrainer.shadowing import _foreseen
 from fraud.retrainer.timing import scoring_ratio
 from fraud.settings.learning import Fresh, MeasuredMaturity
 from fraud.training.unseen import Apart
@@ -185,13 +187,34 @@ def test_with_cards_set_apart_only_they_are_evidence_up_to_the_cut(world: World)
     assert world.case(version).evidence.frauds > 0
 
 
-def test_with_folds_all_cards_are_evidence_each_scored_by_a_booster_that_has_not_learned_it(
-    world: World,
-) -> None:
+def with_folds(world: World) -> Rival:
+    """A version of a world whose cards are dealt into two folds."""
     training = world.settings.training.model_copy(update={"fresh": Fresh(folds=2)})
     world.settings = world.settings.model_copy(update={"training": training})
     rival = world.rival(world.train())
     assert rival is not None
+    return rival
+
+
+def test_with_folds_what_is_foretold_and_rescored_is_said_by_boosters_that_have_not_learned_it(
+    world: World,
+) -> None:
+    rival, history = with_folds(world), world.history()
+    bundle = rival.bundle
+    rows = traffic_before(history, rival.state).select("position", READABLE).sort("position").collect()
+    unseen = unseen_scores(bundle, rows)
+    assert not np.array_equal(unseen, bundle.scores_of(matrix_of(bundle, rows)))
+    alerts = bundle.thresholds.outcomes(unseen) != Outcome.APPROVE
+    assert _foreseen(history, rival.state, bundle) == alerts.mean()
+    transactions = history.transactions("card", with_features=False)
+    rescored = Rescoring(bundle).scores(rows["position"], lambda: transactions).sort("position")
+    assert np.array_equal(rescored["score"].to_numpy(), unseen)
+
+
+def test_with_folds_all_cards_are_evidence_each_scored_by_a_booster_that_has_not_learned_it(
+    world: World,
+) -> None:
+    rival = with_folds(world)
     world.pass_days(DAYS + 20)
     rows = Casework(world.history(), world.bundles).scored(rival, None)[0]
     behind = (rows["event_time_us"] >= rival.state.cut_time_us).to_numpy()
