@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from fraud.attacks.campaign import Result, Scene
 from fraud.bundle.bundle import Bundle
-from fraud.evaluation.metrics import Bools
+from fraud.evaluation.metrics import Floats
 from fraud.gate.checks import Check
-from fraud.gate.evasion import Through, evasion
+from fraud.gate.evasion import Attacked, evasion
 from fraud.monitoring.quality import ENTITY_PREFIX
 from fraud.retrainer.misses import by_cluster
 from fraud.training.history import History
@@ -58,18 +58,14 @@ class Evading:
             return ()
         both = Unseen.by(challenger.manifest).by_served, Unseen.by(champion.manifest).by_served
         frauds: _Frauds = challenger.model, since_us, both
-        through = Through(
-            attacks.gate_cost,
-            self._through(challenger, frauds),
-            self._through(champion, frauds),
-            self._met(frauds).rings,
+        attacked = Attacked(
+            self._costs(challenger, frauds), self._costs(champion, frauds), self._met(frauds).rings
         )
-        return (evasion(through, attacks.gate_margin),)
+        return (evasion(attacked, attacks.gate_costs, attacks.gate_margin),)
 
-    def _through(self, bundle: Bundle, frauds: _Frauds) -> Bools:
-        """Mark the frauds that get through a bundle at the cost that is judged."""
-        most = self._history.settings.attacks.gate_cost
-        return np.array([result.cost <= most for result in self._attacked(bundle, frauds)], np.bool_)
+    def _costs(self, bundle: Bundle, frauds: _Frauds) -> Floats:
+        """Return what it costs each fraud to get through a bundle, as a share of its value."""
+        return np.array([result.cost for result in self._attacked(bundle, frauds)], np.float64)
 
     def _attacked(self, bundle: Bundle, frauds: _Frauds) -> list[Result]:
         key = bundle.digest, frauds

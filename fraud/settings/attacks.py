@@ -125,11 +125,16 @@ class Attacks(Section):
     combinations: int = Field(default=4_096, ge=16, le=1_000_000, description="that a white box looks at")
     seed: int = Field(default=7, ge=0, lt=2**31)
     gate: bool = Field(default=False, description="a challenger must not be easier to evade")
-    gate_cost: float = Field(default=0.25, gt=0, le=1, description="the point of the curve that is judged")
+    gate_cost: float = Field(default=0.25, gt=0, le=1, description="up to here the curve is judged")
     gate_margin: float = Field(
         default=0.05, gt=0, lt=1, description="more frauds evade by at most this share"
     )
     gate_frauds: int = Field(default=100, ge=10, le=1_000, description="attacked for the gate at most")
+
+    @property
+    def gate_costs(self) -> tuple[float, ...]:
+        """The points of the curve that the gate judges, rising: those below `gate_cost`, and that."""
+        return (*sorted({cost for cost in self.costs if cost < self.gate_cost}), self.gate_cost)
 
     @property
     def brought(self) -> frozenset[str]:
