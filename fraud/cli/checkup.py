@@ -6,10 +6,8 @@ Nothing is changed: files are opened for reading, the lock is tried and given
 back. A finding says what is so and, where it is not well, what to do.
 """
 
-import errno
 import os
 import shutil
-import socket
 import stat
 import tempfile
 from collections.abc import Callable, Iterator
@@ -18,6 +16,7 @@ from pathlib import Path
 
 from fraud.cli.access_checkup import examine_access
 from fraud.cli.finding import Finding, State
+from fraud.cli.holders import bind_error, is_taken
 from fraud.clock import WallClock
 from fraud.errors import DataFolderLocked, FraudError
 from fraud.settings import Settings, format_duration
@@ -113,22 +112,16 @@ def _ports(settings: Settings) -> Iterator[Finding]:
 def _port(key: str, host: str, port: int, is_ours: Callable[[str, int], bool]) -> Finding:
     if port <= 0:
         return Finding(key, "ok", "off" if port < 0 else "any free port")
-    try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        socket.create_server((host, port), family=family).close()
-    except OSError as error:
-        if error.errno != errno.EADDRINUSE:
-            return Finding(
-                key,
-                "fail",
-                f"{host}:{port}: {error.strerror}",
-                f"choose another host or {key} in the configuration",
-            )
-        if is_ours(host, port):
-            return Finding(key, "ok", f"{host}:{port} is served by this service")
-        text = f"{host}:{port} is taken by another program, or by a server that is not ready"
-        return Finding(key, "fail", text, f"wait, end the other program, or choose another {key}")
-    return Finding(key, "ok", f"{host}:{port} is free")
+    error = bind_error(host, port)
+    if error is None:
+        return Finding(key, "ok", f"{host}:{port} is free")
+    if not is_taken(error):
+        remedy = f"choose another host or {key} in the configuration"
+        return Finding(key, "fail", f"{host}:{port}: {error.strerror}", remedy)
+    if is_ours(host, port):
+        return Finding(key, "ok", f"{host}:{port} is served by this service")
+    text = f"{host}:{port} is taken by another program, or by a server that is not ready"
+    return Finding(key, "fail", text, f"wait, end the other program, or choose another {key}")
 
 
 def _is_our_server(settings: Settings, host: str, port: int) -> bool:

@@ -5,11 +5,13 @@ import signal
 import threading
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
 SUPERVISOR = "FRAUD_SUPERVISOR"
 """Environment variable: the process id of the supervisor, set by it for its children."""
 
 _LOOK_S = 0.5
+_NAMED = f"{SUPERVISOR}=".encode()
 
 
 def drain_without_supervisor(environment: Mapping[str, str]) -> None:
@@ -27,3 +29,14 @@ def _watch(parent: int) -> None:
     for descriptor in (1, 2):
         os.dup2(nowhere, descriptor)
     os.kill(os.getpid(), signal.SIGTERM)
+
+
+def is_left_behind(pid: str) -> bool:
+    """Tell whether a process was supervised by one that is gone, so that it drains by itself."""
+    try:
+        variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        parent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]
+    except (OSError, ValueError, IndexError):
+        return False  # no id, another user's, or it has ended
+    named = [it.partition(b"=")[2].decode(errors="replace") for it in variables if it.startswith(_NAMED)]
+    return bool(named) and named[-1] != parent

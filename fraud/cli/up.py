@@ -1,4 +1,7 @@
-"""`fraud up`: the scorer and the retrainer as two supervised processes."""
+"""`fraud up`: the scorer and the retrainer as two supervised processes.
+
+Beside a service that runs already it ends at once: no restart would help.
+"""
 
 import json
 import signal
@@ -8,6 +11,7 @@ from typing import Final
 
 import typer
 
+from fraud.cli.holders import check_free
 from fraud.cli.shell import Output, Shell, shell_of
 from fraud.cli.supervisor import Supervisor
 
@@ -19,6 +23,7 @@ def up(ctx: typer.Context) -> None:
     """Run scorer and retrainer until SIGTERM or SIGINT; each is started again when it ends."""
     shell = shell_of(ctx)
     settings = shell.settings
+    check_free(settings)
     run = [sys.executable, "-m", "fraud.cli", "--config", str(shell.config), "--output", shell.output]
     supervisor = Supervisor(
         {"serve": [*run, "serve"], "retrain": [*run, "retrain", "--watch"]},

@@ -42,10 +42,7 @@ def lock_data_folder(data_dir: Path, role: Role = "scorer") -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
-            holder = file.read().strip() or "unknown"
-            raise DataFolderLocked(
-                f"{data_dir}: process {holder} is the {role} of this folder already; {_REMEDIES[role]}"
-            ) from None
+            raise locked_by(data_dir, role, file.read().strip()) from None
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
@@ -53,3 +50,27 @@ def lock_data_folder(data_dir: Path, role: Role = "scorer") -> Iterator[None]:
             yield
         finally:
             file.truncate(0)
+
+
+def holder_of(data_dir: Path, role: Role) -> str | None:
+    """Return the process id of who has a role, "" where it is not known, None for nobody; nothing is written.
+
+    Raises:
+        OSError: the lock cannot be looked at.
+    """
+    path = data_dir / f"{role}.lock"
+    if not path.exists():
+        return None
+    with path.open(encoding="ascii") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return file.read().strip()
+    return None
+
+
+def locked_by(data_dir: Path, role: Role, holder: str) -> DataFolderLocked:
+    """Return the error for who wants a role that process `holder` has."""
+    return DataFolderLocked(
+        f"{data_dir}: process {holder or 'unknown'} is the {role} of this folder already; {_REMEDIES[role]}"
+    )
