@@ -56,9 +56,16 @@ class FraudError(Exception):
 
 
 class ConfigError(FraudError):
-    """The configuration names something unknown or gives a value out of bounds."""
+    """The configuration names something unknown or gives a value out of bounds.
+
+    `field` is the key, where the message is about one.
+    """
 
     code = "CONFIG"
+
+    def __init__(self, message: str, *, field: str = "") -> None:
+        super().__init__(message)
+        self.field = field
 
 
 class InvalidInput(FraudError):

@@ -26,7 +26,7 @@ def demo(
     result = run(out, output_json=as_json, console=None if as_json else Console(), plan=Plan(seed=seed))
     if as_json:
         shell.show(result.as_json())
-    for problem in result.problems:
+    for problem in () if as_json else result.problems:
         typer.echo(f"fraud: {problem}", err=True)
     if result.problems:
         raise typer.Exit(1)

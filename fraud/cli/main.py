@@ -9,6 +9,7 @@ that help answers at once.
 """
 
 import io
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -52,10 +53,13 @@ from fraud.cli import (
     up,
     versions,
 )
+from fraud.cli.complaints import document_of, line_of, status_of
 from fraud.cli.shell import Output, Shell, printable
-from fraud.errors import ConfigError, FraudError, InvalidInput, Unavailable
+from fraud.errors import FraudError
 
 _GLOBAL = ("--config", "--output")
+_LOGS = "fraud.cli.logs"
+"""Whose hook takes what nobody caught, once a process writes logs; until then Typer's does."""
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -141,22 +145,43 @@ def options_first(arguments: Sequence[str]) -> list[str]:
     return front + rest
 
 
+def is_json_wanted(arguments: Sequence[str]) -> bool:
+    """Tell whether the result, and so an error, is for machines; known before anything is parsed.
+
+    >>> is_json_wanted(["versions", "--output", "json"]), is_json_wanted(["score", "--", "--output=json"])
+    (True, False)
+    """
+    said = ""
+    for argument, value in zip(arguments, [*arguments[1:], ""], strict=False):
+        if argument == "--":
+            break
+        if argument == "--output":
+            said = value
+        elif argument.startswith("--output="):
+            said = argument.partition("=")[2]
+    return said == Output.JSON
+
+
 def run(arguments: Sequence[str]) -> int:
-    """Run one command line and return its exit status; errors go to stderr in one line."""
+    """Run one command line and return its exit status; errors go to stderr, in one line or one object."""
+    as_json = is_json_wanted(arguments)
     try:
-        app(args=options_first(arguments), prog_name="fraud")
+        # What the parser refuses it prints by itself, unless it is to raise it.
+        status = app(args=options_first(arguments), prog_name="fraud", standalone_mode=not as_json)
     except SystemExit as exit_:
         return exit_.code if isinstance(exit_.code, int) else int(exit_.code is not None)
-    except FraudError as error:
-        hint = "; is 'fraud up' running? see 'fraud doctor'" if isinstance(error, Unavailable) else ""
-        typer.echo(f"fraud: {printable(str(error))}{hint}", err=True)
-        return 2 if isinstance(error, ConfigError | InvalidInput) else 1
-    except OSError as error:
-        if sys.excepthook is not sys.__excepthook__:
+    except Exception as error:
+        ours = isinstance(error, FraudError | typer.TyperException | typer.Abort)
+        if not ours and sys.excepthook.__module__ == _LOGS:
             raise  # a process that writes logs says there where it happened
-        typer.echo(f"fraud: {printable(str(error))}; check the path, the disk and who may use them", err=True)
-        return 1
-    return 0
+        if as_json:
+            typer.echo(json.dumps(document_of(error), ensure_ascii=False), err=True)
+        elif isinstance(error, FraudError | OSError):
+            typer.echo(printable(line_of(error)), err=True)
+        else:
+            raise
+        return status_of(error)
+    return status if isinstance(status, int) else 0
 
 
 def main() -> None:

@@ -271,7 +271,8 @@ def settings_from(tables: dict[str, Any], environment: Mapping[str, str], path: 
     except ValidationError as error:
         problems = [describe(problem, Settings, origins) for problem in error.errors()]
         text = f" {problems[0]}" if len(problems) == 1 else "".join(f"\n  {line}" for line in problems)
-        raise ConfigError(f"{path}:{text}") from None
+        field = problems[0].partition(": ")[0] if len(problems) == 1 else ""
+        raise ConfigError(f"{path}:{text}", field=field) from None
     server = settings.server
     tls, identities = _anchored(server.tls, path.parent), _anchored(server.identities, path.parent)
     monitoring = _anchored(settings.monitoring, path.parent)

@@ -126,3 +126,94 @@ def test_an_unknown_model_is_named_with_those_there_are(
     run(["init", "--config", str(path)])
     assert run(["retrain", "--once", "--model", "cards", "--config", str(path)]) == 1
     assert "no model cards; the configuration has card, transfer" in capsys.readouterr().err
+
+
+def complaint(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict[str, str]]:
+    """Run a command for machines; return its status and what stderr holds, one object of one line."""
+    capsys.readouterr()
+    status = run([*arguments, "--output", "json"])
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    return status, json.loads(told)
+
+
+def test_every_error_is_one_object_for_machines_with_the_same_status(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "fraud.toml"
+    config = ("--config", str(path))
+    status, told = complaint(capsys, "champion", *config)
+    assert (status, told["error"]) == (2, "CONFIG")
+    run(["init", *config])
+    status, told = complaint(capsys, "champion", "--at", "yesterday", *config)
+    assert (status, told["error"], told["field"]) == (2, "INVALID_INPUT", "--at")
+    assert told["remedy"] == "write it like 2026-03-01T12:00:00Z"
+    assert "'yesterday' is not a time" in told["message"]
+    status, told = complaint(capsys, "champion", "--target", "127.0.0.1:1", *config)
+    assert (status, told["error"]) == (1, "UNAVAILABLE")
+    assert "fraud up" in told["remedy"]
+    status, told = complaint(capsys, "retrain", "--once", "--model", "cards", *config)
+    assert (status, told["error"]) == (1, "NOT_FOUND")
+    status, told = complaint(capsys, "versions", "--config", str(tmp_path))
+    assert (status, told["error"]) == (2, "CONFIG")
+
+
+def test_a_wrong_key_is_the_field_of_the_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "fraud.toml"
+    path.write_text("[schema.entities.card]\n[models.card]\n[server]\nportt = 1\n")
+    assert complaint(capsys, "champion", "--config", str(path))[1]["field"] == "server.portt"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "field"),
+    [
+        (["versions", "--limmit", "1"], "--limmit"),
+        (["versions", "--limit", "many"], "--limit"),
+        (["versions", "--limit", "0"], "--limit"),
+        (["import", "/no/such/file"], "file"),
+        (["show"], "version"),
+        (["shwo"], ""),
+        (["label"], ""),
+        ([], ""),
+    ],
+)
+def test_a_wrong_command_line_is_told_to_machines_as_an_object(
+    arguments: list[str], field: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, told = complaint(capsys, *arguments)
+    assert (status, told["error"], told.get("field", "")) == (2, "USAGE", field)
+    assert told["remedy"].startswith("see 'fraud")
+    assert run(arguments) == 2
+
+
+def test_what_the_system_refuses_and_what_nobody_foresaw_are_objects_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "fraud.toml"
+
+    def broken(error: Exception) -> None:
+        def refuse(*_: object) -> None:
+            raise error
+
+        monkeypatch.setattr("fraud.cli.shell.Shell.client", refuse)
+
+    run(["init", "--config", str(path)])
+    broken(PermissionError(13, "Permission denied", "/tmp/x"))
+    status, told = complaint(capsys, "champion", "--config", str(path))
+    assert (status, told["error"], told["field"]) == (1, "SYSTEM", "/tmp/x")
+    broken(KeyError("x"))
+    status, told = complaint(capsys, "champion", "--config", str(path))
+    assert (status, told["error"], told["message"]) == (1, "INTERNAL", "KeyError: 'x'")
+    assert "test_main.py" in told["traceback"]
+    with pytest.raises(KeyError):
+        run(["champion", "--config", str(path)])
+
+
+def test_a_file_that_cannot_be_written_is_told_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["init", "--config", str(tmp_path / "none" / "fraud.toml")]) == 1
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert "No such file or directory" in told
+    assert "check the path, the disk and who may use them" in told
