@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fraud.cli.looking_back import Reader, look_back
 from fraud.cli.shell import shell_of, table
 from fraud.cli.times import format_time, parse_moment_us
 from fraud.cli.versions import taint
@@ -21,12 +22,15 @@ def champion(
     """Show the champion of each model, now or at a past moment."""
     shell = shell_of(ctx)
     at_us = 0 if at is None else parse_moment_us(at, "--at")
-    with shell.client(target) as client:
-        found = [client.get_champion(name, at_us) for name in model or list(shell.settings.models)]
+
+    def look(reader: Reader) -> list[dict[str, Any]]:
+        found = [reader.get_champion(name, at_us) for name in model or list(shell.settings.models)]
         tainted = [
-            list(client.get_version(it.version).version.tainted_by) if it.version else [] for it in found
+            list(reader.get_version(it.version).version.tainted_by) if it.version else [] for it in found
         ]
-    documents = [_document(*pair) for pair in zip(found, tainted, strict=True)]
+        return [_document(*pair) for pair in zip(found, tainted, strict=True)]
+
+    documents = look_back(shell, target, look)
     rows = [
         (
             each["model"],

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fraud.cli.looking_back import look_back
 from fraud.cli.paging import rows_of_pages
 from fraud.cli.shell import shell_of, table
 from fraud.cli.times import format_time
@@ -20,12 +21,15 @@ def history(
 ) -> None:
     """List promotions, rollbacks and exclusions as they took effect, newest first."""
     shell = shell_of(ctx)
-    with shell.client(target) as client:
-        found = rows_of_pages(
-            lambda token: client.get_history(model, page_token=token),
+    found = look_back(
+        shell,
+        target,
+        lambda reader: rows_of_pages(
+            lambda token: reader.get_history(model, page_token=token),
             lambda page: ([_document(each) for each in page.entries], page.next_page_token),
             limit,
-        )
+        ),
+    )
     rows = [
         (
             each["time"],

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
+from fraud.cli.looking_back import Reader, look_back
 from fraud.cli.shell import shell_of, table
 from fraud.errors import InvalidInput
 
@@ -27,9 +28,12 @@ def lineage(
     shell = shell_of(ctx)
     if bool(batch) == bool(version):
         raise InvalidInput("--batch, --version", "must be given one or the other", "ask for one of them")
-    with shell.client(target, deadline_s=_DEADLINE_S) as client:
-        reply = client.get_lineage(batch_id=batch, version=version)
-        manifest = json.loads(client.get_version(version).manifest_json) if version else {}
+
+    def look(reader: Reader) -> "tuple[GetLineageResponse, dict[str, Any]]":
+        reply = reader.get_lineage(batch_id=batch, version=version)
+        return reply, json.loads(reader.get_version(version).manifest_json) if version else {}
+
+    reply, manifest = look_back(shell, target, look, deadline_s=_DEADLINE_S)
     document: dict[str, Any] = {
         "uses": [_use(each) for each in reply.uses],
         "decisions": [_decisions(each) for each in reply.decisions],

@@ -157,6 +157,12 @@ class Shell:
         if self.output is Output.TABLE:
             typer.echo(printable(text), err=True)
 
+    def caution(self, text: str) -> None:
+        """Tell people and machines what the result alone does not say, on stderr."""
+        if self.output is Output.JSON:
+            text = json.dumps({"note": text}, ensure_ascii=False)
+        typer.echo(printable(text), err=True)
+
     def write_logs(self) -> None:
         """Send the logs of this process to stderr, as [monitoring] and --output say."""
         from fraud.cli.logs import write_logs

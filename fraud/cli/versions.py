@@ -8,6 +8,7 @@ import typer
 from rich.table import Table
 
 from fraud.cli.curve import curve_table
+from fraud.cli.looking_back import look_back
 from fraud.cli.paging import rows_of_pages
 from fraud.cli.shell import shell_of, table
 from fraud.cli.times import format_time
@@ -27,12 +28,15 @@ def versions(
 ) -> None:
     """List versions, newest first."""
     shell = shell_of(ctx)
-    with shell.client(target) as client:
-        found = rows_of_pages(
-            lambda token: client.list_versions(model, page_token=token),
+    found = look_back(
+        shell,
+        target,
+        lambda reader: rows_of_pages(
+            lambda token: reader.list_versions(model, page_token=token),
             lambda page: ([_document(each) for each in page.versions], page.next_page_token),
             limit,
-        )
+        ),
+    )
     rows = [_row(each) for each in found]
     shell.show({"versions": found}, table("Versions", [*_COLUMNS[:-1], "tainted by"], rows))
 
@@ -44,8 +48,7 @@ def show(
 ) -> None:
     """Show one version: where it comes from, and each verdict with a row per check."""
     shell = shell_of(ctx)
-    with shell.client(target) as client:
-        response = client.get_version(version)
+    response = look_back(shell, target, lambda reader: reader.get_version(version))
     document = _document(response.version)
     manifest = json.loads(response.manifest_json or "{}")
     verdicts = [json.loads(text) for text in response.verdicts_json]

@@ -2,12 +2,13 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol
 
 import grpc
 
 from fraud.errors import InvalidInput
+from fraud.eventlog.log import EventLog
 from fraud.guard.finding import check_names
 from fraud.labels.batches import COMMENT_LENGTH_MAX, ID_LENGTH_MAX
 from fraud.records import Entry
@@ -20,9 +21,9 @@ from fraud.serving.edge import Edge
 from fraud.serving.paging import position_of, size_of
 from fraud.serving.queries import Queries
 from fraud.serving.roles import READERS, rule
-from fraud.serving.scorer import Scorer
 from fraud.serving.service_record import applied_of
 from fraud.serving.servicers import check_model, handler
+from fraud.serving.shadows import InShadow
 from fraud.settings import Settings
 from fraud.v1 import models_pb2
 
@@ -46,10 +47,36 @@ MODELS_ACCESS = {
 """The methods of the service, those of its other servicers included."""
 
 
+class InShadows(Protocol):
+    """Who scores in shadow."""
+
+    def of(self, model: str) -> Sequence[InShadow]:
+        """Return what is in shadow for a model."""
+        ...
+
+
+class Present(Protocol):
+    """What is so now: a scorer knows, or a folder at rest (`fraud.serving.at_rest`)."""
+
+    @property
+    def log(self) -> EventLog:
+        """The event log."""
+        ...
+
+    @property
+    def shadows(self) -> InShadows:
+        """Who scores in shadow."""
+        ...
+
+    def now_us(self) -> int:
+        """Return now by the clock of the service, µs UTC."""
+        ...
+
+
 class ModelServicer:
     """Answers from the ledger (what is intended) and the event log (what was applied)."""
 
-    def __init__(self, settings: Settings, registry: Registry, queries: Queries, scorer: Scorer) -> None:
+    def __init__(self, settings: Settings, registry: Registry, queries: Queries, scorer: Present) -> None:
         self._models = tuple(settings.models)
         self._page_size_max = settings.server.page_size_max
         self._by_approval = settings.gate.mode == "approval"

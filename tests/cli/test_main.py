@@ -192,7 +192,7 @@ def test_what_the_system_refuses_and_what_nobody_foresaw_are_objects_too(
     path = tmp_path / "fraud.toml"
 
     def broken(error: Exception) -> None:
-        def refuse(*_: object) -> None:
+        def refuse(*_: object, **__: object) -> None:
             raise error
 
         monkeypatch.setattr("fraud.cli.shell.Shell.client", refuse)
