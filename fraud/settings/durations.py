@@ -10,6 +10,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, PlainSerializer, ValidationInfo
 
 from fraud.clock import DAY_US, HOUR_US, MINUTE_US, SECOND_US
+from fraud.settings.spelling import spelled
 
 _UNITS_US = {"w": 7 * DAY_US, "d": DAY_US, "h": HOUR_US, "m": MINUTE_US, "s": SECOND_US, "ms": 1_000}
 _SHORT = re.compile(r"(?:\d+(?:ms|w|d|h|m|s))+")
@@ -35,7 +36,7 @@ def parse_duration_us(text: object) -> int:
         if match and any(match.groups()):
             units = (_UNITS_US[unit] for unit in ("w", "d", "h", "m", "s"))
             return sum(int(n or 0) * unit for n, unit in zip(match.groups(), units, strict=True))
-    raise ValueError(f"{text!r} is not a duration; write it like '45d', '1h30m', '10s' or 'P1DT12H'")
+    raise ValueError(f"{spelled(text)} is not a duration; write it like '45d', '1h30m', '10s' or 'P1DT12H'")
 
 
 def format_duration(duration_us: int) -> str:
@@ -59,7 +60,8 @@ UNITS_REQUIRED = {"units_required": True}
 
 
 def _not_negative(text: object, info: ValidationInfo) -> int:
-    if isinstance(text, int) and (info.context or {}).get("units_required"):
+    number = isinstance(text, int) and not isinstance(text, bool)
+    if number and (info.context or {}).get("units_required"):
         raise ValueError(f"{text!r} has no unit; write it like '45d', '1h30m', '10s' or 'P1DT12H'")
     duration_us = parse_duration_us(text)
     if duration_us < 0:

@@ -22,7 +22,7 @@ from fraud.settings.learning import Gate, GateSettings, Import, Labels, Training
 from fraud.settings.model import ModelSettings, Target
 from fraud.settings.monitoring import Monitoring
 from fraud.settings.places import Places
-from fraud.settings.problems import describe
+from fraud.settings.problems import describe, findings
 from fraud.settings.retention import Retention
 from fraud.settings.rules import Rules
 from fraud.settings.schema import Schema
@@ -269,7 +269,7 @@ def settings_from(tables: dict[str, Any], environment: Mapping[str, str], path: 
     try:
         settings = Settings.model_validate(merged, context=UNITS_REQUIRED)
     except ValidationError as error:
-        problems = [describe(problem, Settings, origins) for problem in error.errors()]
+        problems = [describe(problem, Settings, origins) for problem in findings(error)]
         text = f" {problems[0]}" if len(problems) == 1 else "".join(f"\n  {line}" for line in problems)
         field = problems[0].partition(": ")[0] if len(problems) == 1 else ""
         raise ConfigError(f"{path}:{text}", field=field) from None

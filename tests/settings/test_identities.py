@@ -43,7 +43,7 @@ def test_an_identity_is_bound_to_sources_by_its_name() -> None:
             'sources = { jane = ["analyst"] }',
             "sources: nobody can tell who hands labels in without file; give",
         ),
-        ('file = "i"\nsources = { jane = [] }', "server.identities.sources.jane: .* at least 1 item"),
+        ('file = "i"\nsources = { jane = [] }', "server.identities.sources.jane: .* give at least 1"),
         ('file = "i"\nsources = { "a b" = ["analyst"] }', "'a b' is no name of an identity"),
         (
             'file = "i"\nsources = { jane = ["analyst", "rumour"] }',

@@ -1,20 +1,25 @@
 """A wrong key or value is an error that names it, and what is allowed."""
 
+import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, get_origin
 
 import pytest
+from pydantic import BaseModel
 
 from fraud.errors import ConfigError
 from fraud.settings import Settings, load_settings, settings_from
+from fraud.settings.problems import section_in
 
 LEAST = "[schema.entities.card]\n[schema.entities.merchant]\n[models.card]\n"
 
 WRONG = {
     "[serverr]\nport = 1": ["serverr: unknown key", "did you mean 'server'", "allowed: service, schema"],
     "[server]\nportt = 1": ["server.portt: unknown key", "did you mean 'port'", "allowed: host, port"],
-    "[server]\nport = 99999": ["server.port", "less than or equal to 65535", "99999"],
-    '[server]\nport = "abc"': ["server.port", "integer", "'abc'"],
+    "[server]\nport = 99999": ["server.port: 99999 is too large; write 65535 or less"],
+    '[server]\nport = "abc"': ["server.port: 'abc' is no whole number"],
     '[log]\ndurability = "maybe"': ["log.durability", "'fsync' or 'process'", "'maybe'"],
     '[features.entities.card]\nwindows = ["5 apples"]': ["card.windows.0", "'5 apples'", "'45d'"],
     '[features.entities.card]\nwindows = [{ width = "1h", hopp = 5 }]': ["windows.0.hopp", "allowed: width"],
@@ -43,10 +48,20 @@ WRONG = {
     "[schema.numeric.age]\nmin = 5\nmax = 1": ["schema.numeric.age", "min: 5.0 is above max 1.0"],
     "[schema.amount]\nmax_minor = 99999999999": ["schema.amount.max_minor", "2147483647"],
     '[service]\ntimezone = "Mars"': ["service.timezone", "'Mars'", "'Europe/Brussels'"],
-    '[service]\ncurrency = "eur"': ["service.currency", "'eur'"],
+    '[service]\ncurrency = "eur"': ["service.currency: 'eur' is no currency code", "like 'EUR'"],
     "[labels]\nmaturity = 30": ["labels.maturity", "30 has no unit", "'45d'"],
     '[labels]\nmaturity = "0s"': ["labels.maturity", "longer than zero"],
-    "[labels]\nsources = []": ["labels.sources", "at least 1"],
+    "[server]\ntls = 5": ["server.tls: 5 is no table; write its keys in one, like { key = value }"],
+    '[training]\nrecipes = "full"': ["training.recipes: 'full' is no table"],
+    '[service]\ndata_dir = ["a"]': ["service.data_dir: ['a'] is no path; write it in quotes"],
+    '[service]\nclock = true': ["service.clock: true is not known here; write 'wall' or 'log'"],
+    '[labels]\nassume_completed = "yes, please"': ["'yes, please' is neither true nor false"],
+    '[labels]\nsources = "chargeback"': ["labels.sources: 'chargeback' is no list; write its values in [ ]"],
+    "[labels]\nsources = [true]": ["labels.sources.0: true is not a name"],
+    "[labels]\nmaturity = false": ["labels.maturity: false is not a duration; write it like '45d'"],
+    "[server]\nport = 1.5": ["server.port: 1.5 is no whole number; write one like 10"],
+    "[gate]\nalerts_max = nan": ["gate.alerts_max: nan is no number; write one like 0.5"],
+    "[labels]\nsources = []": ["labels.sources", "[] has too few entries; give at least 1"],
     '[sentinels]\nsource = "rumour"': ["sentinels.source: unknown rumour", "allowed: chargeback, analyst"],
     "[sentinels]\nrows_min = 9\nrows_max = 5": ["sentinels", "rows_min: 9 is above rows_max, 5"],
     "[training.recipes.full]\nrounds = 10": ["training.recipes.full.kind", "is required"],
@@ -67,7 +82,7 @@ WRONG = {
     "[server.rates]\nrows_per_second = 5": ["rates: nobody can tell callers apart without"],
     "[server.rates.identities.shop]\ncalls_per_second = 5": ["rates: nobody can tell callers apart"],
     '[server.rates.identities."a b"]': ["server.rates.identities", "'a b' is no name of an identity"],
-    "[server.rates]\ncalls_per_second = -1": ["server.rates.calls_per_second", "greater than or equal to 0"],
+    "[server.rates]\ncalls_per_second = -1": ["rates.calls_per_second: -1 is too small; write 0 or more"],
     '[monitoring]\nhost = "::"': ["monitoring: host: :: is reached from other machines", "insecure = true"],
     '[monitoring]\nhost = "a.example"\ntoken_file = "t"': ["needs [monitoring.tls] certificate"],
     '[monitoring]\nhost = "a.example"\ntls = { certificate = "c", key = "k" }': ["and token_file"],
@@ -93,6 +108,50 @@ def test_a_wrong_configuration_is_named_with_the_remedy(text: str) -> None:
         read(LEAST + text)
     for part in WRONG[text]:
         assert part in str(caught.value)
+
+
+VALUES: tuple[Any, ...] = (
+    "abc", "", "5 apples", -1, 0, 10**12, 10**30, 1.5, -0.5, float("nan"), True,
+    [], ["x"], [1], ["a", "a"], [[1]], [{"a": 1}], {}, {"x": 1},
+)  # fmt: skip
+FOREIGN = re.compile(
+    r"[Ii]nput|[Ee]xtra|\bvalid\b|[Vv]alue error|instance of|Field|[Tt]uple|\b[Dd]ict|[Ss]tring|validation"
+    r"|\bclass\b|\bNone|True|False|cannot be taken"
+)
+"""Words of Python and of the validator."""
+
+
+def keys_of(section: type[BaseModel], *above: str) -> Iterator[tuple[str, ...]]:
+    """Every key of the configuration; under a table of names, those of one that is called card."""
+    for name, field in section.model_fields.items():
+        path = (*above, field.alias or name)
+        yield path
+        inner = section_in(field.annotation)
+        if inner is not None:
+            named = get_origin(field.annotation) is dict or "dict[" in str(field.annotation)
+            yield from keys_of(inner, *path, *(["card"] if named else []))
+
+
+@pytest.mark.parametrize("section", sorted(Settings.model_fields))
+def test_no_wrong_value_of_any_key_is_told_in_the_words_of_python(section: str) -> None:
+    told = dict[str, str]()
+    first = Settings.model_fields[section].alias or section
+    for path in keys_of(Settings):
+        for value in VALUES if path[0] == first else ():
+            tables: dict[str, Any] = tomllib.loads(LEAST)
+            table = tables
+            for key in path[:-1]:
+                table = table.setdefault(key, {})
+            table[path[-1]] = value
+            try:
+                settings_from(tables, {}, Path("fraud.toml"))
+            except ConfigError as error:
+                lines = [
+                    re.sub(r"'[^']*'", "", line.partition(" allowed: ")[0])
+                    for line in str(error).splitlines()
+                ]
+                told |= {line: str(error) for line in lines if FOREIGN.search(line)}
+    assert told == {}
 
 
 def test_every_problem_is_told_at_once() -> None:
