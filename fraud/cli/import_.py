@@ -1,19 +1,25 @@
 """`fraud import`: loads a history into an empty service."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fraud.cli.label_file import write_labels
-from fraud.cli.shell import shell_of, table
+from fraud.cli.shell import Shell, shell_of, table
 from fraud.cli.times import format_time
 from fraud.errors import ConfigError
+
+if TYPE_CHECKING:
+    from fraud.serving.history import ImportSummary
 
 
 def import_(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(help="Parquet or CSV.", exists=True, dir_okay=False)],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Read and check all of it, write nothing.")
+    ] = False,
 ) -> None:
     """Load a history into an empty service that does not run; the configuration maps its columns."""
     shell = shell_of(ctx)
@@ -24,6 +30,11 @@ def import_(
 
     later = settings.data_dir / LATER
     shell.write_logs()
+    if dry_run:
+        from fraud.serving.rehearsal import rehearse_import
+
+        _show(shell, file, rehearse_import(settings, file), dry_run=True)
+        return
     with shell.progress() as progress:
         task = progress.add_task("transactions", total=None)
         summary = import_history(
@@ -32,6 +43,18 @@ def import_(
             lambda done, total: progress.update(task, completed=done, total=total),
             keep_later=lambda labels: write_labels(later, labels),
         )
+    _show(shell, file, summary, dry_run=False)
+    if summary.later:
+        source = settings.import_.label_source
+        shell.note(
+            f"{len(summary.later)} frauds are NOT loaded: they become known after the history ends. They are "
+            f"in {later}; push each when its time has come, or they will be learned as honest:\n"
+            f"  fraud label push {later} --batch later --source {source} --submitter YOU"
+        )
+    shell.note("next: fraud retrain --once, then fraud up")
+
+
+def _show(shell: Shell, file: Path, summary: "ImportSummary", *, dry_run: bool) -> None:
     document = {
         "file": str(file),
         "transactions": summary.transactions,
@@ -41,12 +64,5 @@ def import_(
         "last_event": format_time(summary.last_event_us),
     }
     rows = [(name.replace("_", " "), value) for name, value in document.items()]
-    shell.show(document, table("Imported", ["", ""], rows))
-    if summary.later:
-        source = settings.import_.label_source
-        shell.note(
-            f"{len(summary.later)} frauds are NOT loaded: they become known after the history ends. They are "
-            f"in {later}; push each when its time has come, or they will be learned as honest:\n"
-            f"  fraud label push {later} --batch later --source {source} --submitter YOU"
-        )
-    shell.note("next: fraud retrain --once, then fraud up")
+    title = "Would be imported; nothing was written" if dry_run else "Imported"
+    shell.show({**document, "dry_run": dry_run}, table(title, ["", ""], rows))

@@ -26,7 +26,10 @@ from fraud.records import Label
 
 if TYPE_CHECKING:
     from fraud.client import Client
+    from fraud.serving.feedback import Taken
     from fraud.v1.labels_pb2 import LabelBatch, SubmitLabelsResponse
+
+    Reply = SubmitLabelsResponse | Taken
 
 LISTED_MAX = 20
 """Refused rows that are listed one by one; the rest is counted."""
@@ -51,6 +54,10 @@ def push(
     until: Annotated[
         str, typer.Option(help="And before this one: half-open, so a label of this very moment is left out.")
     ] = "",
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Check all of it, by the data folder if it is here; send nothing."),
+    ] = False,
 ) -> None:
     """Hand in a file of labels: transaction_id, value, label_time and optionally comment."""
     shell = shell_of(ctx)
@@ -67,13 +74,17 @@ def push(
         raise InvalidInput(str(file), "holds no labels", "give a file with at least one row")
     wanted = _within(shell, labels, since, until)
     parts = parts_of(wanted, limits.label_rows_max, limits.message_bytes_max) if wanted else []
-    with shell.client(target, deadline_s=120.0, retries=9) as client:
-        replies = list(_send(shell, client, parts, batch, source, who))
+    if dry_run:
+        replies = _rehearsed(shell, parts, batch, source, who, is_here=target is None)
+    else:
+        with shell.client(target, deadline_s=120.0, retries=9) as client:
+            replies = list(_send(shell, client, parts, batch, source, who))
     sent = zip(parts, replies, strict=True)
     taken_before = sum(len(part) - len(reply.refused) for part, reply in sent if reply.repeated)
     document = _summary(batch, parts, replies, broken) | {
         "taken_before": taken_before,
         "left_out": len(labels) - len(wanted),
+        "dry_run": dry_run,
     }
     _show(shell, document)
     if document["refused"]:
@@ -94,6 +105,28 @@ def _within(shell: Shell, labels: list[Label], since: str, until: str) -> list[L
     ]
 
 
+def _rehearsed(
+    shell: Shell,
+    parts: Sequence[Sequence[Label]],
+    batch: str,
+    source: str,
+    who: str,
+    *,
+    is_here: bool,
+) -> Sequence["Reply"]:
+    """Return what would become of the parts, as far as can be told without the server."""
+    from fraud.serving.rehearsal import rehearse_labels
+
+    settings = shell.settings
+    look_up = is_here and settings.places.log.is_file()
+    replies = rehearse_labels(settings, shell.now_us(), batch, source, who, parts, look_up=look_up)
+    if not look_up:
+        shell.caution("the log is not here: neither payments nor earlier batches were looked up")
+    elif not who:
+        shell.caution("the server says who you are: whether the batch came before was not looked up")
+    return replies
+
+
 def _send(
     shell: Shell, client: "Client", parts: Sequence[Sequence[Label]], batch: str, source: str, submitter: str
 ) -> Iterator["SubmitLabelsResponse"]:
@@ -107,7 +140,7 @@ def _send(
 def _summary(
     batch: str,
     parts: Sequence[Sequence[Label]],
-    replies: Sequence["SubmitLabelsResponse"],
+    replies: Sequence["Reply"],
     broken: Sequence[BrokenRow],
 ) -> dict[str, Any]:
     refused = [{"place": row.place, "transaction_id": "", "reason": row.problem} for row in broken]
@@ -137,7 +170,8 @@ def _show(shell: Shell, document: dict[str, Any]) -> None:
         ("left out: their time is not in [since, until)", document["left_out"]),
         *((f"refused: {reason}", count) for reason, count in document["refused_by_reason"].items()),
     ]
-    title = f"Batch {document['batch_id']}, {document['parts']} part(s)"
+    what = ", as it would be taken; nothing was sent" if document["dry_run"] else ""
+    title = f"Batch {document['batch_id']}, {document['parts']} part(s){what}"
     tables = [table(title, ["labels", "rows"], rows)]
     if document["refused_rows"]:
         listed = [(row["place"], row["transaction_id"], row["reason"]) for row in document["refused_rows"]]

@@ -36,8 +36,10 @@ def look_back(
     from fraud.serving.at_rest import FolderReader
 
     with FolderReader(shell.settings) as reader:
-        shell.caution(f"no scorer runs: read from {shell.settings.data_dir}, as it was left")
-        return look(reader)
+        found = look(reader)
+    # After the look: an error is told alone.
+    shell.caution(f"no scorer runs: read from {shell.settings.data_dir}, as it was left")
+    return found
 
 
 def _is_at_rest(shell: Shell) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 
 from fraud.clock import EARLIEST_US, LATEST_US, Clock, microseconds_wanted
 from fraud.errors import Conflict, InvalidInput, LimitExceeded, NotFound, Overloaded, PermissionDenied
-from fraud.eventlog.log import BatchSummary
+from fraud.eventlog.log import BatchSummary, EventLog
 from fraud.features.fold import Coordinates
 from fraud.labels.batches import (
     COMMENT_LENGTH_MAX,
@@ -80,7 +80,7 @@ class Feedback:
             InvalidInput: it is not configured.
             PermissionDenied: the caller is bound to others.
         """
-        self._check_configured(source)
+        _check_configured(self._sources, source)
         allowed = None if caller is None else self._bound.get(caller.name)
         if caller is not None and allowed is not None and source not in allowed:
             raise PermissionDenied(
@@ -101,26 +101,9 @@ class Feedback:
             Overloaded: more than `labels.waiting_max` labels would wait for payments that never came.
             Unavailable: the append failed; nothing was kept.
         """
-        self._check_batch(batch_id, part, source, submitter)
-        if self._scorer.log.is_retracted(batch_id):
-            raise Conflict(
-                f"batch_id {batch_id!r} was retracted, and its labels count no more; "
-                "send labels that are right under a new batch_id"
-            )
-        owner = self._scorer.log.batch_owner(batch_id)
-        if owner not in (None, submitter):
-            raise Conflict(
-                f"batch_id {batch_id!r} was begun by {owner}, and a batch is of one submitter; "
-                "send your labels under a new batch_id"
-            )
+        check_batch(self._sources, batch_id, part, source, submitter)
         digest = digest_of(source, submitter, labels)
-        former = self._scorer.log.batch_digest(batch_id, part)
-        if former is not None:
-            if former != digest:
-                raise Conflict(
-                    f"batch_id {batch_id!r} part {part} was taken before with other labels; "
-                    "send corrections under a new batch_id"
-                )
+        if is_taken_before(self._scorer.log, batch_id, part, submitter, digest):
             return Taken(0, 0, self._refused_then(batch_id, part, labels), repeated=True, digest=digest)
         # A time in another unit must not carry the clock that follows events out of the calendar.
         times_us = [label.label_time_us for label in labels if label.label_time_us <= LATEST_US]
@@ -223,25 +206,6 @@ class Feedback:
         if state is not None:
             self._metrics.labels_waiting.set(len(state.fold.waiting))
 
-    def _check_batch(self, batch_id: str, part: int, source: str, submitter: str) -> None:
-        _check_length("batch_id", batch_id, ID_LENGTH_MAX, "name the batch")
-        if part < 0:
-            raise InvalidInput("part", f"is {part}", "number parts from 0 up")
-        self._check_configured(source)
-        _check_length("submitter", submitter, ID_LENGTH_MAX, "name who hands it in")
-        if submitter == IMPORTER:
-            raise InvalidInput(
-                "submitter", f"{IMPORTER!r} stands for a history ('fraud import')", "name who hands it in"
-            )
-
-    def _check_configured(self, source: str) -> None:
-        if source not in self._sources:
-            raise InvalidInput(
-                "source",
-                f"{source!r} is not configured",
-                f"send one of: {', '.join(self._sources)} (labels.sources)",
-            )
-
     def take_outcomes(self, reports: Sequence[OutcomeReport]) -> Taken:
         """Log what became of payments.
 
@@ -263,6 +227,59 @@ class Feedback:
         found = len(self._scorer.log.find([report.transaction_id for report in kept]).keys())
         distinct = len({report.transaction_id for report in kept})
         return Taken(len(kept) - (distinct - found), distinct - found, tuple(refused))
+
+
+def check_batch(sources: Sequence[str], batch_id: str, part: int, source: str, submitter: str) -> None:
+    """Refuse a part of a batch for what it says of itself; `sources` are those of the configuration.
+
+    Raises:
+        InvalidInput: batch id, part, source or submitter cannot be accepted.
+    """
+    _check_length("batch_id", batch_id, ID_LENGTH_MAX, "name the batch")
+    if part < 0:
+        raise InvalidInput("part", f"is {part}", "number parts from 0 up")
+    _check_configured(sources, source)
+    _check_length("submitter", submitter, ID_LENGTH_MAX, "name who hands it in")
+    if submitter == IMPORTER:
+        raise InvalidInput(
+            "submitter", f"{IMPORTER!r} stands for a history ('fraud import')", "name who hands it in"
+        )
+
+
+def _check_configured(sources: Sequence[str], source: str) -> None:
+    if source not in sources:
+        raise InvalidInput(
+            "source",
+            f"{source!r} is not configured",
+            f"send one of: {', '.join(sources)} (labels.sources)",
+        )
+
+
+def is_taken_before(log: EventLog, batch_id: str, part: int, submitter: str, digest: str) -> bool:
+    """Tell whether a log holds a part of a batch with these very labels.
+
+    Raises:
+        Conflict: the part came before with other labels, another submitter began the batch, or it was
+            retracted.
+    """
+    if log.is_retracted(batch_id):
+        raise Conflict(
+            f"batch_id {batch_id!r} was retracted, and its labels count no more; "
+            "send labels that are right under a new batch_id"
+        )
+    owner = log.batch_owner(batch_id)
+    if owner not in (None, submitter):
+        raise Conflict(
+            f"batch_id {batch_id!r} was begun by {owner}, and a batch is of one submitter; "
+            "send your labels under a new batch_id"
+        )
+    former = log.batch_digest(batch_id, part)
+    if former not in (None, digest):
+        raise Conflict(
+            f"batch_id {batch_id!r} part {part} was taken before with other labels; "
+            "send corrections under a new batch_id"
+        )
+    return former is not None
 
 
 def _check_length(field: str, text: str, length_max: int, remedy: str) -> None:

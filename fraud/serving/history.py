@@ -18,6 +18,7 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
+from fraud.archive.archive import Archive
 from fraud.clock import WallClock
 from fraud.errors import ConfigError, NotAllowedNow, Unavailable
 from fraud.eventlog.entity_key import EntityKey
@@ -91,17 +92,30 @@ def import_history(
             durability=settings.log.durability,
         )
         try:
-            if log.head():
-                raise NotAllowedNow(
-                    f"{settings.places.log}: holds {log.head()} events; a history goes into an empty log only"
-                )
-            log.hold_to_key(EntityKey.of(settings).fingerprint)
-            log.hold_to_heading(heading_of(settings))
             snapshots = Snapshots(settings.places.state, settings.log.snapshots_kept)
-            check_nothing_ahead(log, open_archive(settings), snapshots)
+            check_empty(settings, log, EntityKey.of(settings).fingerprint, open_archive(settings), snapshots)
+            log.hold_to_heading(heading_of(settings))
             return _load(settings, history, log, snapshots, progress, keep_later)
         finally:
             log.close()
+
+
+def check_empty(
+    settings: Settings, log: SqliteEventLog, fingerprint: str, archive: Archive, snapshots: Snapshots
+) -> None:
+    """Refuse a log that a history may not go into.
+
+    Raises:
+        NotAllowedNow: it is not empty.
+        ConfigError: it was made under another key.
+        Damaged: archive or snapshots are of another log.
+    """
+    if log.head():
+        raise NotAllowedNow(
+            f"{settings.places.log}: holds {log.head()} events; a history goes into an empty log only"
+        )
+    log.hold_to_key(fingerprint)
+    check_nothing_ahead(log, archive, snapshots)
 
 
 def _load(
@@ -114,8 +128,7 @@ def _load(
 ) -> ImportSummary:
     spec = FeatureSpec.of(settings)
     fold = FeatureFold(spec, ConflictRule.of(settings.labels))
-    end_us = WallClock().now_us() if settings.service.clock == "wall" else history.arrival_us_last
-    labels = _Labels(history, end_us, settings)
+    labels = _labels_of(settings, history)
     tokens = _Tokens(_stored(settings, history.tokens), history.rows.surrogates)
     total = len(history.ids)
     # One transaction: a log that holds half a history would be read as a whole one.
@@ -139,8 +152,27 @@ def _load(
     except Unavailable as error:
         # The log has all of it, so that the first start takes longer and nothing is lost.
         _log.warning("no snapshot of what was imported", why=error)
+    return _summary(history, labels)
+
+
+def summary_of(settings: Settings, history: History) -> ImportSummary:
+    """Return what would be loaded of a history.
+
+    Raises:
+        InvalidInput: an entity's token cannot be accepted.
+    """
+    _stored(settings, history.tokens)
+    return _summary(history, _labels_of(settings, history))
+
+
+def _summary(history: History, labels: "_Labels") -> ImportSummary:
     times = history.rows.event_time_us
-    return ImportSummary(total, labels.given, later, int(times[0]), int(times[-1]))
+    return ImportSummary(len(history.ids), labels.given, labels.later(), int(times[0]), int(times[-1]))
+
+
+def _labels_of(settings: Settings, history: History) -> "_Labels":
+    end_us = WallClock().now_us() if settings.service.clock == "wall" else history.arrival_us_last
+    return _Labels(history, end_us, settings)
 
 
 def _stored(settings: Settings, tokens: list[list[str]]) -> list[list[str]]:

@@ -9,6 +9,7 @@ import pytest
 from fraud.cli.label_file import read_labels, write_labels
 from fraud.cli.main import run
 from fraud.errors import Unavailable
+from fraud.eventlog import lock_data_folder
 from fraud.eventlog.folder import open_log
 from fraud.records import Label, LabelValue
 from fraud.serving.history import LATER
@@ -29,6 +30,36 @@ def test_frauds_known_later_are_named_and_lie_ready_to_be_pushed(
     assert {int(it.transaction_id) for it in labels} < {*frame.filter(frame["fraud"] == 1)["id"].to_list()}
     assert f"{len(labels)} frauds are NOT loaded" in " ".join(told.split())
     assert "--source chargeback" in told
+
+
+def test_a_history_that_is_only_tried_is_checked_as_if_it_were_loaded_and_leaves_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = test_history.configured(tmp_path)
+    path, frame = test_history.made(tmp_path, seed=8)
+
+    def imported(*more: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        status = run(
+            ["import", str(path), "--config", str(tmp_path / "fraud.toml"), "--output", "json", *more]
+        )
+        told = capsys.readouterr()
+        return status, told.out, told.err
+
+    status, tried, _ = imported("--dry-run")
+    assert status == 0
+    assert not settings.data_dir.exists()
+    with lock_data_folder(settings.data_dir):
+        assert json.loads(imported("--dry-run")[2])["error"] == "DATA_FOLDER_LOCKED"
+    status, loaded, _ = imported()
+    assert json.loads(tried) == json.loads(loaded) | {"dry_run": True}
+    again = [json.loads(imported(*more)[2]) for more in ((), ("--dry-run",))]
+    assert again[0] == again[1]
+    assert again[0]["error"] == "NOT_ALLOWED_NOW"
+    frame.drop("id").write_parquet(path)
+    wrong = [json.loads(imported(*more)[2]) for more in ((), ("--dry-run",))]
+    assert wrong[0] == wrong[1]
+    assert wrong[0]["error"] == "INVALID_INPUT"
 
 
 def test_a_history_whose_frauds_are_all_known_leaves_no_such_file(

@@ -167,6 +167,42 @@ def test_a_push_that_is_repeated_says_again_what_was_refused(
         assert document["accepted"] + document["waiting"] == accepted
 
 
+def test_a_push_that_is_only_tried_tells_what_the_push_would_and_sends_nothing(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fraud(config, capsys, "score", json.dumps(transaction("tried")))
+    rows = [
+        ("tried", "FRAUD", "2026-01-09"),
+        ("later", "FRAUD", "2026-01-09"),
+        ("x" * 200, "FRAUD", "2026-01-09"),
+    ]
+    tried = push(config, capsys, rows, "batch-tried", "--dry-run")
+    _, document, _ = fraud(config, capsys, "label", "batches")
+    assert "batch-tried" not in {each["batch_id"] for each in document["batches"]}
+    pushed = push(config, capsys, rows, "batch-tried")
+    assert (tried[0], tried[1] | {"dry_run": False}, tried[2]) == pushed
+    assert (pushed[0], pushed[1]["accepted"], pushed[1]["waiting"], pushed[1]["refused"]) == (1, 1, 1, 1)
+    assert push(config, capsys, rows, "batch-tried", "--dry-run")[1]["taken_before"] == 2
+    status, _, told = push(config, capsys, rows[:1], "batch-tried", "--dry-run")
+    assert (status, json.loads(told)["error"]) == (1, "CONFLICT")
+    broken = [*rows, ("a", "MAYBE", "2026-01-09")]
+    assert json.loads(push(config, capsys, broken, "batch-tried", "--dry-run")[2])["error"] == "INVALID_INPUT"
+
+
+def test_a_push_is_tried_without_a_service_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "fraud.toml"
+    assert run(["init", "--config", str(path)]) == 0
+    status, document, told = push(path, capsys, [("a", "FRAUD", "2026-01-09")], "b", "--dry-run")
+    assert (status, document["waiting"], document["dry_run"]) == (0, 1, True)
+    assert "the log is not here" in json.loads(told)["note"]
+    assert not (tmp_path / "data").exists()
+    wrong = ("--source", "rumour")
+    assert (
+        json.loads(push(path, capsys, [("a", "FRAUD", "2026-01-09")], "b", "--dry-run", *wrong)[2])["field"]
+        == "source"
+    )
+
+
 def test_the_same_batch_with_other_labels_is_refused(
     config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
