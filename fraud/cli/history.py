@@ -1,4 +1,4 @@
-"""`fraud history`: what the scorer put into effect, who asked for it, and why."""
+"""`fraud history`: what the scorer put into effect, who asked for it, and why; or all that the ledger has."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 def history(
     ctx: typer.Context,
     model: Annotated[str, typer.Option(help="Only this model, and what concerns all; default: all.")] = "",
+    all_: Annotated[
+        bool,
+        typer.Option(
+            "--all", help="Every entry of the ledger: retrains, verdicts, rules, erasures and so on."
+        ),
+    ] = False,
     limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
     target: Annotated[str | None, typer.Option(help="host:port of the server.")] = None,
 ) -> None:
@@ -25,11 +31,18 @@ def history(
         shell,
         target,
         lambda reader: rows_of_pages(
-            lambda token: reader.get_history(model, page_token=token),
+            lambda token: reader.get_history(model, page_token=token, ledger=all_),
             lambda page: ([_document(each) for each in page.entries], page.next_page_token),
             limit,
         ),
     )
+    if all_:
+        told = [
+            (it["time"], it["ledger_seq"], it["model"] or "all", it["what"], _who(it), it["reason"])
+            for it in found
+        ]
+        shell.show({"entries": found}, table("Ledger", ["when", "entry", "model", "what", "by", "why"], told))
+        return
     rows = [
         (
             each["time"],
@@ -58,6 +71,7 @@ def _document(entry: "HistoryEntry") -> dict[str, Any]:
         "refused": entry.refused,
         "overridden": entry.overridden,
         "asked_by": entry.asked_by,
+        "what": entry.what,
     }
 
 

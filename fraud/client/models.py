@@ -50,10 +50,15 @@ class ModelCalls(Connection):
         return self._call("ModelService/GetRetrain", request, models_pb2.GetRetrainResponse)
 
     def get_history(
-        self, model: str = "", *, page_token: str = "", page_size: int = 0
+        self, model: str = "", *, page_token: str = "", page_size: int = 0, ledger: bool = False
     ) -> models_pb2.GetHistoryResponse:
-        """Return a page of what was put into effect, newest first ("" for every model)."""
-        request = models_pb2.GetHistoryRequest(model=model, page_token=page_token, page_size=page_size)
+        """Return a page of what was put into effect, newest first ("" for every model).
+
+        With `ledger` every entry of the ledger, in words.
+        """
+        request = models_pb2.GetHistoryRequest(
+            model=model, page_token=page_token, page_size=page_size, ledger=ledger
+        )
         return self._call("ModelService/GetHistory", request, models_pb2.GetHistoryResponse)
 
     def promote(

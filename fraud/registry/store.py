@@ -19,6 +19,7 @@ from fraud.errors import Conflict, Damaged, InvalidInput, NotAllowedNow, NotFoun
 from fraud.eventlog.connection import Layout, connect, reading, transaction
 from fraud.registry.chain import GENESIS_HASH, LedgerEntry, canonical_json, entry_hash
 from fraud.registry.ledger import FOLDS, RegistryState
+from fraud.registry.wording import models_of
 
 LAYOUT = Layout(
     "registry ledger",
@@ -133,6 +134,31 @@ class LedgerStore:
         """
         with self._lock:
             return list(self._entries(after))
+
+    def newest(self, model: str, before: int, limit: int) -> list[LedgerEntry]:
+        """Return at most `limit` entries with a seq < `before` (0: all), newest first.
+
+        Those of a model are its own and those that concern all; "" is every model.
+
+        Raises:
+            Damaged: a body is no JSON.
+            Unavailable: the file cannot be read now.
+        """
+        found: list[LedgerEntry] = []
+        with self._lock, reading(self._path):
+            # One by one: a manifest may be long.
+            rows = self._connection.execute(
+                """SELECT seq, time_us, kind, actor, reason, body, previous_hash, hash FROM ledger
+                WHERE seq < ? ORDER BY seq DESC""",
+                (before or 2**63 - 1,),
+            )
+            for row in rows:
+                entry = self._entry(row)
+                if not model or not (about := models_of(entry)) or model in about:
+                    found.append(entry)
+                if len(found) == limit:
+                    break
+        return found
 
     def _entries(self, after: int) -> Iterator[LedgerEntry]:
         with reading(self._path):

@@ -90,9 +90,11 @@ class FolderReader:
         """Return a version with its manifest and verdicts."""
         return asyncio.run(self._models.get_version(models_pb2.GetVersionRequest(version=version)))
 
-    def get_history(self, model: str = "", *, page_token: str = "") -> models_pb2.GetHistoryResponse:
-        """Return a page of what was put into effect, newest first ("" for every model)."""
-        request = models_pb2.GetHistoryRequest(model=model, page_token=page_token)
+    def get_history(
+        self, model: str = "", *, page_token: str = "", ledger: bool = False
+    ) -> models_pb2.GetHistoryResponse:
+        """Return a page of what was put into effect, or of the whole ledger, newest first."""
+        request = models_pb2.GetHistoryRequest(model=model, page_token=page_token, ledger=ledger)
         return asyncio.run(self._lineage.get_history(request))
 
     def get_lineage(self, *, batch_id: str = "", version: str = "") -> models_pb2.GetLineageResponse:

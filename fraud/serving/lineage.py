@@ -23,8 +23,10 @@ from fraud.registry.ledger import RegistryState
 from fraud.registry.second_person import Asked
 from fraud.registry.version import VersionState
 from fraud.registry.view import Registry
+from fraud.registry.wording import models_of, words_of
 from fraud.serving.edge import Edge
 from fraud.serving.models import MODELS
+from fraud.serving.paging import position_of, size_of
 from fraud.serving.queries import Queries
 from fraud.serving.service_record import applied_of
 from fraud.serving.servicers import check_model, handler
@@ -44,6 +46,7 @@ class LineageServicer:
 
     def __init__(self, settings: Settings, registry: Registry, queries: Queries) -> None:
         self._models = tuple(settings.models)
+        self._page_size_max = settings.server.page_size_max
         self._registry = registry
         self._queries = queries
 
@@ -56,9 +59,11 @@ class LineageServicer:
         return handler(edge, MODELS, methods)
 
     async def get_history(self, request: models_pb2.GetHistoryRequest) -> models_pb2.GetHistoryResponse:
-        """Return a page of what was put into effect, newest first."""
+        """Return a page of what was put into effect, or of the whole ledger, newest first."""
         if request.model:
             check_model(request.model, self._models)
+        if request.ledger:
+            return await self._ledger(request)
         page = await self._queries.history(request.model, request.page_token, request.page_size)
         seqs = [applied_of(entry).ledger_seq for entry in page.rows]
         ledger = await asyncio.to_thread(self._registry.store.find, seqs)
@@ -66,6 +71,18 @@ class LineageServicer:
         return models_pb2.GetHistoryResponse(
             entries=history(page.rows, ledger, state.asked),
             next_page_token=page.next_token,
+        )
+
+    async def _ledger(self, request: models_pb2.GetHistoryRequest) -> models_pb2.GetHistoryResponse:
+        before, limit = (
+            position_of(request.page_token),
+            size_of(request.page_size, self._page_size_max),
+        )
+        entries = await self._queries.survey(self._registry.store.newest, request.model, before, limit)
+        state = await asyncio.to_thread(self._registry.refresh)
+        return models_pb2.GetHistoryResponse(
+            entries=[_of_ledger(entry, state.asked) for entry in entries],
+            next_page_token=str(entries[-1].seq) if len(entries) == limit and entries[-1].seq > 1 else "",
         )
 
     async def get_lineage(self, request: models_pb2.GetLineageRequest) -> models_pb2.GetLineageResponse:
@@ -112,12 +129,30 @@ def history(
         )
         asked = ledger.get(event.ledger_seq)
         if asked is not None:
-            row.kind, row.actor, row.reason = asked.kind, asked.actor, asked.reason
-            row.overridden = asked.body.get("overridden", "")
-            first = asked_for.get(asked.body.get("asked", 0))
-            row.asked_by = "" if first is None else first.actor
+            row.what = words_of(asked)
+            _ask(row, asked, asked_for)
         found.append(row)
     return found
+
+
+def _of_ledger(entry: LedgerEntry, asked_for: Mapping[int, Asked]) -> models_pb2.HistoryEntry:
+    row = models_pb2.HistoryEntry(
+        time_us=entry.time_us,
+        model=",".join(models_of(entry)),
+        version=entry.body.get("version", ""),
+        ledger_seq=entry.seq,
+        what=words_of(entry),
+    )
+    _ask(row, entry, asked_for)
+    return row
+
+
+def _ask(row: models_pb2.HistoryEntry, asked: LedgerEntry, asked_for: Mapping[int, Asked]) -> None:
+    """Say who asked for what a row tells, and why."""
+    row.kind, row.actor, row.reason = asked.kind, asked.actor, asked.reason
+    row.overridden = asked.body.get("overridden", "") if asked.kind == "Promoted" else ""
+    first = asked_for.get(asked.body.get("asked", 0))
+    row.asked_by = "" if first is None else first.actor
 
 
 def uses_of_batch(state: RegistryState, parts: Sequence[BatchSummary]) -> list[models_pb2.BatchUse]:

@@ -406,20 +406,26 @@ class GetHistoryRequest(_message.Message):
     MODEL_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    LEDGER_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Empty: every model."""
     page_size: _builtins.int
     page_token: _builtins.str
+    ledger: _builtins.bool
+    """Every entry of the ledger instead: retrains, verdicts, rules, attacks, erasures, … Page tokens of the one are
+    none of the other.
+    """
     def __init__(
         self,
         *,
         model: _builtins.str = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        ledger: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ledger", b"ledger", "model", b"model", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -441,6 +447,7 @@ class HistoryEntry(_message.Message):
     REFUSED_FIELD_NUMBER: _builtins.int
     OVERRIDDEN_FIELD_NUMBER: _builtins.int
     ASKED_BY_FIELD_NUMBER: _builtins.int
+    WHAT_FIELD_NUMBER: _builtins.int
     time_us: _builtins.int
     model: _builtins.str
     """Empty: the whole service (an exclusion)."""
@@ -448,7 +455,7 @@ class HistoryEntry(_message.Message):
     """What served from here on; empty: no champion."""
     ledger_seq: _builtins.int
     kind: _builtins.str
-    """"Promoted", "RolledBack", "DataExcluded", "ExclusionUndone"."""
+    """"Promoted", "RolledBack", "DataExcluded", "ExclusionUndone"; of the whole ledger any kind."""
     actor: _builtins.str
     reason: _builtins.str
     refused: _builtins.str
@@ -457,6 +464,10 @@ class HistoryEntry(_message.Message):
     """What a promotion by override passed over; empty: the gate stood behind it."""
     asked_by: _builtins.str
     """Under the two-person rule: who had asked for it before `actor` carried it out."""
+    what: _builtins.str
+    """What the ledger's entry did, in words; `time_us` is that of the entry, and `version` what it is about, when the
+    whole ledger was asked for.
+    """
     def __init__(
         self,
         *,
@@ -470,10 +481,11 @@ class HistoryEntry(_message.Message):
         refused: _builtins.str = ...,
         overridden: _builtins.str = ...,
         asked_by: _builtins.str = ...,
+        what: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "asked_by", b"asked_by", "kind", b"kind", "ledger_seq", b"ledger_seq", "model", b"model", "overridden", b"overridden", "reason", b"reason", "refused", b"refused", "time_us", b"time_us", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "asked_by", b"asked_by", "kind", b"kind", "ledger_seq", b"ledger_seq", "model", b"model", "overridden", b"overridden", "reason", b"reason", "refused", b"refused", "time_us", b"time_us", "version", b"version", "what", b"what"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
