@@ -12,7 +12,7 @@ from fraud.errors import InvalidInput
 
 if TYPE_CHECKING:
     from fraud.client.scoring import OutcomeName
-    from fraud.v1.scoring_pb2 import Decision
+    from fraud.v1.scoring_pb2 import Decision, KnownLabel
 
 _OUTCOMES: dict[str, "OutcomeName"] = {
     "APPROVE": "APPROVE",
@@ -20,6 +20,7 @@ _OUTCOMES: dict[str, "OutcomeName"] = {
     "REVIEW": "REVIEW",
     "DECLINE": "DECLINE",
 }
+_LABEL_COLUMNS = ["label", "of", "arrived", "source", "submitter", "batch", ""]
 _COLUMNS = ["transaction", "arrived", "outcome", "amount", "risk", "version or rule", "limits"]
 
 
@@ -65,11 +66,17 @@ def decision(
     transaction_id: Annotated[str, typer.Argument(help="The transaction; the log or the archive has it.")],
     target: Annotated[str | None, typer.Option(help="host:port of the server.")] = None,
 ) -> None:
-    """Show what was decided on one transaction, and why."""
+    """Show what was decided on one transaction, why, whose it was, and what labels said of it since."""
     shell = shell_of(ctx)
     with shell.client(target) as client:
-        found = _document(client.get_decision(transaction_id))
-    facts = [(name, value) for name, value in found.items() if name != "reasons" and value not in ("", [])]
+        reply = client.get_decision_with_facts(transaction_id)
+    decided = _document(reply.decision)
+    found = decided | {
+        "entities": {each.entity: each.surrogate for each in reply.entities},
+        "labels": [_label(each) for each in reply.labels],
+    }
+    facts = [(name, value) for name, value in decided.items() if name != "reasons" and value not in ("", [])]
+    facts += [(f"{name}, by number", number) for name, number in found["entities"].items()]
     reasons = [
         (each["text"] or each["code"], each["feature"] or None, f"{each['contribution']:+.3f}")
         for each in found["reasons"]
@@ -79,6 +86,7 @@ def decision(
         found,
         table(f"Decision on {transaction_id}", ["", ""], shown),
         table("Reasons, by what they add to the log-odds", ["reason", "feature", "adds"], reasons),
+        table("Labels, as they came in", _LABEL_COLUMNS, [_label_row(each) for each in found["labels"]]),
     )
 
 
@@ -87,6 +95,23 @@ def _outcome(text: str) -> "OutcomeName":
     if found is None:
         raise InvalidInput("--outcome", f"{text!r} is none", f"name any of {', '.join(_OUTCOMES)}")
     return found
+
+
+def _label(each: "KnownLabel") -> dict[str, Any]:
+    return {
+        "value": each.value,
+        "label_time": format_time(each.label_time_us),
+        "arrived": format_time(each.arrival_time_us),
+        "source": each.source,
+        "submitter": each.submitter,
+        "batch_id": each.batch_id,
+        "retracted": each.retracted,
+    }
+
+
+def _label_row(each: dict[str, Any]) -> list[object]:
+    *values, retracted = each.values()
+    return [*values, "retracted" if retracted else ""]
 
 
 def _document(found: "Decision") -> dict[str, Any]:

@@ -58,6 +58,16 @@ class ScoringCalls(Connection):
         reply = self._call("ScoringService/ScoreBatch", request, scoring_pb2.ScoreBatchResponse)
         return list(reply.results)
 
+    def get_decision_with_facts(self, transaction_id: str) -> scoring_pb2.GetDecisionResponse:
+        """Return a stored decision, whose payment it was, and the labels known of it.
+
+        Raises:
+            NotFound: no such transaction.
+        """
+        given = {"transaction_id": transaction_id, "with_facts": True}
+        request = filled(scoring_pb2.GetDecisionRequest, given)
+        return self._call("ScoringService/GetDecision", request, scoring_pb2.GetDecisionResponse)
+
     def get_decision(self, transaction_id: str) -> scoring_pb2.Decision:
         """Return a stored decision with its reasons.
 

@@ -1,12 +1,14 @@
 """From wire to records and back, once, at the edge; and the gRPC status of every error."""
 
 import enum
+from collections.abc import Sequence
 from typing import TypeVar, cast
 
 import grpc
 
 from fraud import errors
 from fraud.records import (
+    MISSING_SURROGATE,
     Decision,
     Entry,
     Label,
@@ -16,6 +18,7 @@ from fraud.records import (
     Scored,
 )
 from fraud.serving.card_numbers import without_card_numbers
+from fraud.serving.known_labels import KnownLabel
 from fraud.v1 import labels_pb2, scoring_pb2
 
 Number = TypeVar("Number", bound=enum.IntEnum)
@@ -111,3 +114,26 @@ def entry_to_wire(entry: Entry, reasons: tuple[scoring_pb2.Reason, ...] = ()) ->
     """Return the wire form of a log entry that holds a decision."""
     assert isinstance(entry.event, Scored)
     return decision_to_wire(entry.event, entry.arrival_time_us, reasons)
+
+
+def entities_to_wire(scored: Scored, names: Sequence[str]) -> list[scoring_pb2.KeptEntity]:
+    """Return whose payment it was, as it is kept; `names` are those of the schema, in order."""
+    pairs = zip(names, scored.surrogates, strict=False)
+    return [
+        scoring_pb2.KeptEntity(entity=name, surrogate=surrogate)
+        for name, surrogate in pairs
+        if surrogate != MISSING_SURROGATE
+    ]
+
+
+def label_to_wire(known_label: KnownLabel) -> scoring_pb2.KnownLabel:
+    """Return the wire form of a label that is known of a payment."""
+    return scoring_pb2.KnownLabel(
+        value=known_label.label.value.name,
+        label_time_us=known_label.label.label_time_us,
+        arrival_time_us=known_label.arrival_time_us,
+        source=known_label.source,
+        submitter=known_label.submitter,
+        batch_id=known_label.batch_id,
+        retracted=known_label.retracted,
+    )

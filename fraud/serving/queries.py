@@ -24,6 +24,7 @@ from fraud.errors import NotFound, Overloaded, TooLate
 from fraud.eventlog.log import BatchSummary, EventLog
 from fraud.records import Entry, Outcome, Scored
 from fraud.serving.fairness import WaitingRoom
+from fraud.serving.known_labels import KnownLabel, known_labels
 from fraud.serving.paging import position_of, size_of
 from fraud.serving.roles import calling, name_of
 from fraud.serving.service_record import ServiceRecord
@@ -90,6 +91,10 @@ class Queries:
         if entry is None:
             raise NotFound(f"transaction_id {transaction_id!r}: no such decision; check the id")
         return entry
+
+    async def labels_of(self, transaction_id: str) -> list[KnownLabel]:
+        """Return every label known of a payment, in the order they came in."""
+        return await self.survey(known_labels, self._log, self._archive, transaction_id)
 
     async def decisions(
         self, outcomes: Sequence[Outcome], since_us: int, model: str, token: str, size: int

@@ -188,6 +188,7 @@ class ScoringProcess:
             self.feedback,
             self.queries,
             tuple(self.settings.models),
+            self.settings.schema_.entity_names,
         )
         labels = LabelServicer(limits, self.registry, self.batcher, self.feedback, self.queries)
         models = ModelServicer(self.settings, self.registry, self.queries, self.scorer)

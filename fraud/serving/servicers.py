@@ -1,7 +1,7 @@
 """The methods of the three services: from wire, call, to wire."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any
 
 import grpc
@@ -15,9 +15,11 @@ from fraud.serving.bands import veiled
 from fraud.serving.batcher import Answer, Batcher
 from fraud.serving.convert import (
     decision_to_wire,
+    entities_to_wire,
     entry_to_wire,
     known,
     label_from_wire,
+    label_to_wire,
     report_from_wire,
     row_error,
 )
@@ -70,8 +72,10 @@ class ScoringServicer:
         feedback: Feedback,
         queries: Queries,
         models: Collection[str],
+        entities: Sequence[str] = (),
     ) -> None:
         self._models = models
+        self._entities = entities
         self._limits = limits
         self._intake = intake
         self._scorer = scorer
@@ -134,7 +138,14 @@ class ScoringServicer:
         assert isinstance(entry.event, Scored)
         with self._queries.place():
             reasons = await self._desk.explain_one(entry)
-        return scoring_pb2.GetDecisionResponse(decision=self._seen(entry_to_wire(entry, reasons)))
+        response = scoring_pb2.GetDecisionResponse(decision=self._seen(entry_to_wire(entry, reasons)))
+        caller = calling()
+        # Who only asks for scores would learn from labels which frauds went unseen.
+        if request.with_facts and (caller is None or caller.roles & READERS.roles):
+            labels = await self._queries.labels_of(request.transaction_id)
+            response.entities.extend(entities_to_wire(entry.event, self._entities))
+            response.labels.extend(label_to_wire(each) for each in labels)
+        return response
 
     async def list_decisions(
         self, request: scoring_pb2.ListDecisionsRequest

@@ -25,19 +25,19 @@ _sym_db = _symbol_database.Default()
 from fraud.v1 import transaction_pb2 as fraud_dot_v1_dot_transaction__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x66raud/v1/scoring.proto\x12\x08\x66raud.v1\x1a\x1a\x66raud/v1/transaction.proto\"K\n\x06Reason\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07\x66\x65\x61ture\x18\x02 \x01(\t\x12\x14\n\x0c\x63ontribution\x18\x03 \x01(\x01\x12\x0c\n\x04text\x18\x04 \x01(\t\"\xa1\x03\n\x08\x44\x65\x63ision\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12\x12\n\x05score\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x17\n\nrisk_score\x18\x03 \x01(\x05H\x01\x88\x01\x01\x12\"\n\x07outcome\x18\x04 \x01(\x0e\x32\x11.fraud.v1.Outcome\x12!\n\x07reasons\x18\x05 \x03(\x0b\x32\x10.fraud.v1.Reason\x12\x0f\n\x07version\x18\x06 \x01(\t\x12\x16\n\x0epolicy_version\x18\x07 \x01(\t\x12\x10\n\x08\x65xplored\x18\x08 \x01(\x08\x12\x12\n\npropensity\x18\t \x01(\x01\x12\x0e\n\x06limits\x18\n \x03(\t\x12\r\n\x05model\x18\x0b \x01(\t\x12\x15\n\revent_time_us\x18\x0c \x01(\x03\x12\x17\n\x0f\x61rrival_time_us\x18\r \x01(\x03\x12\x14\n\x0c\x61mount_minor\x18\x0e \x01(\x03\x12\x10\n\x08\x63urrency\x18\x0f \x01(\t\x12\x0c\n\x04rule\x18\x10 \x01(\t\x12\x1c\n\x04\x62\x61nd\x18\x11 \x01(\x0e\x32\x0e.fraud.v1.BandB\x08\n\x06_scoreB\r\n\x0b_risk_score\"P\n\x0cScoreRequest\x12*\n\x0btransaction\x18\x01 \x01(\x0b\x32\x15.fraud.v1.Transaction\x12\x14\n\x0cwith_reasons\x18\x02 \x01(\x08\"5\n\rScoreResponse\x12$\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x12.fraud.v1.Decision\"V\n\x11ScoreBatchRequest\x12+\n\x0ctransactions\x18\x01 \x03(\x0b\x32\x15.fraud.v1.Transaction\x12\x14\n\x0cwith_reasons\x18\x02 \x01(\x08\"8\n\x08RowError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\r\n\x05\x66ield\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\"d\n\x0bScoreResult\x12&\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x12.fraud.v1.DecisionH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.fraud.v1.RowErrorH\x00\x42\x08\n\x06result\"<\n\x12ScoreBatchResponse\x12&\n\x07results\x18\x01 \x03(\x0b\x32\x15.fraud.v1.ScoreResult\",\n\x12GetDecisionRequest\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\";\n\x13GetDecisionResponse\x12$\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x12.fraud.v1.Decision\"\x83\x01\n\x14ListDecisionsRequest\x12#\n\x08outcomes\x18\x01 \x03(\x0e\x32\x11.fraud.v1.Outcome\x12\x10\n\x08since_us\x18\x02 \x01(\x03\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\x12\r\n\x05model\x18\x05 \x01(\t\"W\n\x15ListDecisionsResponse\x12%\n\tdecisions\x18\x01 \x03(\x0b\x32\x12.fraud.v1.Decision\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"k\n\rOutcomeReport\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12)\n\x07outcome\x18\x02 \x01(\x0e\x32\x18.fraud.v1.PaymentOutcome\x12\x17\n\x0foutcome_time_us\x18\x03 \x01(\x03\"A\n\x15ReportOutcomesRequest\x12(\n\x07reports\x18\x01 \x03(\x0b\x32\x17.fraud.v1.OutcomeReport\"b\n\x16ReportOutcomesResponse\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\x05\x12\x0f\n\x07waiting\x18\x02 \x01(\x05\x12%\n\x07refused\x18\x03 \x03(\x0b\x32\x14.fraud.v1.RefusedRow\"R\n\nRefusedRow\x12\r\n\x05index\x18\x01 \x01(\x05\x12\x16\n\x0etransaction_id\x18\x02 \x01(\t\x12\r\n\x05\x66ield\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t*W\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x0b\n\x07\x41PPROVE\x10\x01\x12\r\n\tCHALLENGE\x10\x02\x12\n\n\x06REVIEW\x10\x03\x12\x0b\n\x07\x44\x45\x43LINE\x10\x04*\xa8\x01\n\x0ePaymentOutcome\x12\x1f\n\x1bPAYMENT_OUTCOME_UNSPECIFIED\x10\x00\x12\r\n\tCOMPLETED\x10\x01\x12\x13\n\x0fISSUER_DECLINED\x10\x02\x12\x14\n\x10\x43HALLENGE_PASSED\x10\x03\x12\x14\n\x10\x43HALLENGE_FAILED\x10\x04\x12\x17\n\x13\x43HALLENGE_ABANDONED\x10\x05\x12\x0c\n\x08REFUNDED\x10\x06*J\n\x04\x42\x61nd\x12\x14\n\x10\x42\x41ND_UNSPECIFIED\x10\x00\x12\x07\n\x03LOW\x10\x01\x12\n\n\x06MEDIUM\x10\x02\x12\x08\n\x04HIGH\x10\x03\x12\r\n\tVERY_HIGH\x10\x04\x32\x86\x03\n\x0eScoringService\x12\x38\n\x05Score\x12\x16.fraud.v1.ScoreRequest\x1a\x17.fraud.v1.ScoreResponse\x12G\n\nScoreBatch\x12\x1b.fraud.v1.ScoreBatchRequest\x1a\x1c.fraud.v1.ScoreBatchResponse\x12J\n\x0bGetDecision\x12\x1c.fraud.v1.GetDecisionRequest\x1a\x1d.fraud.v1.GetDecisionResponse\x12P\n\rListDecisions\x12\x1e.fraud.v1.ListDecisionsRequest\x1a\x1f.fraud.v1.ListDecisionsResponse\x12S\n\x0eReportOutcomes\x12\x1f.fraud.v1.ReportOutcomesRequest\x1a .fraud.v1.ReportOutcomesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x66raud/v1/scoring.proto\x12\x08\x66raud.v1\x1a\x1a\x66raud/v1/transaction.proto\"K\n\x06Reason\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07\x66\x65\x61ture\x18\x02 \x01(\t\x12\x14\n\x0c\x63ontribution\x18\x03 \x01(\x01\x12\x0c\n\x04text\x18\x04 \x01(\t\"\xa1\x03\n\x08\x44\x65\x63ision\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12\x12\n\x05score\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x17\n\nrisk_score\x18\x03 \x01(\x05H\x01\x88\x01\x01\x12\"\n\x07outcome\x18\x04 \x01(\x0e\x32\x11.fraud.v1.Outcome\x12!\n\x07reasons\x18\x05 \x03(\x0b\x32\x10.fraud.v1.Reason\x12\x0f\n\x07version\x18\x06 \x01(\t\x12\x16\n\x0epolicy_version\x18\x07 \x01(\t\x12\x10\n\x08\x65xplored\x18\x08 \x01(\x08\x12\x12\n\npropensity\x18\t \x01(\x01\x12\x0e\n\x06limits\x18\n \x03(\t\x12\r\n\x05model\x18\x0b \x01(\t\x12\x15\n\revent_time_us\x18\x0c \x01(\x03\x12\x17\n\x0f\x61rrival_time_us\x18\r \x01(\x03\x12\x14\n\x0c\x61mount_minor\x18\x0e \x01(\x03\x12\x10\n\x08\x63urrency\x18\x0f \x01(\t\x12\x0c\n\x04rule\x18\x10 \x01(\t\x12\x1c\n\x04\x62\x61nd\x18\x11 \x01(\x0e\x32\x0e.fraud.v1.BandB\x08\n\x06_scoreB\r\n\x0b_risk_score\"P\n\x0cScoreRequest\x12*\n\x0btransaction\x18\x01 \x01(\x0b\x32\x15.fraud.v1.Transaction\x12\x14\n\x0cwith_reasons\x18\x02 \x01(\x08\"5\n\rScoreResponse\x12$\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x12.fraud.v1.Decision\"V\n\x11ScoreBatchRequest\x12+\n\x0ctransactions\x18\x01 \x03(\x0b\x32\x15.fraud.v1.Transaction\x12\x14\n\x0cwith_reasons\x18\x02 \x01(\x08\"8\n\x08RowError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\r\n\x05\x66ield\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\"d\n\x0bScoreResult\x12&\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x12.fraud.v1.DecisionH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.fraud.v1.RowErrorH\x00\x42\x08\n\x06result\"<\n\x12ScoreBatchResponse\x12&\n\x07results\x18\x01 \x03(\x0b\x32\x15.fraud.v1.ScoreResult\"@\n\x12GetDecisionRequest\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12\x12\n\nwith_facts\x18\x02 \x01(\x08\"/\n\nKeptEntity\x12\x0e\n\x06\x65ntity\x18\x01 \x01(\t\x12\x11\n\tsurrogate\x18\x02 \x01(\x03\"\x93\x01\n\nKnownLabel\x12\r\n\x05value\x18\x01 \x01(\t\x12\x15\n\rlabel_time_us\x18\x02 \x01(\x03\x12\x17\n\x0f\x61rrival_time_us\x18\x03 \x01(\x03\x12\x0e\n\x06source\x18\x04 \x01(\t\x12\x11\n\tsubmitter\x18\x05 \x01(\t\x12\x10\n\x08\x62\x61tch_id\x18\x06 \x01(\t\x12\x11\n\tretracted\x18\x07 \x01(\x08\"\x89\x01\n\x13GetDecisionResponse\x12$\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x12.fraud.v1.Decision\x12&\n\x08\x65ntities\x18\x02 \x03(\x0b\x32\x14.fraud.v1.KeptEntity\x12$\n\x06labels\x18\x03 \x03(\x0b\x32\x14.fraud.v1.KnownLabel\"\x83\x01\n\x14ListDecisionsRequest\x12#\n\x08outcomes\x18\x01 \x03(\x0e\x32\x11.fraud.v1.Outcome\x12\x10\n\x08since_us\x18\x02 \x01(\x03\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\x12\r\n\x05model\x18\x05 \x01(\t\"W\n\x15ListDecisionsResponse\x12%\n\tdecisions\x18\x01 \x03(\x0b\x32\x12.fraud.v1.Decision\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"k\n\rOutcomeReport\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12)\n\x07outcome\x18\x02 \x01(\x0e\x32\x18.fraud.v1.PaymentOutcome\x12\x17\n\x0foutcome_time_us\x18\x03 \x01(\x03\"A\n\x15ReportOutcomesRequest\x12(\n\x07reports\x18\x01 \x03(\x0b\x32\x17.fraud.v1.OutcomeReport\"b\n\x16ReportOutcomesResponse\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\x05\x12\x0f\n\x07waiting\x18\x02 \x01(\x05\x12%\n\x07refused\x18\x03 \x03(\x0b\x32\x14.fraud.v1.RefusedRow\"R\n\nRefusedRow\x12\r\n\x05index\x18\x01 \x01(\x05\x12\x16\n\x0etransaction_id\x18\x02 \x01(\t\x12\r\n\x05\x66ield\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t*W\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x0b\n\x07\x41PPROVE\x10\x01\x12\r\n\tCHALLENGE\x10\x02\x12\n\n\x06REVIEW\x10\x03\x12\x0b\n\x07\x44\x45\x43LINE\x10\x04*\xa8\x01\n\x0ePaymentOutcome\x12\x1f\n\x1bPAYMENT_OUTCOME_UNSPECIFIED\x10\x00\x12\r\n\tCOMPLETED\x10\x01\x12\x13\n\x0fISSUER_DECLINED\x10\x02\x12\x14\n\x10\x43HALLENGE_PASSED\x10\x03\x12\x14\n\x10\x43HALLENGE_FAILED\x10\x04\x12\x17\n\x13\x43HALLENGE_ABANDONED\x10\x05\x12\x0c\n\x08REFUNDED\x10\x06*J\n\x04\x42\x61nd\x12\x14\n\x10\x42\x41ND_UNSPECIFIED\x10\x00\x12\x07\n\x03LOW\x10\x01\x12\n\n\x06MEDIUM\x10\x02\x12\x08\n\x04HIGH\x10\x03\x12\r\n\tVERY_HIGH\x10\x04\x32\x86\x03\n\x0eScoringService\x12\x38\n\x05Score\x12\x16.fraud.v1.ScoreRequest\x1a\x17.fraud.v1.ScoreResponse\x12G\n\nScoreBatch\x12\x1b.fraud.v1.ScoreBatchRequest\x1a\x1c.fraud.v1.ScoreBatchResponse\x12J\n\x0bGetDecision\x12\x1c.fraud.v1.GetDecisionRequest\x1a\x1d.fraud.v1.GetDecisionResponse\x12P\n\rListDecisions\x12\x1e.fraud.v1.ListDecisionsRequest\x1a\x1f.fraud.v1.ListDecisionsResponse\x12S\n\x0eReportOutcomes\x12\x1f.fraud.v1.ReportOutcomesRequest\x1a .fraud.v1.ReportOutcomesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'fraud.v1.scoring_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_OUTCOME']._serialized_start=1698
-  _globals['_OUTCOME']._serialized_end=1785
-  _globals['_PAYMENTOUTCOME']._serialized_start=1788
-  _globals['_PAYMENTOUTCOME']._serialized_end=1956
-  _globals['_BAND']._serialized_start=1958
-  _globals['_BAND']._serialized_end=2032
+  _globals['_OUTCOME']._serialized_start=1996
+  _globals['_OUTCOME']._serialized_end=2083
+  _globals['_PAYMENTOUTCOME']._serialized_start=2086
+  _globals['_PAYMENTOUTCOME']._serialized_end=2254
+  _globals['_BAND']._serialized_start=2256
+  _globals['_BAND']._serialized_end=2330
   _globals['_REASON']._serialized_start=64
   _globals['_REASON']._serialized_end=139
   _globals['_DECISION']._serialized_start=142
@@ -55,21 +55,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SCOREBATCHRESPONSE']._serialized_start=946
   _globals['_SCOREBATCHRESPONSE']._serialized_end=1006
   _globals['_GETDECISIONREQUEST']._serialized_start=1008
-  _globals['_GETDECISIONREQUEST']._serialized_end=1052
-  _globals['_GETDECISIONRESPONSE']._serialized_start=1054
-  _globals['_GETDECISIONRESPONSE']._serialized_end=1113
-  _globals['_LISTDECISIONSREQUEST']._serialized_start=1116
-  _globals['_LISTDECISIONSREQUEST']._serialized_end=1247
-  _globals['_LISTDECISIONSRESPONSE']._serialized_start=1249
-  _globals['_LISTDECISIONSRESPONSE']._serialized_end=1336
-  _globals['_OUTCOMEREPORT']._serialized_start=1338
-  _globals['_OUTCOMEREPORT']._serialized_end=1445
-  _globals['_REPORTOUTCOMESREQUEST']._serialized_start=1447
-  _globals['_REPORTOUTCOMESREQUEST']._serialized_end=1512
-  _globals['_REPORTOUTCOMESRESPONSE']._serialized_start=1514
-  _globals['_REPORTOUTCOMESRESPONSE']._serialized_end=1612
-  _globals['_REFUSEDROW']._serialized_start=1614
-  _globals['_REFUSEDROW']._serialized_end=1696
-  _globals['_SCORINGSERVICE']._serialized_start=2035
-  _globals['_SCORINGSERVICE']._serialized_end=2425
+  _globals['_GETDECISIONREQUEST']._serialized_end=1072
+  _globals['_KEPTENTITY']._serialized_start=1074
+  _globals['_KEPTENTITY']._serialized_end=1121
+  _globals['_KNOWNLABEL']._serialized_start=1124
+  _globals['_KNOWNLABEL']._serialized_end=1271
+  _globals['_GETDECISIONRESPONSE']._serialized_start=1274
+  _globals['_GETDECISIONRESPONSE']._serialized_end=1411
+  _globals['_LISTDECISIONSREQUEST']._serialized_start=1414
+  _globals['_LISTDECISIONSREQUEST']._serialized_end=1545
+  _globals['_LISTDECISIONSRESPONSE']._serialized_start=1547
+  _globals['_LISTDECISIONSRESPONSE']._serialized_end=1634
+  _globals['_OUTCOMEREPORT']._serialized_start=1636
+  _globals['_OUTCOMEREPORT']._serialized_end=1743
+  _globals['_REPORTOUTCOMESREQUEST']._serialized_start=1745
+  _globals['_REPORTOUTCOMESREQUEST']._serialized_end=1810
+  _globals['_REPORTOUTCOMESRESPONSE']._serialized_start=1812
+  _globals['_REPORTOUTCOMESRESPONSE']._serialized_end=1910
+  _globals['_REFUSEDROW']._serialized_start=1912
+  _globals['_REFUSEDROW']._serialized_end=1994
+  _globals['_SCORINGSERVICE']._serialized_start=2333
+  _globals['_SCORINGSERVICE']._serialized_end=2723
 # @@protoc_insertion_point(module_scope)

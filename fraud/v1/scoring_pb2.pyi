@@ -360,35 +360,117 @@ class GetDecisionRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     TRANSACTION_ID_FIELD_NUMBER: _builtins.int
+    WITH_FACTS_FIELD_NUMBER: _builtins.int
     transaction_id: _builtins.str
+    with_facts: _builtins.bool
+    """Also whose payment it was and the labels known of it. Only who may read everything gets them; others get the
+    decision alone.
+    """
     def __init__(
         self,
         *,
         transaction_id: _builtins.str = ...,
+        with_facts: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["transaction_id", b"transaction_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["transaction_id", b"transaction_id", "with_facts", b"with_facts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetDecisionRequest: _TypeAlias = GetDecisionRequest  # noqa: Y015
 
 @_typing.final
+class KeptEntity(_message.Message):
+    """An entity as it is kept: no token, but the number that stands for it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTITY_FIELD_NUMBER: _builtins.int
+    SURROGATE_FIELD_NUMBER: _builtins.int
+    entity: _builtins.str
+    surrogate: _builtins.int
+    def __init__(
+        self,
+        *,
+        entity: _builtins.str = ...,
+        surrogate: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entity", b"entity", "surrogate", b"surrogate"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KeptEntity: _TypeAlias = KeptEntity  # noqa: Y015
+
+@_typing.final
+class KnownLabel(_message.Message):
+    """A label as it was handed in."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VALUE_FIELD_NUMBER: _builtins.int
+    LABEL_TIME_US_FIELD_NUMBER: _builtins.int
+    ARRIVAL_TIME_US_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    SUBMITTER_FIELD_NUMBER: _builtins.int
+    BATCH_ID_FIELD_NUMBER: _builtins.int
+    RETRACTED_FIELD_NUMBER: _builtins.int
+    value: _builtins.str
+    """"FRAUD", "LEGITIMATE" or "WITHDRAWN"."""
+    label_time_us: _builtins.int
+    arrival_time_us: _builtins.int
+    """When the service logged it."""
+    source: _builtins.str
+    submitter: _builtins.str
+    batch_id: _builtins.str
+    retracted: _builtins.bool
+    """Its batch was taken back."""
+    def __init__(
+        self,
+        *,
+        value: _builtins.str = ...,
+        label_time_us: _builtins.int = ...,
+        arrival_time_us: _builtins.int = ...,
+        source: _builtins.str = ...,
+        submitter: _builtins.str = ...,
+        batch_id: _builtins.str = ...,
+        retracted: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arrival_time_us", b"arrival_time_us", "batch_id", b"batch_id", "label_time_us", b"label_time_us", "retracted", b"retracted", "source", b"source", "submitter", b"submitter", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KnownLabel: _TypeAlias = KnownLabel  # noqa: Y015
+
+@_typing.final
 class GetDecisionResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     DECISION_FIELD_NUMBER: _builtins.int
+    ENTITIES_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def decision(self) -> Global___Decision: ...
+    @_builtins.property
+    def entities(self) -> _containers.RepeatedCompositeFieldContainer[Global___KeptEntity]: ...
+    @_builtins.property
+    def labels(self) -> _containers.RepeatedCompositeFieldContainer[Global___KnownLabel]:
+        """In the order they came in."""
+
     def __init__(
         self,
         *,
         decision: Global___Decision | None = ...,
+        entities: _abc.Iterable[Global___KeptEntity] | None = ...,
+        labels: _abc.Iterable[Global___KnownLabel] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "entities", b"entities", "labels", b"labels"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

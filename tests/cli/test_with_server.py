@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ import pytest
 from fraud.adversary.stage import free_port
 from fraud.cli.main import run
 from fraud.client import Client
+from fraud.eventlog.folder import open_log
+from fraud.features.archive import open_archive
+from fraud.settings import load_settings
 
 pytestmark = pytest.mark.process
 START_S = 180.0
@@ -110,6 +114,37 @@ def test_decisions_are_listed_by_outcome_and_one_is_told_whole(
     status, _, told = fraud(config, capsys, "decisions", "--outcome", "maybe")
     assert status == 2
     assert "name any of APPROVE, CHALLENGE, REVIEW, DECLINE" in told
+
+
+def test_a_decision_is_told_with_whose_it_was_and_what_was_said_of_it_since(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("told", "untold"):
+        fraud(config, capsys, "score", json.dumps(transaction(name)))
+    for value, day in (("FRAUD", "2026-01-09"), ("LEGITIMATE", "2026-01-10")):
+        push(config, capsys, [("told", value, day), ("another", value, day)], f"told-{value}")
+    fraud(config, capsys, "label", "retract", "told-FRAUD", "--reason", "r", "--submitter", "jane")
+    status, found, _ = fraud(config, capsys, "decision", "told")
+    assert status == 0
+    assert list(found["entities"]) == list(transaction("told")["entities"])
+    assert all(isinstance(number, int) for number in found["entities"].values())
+    assert [(it["value"], it["source"], it["submitter"], it["retracted"]) for it in found["labels"]] == [
+        ("FRAUD", "chargeback", "jane", True),
+        ("LEGITIMATE", "chargeback", "jane", False),
+    ]
+    assert found["labels"][0]["label_time"].startswith("2026-01-09")
+    settings = load_settings(config, {})
+    with closing(open_log(settings)) as log:
+        open_archive(settings).copy_from(log)
+    push(config, capsys, [("told", "FRAUD", "2026-01-11")], "told-again")
+    later = fraud(config, capsys, "decision", "told")[1]
+    assert later["labels"][:2] == found["labels"], "from the archive as from the log"
+    assert [it["batch_id"] for it in later["labels"][2:]] == ["told-again"]
+    assert fraud(config, capsys, "decision", "untold")[1]["labels"] == []
+    assert run(["--config", str(config), "decision", "told"]) == 0
+    shown = capsys.readouterr().out
+    assert "card, by number" in shown
+    assert "retracted" in shown
 
 
 def test_a_bad_transaction_is_refused_by_name_and_the_others_are_scored(

@@ -337,6 +337,9 @@ def test_who_has_no_right_to_scores_sees_bands_and_codes(process: Process, guard
         told = [result.decision for result in shop.score_batch(wires, with_reasons=True)]
         raw = [operator.get_decision(it.transaction_id) for it in told]
         again = [shop.get_decision(it.transaction_id) for it in told]
+        facts, fewer = (it.get_decision_with_facts(told[0].transaction_id) for it in (operator, shop))
+        assert facts.entities
+        assert (fewer.decision, list(fewer.entities), list(fewer.labels)) == (again[0], [], [])
         one = shop.score(stream.next(), with_reasons=True)
         listed = list(operator.list_decisions().decisions)
     for seen, full, read in zip(told, raw, again, strict=True):
