@@ -305,13 +305,14 @@ def refresh(votes: Votes, gate: Gate, required: float) -> Check:
     return check("refresh", e, e >= required, reason, bound=required)
 
 
-def newest_attacks(votes: Votes) -> Check:
-    """Of the newest attacks the challenger must catch at least as many, however long ago they were."""
+def newest_attacks(votes: Votes, gate: Gate) -> Check:
+    """Of the newest attacks, however long ago they were, the challenger may catch hardly fewer."""
     days = np.unique(votes.days)
     newest = votes.days >= days[int(len(days) * (1 - NEWEST_SHARE))] if len(days) else votes.days > 0
     net = int(votes.differences[newest].sum())
     reason = f"{net:+d} attacks caught against the champion among the newest {int(newest.sum())}"
-    return check("newest_attacks", net, net >= 0, reason, bound=0.0)
+    least = -gate.newest_lost_max
+    return check("newest_attacks", net, net >= least, reason, bound=float(least))
 
 
 def win_share(votes: Votes) -> Check:

@@ -225,7 +225,7 @@ def _ways(case: Case, champion: Champion, gate: Gate) -> list[Check]:
         checks.value_difference(votes),
         checks.champion_age(champion.age_us, gate),
         checks.refresh(votes, gate, required),
-        checks.newest_attacks(votes),
+        checks.newest_attacks(votes, gate),
         checks.inferiority(votes, required),
         *(checks.attack(part, required * len(attacks)) for part in attacks),
     ]

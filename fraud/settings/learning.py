@@ -209,6 +209,9 @@ class Gate(Section):
         default=None, description="older attempts against the champion do not raise e_value; default: all do"
     )
     refresh_margin: float = Field(default=0.03, gt=0, lt=0.5)
+    newest_lost_max: int = Field(
+        default=0, ge=0, le=100, description="so many of the newest attacks fewer may a refresh catch"
+    )
     champion_age: PositiveDurationUs = Field(
         default=28 * DAY_US, description="an older champion may be refreshed"
     )

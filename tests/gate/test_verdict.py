@@ -80,19 +80,23 @@ def test_an_equal_challenger_waits_while_the_champion_is_young() -> None:
 def test_an_equal_challenger_that_misses_the_newest_attacks_does_not_refresh() -> None:
     challenger = SAME.votes.challenger.copy()
     challenger[np.flatnonzero(challenger)[-1]] = False
-    verdict = judge(case(replace(SAME, votes=replace(SAME.votes, challenger=challenger)), OLD), GATE)
+    one_less = case(replace(SAME, votes=replace(SAME.votes, challenger=challenger)), OLD)
+    strict = GATE.model_copy(update={"refresh_margin": 0.2})
+    verdict = judge(one_less, strict)
     assert verdict.outcome == "INCONCLUSIVE"
     assert verdict.check("newest_attacks").passed is False
+    lenient = judge(one_less, strict.model_copy(update={"newest_lost_max": 1}))
+    assert (lenient.outcome, lenient.way) == ("PROMOTE", "refresh")
 
 
 def test_the_newest_attacks_are_asked_for_after_a_quiet_spell_too() -> None:
     """Evidence has 20 days here; attacks were first seen on its first six."""
     seen = SAME.votes.until(5)
     missed = replace(seen, challenger=seen.days < 4, champion=np.ones(len(seen), np.bool_))
-    found = checks.newest_attacks(missed)
+    found = checks.newest_attacks(missed, GATE)
     newest = int(np.sum(seen.days >= 4))
     assert (found.passed, found.value) == (False, -newest)
-    assert checks.newest_attacks(SAME.votes.until(-1)).passed, "no attack, no veto"
+    assert checks.newest_attacks(SAME.votes.until(-1), GATE).passed, "no attack, no veto"
 
 
 def test_a_demonstrably_worse_challenger_is_rejected() -> None:
