@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from fraud.adversary.stage import free_port
 from fraud.cli.holders import check_free, holders_of_port
 from fraud.cli.main import run
 from fraud.cli.supervised import SUPERVISOR, is_left_behind
@@ -18,19 +17,14 @@ from fraud.cli.supervisor import Supervisor
 from fraud.errors import DataFolderLocked, NotAllowedNow
 from fraud.eventlog import lock_data_folder
 from fraud.settings import Settings, load_settings
+from tests.cli.made import made_config
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
-    path = tmp_path / "fraud.toml"
-    assert run(["init", "--config", str(path)]) == 0
-    text = path.read_text().replace("#port = 50051", f"port = {free_port()}")
-    for key, default in (("scorer_port", 9464), ("retrainer_port", 9465)):
-        text = text.replace(f"#{key} = {default}", f"{key} = {free_port()}")
-    path.write_text(text)
-    return path
+    return made_config(tmp_path, monitored=True)
 
 
 @pytest.fixture

@@ -12,11 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from fraud.adversary.stage import free_port
-from fraud.cli.main import run
 from fraud.cli.shell import Output, Shell
 from fraud.cli.up import _Lines
 from fraud.client import Client
+from tests.cli.made import made_config
 
 pytestmark = pytest.mark.process
 START_S = 180.0
@@ -24,12 +23,8 @@ START_S = 180.0
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
-    path = tmp_path / "fraud.toml"
-    assert run(["init", "--config", str(path)]) == 0
-    text = path.read_text().replace("#port = 50051", f"port = {free_port()}")
-    for key, default in (("scorer_port", 9464), ("retrainer_port", 9465)):
-        text = text.replace(f"#{key} = {default}", f"{key} = -1")
-    path.write_text(text.replace("#scoring_rows_max", "scoring_rows_max"))
+    path = made_config(tmp_path, monitored=False)
+    path.write_text(path.read_text().replace("#scoring_rows_max", "scoring_rows_max"))
     return path
 
 
