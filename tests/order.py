@@ -10,7 +10,7 @@ fight for the cores.
 from collections.abc import Iterable, Mapping
 
 SECONDS = {
-    "tests/adversary/test_demo.py": 28,
+    "tests/adversary/test_demo.py": 56,
     "tests/cli/test_polluted.py": 12,
     "tests/gate/test_simulations.py": 15,
     "tests/gate/test_untold.py": 15,
