@@ -182,8 +182,8 @@ class Casework:
         for unseen in both:
             rows = unseen.of(rows)
         scored = rows.with_columns(
-            pl.Series("challenger_score", self._scores(challenger.bundle, rows), pl.Float64),
-            pl.Series("champion_score", self._scores(champion.bundle, rows), pl.Float64)
+            pl.Series("challenger_score", unseen_scores(challenger.bundle, rows), pl.Float64),
+            pl.Series("champion_score", unseen_scores(champion.bundle, rows), pl.Float64)
             if champion is not None
             else pl.lit(None, pl.Float64).alias("champion_score"),
         )
@@ -303,9 +303,6 @@ class Casework:
                 self._history.transactions(model, week).select("position", READABLE).collect()
             )
         return self._traffic[model]
-
-    def _scores(self, bundle: Bundle, rows: pl.DataFrame) -> NDArray[np.float64]:
-        return unseen_scores(bundle, rows)
 
 
 def rule_of(attack: Attack) -> AttackRule:

@@ -40,6 +40,7 @@ REFERENCE_ROWS_MAX = 200_000
 share above a cut-off of 990 moved by a tenth from one retrain to the next, without any cause."""
 SELFTEST_ROWS = 64
 _EMPTIED_ROWS = 8
+_Predict = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 _MarginsOn = Callable[[NDArray[np.int64]], NDArray[np.float32]]
 
 
@@ -62,7 +63,7 @@ def assemble(
     `policy_curve` (`fraud.policy.trade`).
     """
     predict = partial(margins_of, load_booster(booster, nthread))
-    margins_on = partial(_margins_on, rows, vocabularies, booster, folds, nthread)
+    margins_on = partial(_margins_on, rows, vocabularies, predict, folds, nthread)
     calibrator, solved_on, solution = _solve(rows, spans, policy, margins_on)
     curve = trade_curve(policy, solution.thresholds, solved_on)
     # Of older times the set holds frauds alone, for replay.
@@ -103,9 +104,10 @@ def stopped_by(
     matrix: NDArray[np.float32],
 ) -> NDArray[np.bool_]:
     """Tell which rows of a matrix a bundle of these boosters would not approve, bool[n]."""
-    margins_on = partial(_margins_on, rows, vocabularies, booster, folds, nthread)
+    predict = partial(margins_of, load_booster(booster, nthread))
+    margins_on = partial(_margins_on, rows, vocabularies, predict, folds, nthread)
     calibrator, _, solution = _solve(rows, spans, policy, margins_on)
-    outcomes = solution.thresholds.outcomes(calibrator(margins_of(load_booster(booster, nthread), matrix)))
+    outcomes = solution.thresholds.outcomes(calibrator(predict(matrix)))
     return np.not_equal(outcomes, int(Outcome.APPROVE))
 
 
@@ -121,7 +123,7 @@ def calibration_rows(rows: TrainingSet, spans: Spans) -> NDArray[np.int64]:
 def _margins_on(
     rows: TrainingSet,
     vocabularies: Sequence[Vocabulary],
-    booster: bytes,
+    predict: _Predict,
     folds: Sequence[bytes],
     nthread: int,
     places: NDArray[np.int64],
@@ -131,7 +133,7 @@ def _margins_on(
     if folds:
         boosters = [load_booster(fold, nthread) for fold in folds]
         return margins_without(boosters, rows.fold[places], matrix)
-    return margins_of(load_booster(booster, nthread), matrix)
+    return predict(matrix)
 
 
 def _solve(
