@@ -16,6 +16,7 @@ import numpy as np
 from benchmarks.adaptation_intervals import UNKNOWN, mean_interval, paired_ratio
 from benchmarks.adaptation_rows import (
     DAILY_ANALYSTS,
+    HARDENED,
     NEVER,
     ORACLE,
     REVIEWS,
@@ -109,7 +110,7 @@ def report_of(done: Mapping[Run, Played], days: int) -> Report:
         "many came back of how many fell; declined are honest payments, a day"
     )
     rows = {row for key in table for row in table[key]}
-    with_analysts = " and ".join(sorted(rows & {SERVICE, UNDEFENDED, DAILY_ANALYSTS}))
+    with_analysts = " and ".join(sorted(rows & {SERVICE, HARDENED, UNDEFENDED, DAILY_ANALYSTS}))
     report.notes.append(f"analysts, who look at {REVIEWS} payments a day, have: {with_analysts or 'none'}")
     return report
 

@@ -7,6 +7,7 @@
     daily-analysts                 the same with the service's analysts; only where asked for
     online                         River's adaptive random forest
     service                        the running service: schedule, emergencies, gate, guard; analysts beside it
+    service-hardened               the same, and its recipe is "hardened"; only where asked for
     undefended                     the service with guard off, a gate that proves nothing, no sentinels
     oracle                         daily, every truth known at the end of its day
 
@@ -43,6 +44,7 @@ MATURITY_DAYS = 3
 later: fresh, if not quite clean. So do rows in `FRESH`; other schedules wait until every label has come."""
 WINDOWS = (28, 90)
 NEVER, ONLINE, SERVICE, UNDEFENDED, ORACLE = "never", "online", "service", "undefended", "oracle"
+HARDENED = "service-hardened"
 DAILY = f"daily-{max(WINDOWS)}d"
 DAILY_FRESH, DAILY_ANALYSTS = f"{DAILY}-fresh", "daily-analysts"
 SCHEDULES = {
@@ -58,7 +60,7 @@ FRESH = (DAILY_FRESH, DAILY_ANALYSTS)
 """Schedules to which verdicts and silence mean what they mean to the service."""
 PLAIN = (NEVER, *SCHEDULES, ONLINE, SERVICE)
 """Rows at each label delay; the oracle has none."""
-ON_REQUEST = (DAILY_ANALYSTS,)
+ON_REQUEST = (DAILY_ANALYSTS, HARDENED)
 """Rows that are played where they are named."""
 POISONED_SETTINGS = {
     "FRAUD__TRAINING__TRIGGERS__HOLD_DOWN": "0s",
@@ -68,6 +70,8 @@ POISONED_SETTINGS = {
 }
 """Beside a poisoner all emergency triggers are on, and nothing but a budget keeps emergencies apart: he has
 something to drive."""
+HARDENED_SETTINGS = {"FRAUD__TRAINING__RECIPES__FULL__KIND": "hardened"}
+"""Beside the frauds other ways to do them, at the costs of `[attacks]`'s defaults."""
 UNDEFENDED_SETTINGS = {
     **{f"FRAUD__GUARD__{check.upper()}__ACTION": "off" for check in CHECKS},
     "FRAUD__GATE__ALERT_SHIFT_MAX": "1e6",
@@ -157,9 +161,9 @@ def _defender(
     told: dict[str, Any],
 ) -> Iterator[Defender]:
     """Build a row; what the service says of itself is put into `told` at the end."""
-    if row in (SERVICE, UNDEFENDED):
+    if row in (SERVICE, HARDENED, UNDEFENDED):
         given = {"FRAUD__LABELS__MATURITY": f"{fresh_maturity_us(scenario.maturity_us) // DAY_US}d"}
-        given |= UNDEFENDED_SETTINGS if row == UNDEFENDED else {}
+        given |= {UNDEFENDED: UNDEFENDED_SETTINGS, HARDENED: HARDENED_SETTINGS}.get(row, {})
         given |= POISONED_SETTINGS if scenario.attackers in POISONERS else {}
         config = config_of(scenario.world).read_text(encoding="utf-8")
         with ServiceDefender(traffic, folder, config, given, first_day=FIRST_DAY, name=row) as service:

@@ -18,12 +18,21 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.adaptation_online import is_installed
-from benchmarks.adaptation_rows import ON_REQUEST, ONLINE, SERVICE, UNDEFENDED, Played, play, rows_of
+from benchmarks.adaptation_rows import (
+    HARDENED,
+    ON_REQUEST,
+    ONLINE,
+    SERVICE,
+    UNDEFENDED,
+    Played,
+    play,
+    rows_of,
+)
 from benchmarks.adaptation_worlds import POISONERS, Scenario, Sources, config_of
 from benchmarks.report import commit
 from benchmarks.workspace import workspace
 
-_SLOW = (SERVICE, UNDEFENDED)
+_SLOW = (SERVICE, HARDENED, UNDEFENDED)
 
 
 @dataclass(frozen=True, slots=True)

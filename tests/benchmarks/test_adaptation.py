@@ -14,6 +14,7 @@ from benchmarks.adaptation_rows import (
     DAILY,
     DAILY_ANALYSTS,
     DAILY_FRESH,
+    HARDENED_SETTINGS,
     NEVER,
     ON_REQUEST,
     ORACLE,
@@ -188,6 +189,15 @@ def test_the_undefended_service_has_no_check_left_that_freezes_or_asks_for_proof
         assert settings.gate.evidence_frauds_min == 1
         assert not settings.gate.probation.enabled
         assert settings.features == SETTINGS[world].features
+
+
+def test_the_hardened_service_differs_by_its_recipe_alone() -> None:
+    for world in WORLDS:
+        settings, plain = load_settings(config_of(world), HARDENED_SETTINGS), SETTINGS[world]
+        (name, recipe), (known, as_full) = *settings.training.recipes.items(), *plain.training.recipes.items()
+        assert (name, recipe.kind) == (known, "hardened")
+        assert recipe.model_copy(update={"kind": as_full.kind}) == as_full
+        assert settings.model_copy(update={"training": plain.training}) == plain
 
 
 def test_schedules_wait_for_labels_as_long_as_the_scenario_says() -> None:
