@@ -82,11 +82,19 @@ def _run(plan: Plan, *templates: bytes) -> Load:
 
 
 def test_a_closed_loop_sends_each_call_its_own_id_and_time(recorder: Recorder) -> None:
-    load = _run(
-        Plan(recorder.address, PATH, in_flight=8, seconds=1.0, warm_up=0.3), _template(), _template("", 7)
-    )
+    loads: list[Load] = []
+
+    def goes_round() -> bool:
+        recorder.seen.clear()
+        plan = Plan(recorder.address, PATH, in_flight=8, seconds=1.0, warm_up=0.3)
+        loads.append(_run(plan, _template(), _template("", 7)))
+        return loads[-1].answered_in_all > 2 * 8
+
+    # A machine that has other things to do may answer no more within a second than what was sent at once.
+    wait_until(goes_round, "a second that the machine leaves to it")
+    load = loads[-1]
     ids = [request.transaction.transaction_id for request in recorder.seen]
-    assert len(ids) == len(set(ids)) == load.answered_in_all > 8
+    assert len(ids) == len(set(ids)) == load.answered_in_all
     assert load.failed == 0
     assert 0 < load.answered < load.answered_in_all
     assert {request.transaction.amount_minor for request in recorder.seen} == {100, 7}
