@@ -25,6 +25,7 @@ from fraud.errors import NotAllowedNow
 from fraud.report.folder import Folder
 from fraud.report.page import ALARM_COLOUR, FIRST_COLOUR, SECOND_COLOUR, finish, render, svg
 from fraud.retrainer.casework import Rival
+from fraud.retrainer.matrices import unseen_of
 from fraud.settings import Settings
 from fraud.settings.attacks import GATE_FRAUDS_MIN
 from fraud.settings.durations import format_duration
@@ -32,7 +33,6 @@ from fraud.training.dataset import training_rows
 from fraud.training.history import History
 from fraud.training.recoverable import recoverable
 from fraud.training.redteam import attack_in, scenes_of
-from fraud.training.unseen import Unseen
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -129,7 +129,7 @@ def read_redteam(
 def _scenes(history: History, model: str, bundle: Bundle) -> tuple[int, Iterator[Scene], bool]:
     """Return how many scenes there are, the scenes, and whether the bundle learned from some of them."""
     most = history.settings.attacks.frauds
-    new, met = scenes_of(history, model, frauds=most, unseen=[Unseen.by(bundle.manifest).by_served])
+    new, met = scenes_of(history, model, frauds=most, unseen=[unseen_of(bundle).by_served])
     if new >= min(most, GATE_FRAUDS_MIN):
         return new, met, False
     known, met = scenes_of(history, model, frauds=most)

@@ -16,6 +16,7 @@ from fraud.evaluation.metrics import Floats
 from fraud.gate.checks import Check
 from fraud.gate.evasion import Attacked, evasion
 from fraud.monitoring.quality import ENTITY_PREFIX
+from fraud.retrainer.matrices import unseen_of
 from fraud.retrainer.misses import by_cluster
 from fraud.training.history import History
 from fraud.training.redteam import attack_in, scenes_of
@@ -56,7 +57,7 @@ class Evading:
         attacks = self._history.settings.attacks
         if champion is None or not attacks.gate:
             return ()
-        both = Unseen.by(challenger.manifest).by_served, Unseen.by(champion.manifest).by_served
+        both = unseen_of(challenger).by_served, unseen_of(champion).by_served
         frauds: _Frauds = challenger.model, since_us, both
         attacked = Attacked(
             self._costs(challenger, frauds), self._costs(champion, frauds), self._met(frauds).rings

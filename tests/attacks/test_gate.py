@@ -66,6 +66,18 @@ def test_frauds_that_one_side_may_have_learned_from_attack_nobody(apart: World) 
         assert few.passed is None
 
 
+def test_what_serves_of_a_version_with_folds_has_learned_from_cards_that_judge_it(apart: World) -> None:
+    history, champion = with_gate(apart), unseeing(apart.bundle)
+    from_us = int(apart.known["event_time_us"].sort()[-12])
+    fitted = {"until_us": START_US, "others_until_us": from_us}
+    dealt = {"apart": {"entity": "card", "share": 1.0, "folds": 2}, "fitted": fitted}
+    manifest = {**champion.manifest, **dealt}
+    folds = replace(champion, folds=(champion.booster, champion.booster), manifest=manifest)
+    for challenger, other in ((folds, champion), (champion, folds)):
+        (few,) = Evading(history).checks(challenger, other, START_US)
+        assert "of 12 frauds" in few.reason
+
+
 def lax(bundle: Bundle) -> Bundle:
     """A review threshold so high that most frauds need no evasion."""
     return replace(bundle, thresholds=replace(bundle.thresholds, review=0.999, decline=None))
