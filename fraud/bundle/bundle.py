@@ -24,6 +24,7 @@ but one may prepare the next lazily, and two handles need no such trust.
 import hashlib
 import io
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import isfinite
@@ -185,7 +186,7 @@ class Bundle:
 
     @cached_property
     def _folds(self) -> tuple[xgb.Booster, ...]:
-        # Only who judges asks for them; a scorer, which reads bundles too, neither walks nor loads them.
+        # Only who judges asks for them; a scorer, which reads bundles too, neither walks nor keeps them.
         words_max = max((len(vocabulary.words) for vocabulary in self.vocabularies), default=0)
         try:
             for booster in self.folds:
@@ -196,6 +197,16 @@ class Bundle:
                 f"bundle {self.digest[:12]}: a booster of a fold cannot be read ({error}); "
                 "restore it from a copy or retrain"
             ) from error
+
+    def served(self) -> Self:
+        """Return the same version without the boosters of folds, as a scorer keeps it.
+
+        It shares the served booster, and its digest is that of all the files: it can be told, not written.
+        """
+        kept = copy(self)
+        kept.__dict__.update(digest=self.digest, folds=())
+        kept.__dict__.pop("_folds", None)
+        return kept
 
     def risk_scores(self, margins: NDArray[np.float32]) -> NDArray[np.int32]:
         """Return risk scores, int32[n] in 0..999."""

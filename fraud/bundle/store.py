@@ -13,7 +13,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from fraud.bundle.bundle import BYTES_MAX, Bundle, digest_of_files
+from fraud.bundle.bundle import BYTES_MAX, FILES, Bundle, digest_of_files
 from fraud.documents import read_bounded
 from fraud.durable import sync
 from fraud.errors import Damaged, NotFound, Unavailable
@@ -102,15 +102,25 @@ class BundleStore:
         return Bundle.from_files(files)
 
     def size(self, digest: str) -> int:
-        """Return the bytes a bundle takes.
+        """Return the bytes a bundle takes on disk.
 
         Raises:
             NotFound: no such bundle.
             Unavailable: its files cannot be looked at now.
         """
+        return sum(self._sizes(digest).values())
+
+    def size_served(self, digest: str) -> int:
+        """Return the bytes of what a scorer keeps of a bundle; the boosters of folds are not among it.
+
+        Raises: as `size`.
+        """
+        return sum(size for name, size in self._sizes(digest).items() if name in FILES)
+
+    def _sizes(self, digest: str) -> dict[str, int]:
         try:
             place = self._place(digest)
-            return sum(file.stat().st_size for file in place.iterdir())
+            return {file.name: file.stat().st_size for file in place.iterdir()}
         except OSError as error:
             raise self._unreadable(digest, error) from None
 

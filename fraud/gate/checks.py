@@ -82,10 +82,10 @@ def self_test(ok: bool, text: str) -> Check:
 
 
 def bundle_bytes(size: int, gate: Gate) -> Check:
-    """A bundle must fit."""
+    """What a scorer keeps of a bundle must fit into its memory, beside other versions of other models."""
     most = gate.bundle_bytes_max
     fits = size <= most
-    reason = f"the bundle has {size:,} bytes, {most:,} are allowed"
+    reason = f"a scorer keeps {size:,} bytes of the bundle, {most:,} are allowed"
     return check("bundle_bytes", size, fits, reason, bound=most)
 
 

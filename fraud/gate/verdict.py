@@ -55,13 +55,14 @@ class Case:
     """Everything the gate looks at. `champion` is None for a model's first version.
 
     `challengers` (K >= 1) are those judged together, `attempt` (j >= 1) counts
-    attempts against the same champion; `sentinels` holds a count for each
-    pattern of the model; `seed` is that of the bootstrap. `unadjusted` is what
-    the champion's thresholds make of the challenger's scores, `risk` counts a row
-    for each cut-off of the clients on traffic of the time the challenger was made,
-    `risk_now` on that of now, `scoring_ratio` is the time to score a batch
-    ÷ the champion's; None, () where nobody measured. `extra_checks` are further
-    hard guards, `notes` further information, each under a name of its own.
+    attempts against the same champion; `bundle_bytes` are those that a scorer
+    keeps; `sentinels` holds a count for each pattern of the model; `seed` is that
+    of the bootstrap. `unadjusted` is what the champion's thresholds make of the
+    challenger's scores, `risk` counts a row for each cut-off of the clients on
+    traffic of the time the challenger was made, `risk_now` on that of now,
+    `scoring_ratio` is the time to score a batch ÷ the champion's; None,
+    () where nobody measured. `extra_checks` are further hard guards, `notes`
+    further information, each under a name of its own.
     """
 
     evidence: Evidence

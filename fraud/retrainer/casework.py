@@ -149,7 +149,7 @@ class Casework:
             champion=None if champion is None else self._champion(champion),
             challengers=challenger.state.challengers,
             attempt=challenger.state.attempt,
-            bundle_bytes=self._bundles.size(challenger.state.digest),
+            bundle_bytes=self._bundles.size_served(challenger.state.digest),
             self_test_ok=ok,
             self_test_text=text,
             traffic=self._outcomes(challenger.bundle),

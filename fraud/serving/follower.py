@@ -66,7 +66,7 @@ class ChampionLoader:
         known = self._registry.state.versions.get(version)
         if known is None:
             raise NotFound(f"version {version!r} is not in the registry; 'fraud versions' lists them")
-        bundle = self._bundles.read(known.digest)
+        bundle = self._bundles.read(known.digest).served()
         bundle.self_test()
         bundle.margins(np.full((_WARM_ROWS, len(bundle.column_names)), np.nan, np.float32))
         reign = self._registry.state.reign(bundle.model)

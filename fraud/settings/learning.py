@@ -236,7 +236,11 @@ class Gate(Section):
     risk_rows_min: int = Field(
         default=500, ge=20, description="rows expected at or above a cut-off; fewer: reported only"
     )
-    bundle_bytes_max: int = Field(default=64 * 2**20, ge=2**16)
+    bundle_bytes_max: int = Field(
+        default=64 * 2**20,
+        ge=2**16,
+        description="that a scorer keeps of a version; of folds it keeps nothing",
+    )
     scoring_ratio_max: float = Field(
         default=3.0, gt=1, description="time to score a batch ÷ the champion's, both measured here"
     )

@@ -1,5 +1,6 @@
 """Small real bundles for tests: a booster of a few trees over made rows, seeded."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,14 @@ def made_manifest(model: str = "card", seed: int = 7) -> dict[str, Any]:
         "spec_fingerprint": "",
         "parent": "",
     }
+
+
+def made_folds(bundle: Bundle, folds: int = 2) -> Bundle:
+    """The bundle with boosters that judge it: each of other rows, as if fitted without a fold of cards."""
+    manifest = {**bundle.manifest, "apart": {"entity": "card", "share": 1.0, "folds": folds}}
+    first = bundle.manifest["seed"] + 1
+    others = tuple(made_bundle(seed=seed).booster for seed in range(first, first + folds))
+    return replace(bundle, manifest=manifest, folds=others)
 
 
 def made_bundle(model: str = "card", seed: int = 7, policy: Policy = POLICY) -> Bundle:

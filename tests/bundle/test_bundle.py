@@ -15,7 +15,7 @@ from fraud.bundle.folds import SERVED
 from fraud.bundle.manifest import canonical_json
 from fraud.errors import Damaged
 from fraud.policy.thresholds import Thresholds
-from tests.bundle.made import FEATURES, made_bundle, made_manifest, made_rows
+from tests.bundle.made import FEATURES, made_bundle, made_folds, made_manifest, made_rows
 
 
 @pytest.fixture(scope="module")
@@ -121,10 +121,7 @@ def test_a_broken_file_is_damage_not_a_crash(bundle: Bundle, name: str) -> None:
 @pytest.fixture(scope="module")
 def dealt(bundle: Bundle) -> Bundle:
     """A bundle with two boosters that were fitted without a fold."""
-    manifest = {**bundle.manifest, "apart": {"entity": "card", "share": 1.0, "folds": 2}}
-    return replace(
-        bundle, manifest=manifest, folds=(made_bundle(seed=8).booster, made_bundle(seed=9).booster)
-    )
+    return made_folds(bundle)
 
 
 def test_folds_are_as_many_as_the_manifest_says(bundle: Bundle, dealt: Bundle) -> None:
@@ -165,6 +162,16 @@ def test_each_row_is_judged_by_the_booster_without_its_fold(dealt: Bundle) -> No
         own = fold == number
         assert np.array_equal(found[own], margins_of(load_booster(raw), matrix[own]))
     assert not np.array_equal(found, dealt.margins(matrix))
+
+
+def test_what_is_served_has_no_boosters_of_folds_and_is_the_same_version(dealt: Bundle) -> None:
+    matrix = dealt.selftest.matrix
+    dealt.margins_without(matrix, np.zeros(len(matrix), np.int8))
+    served = dealt.served()
+    served.self_test()
+    assert (served.folds, served.digest) == ((), dealt.digest)
+    assert "_folds" not in vars(served), "nor are they held loaded"
+    assert len(dealt.folds) == 2
 
 
 def told_otherwise(bundle: Bundle, **wrong: Any) -> dict[str, bytes]:

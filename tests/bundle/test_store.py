@@ -11,7 +11,7 @@ from fraud.bundle.manifest import REQUIRED, canonical_json, check_manifest
 from fraud.bundle.store import WRITING_S, BundleStore
 from fraud.documents import read_bounded
 from fraud.errors import Damaged, NotFound, Unavailable
-from tests.bundle.made import made_bundle, made_manifest
+from tests.bundle.made import made_bundle, made_folds, made_manifest
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +29,14 @@ def test_a_bundle_is_read_back_by_its_digest(tmp_path: Path, bundle: Bundle) -> 
     assert again.files() == bundle.files()
     assert store.size(digest) == sum(len(content) for content in bundle.files().values())
     assert [path.name for path in (tmp_path / "bundles").iterdir()] == [digest]
+
+
+def test_boosters_of_folds_take_room_on_disk_and_none_in_a_scorer(tmp_path: Path, bundle: Bundle) -> None:
+    store, dealt = BundleStore(tmp_path), made_folds(bundle)
+    digest, files = store.write(dealt), dealt.files()
+    assert store.size_served(digest) == sum(len(files[name]) for name in FILES)
+    assert store.size(digest) == store.size_served(digest) + sum(map(len, dealt.folds))
+    assert store.read(digest).folds == dealt.folds
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -53,7 +61,7 @@ def test_a_file_that_is_not_what_was_written_is_found_at_reading(
 def test_what_is_not_there_is_not_found(tmp_path: Path, digest: str) -> None:
     store = BundleStore(tmp_path / "bundles")
     assert not store.has(digest)
-    for ask in (store.read, store.size, store.delete):
+    for ask in (store.read, store.size, store.size_served, store.delete):
         with pytest.raises(NotFound, match="not in the store"):
             ask(digest)
 

@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from fraud.bundle.boosting import load_booster, margins_of
+from fraud.bundle.bundle import FILES
 from fraud.clock import DAY_US
 from fraud.gate.verdict import judge
 from fraud.guard.delays import SOURCE_SHARE_MIN
@@ -226,6 +227,8 @@ def test_with_folds_all_cards_are_evidence_each_scored_by_a_booster_that_has_not
         assert own.any()
         scores = rival.bundle.scores(margins_of(load_booster(booster), matrix[own]))
         assert np.array_equal(scores, given[own])
+    kept = sum(len(rival.bundle.files()[name]) for name in FILES)
+    assert world.case(rival.state.version).bundle_bytes == kept, "of folds a scorer keeps nothing"
     alerts = rival.bundle.thresholds.outcomes(given) != Outcome.APPROVE
     assert alerts_on(rival.bundle, rows) == np.count_nonzero(alerts), "sentinels are put to the same"
 

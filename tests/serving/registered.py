@@ -13,7 +13,7 @@ from fraud.records import Label, LabelValue
 from fraud.registry.store import LedgerStore, promote
 from fraud.settings import Settings, load_settings
 from fraud.settings.model import Policy
-from tests.bundle.made import POLICY, made_bundle
+from tests.bundle.made import POLICY, made_bundle, made_folds
 from tests.serving.worlds import Process, Stream, serving
 from tests.waiting import wait_until
 
@@ -36,10 +36,12 @@ class Ledger:
         exclusions: Sequence[Exclusion] = (),
         label_fed: Sequence[str] = (),
         policy: Policy = POLICY,
+        folds: int = 0,
     ) -> None:
         """Register a version that learned from positions 1 to `upto` and the labels of `batches`."""
         model, _, number = version.rpartition("-")
         bundle = made_bundle(model, seed=int(number), policy=policy)
+        bundle = made_folds(bundle, folds) if folds else bundle
         digest = self._bundles.write(bundle)
         manifest = dict(bundle.manifest) | {
             "positions": {"traffic": [1, upto], "train": [1, upto], "calibration": [1, upto]},

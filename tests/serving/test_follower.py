@@ -111,6 +111,19 @@ def test_an_older_entry_never_takes_the_place_of_a_later_one(ledger: Ledger) -> 
     inside(ledger.settings, body)
 
 
+def test_of_a_version_with_folds_a_scorer_keeps_what_it_serves(ledger: Ledger) -> None:
+    ledger.register("card-3", upto=0, folds=2)
+    crown(ledger, "card-3")
+
+    async def body(process: ScoringProcess) -> None:
+        champion = process.champions.all()["card"]
+        assert champion.version == "card-3"
+        assert champion.bundle.folds == ()
+        assert champion.bundle.digest == ledger.store.state().version("card-3").digest
+
+    inside(ledger.settings, body)
+
+
 def test_a_champion_that_cannot_be_loaded_at_a_start_serves_again_once_it_can(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
