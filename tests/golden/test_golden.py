@@ -15,6 +15,7 @@ from google.protobuf.json_format import MessageToDict, ParseDict
 import fraud
 from fraud.archive.marking import mark
 from fraud.bundle.bundle import DESCRIPTION_FILE, Bundle
+from fraud.bundle.folds import SERVED
 from fraud.bundle.manifest import canonical_json
 from fraud.bundle.store import BundleStore
 from fraud.cli.main import run
@@ -29,9 +30,11 @@ from fraud.labels.standing import ConflictRule
 from fraud.records import Applied, Scored
 from fraud.registry.ledger import FOLDS
 from fraud.registry.store import LedgerStore
+from fraud.retrainer.matrices import matrix_of, unseen_of, unseen_scores
 from fraud.serving.recovery import Snapshots, entries_after, restore
 from fraud.settings import Settings, load_settings
 from fraud.v1.transaction_pb2 import Transaction
+from tests.golden.folds import DEALT_FOLDER, rows_of
 from tests.golden.ledger import told_by
 from tests.serving.worlds import serving
 
@@ -42,6 +45,8 @@ RELEASES = sorted(
     (path.parent.name for path in HERE.glob("*/expected.json")),
     key=lambda name: (name.removesuffix(DEVELOPMENT), not name.endswith(DEVELOPMENT)),
 )
+DEALT = sorted(path.parent.parent.name for path in HERE.glob(f"*/{DEALT_FOLDER}/expected.json"))
+"""Those that wrote a version with folds."""
 NEWER = 99
 
 
@@ -55,6 +60,7 @@ def copied(release: str, folder: Path) -> tuple[Settings, dict[str, Any]]:
 def test_there_is_a_folder_of_this_release_and_it_is_the_last() -> None:
     assert fraud.__version__ in RELEASES, "run python -m tests.golden.make and commit what it writes"
     assert fraud.__version__ == RELEASES[-1]
+    assert fraud.__version__ in DEALT, "run it again: it writes what is missing"
 
 
 def test_the_folder_of_this_release_has_all_that_it_writes(tmp_path: Path) -> None:
@@ -135,6 +141,35 @@ def test_ledger_and_bundles_of_a_release_are_intact(release: str, tmp_path: Path
         assert json.loads(json.dumps(told_by(state))) == expected["ledger"]
     assert state.champion("card") == "card-1"
     BundleStore(settings.places.bundles).read(state.version("card-1").digest).self_test()
+
+
+def dealt(release: str) -> tuple[Bundle, dict[str, Any]]:
+    """Read a release's version with folds, and what it said."""
+    place = HERE / release / DEALT_FOLDER
+    expected: dict[str, Any] = json.loads((place / "expected.json").read_text(encoding="utf-8"))
+    return BundleStore(place / "bundles").read(expected["digest"]), expected
+
+
+@pytest.mark.parametrize("release", DEALT)
+def test_a_version_with_folds_of_a_release_judges_bit_for_bit_as_it_did(release: str) -> None:
+    bundle, expected = dealt(release)
+    bundle.self_test()
+    rows = rows_of(expected)
+    assert unseen_of(bundle).fold(rows).tolist() == expected["fold"]
+    assert set(expected["fold"]) == {SERVED, *range(len(bundle.folds))}
+    unseen = unseen_scores(bundle, rows)
+    assert unseen.tolist() == expected["scores"]
+    served = bundle.scores_of(matrix_of(bundle, rows))
+    assert np.array_equal(unseen == served, np.equal(expected["fold"], SERVED)), (
+        "each by a booster of its own"
+    )
+
+
+def test_a_version_with_folds_is_written_as_it_was() -> None:
+    bundle, expected = dealt(fraud.__version__)
+    place = HERE / fraud.__version__ / DEALT_FOLDER / "bundles" / expected["digest"]
+    assert bundle.files() == {path.name: path.read_bytes() for path in place.iterdir()}
+    assert {"apart", "fitted", "label_silence_us", "spans"} <= bundle.manifest.keys()
 
 
 @pytest.mark.process
