@@ -17,8 +17,6 @@ import numpy as np
 import polars as pl
 from google.protobuf.json_format import MessageToDict
 
-from fraud.bundle.bundle import BOOSTER_FILE, DESCRIPTION_FILE, SELFTEST_FILE
-from fraud.bundle.manifest import canonical_json
 from fraud.errors import Damaged
 from fraud.eventlog.codec import encode
 from fraud.eventlog.log import Erasure
@@ -219,37 +217,6 @@ def log_notes() -> list[bytes]:
         "erasure": told,
     }
     return [f"{key} {json.dumps(text)}".encode() for key, text in notes.items()]
-
-
-@functools.cache
-def bundle_files() -> Mapping[str, bytes]:
-    """Return the files of a small real bundle."""
-    return made_bundle().files()
-
-
-def resealed(changed: Mapping[str, bytes]) -> dict[str, bytes]:
-    """Return the bundle with other files and the digests that go with them: what a forger would write."""
-    whole = dict(bundle_files()) | dict(changed)
-    description = json.loads(whole[DESCRIPTION_FILE])
-    description["sha256"] = {
-        name: hashlib.sha256(whole[name]).hexdigest() for name in (BOOSTER_FILE, SELFTEST_FILE)
-    }
-    return whole | {DESCRIPTION_FILE: canonical_json(description)}
-
-
-def descriptions() -> list[bytes]:
-    """Return the description of a bundle."""
-    return [bundle_files()[DESCRIPTION_FILE]]
-
-
-def boosters() -> list[bytes]:
-    """Return a booster."""
-    return [bundle_files()[BOOSTER_FILE]]
-
-
-def selftests() -> list[bytes]:
-    """Return self-test rows."""
-    return [bundle_files()[SELFTEST_FILE]]
 
 
 @functools.cache

@@ -25,7 +25,8 @@ from fraud.adversary.strategy import read_strategies
 from fraud.archive import mending
 from fraud.archive.marking import NAME as MARK
 from fraud.archive.marking import check_format, format_of
-from fraud.bundle.bundle import BOOSTER_FILE, DESCRIPTION_FILE, SELFTEST_FILE, Bundle
+from fraud.bundle.bundle import BOOSTER_FILE, SELFTEST_FILE, Bundle
+from fraud.bundle.folds import SERVED
 from fraud.cli.id_file import read_ids
 from fraud.cli.label_file import read_labels
 from fraud.cli.rule_file import read_rules
@@ -50,7 +51,7 @@ from fraud.serving.intake import TransactionIntake
 from fraud.settings import Settings, load_settings, settings_from
 from fraud.upkeep.inventory import Inventory, opened
 from fraud.v1.transaction_pb2 import Transaction
-from tests.fuzz import logs, seeds
+from tests.fuzz import bundles, logs, seeds
 
 MESSAGE_BYTES_MAX: Final = 65_536
 
@@ -155,20 +156,30 @@ def ledger(data: bytes) -> object:
 
 
 def bundle(data: bytes) -> object:
-    """Read a bundle whose description is these bytes; the other files are those it names."""
-    whole = dict(seeds.bundle_files())
-    whole[DESCRIPTION_FILE] = data
-    return Bundle.from_files(whole)
+    """Read a bundle whose description is these bytes, the other files those it names, and have it judge."""
+    return _judged(Bundle.from_files(bundles.described(data)))
+
+
+def fold(data: bytes) -> object:
+    """Have a bundle judge of which these bytes are the booster of a fold."""
+    return _judged(bundles.with_fold(data))
+
+
+def _judged(made: Bundle) -> object:
+    """Judge the rows of the self-test, dealt out to the boosters there are: of folds, and the served one."""
+    rows = made.selftest.matrix
+    each = np.arange(len(rows)) % (len(made.folds) + 1) + SERVED
+    return made.margins_without(rows, each.astype(np.int8))
 
 
 def selftest(data: bytes) -> object:
     """Read a bundle whose self-test is these bytes, with a digest that says so."""
-    return Bundle.from_files(seeds.resealed({SELFTEST_FILE: data}))
+    return Bundle.from_files(bundles.resealed({SELFTEST_FILE: data}))
 
 
 def booster(data: bytes) -> object:
     """Read a bundle whose booster is these bytes, digests that go with them, and let it explain."""
-    made = Bundle.from_files(seeds.resealed({BOOSTER_FILE: data}))
+    made = Bundle.from_files(bundles.resealed({BOOSTER_FILE: data}))
     made.margins(made.selftest.matrix)
     return made.contributions(made.selftest.matrix[:4])
 
@@ -328,9 +339,10 @@ TARGETS: Final[Mapping[str, Target]] = MappingProxyType(
             ("view", view, logs.view_texts, _STORED),
             ("folded", folded, logs.logs, _STORED),
             ("ledger", ledger, seeds.ledgers, _LEDGER),
-            ("bundle", bundle, seeds.descriptions, _STORED),
-            ("selftest", selftest, seeds.selftests, _STORED),
-            ("booster", booster, seeds.boosters, _STORED),
+            ("bundle", bundle, bundles.descriptions, _STORED),
+            ("selftest", selftest, bundles.selftests, _STORED),
+            ("booster", booster, bundles.boosters, _STORED),
+            ("fold", fold, bundles.fold_boosters, _STORED),
             ("snapshot", features, seeds.snapshots, _STORED),
             ("lists-beside", lists_beside, seeds.lists, _NONE),
             ("spending-beside", spending_beside, seeds.spendings, _NONE),
