@@ -1,6 +1,7 @@
 """What `fraud doctor` looks at: each check is a function that returns its findings.
 
-    configuration · disk · data folder · access · label sources · ports · ledger · champions · log · clock
+    configuration · disk · data folder · access · label sources · ports · ledger · champions · log · clock ·
+    label delay
 
 Nothing is changed: files are opened for reading, the lock is tried and given
 back. A finding says what is so and, where it is not well, what to do.
@@ -17,6 +18,7 @@ from pathlib import Path
 from fraud.cli.access_checkup import examine_access
 from fraud.cli.finding import Finding, State
 from fraud.cli.holders import bind_error, is_taken
+from fraud.cli.silence_checkup import examine_silence
 from fraud.clock import WallClock
 from fraud.errors import DataFolderLocked, FraudError
 from fraud.settings import Settings, format_duration
@@ -263,4 +265,5 @@ _CHECKS: dict[str, Callable[[Settings], Iterator[Finding]]] = {
     "ledger": _ledger,
     "champions": _champions,
     "log": _log,
+    "label delay": examine_silence,
 }

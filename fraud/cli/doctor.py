@@ -9,7 +9,7 @@ from fraud.errors import ConfigError
 
 
 def doctor(ctx: typer.Context) -> None:
-    """Check configuration, disk, data folder, ports, ledger, champions, log and clock."""
+    """Check configuration, disk, data folder, ports, ledger, champions, log, clock and label delays."""
     from fraud.cli.checkup import examine
     from fraud.cli.finding import Finding
 

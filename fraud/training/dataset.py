@@ -26,6 +26,7 @@ from fraud.bundle.manifest import library_versions
 from fraud.records import MISSING_SURROGATE, LabelValue, Outcome
 from fraud.settings import Settings
 from fraud.training.history import Cut, History
+from fraud.training.silence import silence_us
 from fraud.training.splits import walk_forward
 from fraud.training.unseen import Apart
 from fraud.training.weights import draws_of
@@ -129,7 +130,7 @@ def training_rows(history: History, model: str) -> TrainingSet:
     window_start_us = _oldest_us(settings, cut)
     categoricals = settings.categoricals_of(model)
     frame = (
-        history.judged(model, window_start_us, older_frauds=True, silence_us=_silence_us(settings))
+        history.judged(model, window_start_us, older_frauds=True, silence_us=silence_us(settings))
         .select(
             "position",
             "event_time_us",
@@ -175,12 +176,6 @@ def training_rows(history: History, model: str) -> TrainingSet:
         batch_parts=parts,
         manifest=_manifest(frame, batches_used(facts, parts, label != NOT_USABLE), history, model, names),
     )
-
-
-def _silence_us(settings: Settings) -> int | None:
-    """Return how old a payment without a verdict teaches; None where all wait until they have matured."""
-    fresh = settings.training.fresh
-    return None if fresh is None else min(fresh.silence, settings.labels.maturity)
 
 
 def _card(settings: Settings) -> pl.Expr:
@@ -314,6 +309,6 @@ def _manifest(
         "feature_definitions": {name: spec.definitions[name] for name in names},
         "spec_fingerprint": spec.fingerprint,
         "seed": settings.training.seed,
-        **({} if apart is None else {"apart": apart.to_dict(), "label_silence_us": _silence_us(settings)}),
+        **({} if apart is None else {"apart": apart.to_dict(), "label_silence_us": silence_us(settings)}),
         "libraries": library_versions(),
     }

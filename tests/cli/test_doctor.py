@@ -14,6 +14,7 @@ from fraud.cli.main import run
 from fraud.clock import DAY_US, WallClock
 from fraud.registry import LedgerStore
 from fraud.serving.identity_desk import IdentityDesk
+from tests.retrainer.patterns import World
 from tests.serving.authority import Authority
 
 
@@ -198,6 +199,53 @@ def test_keys_and_readers_of_metrics_are_looked_at(
     status, found = doctor(config, capsys)
     assert status == 0
     assert any("under the entity key" in it["text"] for it in found["access"])
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder of three weeks whose frauds become known on the fourth day after them."""
+    folder = tmp_path_factory.mktemp("labelled")
+    world = World(folder)
+    world.pass_days(21)
+    world.archive.copy_from(world.log)
+    world.close()
+    return world.config
+
+
+@pytest.mark.parametrize(
+    ("key", "silence", "state"),
+    [
+        ("TRAINING__FRESH__SILENCE", "4d", "ok"),
+        ("TRAINING__FRESH__SILENCE", "3d", "warn"),
+        ("LABELS__MATURITY", "3d", "warn"),
+    ],
+)
+def test_labels_that_come_later_than_their_silence_teaches_are_a_warning(
+    labelled: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    key: str,
+    silence: str,
+    state: str,
+) -> None:
+    monkeypatch.setenv("FRAUD__SERVER__PORT", "0")
+    monkeypatch.setenv("FRAUD__TRAINING__FRESH__APART", "0.3")
+    monkeypatch.setenv(f"FRAUD__{key}", silence)
+    status, found = doctor(labelled, capsys)
+    assert status == 0, found
+    card, transfer = found["label delay"]
+    assert (card["state"], transfer["state"]) == (state, "ok")
+    assert f"became known later than {silence} after the payment" in card["text"]
+    assert (": 0 of the newest " in card["text"]) == (state == "ok")
+    assert (key.lower().replace("__", ".") in card["remedy"]) == (state == "warn")
+    assert "0 matured frauds say too little" in transfer["text"]
+
+
+def test_who_waits_for_the_maturity_is_told_nothing_of_silence(
+    labelled: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FRAUD__SERVER__PORT", "0")
+    assert "label delay" not in doctor(labelled, capsys)[1]
 
 
 def test_who_has_no_champion_is_told_to_ask_the_retrainer(
