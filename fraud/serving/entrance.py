@@ -20,8 +20,9 @@ from fraud.monitoring.scorer_metrics import ScorerMetrics
 from fraud.serving.access import ACCESS, ACCESS_ACCESS
 from fraud.serving.doorkeeper import OPEN_SERVICE, Access, Doorkeeper
 from fraud.serving.identities import IdentityFile
+from fraud.serving.listings import POLICIES
 from fraud.serving.models import MODELS, MODELS_ACCESS
-from fraud.serving.policies import POLICIES, POLICIES_ACCESS
+from fraud.serving.policies import POLICIES_ACCESS
 from fraud.serving.rates import RateLimits
 from fraud.serving.roles import ANYBODY
 from fraud.serving.servicers import LABELS, LABELS_ACCESS, SCORING, SCORING_ACCESS

@@ -27,7 +27,7 @@ from fraud.registry.second_person import Asked
 from fraud.registry.view import Registry
 from fraud.serving.batcher import Batcher
 from fraud.serving.follower import LedgerFollower
-from fraud.serving.reconciler import Reconciler
+from fraud.serving.replacements import Replacements
 from fraud.serving.scorer import Scorer
 from fraud.serving.second_person import Permit, SecondPerson
 from fraud.settings import Settings
@@ -74,7 +74,7 @@ class Excluding:
         batcher: Batcher,
         archive: Archive,
         follower: LedgerFollower,
-        reconciler: Reconciler,
+        replacements: Replacements,
         second: SecondPerson,
     ) -> None:
         self._entities = settings.schema_.entity_names
@@ -86,7 +86,7 @@ class Excluding:
         self._batcher = batcher
         self._archive = archive
         self._follower = follower
-        self._reconciler = reconciler
+        self._replacements = replacements
         self._second = second
 
     async def plan(self, selection: SelectionGiven) -> ExclusionPlan:
@@ -133,10 +133,6 @@ class Excluding:
         pass_point("exclusion.recorded")
         await self._follower.poll(self._batcher)
         return seq, plan, None
-
-    def kept(self, state: RegistryState) -> frozenset[str]:
-        """Return the champions that serve although tainted; blocking."""
-        return self._reconciler.kept(state)
 
     async def undo(self, seq: int, *, actor: str, reason: str) -> tuple[int, Asked | None]:
         """Let excluded data count again; return the ledger entry, or what was asked for instead.
@@ -216,16 +212,16 @@ class Excluding:
         state = self._registry.refresh()
         tainted = touched_by(state, data, first)
         return ExclusionPlan(
-            data, first, labels, transactions, tuple(sorted(tainted)), self._replacements(state, tainted)
+            data, first, labels, transactions, tuple(sorted(tainted)), self._replaced(state, tainted)
         )
 
-    def _replacements(self, state: RegistryState, tainted: set[str]) -> tuple[tuple[str, str, str], ...]:
+    def _replaced(self, state: RegistryState, tainted: set[str]) -> tuple[tuple[str, str, str], ...]:
         found = []
         for model in self._models:
             champion = state.champion(model)
             if champion in tainted:
                 clean = [version for version in state.clean_champions(model) if version not in tainted]
-                found.append((model, champion, self._reconciler.replacement(model, clean, state)))
+                found.append((model, champion, self._replacements.of(model, clean, state)))
         return tuple(found)
 
 

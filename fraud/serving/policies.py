@@ -8,7 +8,6 @@ Tokens come in and do not go out again: what is listed is named by surrogate.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from itertools import islice
 from typing import Any, cast
 
 import grpc
@@ -17,7 +16,7 @@ from fraud.clock import LATEST_US
 from fraud.errors import InvalidInput, LimitExceeded
 from fraud.eventlog.entity_key import EntityKey
 from fraud.eventlog.wording import check_wording
-from fraud.policy.lists import LIST_NAMES, Listing
+from fraud.policy.lists import LIST_NAMES
 from fraud.policy.rules import Rule, RuleSet, rule_set
 from fraud.records import MISSING_SURROGATE, EntityListed, Outcome
 from fraud.registry.rules import RULES_SET, rules_of
@@ -27,16 +26,15 @@ from fraud.serving.champions import Champions
 from fraud.serving.edge import Edge
 from fraud.serving.follower import LedgerFollower
 from fraud.serving.intake import TransactionIntake
+from fraud.serving.listings import POLICIES, check_entity
 from fraud.serving.models import check_signed
-from fraud.serving.paging import is_number, size_of
 from fraud.serving.roles import READERS, rule
 from fraud.serving.ruling import Ruling
-from fraud.serving.scorer import Scorer, State
+from fraud.serving.scorer import Scorer
 from fraud.serving.servicers import check_model, handler
 from fraud.settings import Settings
 from fraud.v1 import policy_pb2, scoring_pb2
 
-POLICIES = "fraud.v1.PolicyService"
 POLICIES_ACCESS = {
     "SetRules": rule("operator"),
     "GetRules": READERS,
@@ -61,7 +59,6 @@ class PolicyServicer:
         self._models = tuple(settings.models)
         self._entities = settings.schema_.entity_names
         self._limits = settings.rules
-        self._page_size_max = settings.server.page_size_max
         self._intake = TransactionIntake(settings)
         self._entity_key = EntityKey.of(settings)
         self._registry = registry
@@ -77,7 +74,6 @@ class PolicyServicer:
             "SetRules": (policy_pb2.SetRulesRequest, self.set_rules),
             "GetRules": (policy_pb2.GetRulesRequest, self.get_rules),
             "SetListing": (policy_pb2.SetListingRequest, self.set_listing),
-            "ListListings": (policy_pb2.ListListingsRequest, self.list_listings),
         }
         return handler(edge, POLICIES, methods)
 
@@ -127,7 +123,7 @@ class PolicyServicer:
 
     async def set_listing(self, request: policy_pb2.SetListingRequest) -> policy_pb2.SetListingResponse:
         """Put an entity on a list or take it off; on return the next payment is decided by it."""
-        self._check_entity(request.entity)
+        check_entity(request.entity, self._entities)
         check_signed(request.actor, request.reason, "the listing")
         if request.list_name and request.list_name not in LIST_NAMES:
             raise InvalidInput(
@@ -147,7 +143,7 @@ class PolicyServicer:
             raise InvalidInput("until_us", "lies after 2099", "send an earlier moment, or 0 for no end")
         state = self._scorer.state_now()
         state.lists.turn(now_us)
-        former = self._find(state, request.entity, request.token, now_us)
+        former = state.lists.find(request.entity, self.surrogate_of(request.entity, request.token), now_us)
         if request.list_name and former is None and len(state.lists) >= self._limits.listings_max:
             raise LimitExceeded(
                 "listings",
@@ -167,42 +163,10 @@ class PolicyServicer:
             surrogate=listed.surrogate, former=former.list_name if former is not None else ""
         )
 
-    async def list_listings(self, request: policy_pb2.ListListingsRequest) -> policy_pb2.ListListingsResponse:
-        """Return a page of what is listed now, by entity in the schema's order, then by surrogate."""
-        if request.entity or request.token:
-            self._check_entity(request.entity)
-        size = size_of(request.page_size, self._page_size_max)
-        after = _after(request.page_token)
-        state, now_us = self._scorer.state_now(), self._scorer.now_us()
-        if request.token:
-            found = self._find(state, request.entity, request.token, now_us)
-            wanted = found is not None and request.list_name in ("", found.list_name)
-            return policy_pb2.ListListingsResponse(listings=[_listing(found)] if found and wanted else [])
-
-        def page() -> list[Listing]:
-            rows = (
-                it
-                for it in state.lists.listings(now_us)
-                if request.list_name in ("", it.list_name)
-                and request.entity in ("", it.entity)
-                and self._key(it) > after
-            )
-            return list(islice(rows, size))
-
-        rows = await asyncio.to_thread(page)
-        token = ".".join(map(str, self._key(rows[-1]))) if len(rows) == size else ""
-        return policy_pb2.ListListingsResponse(listings=map(_listing, rows), next_page_token=token)
-
-    def _key(self, listing: Listing) -> tuple[int, int]:
-        return self._entities.index(listing.entity), listing.surrogate
-
-    def _find(self, state: State, entity: str, token: str, now_us: int) -> Listing | None:
+    def surrogate_of(self, entity: str, token: str) -> int:
+        """Return the surrogate of a token, `MISSING_SURROGATE` for one that never came."""
         place, stored = self._entities.index(entity), self._entity_key.stored(entity, token)
-        return state.lists.find(entity, state.dictionary.surrogate_of(place, stored), now_us)
-
-    def _check_entity(self, entity: str) -> None:
-        if entity not in self._entities:
-            raise InvalidInput("entity", f"{entity!r} is none", f"send one of: {', '.join(self._entities)}")
+        return self._scorer.state_now().dictionary.surrogate_of(place, stored)
 
     def _in_force(self, model: str, rules: RuleSet) -> bool:
         held = self._scorer.overruling.get(model)
@@ -212,15 +176,6 @@ class PolicyServicer:
         champion = self._champions.get(model)
         own = champion.policy_version if champion is not None else ""
         return self._scorer.overruling.policy_version(model, own)
-
-
-def _after(page_token: str) -> tuple[int, int]:
-    if not page_token:
-        return -1, -1
-    place, _, surrogate = page_token.partition(".")
-    if not (is_number(place) and is_number(surrogate)):
-        raise InvalidInput("page_token", f"{page_token[:40]!r} is none", "send the one of the page before")
-    return int(place), int(surrogate)
 
 
 def _from_wire(rule: policy_pb2.Rule) -> dict[str, Any]:
@@ -241,16 +196,4 @@ def _to_wire(rule: Rule) -> policy_pb2.Rule:
         outcome=cast("scoring_pb2.Outcome.ValueType", rule.outcome.value),
         stage=rule.stage,
         text=rule.text,
-    )
-
-
-def _listing(listing: Listing) -> policy_pb2.Listing:
-    return policy_pb2.Listing(
-        list_name=listing.list_name,
-        entity=listing.entity,
-        surrogate=listing.surrogate,
-        since_us=listing.since_us,
-        until_us=listing.until_us,
-        actor=listing.actor,
-        reason=listing.reason,
     )

@@ -14,13 +14,12 @@ process dies half-way: the next one looks again.
 import math
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import structlog
 
 from fraud.archive.archive import Archive
-from fraud.bundle.store import BundleStore
-from fraud.errors import NotAllowedNow, NotFound, StaleHead
+from fraud.errors import NotAllowedNow, StaleHead
 from fraud.faults import pass_point
 from fraud.features.fold import FeatureFold
 from fraud.labels.exclusions import View
@@ -31,10 +30,10 @@ from fraud.registry.exclusions import ExclusionState
 from fraud.registry.ledger import RegistryState
 from fraud.registry.probation import probation_of
 from fraud.registry.store import roll_back
-from fraud.registry.upkeep import vacuumed_by
 from fraud.registry.view import Registry
 from fraud.serving.aside import TAIL_EVENTS, Rebuild
 from fraud.serving.recovery import catch_up
+from fraud.serving.replacements import Replacements
 from fraud.serving.scorer import Scorer
 from fraud.settings import Settings
 
@@ -55,14 +54,14 @@ class Reconciler:
         registry: Registry,
         scorer: Scorer,
         archive: Archive,
-        bundles: BundleStore,
+        replacements: Replacements,
         metrics: ScorerMetrics,
     ) -> None:
         self._settings = settings
         self._registry = registry
         self._scorer = scorer
         self._archive = archive
-        self._bundles = bundles
+        self._replacements = replacements
         self._metrics = metrics
         self._told_of: set[tuple[str, int]] = set()
         self._rebuild: Rebuild | None = None
@@ -94,7 +93,7 @@ class Reconciler:
         return self._registry.refresh()
 
     def _roll_back(self, state: RegistryState, model: str, champion: str, by: ExclusionState) -> None:
-        version = self.replacement(model, state.clean_champions(model), state)
+        version = self._replacements.of(model, state.clean_champions(model), state)
         if version == champion:
             self._tell_kept(champion, by.seq)
             return
@@ -125,34 +124,6 @@ class Reconciler:
         if (champion, exclusion_seq) not in self._told_of:
             self._told_of.add((champion, exclusion_seq))
             _log.warning("a tainted version serves on", version=champion, exclusion=exclusion_seq)
-
-    def replacement(self, model: str, clean: Sequence[str], state: RegistryState) -> str:
-        """Return what serves in place of a model's tainted champion.
-
-        That is the first of the clean versions whose bundle is still there and was not let go. Without
-        one it is as `no_clean_champion` says: the champion itself, or "" for none.
-        """
-        for version in clean:
-            known = state.version(version)
-            if vacuumed_by(state, known):
-                continue
-            try:
-                self._bundles.size(known.digest)
-            except NotFound:
-                continue
-            return version
-        return state.champion(model) if self._settings.models[model].no_clean_champion == "KEEP" else ""
-
-    def kept(self, state: RegistryState) -> frozenset[str]:
-        """Return the champions that serve although they are tainted, for want of a clean one."""
-        champions = {model: state.champion(model) for model in self._settings.models}
-        return frozenset(
-            champion
-            for model, champion in champions.items()
-            if champion
-            and state.tainted_by(champion)
-            and self.replacement(model, state.clean_champions(model), state) == champion
-        )
 
     def take_view(self, state: RegistryState, run: Run) -> None:
         """Let the feature state count what the ledger says counts.

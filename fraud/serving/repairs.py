@@ -1,6 +1,5 @@
-"""Rollback, ExcludeData, UndoExclusion and ListExclusions: from wire, call, to wire."""
+"""Rollback, ExcludeData and UndoExclusion: from wire, call, to wire."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -8,12 +7,9 @@ import grpc
 
 from fraud.clock import LATEST_US
 from fraud.errors import InvalidInput
-from fraud.registry.view import Registry
 from fraud.serving.edge import Edge
 from fraud.serving.excluding import Excluding, SelectionGiven
-from fraud.serving.models import MODELS, check_signed, promotions_serve
-from fraud.serving.queries import Queries
-from fraud.serving.repair_steps import crowning_seqs, described, repair_steps
+from fraud.serving.models import MODELS, check_signed
 from fraud.serving.rollback import RollbackOrder, RollbackPlan, Rollbacks
 from fraud.serving.servicers import check_model, handler
 from fraud.settings import Settings
@@ -23,17 +19,8 @@ from fraud.v1 import models_pb2
 class RepairServicer:
     """The methods of `fraud.v1.ModelService` that mend what polluted data has done."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        registry: Registry,
-        queries: Queries,
-        rollbacks: Rollbacks,
-        excluding: Excluding,
-    ) -> None:
+    def __init__(self, settings: Settings, rollbacks: Rollbacks, excluding: Excluding) -> None:
         self._models = tuple(settings.models)
-        self._registry = registry
-        self._queries = queries
         self._rollbacks = rollbacks
         self._excluding = excluding
 
@@ -43,7 +30,6 @@ class RepairServicer:
             "Rollback": (models_pb2.RollbackRequest, self.rollback),
             "ExcludeData": (models_pb2.ExcludeDataRequest, self.exclude_data),
             "UndoExclusion": (models_pb2.UndoExclusionRequest, self.undo_exclusion),
-            "ListExclusions": (models_pb2.ListExclusionsRequest, self.list_exclusions),
         }
         return handler(edge, MODELS, methods)
 
@@ -116,47 +102,6 @@ class RepairServicer:
             asked_seq=0 if waiting is None else waiting.seq,
             asked_until_us=0 if waiting is None else waiting.until_us,
         )
-
-    async def list_exclusions(
-        self, request: models_pb2.ListExclusionsRequest
-    ) -> models_pb2.ListExclusionsResponse:
-        """Return exclusions with how far their repair has come, newest first."""
-        state = await asyncio.to_thread(self._registry.refresh)
-        seq = request.exclusion_seq
-        exclusions = [state.exclusion(seq)] if seq else list(reversed(list(state.exclusions.values())))
-        applied = await self._queries.applied()
-        seqs = crowning_seqs(state, self._models)
-        ledger = await asyncio.to_thread(self._registry.store.find, seqs)
-        followed = promotions_serve(state, await self._queries.last_applied(), self._models)
-
-        def statuses() -> list[models_pb2.ExclusionStatus]:
-            kept = self._excluding.kept(state)
-            return [
-                models_pb2.ExclusionStatus(
-                    exclusion_seq=it.seq,
-                    time_us=it.time_us,
-                    actor=it.actor,
-                    reason=it.reason,
-                    selection=described(it.data),
-                    labels=it.labels,
-                    transactions=it.transactions,
-                    muted=it.muted,
-                    undone_seq=it.undone_seq,
-                    tainted=[] if it.muted else [name for name in list(state.versions) if name in it.touched],
-                    steps=repair_steps(
-                        it,
-                        state,
-                        applied,
-                        ledger,
-                        models=self._models,
-                        kept=kept,
-                        promotions_serve=followed,
-                    ),
-                )
-                for it in exclusions
-            ]
-
-        return models_pb2.ListExclusionsResponse(exclusions=await self._queries.survey(statuses))
 
 
 def _check_times(**times_us: int) -> None:

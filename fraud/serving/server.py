@@ -27,36 +27,29 @@ from fraud.monitoring.scorer_metrics import ScorerMetrics
 from fraud.policy.rules import RuleSet
 from fraud.policy.spending import Spending
 from fraud.registry.rules import rules_by_digest
-from fraud.serving.access import AccessServicer
 from fraud.serving.batcher import Batcher
 from fraud.serving.champions import Champions
 from fraud.serving.cores import keep_to
 from fraud.serving.edge import Edge
 from fraud.serving.entrance import Entrance
 from fraud.serving.eraser import Eraser
-from fraud.serving.erasure import ErasureServicer
 from fraud.serving.excluding import Excluding
 from fraud.serving.feedback import Feedback
 from fraud.serving.follower import ChampionLoader, LedgerFollower
 from fraud.serving.health import Readiness
-from fraud.serving.intake import TransactionIntake
 from fraud.serving.keeper import Keeper
-from fraud.serving.lineage import LineageServicer
 from fraud.serving.logged_features import LoggedFeatures
-from fraud.serving.models import ModelServicer
-from fraud.serving.policies import PolicyServicer
 from fraud.serving.progress import RestoreProgress, RestoreStopped
-from fraud.serving.promotion import PromotionServicer
 from fraud.serving.queries import Queries
 from fraud.serving.reasons import ReasonsDesk
 from fraud.serving.reconciler import Reconciler
 from fraud.serving.recovery import restore
-from fraud.serving.repairs import RepairServicer
+from fraud.serving.replacements import Replacements
 from fraud.serving.rollback import Rollbacks
 from fraud.serving.ruling import Ruling
 from fraud.serving.scorer import RESTORING, Scorer, State
 from fraud.serving.second_person import SecondPerson
-from fraud.serving.servicers import LabelServicer, ScoringServicer
+from fraud.serving.services import servicers_of
 from fraud.serving.shadowing import Shadowing
 from fraud.serving.stores import Stores
 from fraud.settings import Settings
@@ -128,8 +121,9 @@ class ScoringProcess:
 
     def _assemble_repairs(self, settings: Settings) -> None:
         self.ruling = Ruling(settings, self.spec, self.scorer.overruling, self.metrics)
+        self.replacements = Replacements(settings, self.bundles)
         self.reconciler = Reconciler(
-            settings, self.registry, self.scorer, self.archive, self.bundles, self.metrics
+            settings, self.registry, self.scorer, self.archive, self.replacements, self.metrics
         )
         self.follower = LedgerFollower(
             settings,
@@ -162,7 +156,7 @@ class ScoringProcess:
             self.batcher,
             self.archive,
             self.follower,
-            self.reconciler,
+            self.replacements,
             self.second,
         )
 
@@ -179,37 +173,7 @@ class ScoringProcess:
             limits.streams_max,
             log_calls=self.settings.monitoring.log_level == "debug",
         )
-        scoring = ScoringServicer(
-            limits,
-            TransactionIntake(self.settings),
-            self.scorer,
-            self.batcher,
-            self.desk,
-            self.feedback,
-            self.queries,
-            tuple(self.settings.models),
-            self.settings.schema_.entity_names,
-        )
-        labels = LabelServicer(limits, self.registry, self.batcher, self.feedback, self.queries)
-        models = ModelServicer(self.settings, self.registry, self.queries, self.scorer)
-        lineage = LineageServicer(self.settings, self.registry, self.queries)
-        repairs = RepairServicer(self.settings, self.registry, self.queries, self.rollbacks, self.excluding)
-        promotion = PromotionServicer(
-            self.settings, self.registry, self.scorer, self.batcher, self.loader, self.follower, self.second
-        )
-        erasure = ErasureServicer(self.settings, self.eraser)
-        policies = PolicyServicer(
-            self.settings,
-            self.registry,
-            self.scorer,
-            self.batcher,
-            self.champions,
-            self.ruling,
-            self.follower,
-        )
-        access = AccessServicer(self.registry, self.scorer.now_us)
-        servicers = (scoring, labels, models, lineage, promotion, repairs, erasure, policies, access)
-        server.add_generic_rpc_handlers([servicer.handlers(edge) for servicer in servicers])
+        server.add_generic_rpc_handlers([servicer.handlers(edge) for servicer in servicers_of(self)])
         for service, methods in edge.apart.items():
             server.add_registered_method_handlers(service, methods)
         health_pb2_grpc.add_HealthServicer_to_server(self.readiness.servicer, server)

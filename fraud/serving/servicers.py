@@ -1,33 +1,22 @@
-"""The methods of the three services: from wire, call, to wire."""
+"""What scores and takes in: transactions, outcomes of payments, labels; from wire, call, to wire."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
 import grpc
 
 from fraud.errors import FraudError, InvalidInput, LimitExceeded
 from fraud.labels.exclusions import Exclusion
-from fraud.records import Outcome, Scored
 from fraud.registry.exclusions import touched_by
 from fraud.registry.view import Registry
-from fraud.serving.bands import veiled
+from fraud.serving.bands import seen
 from fraud.serving.batcher import Answer, Batcher
-from fraud.serving.convert import (
-    decision_to_wire,
-    entities_to_wire,
-    entry_to_wire,
-    known,
-    label_from_wire,
-    label_to_wire,
-    report_from_wire,
-    row_error,
-)
+from fraud.serving.convert import decision_to_wire, label_from_wire, report_from_wire, row_error
 from fraud.serving.edge import Check, Edge
 from fraud.serving.feedback import Feedback, Retraction, Taken
 from fraud.serving.intake import TransactionIntake
 from fraud.serving.queries import Queries
-from fraud.serving.reasons import ReasonsDesk
 from fraud.serving.roles import READERS, calling, rule
 from fraud.serving.scorer import Scorer
 from fraud.settings.server import Server
@@ -60,7 +49,7 @@ def check_model(model: str, models: Collection[str]) -> None:
 
 
 class ScoringServicer:
-    """`fraud.v1.ScoringService`."""
+    """The methods of `fraud.v1.ScoringService` that score and take in."""
 
     def __init__(
         self,
@@ -68,29 +57,19 @@ class ScoringServicer:
         intake: TransactionIntake,
         scorer: Scorer,
         batcher: Batcher,
-        desk: ReasonsDesk,
         feedback: Feedback,
-        queries: Queries,
-        models: Collection[str],
-        entities: Sequence[str] = (),
     ) -> None:
-        self._models = models
-        self._entities = entities
         self._limits = limits
         self._intake = intake
         self._scorer = scorer
         self._batcher = batcher
-        self._desk = desk
         self._feedback = feedback
-        self._queries = queries
 
     def handlers(self, edge: Edge) -> grpc.GenericRpcHandler:
         """Return the service's methods, wrapped by the edge."""
         methods: dict[str, tuple[Any, Callable[[Any], Awaitable[Any]]]] = {
             "Score": (scoring_pb2.ScoreRequest, self.score),
             "ScoreBatch": (scoring_pb2.ScoreBatchRequest, self.score_batch),
-            "GetDecision": (scoring_pb2.GetDecisionRequest, self.get_decision),
-            "ListDecisions": (scoring_pb2.ListDecisionsRequest, self.list_decisions),
             "ReportOutcomes": (scoring_pb2.ReportOutcomesRequest, self.report_outcomes),
         }
         return handler(
@@ -109,7 +88,7 @@ class ScoringServicer:
         answer = answers[0]
         if isinstance(answer, FraudError):
             raise answer
-        return scoring_pb2.ScoreResponse(decision=self._seen(_to_wire(answer)))
+        return scoring_pb2.ScoreResponse(decision=seen(_to_wire(answer), self._limits.bands))
 
     async def score_batch(self, request: scoring_pb2.ScoreBatchRequest) -> scoring_pb2.ScoreBatchResponse:
         """Score transactions in order; a bad row gets its error, the others are scored."""
@@ -132,38 +111,6 @@ class ScoringServicer:
             results=[self._result(next(answers) if result is None else result) for result in results]
         )
 
-    async def get_decision(self, request: scoring_pb2.GetDecisionRequest) -> scoring_pb2.GetDecisionResponse:
-        """Return a stored decision with its reasons."""
-        entry = await self._queries.decision(request.transaction_id)
-        assert isinstance(entry.event, Scored)
-        with self._queries.place():
-            reasons = await self._desk.explain_one(entry)
-        response = scoring_pb2.GetDecisionResponse(decision=self._seen(entry_to_wire(entry, reasons)))
-        caller = calling()
-        # Who only asks for scores would learn from labels which frauds went unseen.
-        if request.with_facts and (caller is None or caller.roles & READERS.roles):
-            labels = await self._queries.labels_of(request.transaction_id)
-            response.entities.extend(entities_to_wire(entry.event, self._entities))
-            response.labels.extend(label_to_wire(each) for each in labels)
-        return response
-
-    async def list_decisions(
-        self, request: scoring_pb2.ListDecisionsRequest
-    ) -> scoring_pb2.ListDecisionsResponse:
-        """Return a page of decisions, oldest first."""
-        if request.model:
-            check_model(request.model, self._models)
-        if len(request.outcomes) > len(Outcome):
-            check_rows("outcomes", len(request.outcomes), len(Outcome), "none twice")
-        outcomes = [_outcome(number) for number in request.outcomes]
-        page = await self._queries.decisions(
-            outcomes, request.since_us, request.model, request.page_token, request.page_size
-        )
-        return scoring_pb2.ListDecisionsResponse(
-            decisions=[self._seen(entry_to_wire(entry)) for entry in page.rows],
-            next_page_token=page.next_token,
-        )
-
     async def report_outcomes(
         self, request: scoring_pb2.ReportOutcomesRequest
     ) -> scoring_pb2.ReportOutcomesResponse:
@@ -175,19 +122,14 @@ class ScoringServicer:
             accepted=taken.accepted, waiting=taken.waiting, refused=_refused(taken)
         )
 
-    def _seen(self, decision: scoring_pb2.Decision) -> scoring_pb2.Decision:
-        """Return a decision as the caller may see it."""
-        caller = calling()
-        return decision if caller is None or caller.raw_scores else veiled(decision, self._limits.bands)
-
     def _result(self, answer: Answer | FraudError) -> scoring_pb2.ScoreResult:
         if isinstance(answer, FraudError):
             return scoring_pb2.ScoreResult(error=row_error(answer))
-        return scoring_pb2.ScoreResult(decision=self._seen(_to_wire(answer)))
+        return scoring_pb2.ScoreResult(decision=seen(_to_wire(answer), self._limits.bands))
 
 
 class LabelServicer:
-    """`fraud.v1.LabelService`."""
+    """The methods of `fraud.v1.LabelService` that take in and take back."""
 
     def __init__(
         self, limits: Server, registry: Registry, batcher: Batcher, feedback: Feedback, queries: Queries
@@ -203,7 +145,6 @@ class LabelServicer:
         """Return the service's methods, wrapped by the edge."""
         methods: dict[str, tuple[Any, Callable[[Any], Awaitable[Any]]]] = {
             "SubmitLabels": (labels_pb2.SubmitLabelsRequest, self.submit_labels),
-            "ListBatches": (labels_pb2.ListBatchesRequest, self.list_batches),
             "RetractBatch": (labels_pb2.RetractBatchRequest, self.retract_batch),
         }
         return handler(edge, LABELS, methods, apart=("SubmitLabels",))
@@ -225,30 +166,6 @@ class LabelServicer:
             refused=_refused(taken),
             repeated=taken.repeated,
             digest=taken.digest,
-        )
-
-    async def list_batches(self, request: labels_pb2.ListBatchesRequest) -> labels_pb2.ListBatchesResponse:
-        """Return a page of label batches, oldest first."""
-        page = await self._queries.batches(
-            request.since_us, request.source, request.page_token, request.page_size
-        )
-        return labels_pb2.ListBatchesResponse(
-            batches=[
-                labels_pb2.LabelBatch(
-                    batch_id=batch.batch_id,
-                    part=batch.part,
-                    source=batch.source,
-                    submitter=batch.submitter,
-                    arrival_time_us=batch.arrival_time_us,
-                    frauds=batch.frauds,
-                    legitimates=batch.legitimates,
-                    withdrawn=batch.withdrawn,
-                    digest=batch.digest,
-                    retracted=batch.retracted,
-                )
-                for batch in page.rows
-            ],
-            next_page_token=page.next_token,
         )
 
     async def retract_batch(self, request: labels_pb2.RetractBatchRequest) -> labels_pb2.RetractBatchResponse:
@@ -306,14 +223,6 @@ def check_rows(field: str, rows: int, rows_max: int, setting: str) -> None:
         raise LimitExceeded(field, "is empty", "send at least one row")
     if rows > rows_max:
         raise LimitExceeded(field, f"has {rows} rows", f"send at most {rows_max} a call ({setting})")
-
-
-def _outcome(number: int) -> Outcome:
-    outcome = known(Outcome, number)
-    if outcome is Outcome.UNSPECIFIED:
-        names = ", ".join(each.name for each in Outcome if each)
-        raise InvalidInput("outcomes", f"{number} is none", f"send any of: {names}; or none, for all")
-    return outcome
 
 
 def _to_wire(answer: Answer) -> scoring_pb2.Decision:

@@ -162,7 +162,7 @@ def test_what_could_not_be_observed_is_observed_at_the_next_look(ledger: Ledger)
             process.registry,
             process.scorer,
             process.archive,
-            process.bundles,
+            process.replacements,
             process.metrics,
         )
         process.follower._reconciler = stumbling

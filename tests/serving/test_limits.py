@@ -16,12 +16,11 @@ from fraud.clock import DAY_US
 from fraud.errors import FraudError, LimitExceeded, NotFound, Overloaded, Unavailable
 from fraud.records import Label, LabelValue, Transaction
 from fraud.serving.batcher import Answer, Batcher, Delivery, ScoreWork
+from fraud.serving.decisions import DecisionServicer
 from fraud.serving.feedback import Taken
-from fraud.serving.intake import TransactionIntake
 from fraud.serving.recovery import Snapshots, restore
 from fraud.serving.roles import Caller, call_is_by
 from fraud.serving.scorer import State
-from fraud.serving.servicers import ScoringServicer
 from fraud.settings.server import Server
 from fraud.v1.scoring_pb2 import GetDecisionRequest
 from tests.serving.test_recovery import Inside, inside
@@ -280,30 +279,21 @@ def test_a_decision_that_is_being_explained_holds_its_readers_place(tmp_path: Pa
     async def body(here: Inside) -> None:
         process = here.process
         await here.score(Stream(seed=9), 1)
-        scoring = ScoringServicer(
-            process.settings.server,
-            TransactionIntake(process.settings),
-            process.scorer,
-            process.batcher,
-            process.desk,
-            process.feedback,
-            process.queries,
-            ("card",),
-        )
+        decisions = DecisionServicer(process.settings, process.desk, process.queries)
         go, held = threading.Event(), threading.Event()
         process.desk._past.worker.submit(held.set)
         process.desk._past.worker.submit(go.wait)
         await asyncio.to_thread(held.wait)
         request = GetDecisionRequest(transaction_id="t9-1")
-        explained = asyncio.create_task(scoring.get_decision(request))
+        explained = asyncio.create_task(decisions.get_decision(request))
         while process.desk._past.worker._work_queue.empty():
             await asyncio.sleep(0)
-        asked = (scoring.get_decision(request) for _ in range(2))
+        asked = (decisions.get_decision(request) for _ in range(2))
         results = await asyncio.gather(*asked, return_exceptions=True)
         go.set()
         assert [type(it) for it in results] == [Overloaded, Overloaded]
         assert (await explained).decision.transaction_id == "t9-1"
-        assert (await scoring.get_decision(request)).decision.transaction_id == "t9-1"
+        assert (await decisions.get_decision(request)).decision.transaction_id == "t9-1"
 
     inside(settings_in(tmp_path, FRAUD__SERVER__READ_CALLS_MAX="1"), body)
 
