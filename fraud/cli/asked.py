@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from fraud.cli.looking_back import look_back
 from fraud.cli.shell import Shell, shell_of, table
 from fraud.cli.times import format_time
 
@@ -22,8 +23,7 @@ def asked(
 ) -> None:
     """List what waits for a second person (server.two_person), newest first."""
     shell = shell_of(ctx)
-    with shell.client(target) as client:
-        found = [_document(it) for it in client.list_asked(all_=all_)]
+    found = look_back(shell, target, lambda reader: [_document(it) for it in reader.list_asked(all_=all_)])
     columns = ["entry", "what", "of", "by", "why", "until", "carried out"]
     rows = [
         (

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fraud.cli.looking_back import look_back
 from fraud.cli.paging import first_of_pages
 from fraud.cli.score import document_of
 from fraud.cli.shell import shell_of, table
@@ -38,12 +39,15 @@ def decisions(
     shell = shell_of(ctx)
     wanted = [_outcome(each) for each in outcome or ["REVIEW"]]
     since_us = parse_past_us(since, "--since", shell.now_us)
-    with shell.client(target) as client:
-        found, more = first_of_pages(
-            lambda token: client.list_decisions(wanted, since_us, model=model, page_token=token),
+    found, more = look_back(
+        shell,
+        target,
+        lambda reader: first_of_pages(
+            lambda token: reader.list_decisions(wanted, since_us, model=model, page_token=token),
             lambda page: ([_document(each) for each in page.decisions], page.next_page_token),
             rows_max,
-        )
+        ),
+    )
     if more:
         shell.note(f"there are more than {rows_max}; the oldest are shown: narrow with --since or --model")
     rows = [
@@ -68,8 +72,7 @@ def decision(
 ) -> None:
     """Show what was decided on one transaction, why, whose it was, and what labels said of it since."""
     shell = shell_of(ctx)
-    with shell.client(target) as client:
-        reply = client.get_decision_with_facts(transaction_id)
+    reply = look_back(shell, target, lambda reader: reader.get_decision_with_facts(transaction_id))
     decided = _document(reply.decision)
     found = decided | {
         "entities": {each.entity: each.surrogate for each in reply.entities},

@@ -13,6 +13,7 @@ import typer
 from rich.table import Table
 
 from fraud.cli.asked import wait_for_second
+from fraud.cli.looking_back import look_back
 from fraud.cli.shell import Shell, shell_of, table
 from fraud.cli.times import format_time, parse_moment_us
 from fraud.errors import InvalidInput
@@ -65,11 +66,12 @@ def exclude(
         raise InvalidInput("--undo, --dry-run", "contradict each other", "an undo has no dry run; see --list")
     if not list_ and not dry_run and not reason:
         raise InvalidInput("--reason", "is not given", "say why; it stands in the ledger")
+    if list_:
+        _list(shell, target)
+        return
     who = shell.signer(actor)
     with shell.client(target, deadline_s=_DEADLINE_S) as client:
-        if list_:
-            _list(shell, client)
-        elif undo is not None:
+        if undo is not None:
             _undo(shell, client, undo, who, reason, wait=wait)
         else:
             selection = _selection(batch, source, submitter, transactions, from_, to, where or ())
@@ -214,8 +216,13 @@ def _steps(steps: Sequence[dict[str, Any]]) -> Table:
     return table("Repair", ["step", "seconds", ""], rows)
 
 
-def _list(shell: Shell, client: "Client") -> None:
-    found = [_document(status) for status in client.list_exclusions()]
+def _list(shell: Shell, target: str | None) -> None:
+    found = look_back(
+        shell,
+        target,
+        lambda reader: [_document(status) for status in reader.list_exclusions()],
+        deadline_s=_DEADLINE_S,
+    )
     columns = ["entry", "since", "what", "labels", "transactions", "tainted", "stands", "by", "why"]
     rows = [
         (

@@ -18,6 +18,7 @@ import typer
 
 from fraud.cli.label_file import BrokenRow, read_labels
 from fraud.cli.label_parts import parts_of
+from fraud.cli.looking_back import look_back
 from fraud.cli.paging import first_of_pages
 from fraud.cli.shell import Shell, shell_of, table
 from fraud.cli.times import format_time, parse_past_us
@@ -193,12 +194,15 @@ def batches(
     """List the label batches that have come in, oldest first."""
     shell = shell_of(ctx)
     since_us = parse_past_us(since, "--since", shell.now_us)
-    with shell.client(target) as client:
-        found, more = first_of_pages(
-            lambda token: client.list_batches(since_us, source, page_token=token),
+    found, more = look_back(
+        shell,
+        target,
+        lambda reader: first_of_pages(
+            lambda token: reader.list_batches(since_us, source, page_token=token),
             lambda page: ([_batch(each) for each in page.batches], page.next_page_token),
             rows_max,
-        )
+        ),
+    )
     if more:
         shell.note(
             f"more than {rows_max} came in; the oldest are shown: narrow with --since or raise --limit"

@@ -1,9 +1,10 @@
-"""`fraud list`: who is blocked or let through whatever the model says, asked of a running service."""
+"""`fraud list`: who is blocked or let through whatever the model says; a running scorer changes it."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fraud.cli.looking_back import look_back
 from fraud.cli.paging import first_of_pages
 from fraud.cli.shell import Shell, shell_of, table
 from fraud.cli.times import format_time, parse_moment_us, service_now_us
@@ -75,12 +76,15 @@ def show(
 ) -> None:
     """Show who is listed now; by number, because a token is kept in one place only."""
     shell = shell_of(ctx)
-    with shell.client(target) as client:
-        found, more = first_of_pages(
-            lambda page: client.list_listings(entity=entity, token=token, page_token=page),
+    found, more = look_back(
+        shell,
+        target,
+        lambda reader: first_of_pages(
+            lambda page: reader.list_listings(entity=entity, token=token, page_token=page),
             lambda reply: (list(reply.listings), reply.next_page_token),
             limit,
-        )
+        ),
+    )
     if more:
         shell.note(f"there are more than {limit}; see the others with --limit")
     documents = [_document(each) for each in found]

@@ -23,6 +23,12 @@ Tell = Callable[[BaseException], str]
 
 
 def write_logs(level: str, *, as_json: bool) -> None:
+    """Send the logs of this process to stderr as `send_logs` does, and what nobody caught with them."""
+    send_logs(level, as_json=as_json)
+    _take_what_nobody_caught()
+
+
+def send_logs(level: str, *, as_json: bool) -> None:
     """Send the logs of this process to stderr, from `level` (debug, info, warning, error) on."""
     tell: Tell = str if level == "debug" else told
     renderer: structlog.typing.Processor = (
@@ -46,7 +52,6 @@ def write_logs(level: str, *, as_json: bool) -> None:
         cache_logger_on_first_use=False,
     )
     logging.basicConfig(level=logging.WARNING, handlers=[_Others(whole=level == "debug")], force=True)
-    _take_what_nobody_caught()
 
 
 def trace_of(error: BaseException, tell: Tell) -> str:

@@ -1,13 +1,13 @@
 """Where a command that looks back reads: the scorer, or the data folder while none runs.
 
 The scorer is asked first, for it alone knows what is in shadow. Where it does not answer, nobody has the
-folder's lock, and no other server was named, log and ledger are read as they stand, and stderr says so.
+folder's lock, and no other server was named, what the folder holds is read as it stands, and stderr says so.
 """
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar, Union
 
-from fraud.cli.shell import Shell
+from fraud.cli.shell import Output, Shell
 from fraud.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -33,8 +33,11 @@ def look_back(
     except Unavailable:
         if target is not None or not _is_at_rest(shell):
             raise
+    from fraud.cli.logs import send_logs
     from fraud.serving.at_rest import FolderReader
 
+    # What a scorer would log of the folder, like a snapshot that it cannot use, is no part of the result.
+    send_logs("warning", as_json=shell.output is Output.JSON)
     with FolderReader(shell.settings) as reader:
         found = look(reader)
     # After the look: an error is told alone.

@@ -118,6 +118,10 @@ class Snapshots:
         paths = self.paths()
         return _position(paths[0]) if paths else 0
 
+    def position_until(self, head: int) -> int:
+        """Return the position of the newest snapshot not beyond `head`, usable or not; 0 for none."""
+        return next((it for it in map(_position, self.paths()) if it <= head), 0)
+
     def oldest_position(self) -> int:
         """Return the position of the oldest snapshot kept; 0 when there is none."""
         paths = self.paths()
@@ -183,6 +187,20 @@ def restore(
     dictionary = EntityDictionary(len(spec.entity_names), log.tokens(), log.next_surrogates())
     progress.end()
     return State(fold, dictionary, spending, lists, started_at)
+
+
+def lists_now(entity_names: Sequence[str], log: EventLog, archive: Archive, snapshots: Snapshots) -> Lists:
+    """Return the lists at the head of the log, for who reads them without the rest of the state.
+
+    Raises:
+        Damaged: a pruned entry is not in the archive.
+    """
+    head = log.head()
+    position = snapshots.position_until(head)
+    lists = _lists_at(position, entity_names, log, archive, snapshots)
+    for entry in listings_between(log, archive, position, head):
+        lists.take(entry)
+    return lists
 
 
 def _lists_at(
