@@ -7,7 +7,7 @@ folder's lock, and no other server was named, what the folder holds is read as i
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar, Union
 
-from fraud.cli.shell import Output, Shell
+from fraud.cli.shell import Shell
 from fraud.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -33,11 +33,8 @@ def look_back(
     except Unavailable:
         if target is not None or not _is_at_rest(shell):
             raise
-    from fraud.cli.logs import send_logs
     from fraud.serving.at_rest import FolderReader
 
-    # What a scorer would log of the folder, like a snapshot that it cannot use, is no part of the result.
-    send_logs("warning", as_json=shell.output is Output.JSON)
     with FolderReader(shell.settings) as reader:
         found = look(reader)
     # After the look: an error is told alone.

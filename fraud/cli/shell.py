@@ -70,10 +70,14 @@ class Shell:
 
     @cached_property
     def settings(self) -> "Settings":
-        """Read the configuration; raises ConfigError."""
+        """Read the configuration; raises ConfigError. What is logged from then on goes to stderr."""
+        from fraud.cli.logs import send_logs
         from fraud.settings import load_settings
 
-        return load_settings(self.config, os.environ)
+        settings = load_settings(self.config, os.environ)
+        # No part of a command's result, which may be JSON; `write_logs` is for those that run on.
+        send_logs("warning", as_json=self.output is Output.JSON)
+        return settings
 
     def now_us(self) -> int:
         """Return now by the clock of the service, µs UTC; with --target and no configuration, by our own."""

@@ -1,6 +1,9 @@
 """A data folder with two champions, the second of which learned from a bad label batch."""
 
+import json
 import shutil
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -104,8 +107,13 @@ def model_of(folder: Path, version: str) -> dict[str, object]:
 
 
 def replays(folder: Path) -> bool:
-    """`fraud replay`: every logged feature is what a replay across all repairs computes."""
-    return run(["--config", str(folder / "fraud.toml"), "--output", "json", "replay"]) == 0
+    """`fraud replay`: every logged feature is what a replay across all repairs computes.
+
+    Its stdout is one JSON document, whatever is logged meanwhile.
+    """
+    with redirect_stdout(StringIO()) as written:
+        status = run(["--config", str(folder / "fraud.toml"), "--output", "json", "replay"])
+    return status == 0 and isinstance(json.loads(written.getvalue()), dict)
 
 
 def in_force(client: Client, seq: int) -> bool:
