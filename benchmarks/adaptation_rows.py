@@ -7,7 +7,7 @@
     daily-analysts                 the same with the service's analysts; only where asked for
     online                         River's adaptive random forest
     service                        the running service: schedule, emergencies, gate, guard; analysts beside it
-    service-hardened               the same, and its recipe is "hardened"; only where asked for
+    service-hardened               the same with a hardened recipe and the evasion guard; only where asked for
     undefended                     the service with guard off, a gate that proves nothing, no sentinels
     oracle                         daily, every truth known at the end of its day
 
@@ -70,8 +70,8 @@ POISONED_SETTINGS = {
 }
 """Beside a poisoner all emergency triggers are on, and nothing but a budget keeps emergencies apart: he has
 something to drive."""
-HARDENED_SETTINGS = {"FRAUD__TRAINING__RECIPES__FULL__KIND": "hardened"}
-"""Beside the frauds other ways to do them, at the costs of `[attacks]`'s defaults."""
+HARDENED_SETTINGS = {"FRAUD__TRAINING__RECIPES__FULL__KIND": "hardened", "FRAUD__ATTACKS__GATE": "true"}
+"""Beside the frauds other ways to do them, at default costs of `[attacks]`, and the gate attacks, too."""
 UNDEFENDED_SETTINGS = {
     **{f"FRAUD__GUARD__{check.upper()}__ACTION": "off" for check in CHECKS},
     "FRAUD__GATE__ALERT_SHIFT_MAX": "1e6",

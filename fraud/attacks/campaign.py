@@ -175,6 +175,17 @@ def frauds_of(rows: pl.DataFrame, settings: Settings, most: int) -> list[Fraud]:
     ]
 
 
+def rows_of(frauds: Sequence[Fraud], settings: Settings) -> pl.DataFrame:
+    """Return when frauds happened and whose they were, a row each: columns of the archive."""
+    payments = [fraud.payment for fraud in frauds]
+    entities = {
+        f"entity_{name}": pl.Series([payment.surrogates[kind] for payment in payments], dtype=pl.Int32)
+        for kind, name in enumerate(settings.schema_.entity_names)
+    }
+    times = pl.Series([payment.event_time_us for payment in payments], dtype=pl.Int64)
+    return pl.DataFrame({"event_time_us": times, **entities})
+
+
 def reach_of(traffic: pl.LazyFrame, settings: Settings) -> Reach:
     """Return what fraudsters know of traffic: entities spread over it, and words, the most frequent first.
 

@@ -25,7 +25,7 @@ import hashlib
 import io
 from collections.abc import Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import isfinite
 from typing import Any, Self
@@ -197,6 +197,19 @@ class Bundle:
                 f"bundle {self.digest[:12]}: a booster of a fold cannot be read ({error}); "
                 "restore it from a copy or retrain"
             ) from error
+
+    def without(self, fold: int) -> Self:
+        """Return the version as if its booster without a fold served, to be judged; `SERVED`: as it is.
+
+        Raises:
+            ValueError: it has no such fold.
+            Damaged: a booster of a fold is none.
+        """
+        if fold == SERVED:
+            return self
+        if not 0 <= fold < len(self._folds):
+            raise ValueError(f"fold {fold}: bundle {self.digest[:12]} has {len(self._folds)}, from 0 on")
+        return replace(self, booster=self.folds[fold], folds=())
 
     def served(self) -> Self:
         """Return the same version without the boosters of folds, as a scorer keeps it.

@@ -2,6 +2,8 @@
 
 frauds that neither has seen ─ one fold of the past ─▶ scenes ─▶ champion, once │ each challenger ─▶ check
 all rows of their time ─▶ which of them are one ring
+
+Of a version with folds each fraud attacks the booster that was fitted without its fold.
 """
 
 from dataclasses import dataclass
@@ -10,7 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from fraud.attacks.campaign import Result, Scene
+from fraud.attacks.campaign import Result, Scene, rows_of
 from fraud.bundle.bundle import Bundle
 from fraud.evaluation.metrics import Floats
 from fraud.gate.checks import Check
@@ -57,7 +59,7 @@ class Evading:
         attacks = self._history.settings.attacks
         if champion is None or not attacks.gate:
             return ()
-        both = unseen_of(challenger).by_served, unseen_of(champion).by_served
+        both = unseen_of(challenger), unseen_of(champion)
         frauds: _Frauds = challenger.model, since_us, both
         attacked = Attacked(
             self._costs(challenger, frauds), self._costs(champion, frauds), self._met(frauds).rings
@@ -71,9 +73,19 @@ class Evading:
     def _attacked(self, bundle: Bundle, frauds: _Frauds) -> list[Result]:
         key = bundle.digest, frauds
         if key not in self._results:
-            met = self._met(frauds).scenes
-            self._results[key] = attack_in(met, self._history, [bundle], black_box=False)[0]
+            self._results[key] = self._attack(bundle, self._met(frauds).scenes)
         return self._results[key]
+
+    def _attack(self, bundle: Bundle, met: list[Scene]) -> list[Result]:
+        """Return what becomes of each scene, in order, at the booster that has not learned from its fraud."""
+        fold = unseen_of(bundle).fold(rows_of([scene.fraud for scene in met], self._history.settings))
+        results: dict[int, Result] = {}
+        for each in np.unique(fold).tolist():
+            places = np.flatnonzero(fold == each).tolist()
+            theirs = [met[place] for place in places]
+            (found,) = attack_in(theirs, self._history, [bundle.without(each)], black_box=False)
+            results |= dict(zip(places, found, strict=True))
+        return [results[place] for place in range(len(met))]
 
     def _met(self, frauds: _Frauds) -> _Met:
         if frauds not in self._met_before:

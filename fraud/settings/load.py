@@ -161,11 +161,6 @@ class Settings(Section):
         fresh = self.training.fresh
         if fresh is not None and fresh.entity is not None:
             _known("training.fresh.entity", [fresh.entity], entities)
-        if fresh is not None and fresh.folds is not None and self.attacks.gate:
-            raise ValueError(
-                "attacks.gate: attacks what is served with frauds that it has not learned from, and with "
-                "training.fresh.folds there are none at the cut; leave folds out, or attacks.gate = false"
-            )
         if self.guard.entity_share.entity:
             _known("guard.entity_share.entity", [self.guard.entity_share.entity], entities)
         _known("sentinels.source", [self.sentinel_source], self.labels.sources)

@@ -2,17 +2,20 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from fraud.bundle.boosting import xgb
 from fraud.bundle.bundle import Bundle
 from fraud.bundle.store import BundleStore
+from fraud.clock import DAY_US
 from fraud.gate.verdict import judge
 from fraud.registry.store import LedgerStore
 from fraud.registry.version import VersionState
 from fraud.retrainer.casework import Casework, Rival
 from fraud.retrainer.evading import Evading
 from fraud.training.history import History
-from tests.attacks.worlds import MERCHANTS, START_US, World, made
+from tests.attacks.worlds import DAYS, MERCHANTS, START_US, World, made
 
 
 @pytest.fixture(scope="module")
@@ -66,16 +69,49 @@ def test_frauds_that_one_side_may_have_learned_from_attack_nobody(apart: World) 
         assert few.passed is None
 
 
-def test_what_serves_of_a_version_with_folds_has_learned_from_cards_that_judge_it(apart: World) -> None:
-    history, champion = with_gate(apart), unseeing(apart.bundle)
-    from_us = int(apart.known["event_time_us"].sort()[-12])
-    fitted = {"until_us": START_US, "others_until_us": from_us}
-    dealt = {"apart": {"entity": "card", "share": 1.0, "folds": 2}, "fitted": fitted}
-    manifest = {**champion.manifest, **dealt}
-    folds = replace(champion, folds=(champion.booster, champion.booster), manifest=manifest)
-    for challenger, other in ((folds, champion), (champion, folds)):
-        (few,) = Evading(history).checks(challenger, other, START_US)
-        assert "of 12 frauds" in few.reason
+def test_each_fraud_attacks_the_booster_that_was_fitted_without_its_fold(apart: World) -> None:
+    history, champion = with_gate(apart, gate_cost=0.01), unseeing(apart.bundle)
+    sees, sees_nothing = champion.booster, blind(champion)
+
+    def worse(*folds: bytes) -> float:
+        (check,) = Evading(history).checks(dealt(champion, folds), champion, START_US)
+        assert "of 40 frauds" in check.reason, "all of them taught what is served"
+        return check.value or 0
+
+    most = worse(sees_nothing, sees_nothing)
+    assert worse(sees, sees) == 0, "what serves is blind, and nobody attacks it"
+    first, second = worse(sees_nothing, sees), worse(sees, sees_nothing)
+    assert min(first, second) > 0.1
+    assert first + second == pytest.approx(most)
+    (mirrored,) = Evading(history).checks(champion, dealt(champion, (sees_nothing,) * 2), START_US)
+    assert mirrored.value == -most, "a champion with folds is attacked in the same way"
+
+
+def test_behind_the_cut_what_serves_is_attacked_though_there_are_folds(apart: World) -> None:
+    history, champion = with_gate(apart, gate_cost=0.01), unseeing(apart.bundle)
+    sees, sees_nothing = champion.booster, blind(champion)
+    behind, before = dealt(champion, (sees, sees), START_US), dealt(champion, (sees_nothing,) * 2)
+    (serves,) = Evading(history).checks(behind, champion, START_US)
+    (judges,) = Evading(history).checks(before, champion, START_US)
+    assert serves.value == judges.value
+
+
+def dealt(bundle: Bundle, folds: tuple[bytes, ...], until_us: int = START_US + DAYS * DAY_US) -> Bundle:
+    """The version with folds of the cards, whose served booster, fitted on all until a moment, is blind."""
+    manifest = {
+        **bundle.manifest,
+        "apart": {"entity": "card", "share": 1.0, "folds": len(folds)},
+        "fitted": {"until_us": START_US, "others_until_us": until_us},
+    }
+    return replace(bundle, booster=blind(bundle), folds=folds, manifest=manifest)
+
+
+def blind(bundle: Bundle) -> bytes:
+    """A booster that takes every payment for legitimate."""
+    matrix = np.zeros((4, len(bundle.column_names)), np.float32)
+    rows = xgb.DMatrix(matrix, np.zeros(4), feature_types=list(bundle.feature_types))
+    fitted = xgb.train({"objective": "binary:logistic", "base_score": 1e-6}, rows, 1)
+    return bytes(fitted.save_raw("ubj"))
 
 
 def lax(bundle: Bundle) -> Bundle:

@@ -191,13 +191,15 @@ def test_the_undefended_service_has_no_check_left_that_freezes_or_asks_for_proof
         assert settings.features == SETTINGS[world].features
 
 
-def test_the_hardened_service_differs_by_its_recipe_alone() -> None:
+def test_the_hardened_service_differs_by_its_recipe_and_the_evasion_guard_alone() -> None:
     for world in WORLDS:
         settings, plain = load_settings(config_of(world), HARDENED_SETTINGS), SETTINGS[world]
         (name, recipe), (known, as_full) = *settings.training.recipes.items(), *plain.training.recipes.items()
         assert (name, recipe.kind) == (known, "hardened")
         assert recipe.model_copy(update={"kind": as_full.kind}) == as_full
-        assert settings.model_copy(update={"training": plain.training}) == plain
+        assert settings.attacks == plain.attacks.model_copy(update={"gate": True})
+        given = {"training": plain.training, "attacks": plain.attacks}
+        assert settings.model_copy(update=given) == plain
 
 
 def test_schedules_wait_for_labels_as_long_as_the_scenario_says() -> None:

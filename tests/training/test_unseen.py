@@ -1,7 +1,6 @@
 """Cards set apart, or dealt into folds: who teaches while verdicts are fresh, who judges, and nobody both."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -15,7 +14,6 @@ from fraud.bundle.folds import SERVED
 from fraud.clock import DAY_US
 from fraud.errors import ConfigError, NotAllowedNow
 from fraud.features.spec import FeatureSpec
-from fraud.settings import settings_from
 from fraud.training.assemble import calibration_rows
 from fraud.training.challengers import Challenger, _plans, train_here, train_one
 from fraud.training.dataset import TrainingSet, training_rows
@@ -195,12 +193,6 @@ def test_a_fold_with_nothing_to_calibrate_on_stops_only_a_hardened_recipe_and_is
     hardened = replace(plan, recipe=plan.recipe.model_copy(update={"kind": "hardened"}))
     with pytest.raises(NotAllowedNow, match=r"fold 2 of 3 \(training\.fresh\.folds.*no usable row"):
         train_one(silent, hardened, 1)
-
-
-def test_the_gate_does_not_attack_what_has_learned_from_every_fraud() -> None:
-    tables = {"attacks": {"gate": True}, "training": {"fresh": {"folds": 3}}}
-    with pytest.raises(ConfigError, match=r"attacks\.gate: .*training\.fresh\.folds.*leave folds out"):
-        settings_from({"schema": {"entities": {"card": {}}}, "models": {"card": {}}, **tables}, {}, Path("f"))
 
 
 def test_events_behind_the_cut_are_unseen_whoever_paid() -> None:
