@@ -17,5 +17,18 @@ from fraud.client.client import Client
 from fraud.client.connection import REQUEST_ID
 from fraud.client.credentials import Credentials, Tls
 from fraud.client.scoring import OutcomeName, to_message
+from fraud.records import Label, LabelValue, Outcome, OutcomeReport, PaymentOutcome
 
-__all__ = ["REQUEST_ID", "Client", "Credentials", "OutcomeName", "Tls", "to_message"]
+__all__ = [
+    "REQUEST_ID",
+    "Client",
+    "Credentials",
+    "Label",
+    "LabelValue",
+    "Outcome",
+    "OutcomeName",
+    "OutcomeReport",
+    "PaymentOutcome",
+    "Tls",
+    "to_message",
+]
