@@ -202,6 +202,7 @@ def _log(settings: Settings) -> Iterator[Finding]:
     log = open_log(settings)
     try:
         log.hold_to_key(EntityKey.of(settings).fingerprint)
+        log.hold_to_currency(settings.service.currency)
         # In this order it is well with a service that goes on meanwhile: pruned, archived, folded, appended.
         first = log.first()
         archived = open_archive(settings).position()

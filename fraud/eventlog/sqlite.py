@@ -31,6 +31,7 @@ from fraud.eventlog.tables import (
     LAYOUT,
     Row,
     blank_entries,
+    check_currency,
     check_entities,
     check_key,
     find_batches,
@@ -113,6 +114,15 @@ class SqliteEventLog(LogReader):
         """
         with self._lock:
             check_key(self._connection, self._path, fingerprint, self._writable)
+
+    def hold_to_currency(self, currency: str) -> None:
+        """Take amounts as counted in this base currency, from now on and for good.
+
+        Raises:
+            ConfigError: those that are there were counted in another one.
+        """
+        with self._lock:
+            check_currency(self._connection, self._path, currency, self._writable)
 
     def append(
         self, events: Sequence[Event], arrival_time_us: int | Sequence[int], new_tokens: Sequence[NewToken]

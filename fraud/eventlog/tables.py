@@ -302,6 +302,28 @@ def check_key(connection: sqlite3.Connection, path: Path, fingerprint: str, writ
     )
 
 
+def check_currency(connection: sqlite3.Connection, path: Path, currency: str, writable: bool) -> None:
+    """Write down in which currency amounts are counted, or hold it against what was written.
+
+    An older log names none, and takes the one that is configured.
+
+    Raises:
+        ConfigError: what it holds was counted in another one.
+    """
+    row = connection.execute("SELECT value FROM meta WHERE key = 'currency'").fetchone()
+    if row is not None and row[0] == currency:
+        return
+    if row is None or connection.execute("SELECT 1 FROM tokens LIMIT 1").fetchone() is None:
+        if writable:
+            with transaction(connection):
+                connection.execute("INSERT OR REPLACE INTO meta VALUES ('currency', ?)", (currency,))
+        return
+    raise ConfigError(
+        f"{path}: its amounts are in {row[0]}, the configuration names {currency} (service.currency); every "
+        "sum and every model would be of both: put the currency back, or start with an empty data_dir"
+    )
+
+
 def all_tokens(connection: sqlite3.Connection) -> Iterator[NewToken]:
     """Iterate over the tokens that were not erased, by entity and surrogate."""
     rows = connection.execute(

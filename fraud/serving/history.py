@@ -107,7 +107,7 @@ def check_empty(
 
     Raises:
         NotAllowedNow: it is not empty.
-        ConfigError: it was made under another key.
+        ConfigError: it was made under another key, or for another base currency.
         Damaged: archive or snapshots are of another log.
     """
     if log.head():
@@ -115,6 +115,7 @@ def check_empty(
             f"{settings.places.log}: holds {log.head()} events; a history goes into an empty log only"
         )
     log.hold_to_key(fingerprint)
+    log.hold_to_currency(settings.service.currency)
     check_nothing_ahead(log, archive, snapshots)
 
 

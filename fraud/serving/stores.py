@@ -35,7 +35,7 @@ class Stores:
         """Open what the settings name; without a `clock` also the one they name.
 
         Raises:
-            ConfigError: log and schema, or the log and the entity key, do not fit together.
+            ConfigError: the log was made for another schema, entity key or base currency.
             Damaged: ledger or log are not what was written, or the log ends before what was made of it.
             Unavailable: a file cannot be opened.
         """
@@ -50,6 +50,7 @@ class Stores:
         )
         try:
             log.hold_to_key(EntityKey.of(settings).fingerprint)
+            log.hold_to_currency(settings.service.currency)
             log.hold_to_heading(heading_of(settings))
             archive = open_archive(settings)
             snapshots = Snapshots(places.state, settings.log.snapshots_kept)
