@@ -7,6 +7,7 @@ every exclusion and how far its repair has come.
 
 import time
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -20,7 +21,9 @@ from fraud.errors import InvalidInput
 
 if TYPE_CHECKING:
     from fraud.client import Client
-    from fraud.v1.models_pb2 import ExcludeDataResponse, ExclusionStatus, Selection
+    from fraud.v1.models_pb2 import ExcludeDataResponse, ExclusionStatus, RepairStep, Selection
+
+Steps = list[dict[str, Any]]
 
 _POLL_S: Final = 0.1
 _DEADLINE_S = 600.0
@@ -81,10 +84,10 @@ def exclude(
             )
             if reply.asked_seq:
                 wait_for_second(shell, "Exclusion", reply.asked_seq, reply.asked_until_us)
-            if not (selection.to_us or selection.batch_id):
+            if not (selection.to_us or selection.batch_id or reply.in_force_seq):
                 whom = source or submitter or "these"
                 shell.note(f"what still comes of {whom} is excluded, too, until --undo; --to bounds it")
-            _show(shell, client, reply, started, wait=wait)
+            _show(shell, client, reply, started, retrain=retrain, wait=wait)
 
 
 def _selection(
@@ -123,12 +126,13 @@ def _conditions(where: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 
 def _show(
-    shell: Shell, client: "Client", reply: "ExcludeDataResponse", started: float, *, wait: bool
+    shell: Shell, client: "Client", reply: "ExcludeDataResponse", started: float, *, retrain: bool, wait: bool
 ) -> None:
     """Print what was done or would be, after following the repair to its end when that is wanted."""
     seq = reply.exclusion_seq
     document: dict[str, Any] = {
         "exclusion_seq": seq,
+        "in_force_seq": reply.in_force_seq,
         "labels": reply.labels,
         "transactions": reply.transactions,
         "tainted": list(reply.tainted),
@@ -137,12 +141,36 @@ def _show(
             for each in reply.replacements
         ],
     }
+    before = f"excluded already by entry {reply.in_force_seq}" if reply.in_force_seq else ""
     if not seq:
-        shell.show(document, _summary("Dry run of an exclusion", document))
+        lines = [f"{before}; nothing would be done"] if before else []
+        shell.show(document, _summary("Dry run of an exclusion", document), *lines)
         return
-    document["steps"] = _follow(shell, client, seq, started, wait=wait)
+    if before:
+        _show_in_force(shell, client, document, started, retrain=retrain, wait=wait)
+        return
+    _, document["steps"] = _follow(shell, client, seq, started, wait=wait)
     shell.show(document, _summary(f"Exclusion {seq}", document), _steps(document["steps"]))
     _exit(document["steps"])
+
+
+def _show_in_force(
+    shell: Shell, client: "Client", document: dict[str, Any], started: float, *, retrain: bool, wait: bool
+) -> None:
+    """Tell of the entry that excludes the same already; what its repair has yet to do is followed.
+
+    So a command that broke off may be given again. How an earlier end went was said then.
+    """
+    seq = document["exclusion_seq"]
+    (status,) = client.list_exclusions(seq)
+    done = {_key(step) for step in status.steps if step.done}
+    _, steps = _follow(shell, client, seq, started, wait=wait and len(done) < len(status.steps), told=done)
+    document["steps"] = steps
+    text = f"excluded already by entry {seq}; nothing was done"
+    if retrain and not any(step["step"] == "retrain requested" for step in steps):
+        text += ", and it asked for no retrain: see 'fraud retrain'"
+    shell.show(document, _steps(steps), text)
+    _exit([step for step in steps if (step["step"], step["text"]) not in done])
 
 
 def _undo(shell: Shell, client: "Client", seq: int, actor: str, reason: str, *, wait: bool) -> None:
@@ -151,36 +179,68 @@ def _undo(shell: Shell, client: "Client", seq: int, actor: str, reason: str, *, 
     if reply.asked_seq:
         wait_for_second(shell, f"Undoing exclusion {seq}", reply.asked_seq, reply.asked_until_us)
     entry = reply.ledger_seq
-    steps = _follow(shell, client, seq, started, wait=wait)
-    text = f"exclusion {seq} is undone (ledger entry {entry}); its data counts again"
-    shell.show({"exclusion_seq": seq, "ledger_seq": entry, "steps": steps}, text)
+    status, steps = _follow(shell, client, seq, started, wait=wait, only="undone")
+    others = list(status.also_hidden_by)
+    named = f"exclusion {', '.join(map(str, others))}"
+    counts = "its data counts again"
+    if others:
+        counts = (
+            f"all its data stays out by {named}"
+            if status.all_hidden
+            else (f"{counts}, but for what {named} hides of it, which stays out")
+        )
+    document = {
+        "exclusion_seq": seq,
+        "ledger_seq": entry,
+        "also_hidden_by": others,
+        "all_hidden": status.all_hidden,
+        "steps": steps,
+    }
+    shell.show(document, f"exclusion {seq} is undone (ledger entry {entry}); {counts}")
 
 
-def _follow(shell: Shell, client: "Client", seq: int, started: float, *, wait: bool) -> list[dict[str, Any]]:
-    """Return the steps of a repair with seconds since `started`; each is told as it happens."""
+def _key(step: "RepairStep") -> tuple[str, str]:
+    return step.step, step.text
+
+
+def _follow(
+    shell: Shell,
+    client: "Client",
+    seq: int,
+    started: float,
+    *,
+    wait: bool,
+    only: str = "",
+    told: AbstractSet[tuple[str, str]] = frozenset(),
+) -> tuple["ExclusionStatus", Steps]:
+    """Return an exclusion and the steps of its repair, seconds since `started`; each is told as it happens.
+
+    `only` names the step that this is about; "": all. Those in `told` were done before, and have no seconds.
+    """
     if wait:
         shell.note("following the repair; Ctrl-C leaves it to the service")
     seconds: dict[tuple[str, str], float] = {}
     while True:
         (status,) = client.list_exclusions(seq)
         now_s = time.monotonic() - started
-        for step in status.steps:
-            key = (step.step, step.text)
-            if step.done and key not in seconds:
+        steps = [step for step in status.steps if only in ("", step.step)]
+        for step in steps:
+            key = _key(step)
+            if step.done and key not in seconds and key not in told:
                 seconds[key] = now_s
                 shell.note(f"{now_s:8.1f} s  {step.step}: {step.text}")
-        if not wait or all(step.done for step in status.steps):
+        if not wait or all(step.done for step in steps):
             break
         time.sleep(_POLL_S)
-    return [
+    return status, [
         {
             "step": step.step,
             "done": step.done,
-            "seconds": seconds.get((step.step, step.text)),
+            "seconds": seconds.get(_key(step)),
             "time": format_time(step.time_us),
             "text": step.text,
         }
-        for step in status.steps
+        for step in steps
     ]
 
 
@@ -252,6 +312,7 @@ def _document(status: "ExclusionStatus") -> dict[str, Any]:
         "transactions": status.transactions,
         "muted": status.muted,
         "undone_seq": status.undone_seq,
+        "also_hidden_by": list(status.also_hidden_by),
         "tainted": list(status.tainted),
         "steps": [
             {"step": step.step, "done": step.done, "time": format_time(step.time_us), "text": step.text}

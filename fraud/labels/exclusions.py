@@ -132,6 +132,23 @@ class Exclusion:
             and set(self.where) <= set(other.where)
         )
 
+    def overlaps(self, other: "Exclusion") -> bool:
+        """Tell whether some of another's data may be among this one's, too.
+
+        >>> Exclusion("labels", source="bank").overlaps(Exclusion("labels", submitter="joe"))
+        True
+        >>> Exclusion("labels", source="bank").overlaps(Exclusion("labels", source="analyst"))
+        False
+        """
+        texts = ((getattr(self, name), getattr(other, name)) for name in ("batch_id", "source", "submitter"))
+        mine, others = dict(self.where), dict(other.where)
+        return (
+            self.what == other.what
+            and all(not one or not another or one == another for one, another in texts)
+            and max(self.from_us, other.from_us) < min(self.to_us, other.to_us)
+            and all(mine[entity] == others[entity] for entity in mine.keys() & others.keys())
+        )
+
     def label_rows(self) -> pl.Expr:
         """Return the filter of the rows that are among the data; on a table of labels."""
         rows = pl.col("arrival_time_us").is_between(self.from_us, self.to_us, closed="left")

@@ -61,6 +61,8 @@ class ExclusionPlan:
     transactions: int
     tainted: tuple[str, ...]
     replacements: tuple[tuple[str, str, str], ...]
+    in_force_seq: int
+    """The entry that excludes this very data already; 0: none."""
 
 
 class Excluding:
@@ -88,6 +90,7 @@ class Excluding:
         self._follower = follower
         self._replacements = replacements
         self._second = second
+        self._one_by_one = asyncio.Lock()
 
     async def plan(self, selection: SelectionGiven) -> ExclusionPlan:
         """Return what the exclusion would do; nothing is changed.
@@ -109,12 +112,23 @@ class Excluding:
         longer counts excluded labels; excluded transactions leave it as soon as
         it is rebuilt, which is not waited for.
 
+        What an entry in force excludes already is answered with that entry, and nothing is done: a
+        call whose answer was lost may be repeated.
+
         Raises:
             InvalidInput: as `plan`, or actor or reason holds a token of the selection.
             NotFound: as `plan`.
         """
         check_wording(selection.where.values(), actor=actor, reason=reason)
-        plan = await self.plan(selection)
+        # A repeated call may overtake the first: between looking and recording no other comes.
+        async with self._one_by_one:
+            return await self._carry_out(await self.plan(selection), actor, reason, retrain=retrain)
+
+    async def _carry_out(
+        self, plan: ExclusionPlan, actor: str, reason: str, *, retrain: bool
+    ) -> tuple[int, ExclusionPlan, Asked | None]:
+        if plan.in_force_seq:
+            return plan.in_force_seq, plan, None
         replaced = [list(it) for it in plan.replacements]
         what = {"exclusion": plan.data.to_dict(), "retrain": retrain, "replaces": replaced}
         permit = await asyncio.to_thread(self._second.permit, "ExcludeData", what, actor=actor, reason=reason)
@@ -212,7 +226,13 @@ class Excluding:
         state = self._registry.refresh()
         tainted = touched_by(state, data, first)
         return ExclusionPlan(
-            data, first, labels, transactions, tuple(sorted(tainted)), self._replaced(state, tainted)
+            data,
+            first,
+            labels,
+            transactions,
+            tuple(sorted(tainted)),
+            self._replaced(state, tainted),
+            _in_force_seq(state, data),
         )
 
     def _replaced(self, state: RegistryState, tainted: set[str]) -> tuple[tuple[str, str, str], ...]:
@@ -223,6 +243,14 @@ class Excluding:
                 clean = [version for version in state.clean_champions(model) if version not in tainted]
                 found.append((model, champion, self._replacements.of(model, clean, state)))
         return tuple(found)
+
+
+def _in_force_seq(state: RegistryState, data: Exclusion) -> int:
+    """Return the entry that excludes just this; one that mutes does not, for it condemns no version."""
+    found = (
+        it.seq for it in list(state.exclusions.values()) if it.in_force and not it.muted and it.data == data
+    )
+    return next(found, 0)
 
 
 def labels_of(log: EventLog, data: Exclusion) -> tuple[int, int]:

@@ -13,7 +13,7 @@ from fraud.registry.view import Registry
 from fraud.serving.edge import Edge
 from fraud.serving.models import MODELS, promotions_serve
 from fraud.serving.queries import Queries
-from fraud.serving.repair_steps import crowning_seqs, described, repair_steps
+from fraud.serving.repair_steps import also_hidden_by, crowning_seqs, described, repair_steps
 from fraud.serving.replacements import Replacements
 from fraud.serving.servicers import handler
 from fraud.settings import Settings
@@ -52,6 +52,7 @@ class ExclusionServicer:
 
         def statuses() -> list[models_pb2.ExclusionStatus]:
             kept = self._replacements.kept(state)
+            hidden = {it.seq: also_hidden_by(it, state) for it in exclusions}
             return [
                 models_pb2.ExclusionStatus(
                     exclusion_seq=it.seq,
@@ -73,6 +74,8 @@ class ExclusionServicer:
                         kept=kept,
                         promotions_serve=followed,
                     ),
+                    also_hidden_by=hidden[it.seq][0],
+                    all_hidden=hidden[it.seq][1],
                 )
                 for it in exclusions
             ]

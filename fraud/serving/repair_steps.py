@@ -116,10 +116,24 @@ def _in_force(exclusion: ExclusionState, applied: Sequence[Entry]) -> RepairStep
     return step
 
 
+def also_hidden_by(exclusion: ExclusionState, state: RegistryState) -> tuple[list[int], bool]:
+    """Return the other exclusions in force that keep its data out, and whether each keeps out all of it.
+
+    Those that may hide some of it are left out where there are such.
+    """
+    data = exclusion.data
+    others = [it for it in list(state.exclusions.values()) if it.in_force and it.seq != exclusion.seq]
+    whole = [it.seq for it in others if it.data.covers(data)]
+    return whole or [it.seq for it in others if it.data.overlaps(data)], bool(whole)
+
+
 def _undone(exclusion: ExclusionState, state: RegistryState, applied: Sequence[Entry]) -> RepairStep:
     step = RepairStep(step="undone", text=f"ledger entry {exclusion.undone_seq}")
+    others, whole = also_hidden_by(exclusion, state)
+    if others:
+        named = ", ".join(map(str, others))
+        step.text += f"; exclusion {named} {'hides all' if whole else 'may hide some'} of it still"
     if exclusion.data in state.view().exclusions:
-        step.text += "; another exclusion hides the same"
         step.done = True
         return step
     for entry in applied:

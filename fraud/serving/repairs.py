@@ -78,6 +78,7 @@ class RepairServicer:
             )
         return models_pb2.ExcludeDataResponse(
             exclusion_seq=seq,
+            in_force_seq=plan.in_force_seq,
             labels=plan.labels,
             transactions=plan.transactions,
             tainted=plan.tainted,

@@ -850,6 +850,7 @@ class ExcludeDataResponse(_message.Message):
     REPLACEMENTS_FIELD_NUMBER: _builtins.int
     ASKED_SEQ_FIELD_NUMBER: _builtins.int
     ASKED_UNTIL_US_FIELD_NUMBER: _builtins.int
+    IN_FORCE_SEQ_FIELD_NUMBER: _builtins.int
     exclusion_seq: _builtins.int
     """0 for a dry run."""
     labels: _builtins.int
@@ -859,6 +860,10 @@ class ExcludeDataResponse(_message.Message):
     call. Nothing else was done then. 0: it was not asked for but done.
     """
     asked_until_us: _builtins.int
+    in_force_seq: _builtins.int
+    """The entry that excluded this very data before and is in force: nothing was done, and exclusion_seq is that entry,
+    but for a dry run. 0: none did.
+    """
     @_builtins.property
     def tainted(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -877,10 +882,11 @@ class ExcludeDataResponse(_message.Message):
         replacements: _abc.Iterable[Global___Replacement] | None = ...,
         asked_seq: _builtins.int = ...,
         asked_until_us: _builtins.int = ...,
+        in_force_seq: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked_seq", b"asked_seq", "asked_until_us", b"asked_until_us", "exclusion_seq", b"exclusion_seq", "labels", b"labels", "replacements", b"replacements", "tainted", b"tainted", "transactions", b"transactions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked_seq", b"asked_seq", "asked_until_us", b"asked_until_us", "exclusion_seq", b"exclusion_seq", "in_force_seq", b"in_force_seq", "labels", b"labels", "replacements", b"replacements", "tainted", b"tainted", "transactions", b"transactions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1028,6 +1034,8 @@ class ExclusionStatus(_message.Message):
     UNDONE_SEQ_FIELD_NUMBER: _builtins.int
     TAINTED_FIELD_NUMBER: _builtins.int
     STEPS_FIELD_NUMBER: _builtins.int
+    ALSO_HIDDEN_BY_FIELD_NUMBER: _builtins.int
+    ALL_HIDDEN_FIELD_NUMBER: _builtins.int
     exclusion_seq: _builtins.int
     time_us: _builtins.int
     actor: _builtins.str
@@ -1040,10 +1048,17 @@ class ExclusionStatus(_message.Message):
     """Held back until reviewed (a rollback with muted labels); condemns no version."""
     undone_seq: _builtins.int
     """The entry that undid it; 0: in force."""
+    all_hidden: _builtins.bool
     @_builtins.property
     def tainted(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
     def steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___RepairStep]: ...
+    @_builtins.property
+    def also_hidden_by(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Exclusions in force beside it that keep its data out whether it is undone or not: those that hide all of it where
+        there are any, else those that may hide some.
+        """
+
     def __init__(
         self,
         *,
@@ -1058,10 +1073,12 @@ class ExclusionStatus(_message.Message):
         undone_seq: _builtins.int = ...,
         tainted: _abc.Iterable[_builtins.str] | None = ...,
         steps: _abc.Iterable[Global___RepairStep] | None = ...,
+        also_hidden_by: _abc.Iterable[_builtins.int] | None = ...,
+        all_hidden: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "exclusion_seq", b"exclusion_seq", "labels", b"labels", "muted", b"muted", "reason", b"reason", "selection", b"selection", "steps", b"steps", "tainted", b"tainted", "time_us", b"time_us", "transactions", b"transactions", "undone_seq", b"undone_seq"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "all_hidden", b"all_hidden", "also_hidden_by", b"also_hidden_by", "exclusion_seq", b"exclusion_seq", "labels", b"labels", "muted", b"muted", "reason", b"reason", "selection", b"selection", "steps", b"steps", "tainted", b"tainted", "time_us", b"time_us", "transactions", b"transactions", "undone_seq", b"undone_seq"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

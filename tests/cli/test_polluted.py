@@ -216,6 +216,42 @@ def test_an_exclusion_may_go_without_retrain_and_without_waiting(world: Polluted
     assert (document["steps"][-1]["step"], document["steps"][-1]["done"]) == ("retrained", False)
 
 
+def test_the_same_again_does_nothing_and_says_which_entry_did(world: Polluted, fraud: Fraud) -> None:
+    bad = ("exclude", "--batch", "bad", "--reason", "mallory")
+    seq = fraud(world, *bad, "--no-retrain")[1]["exclusion_seq"]
+    head = world.ledger.store.head()
+    status, text, told = fraud(world, *bad, output="table")
+    assert status == 0
+    assert f"excluded already by entry {seq}; nothing was done, and it asked for no retrain" in text
+    assert " s  " not in told, "no step is told as if it had happened now"
+    status, document, _ = fraud(world, *bad, "--no-retrain")
+    assert (status, document["exclusion_seq"], document["in_force_seq"]) == (0, seq, seq)
+    assert (
+        f"excluded already by entry {seq}; nothing would"
+        in fraud(world, *bad, "--dry-run", output="table")[1]
+    )
+    assert world.ledger.store.head() == head
+
+
+def test_an_undo_tells_its_own_step_and_what_stays_out_all_the_same(world: Polluted, fraud: Fraud) -> None:
+    def exclude(*chosen: str) -> int:
+        return int(fraud(world, "exclude", *chosen, "--reason", "r", "--no-retrain")[1]["exclusion_seq"])
+
+    def undo(seq: int) -> tuple[str, str]:
+        status, text, told = fraud(world, "exclude", "--undo", str(seq), "--reason", "r", output="table")
+        assert status == 0
+        return " ".join(text.split()), told
+
+    seq, whole = exclude("--batch", "bad"), exclude("--submitter", "mallory")
+    batch = exclude("--batch", "bad", "--submitter", "mallory")
+    text, told = undo(batch)
+    assert f"; all its data stays out by exclusion {seq}, {whole}" in text
+    assert (" s  undone: " in told, "recorded" in told) == (True, False)
+    text, _ = undo(whole)
+    assert f"; its data counts again, but for what exclusion {seq} hides of it, which stays out" in text
+    assert undo(seq)[0].endswith("; its data counts again")
+
+
 def test_a_batch_is_retracted_and_the_same_again_changes_nothing(world: Polluted, fraud: Fraud) -> None:
     retract = ("label", "retract", "bad", "--reason", "a broken export", "--submitter", "jane")
     status, document, _ = fraud(world, *retract)

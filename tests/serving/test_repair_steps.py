@@ -6,7 +6,7 @@ from fraud.labels.exclusions import Exclusion, View
 from fraud.records import Applied, Entry
 from fraud.registry.chain import GENESIS_HASH, LedgerEntry
 from fraud.registry.ledger import RegistryState
-from fraud.serving.repair_steps import described, repair_steps
+from fraud.serving.repair_steps import also_hidden_by, described, repair_steps
 from tests.registry.entries import registered
 from tests.serving.registered import batch_row
 
@@ -28,9 +28,9 @@ class Ledger:
         self.entries[seq] = entry
         return seq
 
-    def exclude(self, *, muted: bool = False, retrain: bool = True) -> int:
+    def exclude(self, data: Exclusion = DATA, *, muted: bool = False, retrain: bool = True) -> int:
         counts = {"first_position": 1, "labels": 4, "transactions": 0}
-        return self.add("DataExcluded", exclusion=DATA.to_dict(), **counts, muted=muted, retrain=retrain)
+        return self.add("DataExcluded", exclusion=data.to_dict(), **counts, muted=muted, retrain=retrain)
 
     def retrain(self, exclusion: int) -> int:
         """Ask for the retrain after an exclusion, and begin it; return what asked."""
@@ -141,6 +141,20 @@ def test_undoing_is_done_at_once_where_another_exclusion_hides_the_same() -> Non
     ledger.exclude(retrain=False)
     ledger.add("ExclusionUndone", exclusion=first)
     assert ledger.steps(first, view(first, HIDDEN))[-1] == ("undone", True, 0)
+
+
+def test_what_other_exclusions_keep_out_is_named_those_that_hide_all_of_it_before_others() -> None:
+    ledger = Ledger()
+    seq = ledger.exclude()
+    ledger.exclude(Exclusion("labels", batch_id="another"))
+    assert also_hidden_by(ledger.state.exclusion(seq), ledger.state) == ([], False)
+    part = ledger.exclude(Exclusion("labels", submitter="mallory", from_us=5))
+    assert also_hidden_by(ledger.state.exclusion(seq), ledger.state) == ([part], False)
+    whole = ledger.exclude(muted=True)
+    assert also_hidden_by(ledger.state.exclusion(seq), ledger.state) == ([whole], True)
+    ledger.add("ExclusionUndone", exclusion=whole)
+    ledger.add("ExclusionUndone", exclusion=part)
+    assert also_hidden_by(ledger.state.exclusion(seq), ledger.state) == ([], False)
 
 
 def test_an_exclusion_is_described_for_people() -> None:

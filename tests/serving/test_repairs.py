@@ -1,6 +1,7 @@
 """Rollback, exclusion, retraction, lineage and history over the real wire."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from fraud.errors import Conflict, FraudError, InvalidInput, NotAllowedNow, NotF
 from fraud.eventlog import SqliteEventLog
 from fraud.features.archive import open_archive
 from fraud.features.spec import FeatureSpec
+from fraud.labels.exclusions import Exclusion
 from fraud.v1.models_pb2 import ExclusionStatus, Selection
 from tests.serving.registered import Polluted, polluted
 from tests.serving.worlds import Stream
@@ -257,6 +259,37 @@ def test_an_exclusion_is_repaired_step_by_step_and_undone_on_the_record(world: P
     assert (newest.kind, newest.actor, newest.ledger_seq) == ("ExclusionUndone", "bob", undo_seq)
     with pytest.raises(NotAllowedNow, match="was undone before"):
         client.undo_exclusion(seq, **SIGNED)
+
+
+def test_the_same_exclusion_again_is_answered_with_its_entry_and_changes_nothing(world: Polluted) -> None:
+    client, store = world.client, world.ledger.store
+    seq = client.exclude(BAD, no_retrain=True, **SIGNED).exclusion_seq
+    head = store.head()
+    again = client.exclude(BAD, actor="joe", reason="did it arrive?")
+    assert (again.exclusion_seq, again.in_force_seq, again.labels) == (seq, seq, 4)
+    plan = client.exclude(BAD, dry_run=True)
+    assert (plan.exclusion_seq, plan.in_force_seq) == (0, seq)
+    assert store.head() == head
+    assert client.exclude(Selection(batch_id="bad", to_us=2**51), dry_run=True).in_force_seq == 0
+
+    client.undo_exclusion(seq, **SIGNED)
+    anew = client.exclude(BAD, no_retrain=True, **SIGNED)
+    assert (anew.exclusion_seq > seq, anew.in_force_seq) == (True, 0)
+
+
+def test_calls_for_the_same_exclusion_at_once_make_one_entry(world: Polluted) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        replies = list(pool.map(lambda _: world.client.exclude(BAD, no_retrain=True, **SIGNED), range(4)))
+    assert len({it.exclusion_seq for it in replies}) == 1
+    assert len(world.client.list_exclusions()) == 1
+
+
+def test_what_was_muted_is_excluded_all_the_same(world: Polluted) -> None:
+    span = Selection(from_us=1, to_us=2**51)
+    muted = Exclusion("labels", from_us=1, to_us=2**51).to_dict()
+    counts = {"first_position": 1, "labels": 4, "transactions": 0}
+    world.ledger.append("DataExcluded", {"exclusion": muted, **counts, "muted": True, "retrain": False})
+    assert world.client.exclude(span, no_retrain=True, **SIGNED).in_force_seq == 0
 
 
 WHOLE = Selection(transactions=True, from_us=1, to_us=4_000_000_000_000_000)
