@@ -14,14 +14,18 @@ import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fraud.cli.access_checkup import examine_access
 from fraud.cli.finding import Finding, State
-from fraud.cli.holders import bind_error, is_taken
+from fraud.cli.holders import bind_error, holders_of_port, is_taken, named
 from fraud.cli.silence_checkup import examine_silence
 from fraud.clock import WallClock
 from fraud.errors import DataFolderLocked, FraudError
 from fraud.settings import Settings, format_duration
+
+if TYPE_CHECKING:
+    from fraud.eventlog.lock import Role
 
 DISK_FAIL_BYTES = 500 * 2**20
 DISK_WARN_BYTES = 5 * 2**30
@@ -106,12 +110,18 @@ def _label_sources(settings: Settings) -> Iterator[Finding]:
 
 def _ports(settings: Settings) -> Iterator[Finding]:
     server, monitoring = settings.server, settings.monitoring
-    yield _port("port", server.host, server.port, partial(_is_our_server, settings))
-    for key, port in (("scorer_port", monitoring.scorer_port), ("retrainer_port", monitoring.retrainer_port)):
-        yield _port(key, monitoring.host, port, partial(_is_our_exporter, settings))
+    exporters: tuple[tuple[str, int, Role], ...] = (
+        ("scorer_port", monitoring.scorer_port, "scorer"),
+        ("retrainer_port", monitoring.retrainer_port, "retrainer"),
+    )
+    yield _port(settings, "port", server.host, server.port, "scorer", partial(_answers_calls, settings))
+    for key, port, role in exporters:
+        yield _port(settings, key, monitoring.host, port, role, partial(_answers_readers, settings))
 
 
-def _port(key: str, host: str, port: int, is_ours: Callable[[str, int], bool]) -> Finding:
+def _port(
+    settings: Settings, key: str, host: str, port: int, role: "Role", answers: Callable[[str, int], bool]
+) -> Finding:
     if port <= 0:
         return Finding(key, "ok", "off" if port < 0 else "any free port")
     error = bind_error(host, port)
@@ -120,13 +130,27 @@ def _port(key: str, host: str, port: int, is_ours: Callable[[str, int], bool]) -
     if not is_taken(error):
         remedy = f"choose another host or {key} in the configuration"
         return Finding(key, "fail", f"{host}:{port}: {error.strerror}", remedy)
-    if is_ours(host, port):
-        return Finding(key, "ok", f"{host}:{port} is served by this service")
-    text = f"{host}:{port} is taken by another program, or by a server that is not ready"
-    return Finding(key, "fail", text, f"wait, end the other program, or choose another {key}")
+    return _holder_finding(settings, key, host, port, role, answers)
 
 
-def _is_our_server(settings: Settings, host: str, port: int) -> bool:
+def _holder_finding(
+    settings: Settings, key: str, host: str, port: int, role: "Role", answers: Callable[[str, int], bool]
+) -> Finding:
+    """Tell who holds a port: an answer alone would be as good from the service of another folder."""
+    from fraud.eventlog.lock import holder_of
+
+    ours, holders = holder_of(settings.data_dir, role), holders_of_port(port)
+    who = named({ours: holders[ours]} if ours in holders else holders)
+    if ours is None or (ours and holders and ours not in holders):
+        text = f"{host}:{port} is held by {who}, which is not the {role} of this folder"
+        return Finding(key, "fail", text, f"end that, or choose another {key}")
+    if not answers(host, port):
+        text = f"{host}:{port} is held by {who}, and does not answer as the {role}"
+        return Finding(key, "fail", text, f"wait if it starts; else end it, or choose another {key}")
+    return Finding(key, "ok", f"{host}:{port} is served by this service, {who}")
+
+
+def _answers_calls(settings: Settings, host: str, port: int) -> bool:
     from fraud.client import Client
     from fraud.client.credentials import credentials_of
 
@@ -139,7 +163,7 @@ def _is_our_server(settings: Settings, host: str, port: int) -> bool:
     return True
 
 
-def _is_our_exporter(settings: Settings, _host: str, port: int) -> bool:
+def _answers_readers(settings: Settings, _host: str, port: int) -> bool:
     from fraud.monitoring.scrape import Endpoint, scrape
 
     found = scrape(Endpoint.of(settings.monitoring, settings.client, port))

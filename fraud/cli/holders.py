@@ -8,7 +8,7 @@ A process whose supervisor is gone drains by itself (see `supervised`), so it ho
 
 import errno
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,9 +51,17 @@ def _check_port(key: str, host: str, port: int) -> None:
     holders = holders_of_port(port)
     if holders and all(is_left_behind(pid) for pid in holders):
         return
-    named = [f"process {pid} ({holders[pid]})" for pid in sorted(holders)]
-    who = ", ".join(named) or "a process that this user may not see"
-    raise NotAllowedNow(f"{key}: {host}:{port} is held by {who}; end it, or choose another {key}")
+    raise NotAllowedNow(f"{key}: {host}:{port} is held by {named(holders)}; end it, or choose another {key}")
+
+
+def named(holders: Mapping[str, str]) -> str:
+    """Return for people who holds a port.
+
+    >>> named({"17": "python"})
+    'process 17 (python)'
+    """
+    each = [f"process {pid} ({holders[pid]})" for pid in sorted(holders)]
+    return ", ".join(each) or "a process that this user may not see"
 
 
 def bind_error(host: str, port: int) -> OSError | None:

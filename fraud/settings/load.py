@@ -5,6 +5,7 @@ file → tables → environment overrides → checks of each section → checks 
 
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
+from itertools import combinations
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -128,6 +129,18 @@ class Settings(Section):
                         f"gate.alerts_max: {most:g} of traffic would refuse every version of {name}, whose "
                         f"policy.{outcome}.share is {target.share:g}; set it well above that"
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _ports_differ(self) -> Self:
+        ports = {
+            "server.port": self.server.port,
+            "monitoring.scorer_port": self.monitoring.scorer_port,
+            "monitoring.retrainer_port": self.monitoring.retrainer_port,
+        }
+        for (key, port), (other, taken) in combinations(ports.items(), 2):
+            if port == taken and port > 0:
+                raise ValueError(f"{key}: is {port}, and so is {other}; give each a port of its own")
         return self
 
     @model_validator(mode="after")

@@ -327,8 +327,24 @@ def test_the_doctor_knows_its_own_server(
     status, document, _ = fraud(config, capsys, "doctor")
     found = {each["check"]: each for each in document["findings"]}
     assert status == 0, document
-    assert found["port"]["text"].endswith("is served by this service")
+    pid = (load_settings(config, {}).data_dir / "scorer.lock").read_text()
+    assert f"is served by this service, process {pid} (" in found["port"]["text"]
     assert found["model card"]["state"] == "warn"
+
+
+def test_the_doctor_of_another_folder_names_who_has_the_port(
+    config: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    other = tmp_path / "fraud.toml"
+    other.write_text(config.read_text())
+    assert load_settings(other, {}).data_dir != load_settings(config, {}).data_dir
+    status, document, _ = fraud(other, capsys, "doctor")
+    found = {each["check"]: each for each in document["findings"]}
+    pid = (load_settings(config, {}).data_dir / "scorer.lock").read_text()
+    assert (status, found["port"]["state"]) == (1, "fail")
+    told = found["port"]["text"]
+    assert f"is held by process {pid} (" in told
+    assert told.endswith("), which is not the scorer of this folder")
 
 
 def test_a_second_scorer_refuses_to_start(config: Path, capsys: pytest.CaptureFixture[str]) -> None:

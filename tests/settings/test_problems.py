@@ -20,6 +20,9 @@ WRONG = {
     "[server]\nportt = 1": ["server.portt: unknown key", "did you mean 'port'", "allowed: host, port"],
     "[server]\nport = 99999": ["server.port: 99999 is too large; write 65535 or less"],
     '[server]\nport = "abc"': ["server.port: 'abc' is no whole number"],
+    "[server]\nport = 9464": ["server.port: is 9464, and so is monitoring.scorer_port; give each"],
+    "[server]\nport = 9465": ["server.port: is 9465, and so is monitoring.retrainer_port"],
+    "[monitoring]\nscorer_port = 9465": ["scorer_port: is 9465, and so is monitoring.retrainer_port"],
     '[log]\ndurability = "maybe"': ["log.durability", "'fsync' or 'process'", "'maybe'"],
     '[features.entities.card]\nwindows = ["5 apples"]': ["card.windows.0", "'5 apples'", "'45d'"],
     '[features.entities.card]\nwindows = [{ width = "1h", hopp = 5 }]': ["windows.0.hopp", "allowed: width"],
@@ -193,6 +196,12 @@ def test_the_data_folder_is_relative_to_the_file(tmp_path: Path) -> None:
 )
 def test_a_host_on_the_network_is_taken_when_it_is_guarded_or_told_not_to_be(text: str) -> None:
     assert read(LEAST + text).models
+
+
+def test_ports_that_are_off_or_any_free_one_may_be_alike() -> None:
+    for port in (-1, 0):
+        text = f"[server]\nport = 0\n[monitoring]\nscorer_port = {port}\nretrainer_port = {port}"
+        assert read(LEAST + text).monitoring.scorer_port == port
 
 
 def test_paths_are_meant_from_the_folder_of_the_file() -> None:
