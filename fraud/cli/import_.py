@@ -1,5 +1,7 @@
 """`fraud import`: loads a history into an empty service."""
 
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,6 +10,7 @@ import typer
 from fraud.cli.label_file import write_labels
 from fraud.cli.shell import Shell, shell_of, table
 from fraud.cli.times import format_time
+from fraud.clock import DAY_US
 from fraud.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -48,10 +51,24 @@ def import_(
         source = settings.import_.label_source
         shell.note(
             f"{len(summary.later)} frauds are NOT loaded: they become known after the history ends. They are "
-            f"in {later}; push each when its time has come, or they will be learned as honest:\n"
-            f"  fraud label push {later} --batch later --source {source} --submitter YOU"
+            f"in {later}; push each when its time has come, or they will be learned as honest. "
+            + how_to_push(later, source, [it.label_time_us for it in summary.later])
         )
     shell.note("next: fraud retrain --once, then fraud up")
+
+
+def how_to_push(later: Path, source: str, times_us: Sequence[int]) -> str:
+    """Say how the first span is pushed and when; a span of whole days, a week at most."""
+    since_us, last_us = (time_us - time_us % DAY_US for time_us in (min(times_us), max(times_us)))
+    end_us = last_us + DAY_US
+    until_us = min(since_us + 7 * DAY_US, end_us)
+    since, until, end = (format_time(time_us)[:10] for time_us in (since_us, until_us, end_us))
+    text = (
+        f"From {until} on:\n  fraud label push {shlex.quote(str(later))} --batch later-{until} "
+        f"--source {source} --submitter YOU --since {since} --until {until}"
+    )
+    more = f"\nand so on to {end}, each span when it is over, under a batch id of its own"
+    return text + (more if until_us < end_us else "")
 
 
 def _show(shell: Shell, file: Path, summary: "ImportSummary", *, dry_run: bool) -> None:

@@ -8,7 +8,8 @@ anything is sent, so that it can be mended and pushed under the same id;
 of its own; what they leave out is counted.
 """
 
-from collections import Counter
+import re
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from pathlib import Path
@@ -23,7 +24,7 @@ from fraud.cli.paging import first_of_pages
 from fraud.cli.shell import Shell, shell_of, table
 from fraud.cli.times import format_time, parse_past_us
 from fraud.errors import InvalidInput
-from fraud.records import Label
+from fraud.records import Label, LabelValue
 
 if TYPE_CHECKING:
     from fraud.client import Client
@@ -84,6 +85,7 @@ def push(
     taken_before = sum(len(part) - len(reply.refused) for part, reply in sent if reply.repeated)
     document = _summary(batch, parts, replies, broken) | {
         "taken_before": taken_before,
+        **_said_twice(wanted),
         "left_out": len(labels) - len(wanted),
         "dry_run": dry_run,
     }
@@ -104,6 +106,18 @@ def _within(shell: Shell, labels: list[Label], since: str, until: str) -> list[L
         if (since_us is None or since_us <= label.label_time_us)
         and (until_us is None or label.label_time_us < until_us)
     ]
+
+
+def _said_twice(labels: Sequence[Label]) -> dict[str, int]:
+    """Count rows that are there before, and payments that one file calls both; they are sent all the same."""
+    values: defaultdict[str, set[LabelValue]] = defaultdict(set)
+    for label in labels:
+        values[label.transaction_id].add(label.value)
+    both = {LabelValue.FRAUD, LabelValue.LEGITIMATE}
+    return {
+        "duplicates": len(labels) - len(set(labels)),
+        "contradictions": sum(both <= said for said in values.values()),
+    }
 
 
 def _rehearsed(
@@ -149,7 +163,7 @@ def _summary(
     firsts = accumulate(map(len, parts), initial=1)
     for first, reply in zip(firsts, replies, strict=False):
         for row in reply.refused:
-            reasons[f"{row.field}: {row.reason}" if row.field else row.reason] += 1
+            reasons[_kind(f"{row.field}: {row.reason}" if row.field else row.reason)] += 1
             place = f"label {first + row.index}"
             refused.append({"place": place, "transaction_id": row.transaction_id, "reason": row.reason})
     return {
@@ -163,11 +177,23 @@ def _summary(
     }
 
 
+def _kind(reason: str) -> str:
+    """Return a reason without the numbers of its row, which would give each row a kind of its own.
+
+    >>> _kind("label_time_us: lies 3600 s too far in the future; send it after its time")
+    'label_time_us: lies … s too far in the future; send it after its time'
+    """
+    problem, semicolon, remedy = reason.partition("; ")
+    return re.sub(r"\d+", "…", problem) + semicolon + remedy
+
+
 def _show(shell: Shell, document: dict[str, Any]) -> None:
     rows: list[tuple[object, ...]] = [
         ("accepted", document["accepted"]),
         ("waiting: their payment is not in the log", document["waiting"]),
         ("taken before", document["taken_before"]),
+        ("duplicates: the same row stands in the file before", document["duplicates"]),
+        ("contradictions: payments that the file calls FRAUD and LEGITIMATE", document["contradictions"]),
         ("left out: their time is not in [since, until)", document["left_out"]),
         *((f"refused: {reason}", count) for reason, count in document["refused_by_reason"].items()),
     ]

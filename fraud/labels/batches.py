@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fraud.clock import EARLIEST_US, microseconds_wanted
+from fraud.clock import EARLIEST_US, LATEST_US, microseconds_wanted
 from fraud.records import Label, LabelValue
 
 IMPORTER = "import"
@@ -74,6 +74,8 @@ def _problem(label: Label, latest_us: int) -> tuple[str, str] | None:
         return "label_time_us", f"{label.label_time_us} is before 2000; {wanted}"
     if label.label_time_us > latest_us:
         ahead_s = (label.label_time_us - latest_us) / 1e6
+        if label.label_time_us <= LATEST_US:  # a time of this century, so the unit is right
+            wanted = "send it after its time, under another batch id: the same id counts once"
         return "label_time_us", f"lies {ahead_s:.0f} s too far in the future; {wanted}"
     if len(label.comment) > COMMENT_LENGTH_MAX:
         return "comment", f"has {len(label.comment)} characters; send at most {COMMENT_LENGTH_MAX}"

@@ -1,13 +1,18 @@
 """`fraud import`: what it says of frauds that become known after the history ends, and where they are."""
 
 import json
+import shlex
+from itertools import pairwise
 from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
 
+from fraud.cli.import_ import how_to_push
 from fraud.cli.label_file import read_labels, write_labels
 from fraud.cli.main import run
+from fraud.cli.times import parse_time_us
+from fraud.clock import DAY_US
 from fraud.errors import Unavailable
 from fraud.eventlog import lock_data_folder
 from fraud.eventlog.folder import open_log
@@ -30,6 +35,29 @@ def test_frauds_known_later_are_named_and_lie_ready_to_be_pushed(
     assert {int(it.transaction_id) for it in labels} < {*frame.filter(frame["fraud"] == 1)["id"].to_list()}
     assert f"{len(labels)} frauds are NOT loaded" in " ".join(told.split())
     assert "--source chargeback" in told
+    line = next(it for it in told.splitlines() if "fraud label push" in it)
+    command = shlex.split(line.strip())[1:]
+    given = dict(pairwise(command))
+    since_us, until_us = (parse_time_us(given[name], name) for name in ("--since", "--until"))
+    times_us = [it.label_time_us for it in labels]
+    assert since_us <= min(times_us) < until_us <= since_us + 7 * DAY_US
+    assert given["--batch"] == f"later-{given['--until']}"
+
+    where = ["--config", str(tmp_path / "fraud.toml"), "--output", "json"]
+    assert run([*where, *command, "--dry-run"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["accepted"] == sum(time_us < until_us for time_us in times_us) > 0
+    assert document["refused"] == 0
+
+
+def test_frauds_known_over_weeks_are_pushed_a_week_at_a_time() -> None:
+    first_us = parse_time_us("2026-11-30T13:00:00Z", "first")
+    told = how_to_push(Path("my data/later.jsonl"), "bank", [first_us + 20 * DAY_US, first_us])
+    assert told == (
+        "From 2026-12-07 on:\n  fraud label push 'my data/later.jsonl' --batch later-2026-12-07 "
+        "--source bank --submitter YOU --since 2026-11-30 --until 2026-12-07\n"
+        "and so on to 2026-12-21, each span when it is over, under a batch id of its own"
+    )
 
 
 def test_a_history_that_is_only_tried_is_checked_as_if_it_were_loaded_and_leaves_nothing(

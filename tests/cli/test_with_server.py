@@ -224,6 +224,25 @@ def test_a_push_that_is_only_tried_tells_what_the_push_would_and_sends_nothing(
     assert json.loads(push(config, capsys, broken, "batch-tried", "--dry-run")[2])["error"] == "INVALID_INPUT"
 
 
+def test_refusals_are_counted_by_kind_and_what_a_file_says_twice_is_counted(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = [
+        ("told-twice", "FRAUD", "2026-01-09"),
+        ("told-twice", "FRAUD", "2026-01-09"),
+        ("told-both", "FRAUD", "2026-01-09"),
+        ("told-both", "LEGITIMATE", "2026-01-10"),
+        ("taken-back", "FRAUD", "2026-01-09"),
+        ("taken-back", "WITHDRAWN", "2026-01-10"),
+    ]
+    to_come = [(f"to-come-{day}", "FRAUD", f"2090-01-{day:02}") for day in range(1, 28)]
+    status, document, _ = push(config, capsys, [*said, *to_come], "kinds")
+    assert (status, document["refused"], document["waiting"]) == (1, 27, 6)
+    assert (document["duplicates"], document["contradictions"]) == (1, 1)
+    ((kind, count),) = document["refused_by_reason"].items()
+    assert (count, "send it after its time, under another batch id" in kind) == (27, True)
+
+
 def test_a_push_is_tried_without_a_service_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "fraud.toml"
     assert run(["init", "--config", str(path)]) == 0

@@ -84,3 +84,9 @@ def test_a_time_in_another_unit_is_refused_and_the_unit_named(time_us: int, says
     assert accepted == []
     assert refused.field == "label_time_us"
     assert says in refused.reason
+
+
+def test_a_time_to_come_is_refused_with_what_to_do_when_it_has_come() -> None:
+    _, (refused,) = check_labels([replace(GOOD, label_time_us=EARLIEST_US + 3_600_000_000)], EARLIEST_US)
+    remedy = "send it after its time, under another batch id: the same id counts once"
+    assert refused.reason == f"lies 3600 s too far in the future; {remedy}"
