@@ -104,6 +104,11 @@ def _within(place: str, name: str) -> str:
     return f"{place}.{name}" if place else name
 
 
+def wrong_kind(value: object, kind: type, place: str) -> InvalidInput:
+    """Return the error for what lacks the attributes of a kind, like a mapping of its fields."""
+    return InvalidInput(place, f"is {_kind_of(value)}", f"give a {kind.__module__}.{kind.__qualname__}")
+
+
 def chosen(field: str, value: object, allowed: Sequence[str], beside: str = "") -> None:
     """Refuse a value that is none of those allowed; `beside` is what else may be given.
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from fraud.client.connection import Connection
-from fraud.client.fields import filled
+from fraud.client.fields import filled, wrong_kind
 from fraud.records import Label
 from fraud.v1 import labels_pb2
 
@@ -51,12 +51,15 @@ def label_to_wire(label: Label, place: str = "") -> labels_pb2.Label:
     """Return a label as a call carries it.
 
     Raises:
-        InvalidInput: a field has a wrong type; the message names it, behind its `place`.
+        InvalidInput: it is no label, or a field has a wrong type; the message names it, behind its `place`.
     """
-    fields = {
-        "transaction_id": label.transaction_id,
-        "value": label.value,
-        "label_time_us": label.label_time_us,
-        "comment": label.comment,
-    }
+    try:
+        fields = {
+            "transaction_id": label.transaction_id,
+            "value": label.value,
+            "label_time_us": label.label_time_us,
+            "comment": label.comment,
+        }
+    except AttributeError:
+        raise wrong_kind(label, Label, place or "label") from None
     return filled(labels_pb2.Label, fields, place)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal, get_args
 
 from fraud.client.connection import Connection
-from fraud.client.fields import chosen, filled
+from fraud.client.fields import chosen, filled, wrong_kind
 from fraud.errors import Overloaded, Unauthenticated, Unavailable
 from fraud.records import OutcomeReport
 from fraud.v1 import scoring_pb2
@@ -102,22 +102,24 @@ class ScoringCalls(Connection):
         """Report what became of payments.
 
         Raises:
-            InvalidInput: a field is of the wrong type, like `reports[3].outcome_time_us`; nothing was sent.
+            InvalidInput: a report is none, or a field of the wrong type, like `reports[3].outcome_time_us`;
+                nothing was sent.
         """
-        messages = [
-            filled(
-                scoring_pb2.OutcomeReport,
-                {
-                    "transaction_id": report.transaction_id,
-                    "outcome": report.outcome,
-                    "outcome_time_us": report.outcome_time_us,
-                },
-                f"reports[{place}]",
-            )
-            for place, report in enumerate(reports)
-        ]
+        messages = [_report_to_wire(report, f"reports[{place}]") for place, report in enumerate(reports)]
         request = scoring_pb2.ReportOutcomesRequest(reports=messages)
         return self._call("ScoringService/ReportOutcomes", request, scoring_pb2.ReportOutcomesResponse)
+
+
+def _report_to_wire(report: OutcomeReport, place: str) -> scoring_pb2.OutcomeReport:
+    try:
+        fields = {
+            "transaction_id": report.transaction_id,
+            "outcome": report.outcome,
+            "outcome_time_us": report.outcome_time_us,
+        }
+    except AttributeError:
+        raise wrong_kind(report, OutcomeReport, place) from None
+    return filled(scoring_pb2.OutcomeReport, fields, place)
 
 
 def to_message(transaction: Transaction | Mapping[str, Any], place: str = "") -> Transaction:

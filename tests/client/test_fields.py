@@ -1,6 +1,6 @@
 """What a caller gets wrong is named with what is wanted, before anything is sent."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any, cast
 
 import pytest
@@ -92,6 +92,17 @@ def test_a_wrong_field_of_a_report_is_named_with_its_place() -> None:
     late = replace(REPORT, outcome_time_us=cast("int", 1.5))
     with Client(NOBODY) as client, pytest.raises(InvalidInput, match=r"reports\[0\]\.outcome_time_us: 1\.5"):
         client.report_outcomes([late])
+
+
+def test_a_mapping_where_a_report_or_a_label_is_wanted_is_refused_with_the_type() -> None:
+    report, label = cast("OutcomeReport", asdict(REPORT)), cast("Label", asdict(LABEL))
+    with Client(NOBODY) as client:
+        says = r"reports\[1\]: is of type dict; give a fraud\.records\.OutcomeReport"
+        with pytest.raises(InvalidInput, match=says):
+            client.report_outcomes([REPORT, report])
+        says = r"labels\[0\]: is of type dict; give a fraud\.records\.Label"
+        with pytest.raises(InvalidInput, match=says):
+            client.submit_labels("b", 0, "analyst", "ann", [label])
 
 
 @pytest.mark.parametrize("value", ["APROVE", "approve", "UNSPECIFIED", "", 1])
