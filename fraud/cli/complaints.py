@@ -15,6 +15,8 @@ import typer
 from fraud.errors import ConfigError, FraudError, InvalidInput, Unavailable
 
 _NOT_RUNNING: Final = "is 'fraud up' running? see 'fraud doctor'"
+_IT_RUNS: Final = "the scorer is "
+"""So begins what a running one says of itself: that it restores its state, or drains."""
 _FILES: Final = "check the path, the disk and who may use them"
 
 
@@ -24,7 +26,7 @@ def line_of(error: FraudError | OSError) -> str:
     >>> line_of(Unavailable("127.0.0.1:50051 does not answer"))
     "fraud: 127.0.0.1:50051 does not answer; is 'fraud up' running? see 'fraud doctor'"
     """
-    hint = _FILES if isinstance(error, OSError) else _NOT_RUNNING if isinstance(error, Unavailable) else ""
+    hint = _FILES if isinstance(error, OSError) else _hint(error)
     return f"fraud: {error}; {hint}" if hint else f"fraud: {error}"
 
 
@@ -55,7 +57,12 @@ def _known(error: FraudError) -> dict[str, str]:
         return {"field": error.field, "remedy": error.remedy}
     if isinstance(error, ConfigError):
         return {"field": error.field}
-    return {"remedy": _NOT_RUNNING} if isinstance(error, Unavailable) else {}
+    return {"remedy": _hint(error)}
+
+
+def _hint(error: FraudError) -> str:
+    silent = isinstance(error, Unavailable) and not str(error).startswith(_IT_RUNS)
+    return _NOT_RUNNING if silent else ""
 
 
 def _usage(error: Any) -> dict[str, str]:
