@@ -4,8 +4,10 @@
 which interrupts that thread, would wait for it for ever.
 """
 
+import signal
 from contextlib import suppress
 from queue import Empty, SimpleQueue
+from typing import Self
 
 
 class Stopped(Exception):
@@ -19,6 +21,14 @@ class Stopping:
         self._set = False
         # Its `put` may interrupt a `get` of the same thread (Python's documentation: it is reentrant).
         self._told: SimpleQueue[bool] = SimpleQueue()
+
+    @classmethod
+    def on_signals(cls) -> Self:
+        """Return one that SIGTERM and SIGINT set from here on; for the main thread."""
+        stopping = cls()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stopping.set())
+        return stopping
 
     def set(self) -> None:
         """Tell to stop; may be called by a signal handler, and again."""

@@ -17,6 +17,7 @@ from fraud.cli.arenas import allocate_from_few
 from fraud.cli.shell import Shell, shell_of, table
 from fraud.cli.supervised import drain_without_supervisor
 from fraud.errors import InvalidInput, NotFound
+from fraud.stopping import Stopping
 
 if TYPE_CHECKING:
     from fraud.client import Client
@@ -60,6 +61,8 @@ def retrain(
         if value:
             raise InvalidInput(name, f"means nothing with {'--once' if once else '--watch'}", "leave it out")
     why = reason or "by hand"
+    # First of all: what is imported below takes seconds, and a signal meanwhile is a stop like any other.
+    stopping = Stopping.on_signals() if watch else None
     if once or watch:
         shell.write_logs()
     if watch:
@@ -67,7 +70,7 @@ def retrain(
         from fraud.retrainer.daemon import watch as watch_ledger
 
         drain_without_supervisor(os.environ)
-        watch_ledger(settings)
+        watch_ledger(settings, stopping)
     elif once:
         from fraud.retrainer.daemon import run_once
 

@@ -2,7 +2,7 @@
 
     one thread per child:  start → forward its lines → it ended → wait (back-off) → start again
                            could not be started → the same
-    stop:                  SIGTERM to all → grace → SIGKILL to those left
+    stop:                  SIGTERM and a share of the cores to all → grace of each → SIGKILL to those left
 
 Children stand in sessions of their own, so Ctrl-C reaches them once, through
 here, and one dying does not take the other along.
@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from fraud.cli.backoff import Backoff
 from fraud.cli.supervised import SUPERVISOR
 from fraud.stopping import Stopping
+from fraud.training.priority import hurry_as_session
 
 Forward = Callable[[str, str], None]
 
@@ -34,10 +35,13 @@ class Supervisor:
         commands: Mapping[str, Sequence[str]],
         forward: Forward,
         *,
-        grace_s: float,
+        grace_s: Mapping[str, float],
         backoff: Callable[[], Backoff] = Backoff,
     ) -> None:
-        """`forward(name, line)` gets every line a child writes, and what happens to it."""
+        """Let `forward(name, line)` get every line a child writes, and what happens to it.
+
+        `grace_s` is how long each child may take to end once it is told to.
+        """
         self._commands = commands
         self._write = forward
         self._grace_s = grace_s
@@ -135,13 +139,17 @@ class Supervisor:
 
     def _drain(self) -> None:
         with self._lock:
-            children = list(self._children.values())
-        for child in children:
+            children = dict(self._children)
+        for child in children.values():
             child.terminate()
-        end_s = time.monotonic() + self._grace_s
-        for child in children:
+        told_s = time.monotonic()
+        for child in children.values():
+            if child.poll() is None:
+                hurry_as_session(child.pid)  # one that gave way while it worked would end late
+        # The shortest grace first, or a child that has a long one would keep another one alive.
+        for name, child in sorted(children.items(), key=lambda each: self._grace_s[each[0]]):
             try:
-                child.wait(max(0.0, end_s - time.monotonic()))
+                child.wait(max(0.0, told_s + self._grace_s[name] - time.monotonic()))
             except subprocess.TimeoutExpired:
                 _end_session(child)
 

@@ -16,7 +16,9 @@ from fraud.cli.shell import Output, Shell, shell_of
 from fraud.cli.supervisor import Supervisor
 
 _ABOVE_DRAIN_S: Final = 5.0
-"""Seconds a process gets beyond the server's own drain before it is killed."""
+"""Seconds the scorer gets beyond its own drain before it is killed."""
+RETRAINER_GRACE_S: Final = 60.0
+"""Seconds the retrainer gets, as from systemd and Compose: it leaves a cycle only between two steps."""
 
 
 def up(ctx: typer.Context) -> None:
@@ -28,7 +30,7 @@ def up(ctx: typer.Context) -> None:
     supervisor = Supervisor(
         {"serve": [*run, "serve"], "retrain": [*run, "retrain", "--watch"]},
         _Lines(shell),
-        grace_s=settings.server.drain / 1e6 + _ABOVE_DRAIN_S,
+        grace_s={"serve": settings.server.drain / 1e6 + _ABOVE_DRAIN_S, "retrain": RETRAINER_GRACE_S},
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: supervisor.stop())

@@ -14,10 +14,11 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, Final, Self
 
+import psutil
 import ray
 from ray._private import ray_constants  # which addresses it binds is no option of `ray.init`
 from ray.exceptions import RayError, RayTaskError
@@ -71,6 +72,8 @@ class TrainingPool:
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
         # Ray starts its workers at 15, from which none but root comes back to `training.niceness`.
         os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 — Ray's own spelling
+        # Or SIGTERM, while Ray connects, is a crash to it: a stack trace, and SIGABRT three seconds later.
+        ray_constants.RAY_DISABLE_FAILURE_SIGNAL_HANDLER = True
         address = self._training.ray_address
         if not address:
             self._check_cpus(self._cpus)
@@ -103,6 +106,7 @@ class TrainingPool:
                 )
             except Exception as error:
                 ray.shutdown()
+                self._stopping.check()
                 if not left:
                     raise Unavailable(
                         f"Ray did not start, {STARTS} times in a row ({error}); look at the load and free "
@@ -180,9 +184,28 @@ class TrainingPool:
             )
 
 
+def end_at_once() -> None:
+    """Kill all below this process, Ray above all; it has to end itself right after, by `os._exit`.
+
+    `ray.shutdown` waits for processes that may hardly get a core, and one that was cut short while it
+    started is nobody's to shut down. Whatever they hold is made anew by the next cycle.
+    """
+    me = psutil.Process()
+    for child in me.children():
+        with suppress(psutil.NoSuchProcess):
+            child.suspend()  # so that it starts none while they are looked up
+    for child in me.children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            child.kill()
+    node = ray._private.worker._global_node
+    if node is not None and node.is_head():
+        with suppress(Exception):  # what is left of it costs disk space, no more
+            node.destroy_external_storage()  # what did not fit into memory
+
+
 @contextmanager
 def _signals_kept() -> Iterator[None]:
-    """Give SIGTERM and SIGINT back to whoever had them: `ray.init` takes both, and aborts on SIGTERM."""
+    """Give SIGTERM and SIGINT back to whoever had them: `ray.init` takes both, and exits on SIGTERM."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

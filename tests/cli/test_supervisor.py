@@ -25,6 +25,13 @@ STEADY = (
 STUBBORN = (
     "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready'); time.sleep(600)"
 )
+GIVES_WAY = (
+    "import os, pathlib, signal, time; from fraud.training.priority import give_way_as_session;"
+    "stop = {signal.SIGTERM}; signal.pthread_sigmask(signal.SIG_BLOCK, stop);"
+    "share = pathlib.Path('/proc/self/autogroup'); give_way_as_session(19);"
+    "print('ready', share.read_text()); signal.sigwait(stop)\n"
+    "while not share.read_text().endswith(' nice 0\\n'): time.sleep(0.01)"
+)
 SHORT = "print('ready')"
 LEAVES_A_CHILD = (
     "import subprocess as s, sys; child = s.Popen([sys.executable, '-c', 'import time; time.sleep(600)']);"
@@ -65,7 +72,8 @@ def running(
 ) -> Iterator[tuple[Supervisor, Heard]]:
     heard = Heard()
     commands = {name: [program, "-c", code] for name, code in codes.items()}
-    supervisor = Supervisor(commands, heard, grace_s=grace_s, backoff=lambda: Backoff(0.01, 0.05, 60.0))
+    grace = dict.fromkeys(codes, grace_s)
+    supervisor = Supervisor(commands, heard, grace_s=grace, backoff=lambda: Backoff(0.01, 0.05, 60.0))
     thread = threading.Thread(target=supervisor.run)
     thread.start()
     try:
@@ -105,6 +113,37 @@ def test_one_that_does_not_drain_is_killed_after_the_grace() -> None:
         heard.wait(lambda: heard.of("serve", "stopped (SIGKILL)"))
 
 
+def test_each_has_a_grace_of_its_own() -> None:
+    heard = Heard()
+    supervisor = Supervisor(
+        {name: [sys.executable, "-c", STUBBORN] for name in ("retrain", "serve")},
+        heard,
+        grace_s={"retrain": WAIT_S, "serve": 0.2},
+    )
+    thread = threading.Thread(target=supervisor.run)
+    thread.start()
+    try:
+        heard.wait(lambda: heard.of("serve", "ready") and heard.of("retrain", "ready"))
+        supervisor.stop()
+        heard.wait(lambda: heard.of("serve", "stopped (SIGKILL)"))
+        patient = supervisor.pid("retrain")
+        assert patient is not None
+        os.kill(patient, signal.SIGKILL)
+    finally:
+        supervisor.stop()
+        thread.join(WAIT_S)
+
+
+def test_one_that_gave_way_gets_its_share_of_the_cores_back_to_end_with() -> None:
+    if not Path("/proc/self/autogroup").exists():
+        pytest.skip("the kernel shares cores out by something else than sessions")
+    with running({"retrain": GIVES_WAY}) as (supervisor, heard):
+        heard.wait(lambda: heard.of("retrain", "ready"))
+        assert heard.of("retrain", "ready")[0].endswith(" nice 19"), "it gave way"
+        supervisor.stop()
+        heard.wait(lambda: heard.of("retrain", "stopped (status 0)"))
+
+
 def test_one_that_keeps_ending_is_started_later_and_later() -> None:
     with running({"retrain": SHORT}) as (_, heard):
         heard.wait(lambda: len(heard.of("retrain", "ended")) >= 4)
@@ -131,7 +170,8 @@ def test_a_child_drains_when_its_supervisor_is_killed(tmp_path: Path) -> None:
     parent = (
         "import sys; from fraud.cli.supervisor import Supervisor;"
         f"command = [sys.executable, '-c', {child!r}];"
-        "Supervisor({'serve': command}, lambda name, line: print(line, flush=True), grace_s=1.0).run()"
+        "forward = lambda name, line: print(line, flush=True);"
+        "Supervisor({'serve': command}, forward, grace_s={'serve': 1.0}).run()"
     )
     with subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True) as supervisor:
         assert supervisor.stdout is not None
@@ -161,7 +201,7 @@ def test_a_line_that_nobody_takes_ends_no_supervision() -> None:
 
     loud = "import sys; [print('x' * 1_000) for _ in range(200)]; sys.exit(3)"
     supervisor = Supervisor(
-        {"loud": [sys.executable, "-c", loud]}, full, grace_s=5.0, backoff=lambda: Backoff(0.01)
+        {"loud": [sys.executable, "-c", loud]}, full, grace_s={"loud": 5.0}, backoff=lambda: Backoff(0.01)
     )
     thread = threading.Thread(target=supervisor.run)
     thread.start()

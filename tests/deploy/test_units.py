@@ -8,7 +8,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
+from fraud.cli.up import RETRAINER_GRACE_S
 from tests.deploy.known import DEPLOY, ROOT, UPKEEP_FAILED
 
 FOLDER = DEPLOY / "systemd"
@@ -55,6 +57,14 @@ def test_units_start_what_exists_and_end_it_with_sigterm() -> None:
             "ProtectSystem=strict",
         ):
             assert line in text.splitlines()
+
+
+def test_the_retrainer_has_as_long_to_end_as_under_fraud_up() -> None:
+    given = re.search(r"^TimeoutStopSec=(\d+)$", UNITS["fraud-retrain.service"], re.MULTILINE)
+    assert given is not None
+    assert float(given[1]) == RETRAINER_GRACE_S
+    compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))
+    assert compose["services"]["retrainer"]["stop_grace_period"] == f"{RETRAINER_GRACE_S:g}s"
 
 
 def test_secrets_may_be_given_by_environment_and_need_not_be() -> None:
