@@ -7,6 +7,7 @@ neither     puts a request on the ledger through the server and waits for what b
 
 import math
 import os
+import signal
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -17,7 +18,6 @@ from fraud.cli.arenas import allocate_from_few
 from fraud.cli.shell import Shell, shell_of, table
 from fraud.cli.supervised import drain_without_supervisor
 from fraud.errors import InvalidInput, NotFound
-from fraud.stopping import Stopping
 
 if TYPE_CHECKING:
     from fraud.client import Client
@@ -61,16 +61,17 @@ def retrain(
         if value:
             raise InvalidInput(name, f"means nothing with {'--once' if once else '--watch'}", "leave it out")
     why = reason or "by hand"
-    # First of all: what is imported below takes seconds, and a signal meanwhile is a stop like any other.
-    stopping = Stopping.on_signals() if watch else None
     if once or watch:
         shell.write_logs()
     if watch:
+        # What is imported below takes seconds; a stop meanwhile waits for nothing, as nothing is open.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: os._exit(0))
         allocate_from_few(os.environ)
         from fraud.retrainer.daemon import watch as watch_ledger
 
         drain_without_supervisor(os.environ)
-        watch_ledger(settings, stopping)
+        watch_ledger(settings)
     elif once:
         from fraud.retrainer.daemon import run_once
 

@@ -132,15 +132,13 @@ def judge_now(settings: Settings, models: Sequence[str]) -> list[Judgement]:
         return [judge_data(history, model, state.guard_reports.get(model)) for model in models]
 
 
-def watch(settings: Settings, stopping: Stopping | None = None) -> NoReturn:
+def watch(settings: Settings) -> NoReturn:
     """Retrain on requests and triggers until SIGTERM or SIGINT, then end this process with status 0.
-
-    `stopping` is set by them already; None: from here on.
 
     Raises:
         FraudError: it cannot begin.
     """
-    stopping = stopping or Stopping.on_signals()
+    stopping = Stopping.on_signals()
     if await_log(settings, stopping):
         with lock_data_folder(settings.data_dir, "retrainer"):
             give_way_as_session(settings.training.niceness)
