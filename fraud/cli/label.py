@@ -190,7 +190,10 @@ def _kind(reason: str) -> str:
 def _show(shell: Shell, document: dict[str, Any]) -> None:
     rows: list[tuple[object, ...]] = [
         ("accepted", document["accepted"]),
-        ("waiting: their payment is not in the log", document["waiting"]),
+        (
+            "waiting: their payment is not in the log; if archived, they teach all the same",
+            document["waiting"],
+        ),
         ("taken before", document["taken_before"]),
         ("duplicates: the same row stands in the file before", document["duplicates"]),
         ("contradictions: payments that the file calls FRAUD and LEGITIMATE", document["contradictions"]),
