@@ -11,7 +11,9 @@ from collections.abc import Iterable, Mapping
 
 SECONDS = {
     "tests/adversary/test_demo.py": 56,
+    "tests/adversary/test_serviced.py": 30,
     "tests/cli/test_polluted.py": 12,
+    "tests/deploy/test_rules.py": 20,
     "tests/gate/test_simulations.py": 15,
     "tests/gate/test_untold.py": 15,
     "tests/process/test_approval.py": 13,
@@ -29,6 +31,7 @@ SECONDS = {
     "tests/process/test_rebuild.py": 17,
     "tests/process/test_slow_clients.py": 14,
     "tests/process/test_soak.py": 58,
+    "tests/process/test_stop_retrainer.py": 50,
     "tests/retrainer/test_reacting.py": 68,
     "tests/retrainer/test_watching.py": 25,
     "tests/serving/test_promotion.py": 23,
